@@ -1,0 +1,184 @@
+//! A Batch job's sealed record and its result.
+
+use domain::error::StepError;
+use domain::ids::{
+    CommitId, EnvironmentName, RepositoryId, RepositoryName, RunId, Sha256Digest, StackName,
+};
+pub use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, StateVersion};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of [`JobRecord`] and [`JobResult`] that this code writes and reads.
+pub const JOB_SCHEMA: u32 = 1;
+
+/// What the runner is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// `init` without a backend, `fmt -check`, `validate`.
+    Validate,
+    /// `init`, `fmt -check`, `validate`, `plan -out`, `show -json`.
+    Plan,
+    /// Applies a plan file that an earlier job made.
+    Apply,
+    /// Plans the destruction of everything in the stack and applies it.
+    Destroy,
+}
+
+impl Verb {
+    /// The verb as the runner's command line spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::Destroy => "destroy",
+        }
+    }
+}
+
+/// A job, written by a Lambda before the job is submitted and never changed. The job id holds
+/// half of its digest, so a changed record is noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobRecord {
+    /// [`JOB_SCHEMA`].
+    pub schema: u32,
+    /// The run.
+    pub run: RunId,
+    /// What to do.
+    pub verb: Verb,
+    /// Whether the plan is one of destruction (a rollback removes a stack that the last good
+    /// commit does not have).
+    pub destroy: bool,
+    /// Counts the jobs of this run, verb and stack, from 1.
+    pub attempt: u32,
+    /// The repository's id at its forge.
+    pub repository_id: RepositoryId,
+    /// The repository's name.
+    pub repository: RepositoryName,
+    /// The commit.
+    pub commit: CommitId,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The stack.
+    pub stack: StackName,
+    /// The stack's directory, relative to the archive's root, with `/`.
+    pub dir: String,
+    /// The sealed source archive.
+    pub source: ObjectRef,
+    /// Where the stack's state lies.
+    pub backend: Backend,
+    /// Outputs of the stacks that this one needs: stack name to its outputs object.
+    pub inputs: BTreeMap<StackName, ObjectRef>,
+    /// For `apply`: the plan that was sealed.
+    pub plan: Option<SealedPlan>,
+    /// Seconds that terraform may take; past it the job stops it as a SIGTERM would.
+    pub timeout_seconds: u32,
+}
+
+/// An object in the artifacts bucket, by key and digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectRef {
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the bytes.
+    pub sha256: Sha256Digest,
+}
+
+/// Where terraform keeps a stack's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Backend {
+    /// The S3 backend with `use_lockfile`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The state's key.
+        key: String,
+        /// The bucket's region.
+        region: String,
+    },
+    /// A file beside nothing else; only tests of the runner write such a record.
+    Local {
+        /// An absolute path.
+        path: String,
+    },
+}
+
+/// A plan as it was sealed after it was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedPlan {
+    /// The plan file.
+    pub file: ObjectRef,
+    /// The state that it was made from.
+    pub state: StateVersion,
+}
+
+/// Written by the runner when its work is over, whatever its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobResult {
+    /// [`JOB_SCHEMA`].
+    pub schema: u32,
+    /// The run, as in the record.
+    pub run: RunId,
+    /// The verb, as in the record.
+    pub verb: Verb,
+    /// The stack, as in the record.
+    pub stack: StackName,
+    /// The end.
+    pub outcome: JobOutcome,
+    /// Milliseconds from the runner's start to this result.
+    pub duration_ms: u64,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum JobOutcome {
+    /// The configuration is valid.
+    Validated,
+    /// A plan was made.
+    Planned {
+        /// The plan file.
+        plan: ObjectRef,
+        /// `terraform show -json` of it.
+        json: ObjectRef,
+        /// The state that it was made from.
+        state: StateVersion,
+        /// What it would do. Boxed: the summary may be long.
+        summary: PlanSummary,
+        /// The outputs that stand in the state, when the plan changes nothing.
+        outputs: Option<ObjectRef>,
+    },
+    /// The plan was applied, or everything was destroyed.
+    Applied {
+        /// `terraform output -json` after it.
+        outputs: ObjectRef,
+        /// What it did, by address.
+        summary: PlanSummary,
+    },
+    /// It ended with a named error.
+    Failed {
+        /// The error.
+        error: StepError,
+        /// Whether terraform may have changed resources before it failed.
+        touched: Touched,
+        /// The first diagnostics, at most ten, each with file and line where terraform gave them.
+        diagnostics: Vec<String>,
+    },
+}
+
+/// Whether a failed job may have changed the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Touched {
+    /// `terraform apply` never started.
+    Nothing,
+    /// `terraform apply` started: resources may be new, changed, tainted or gone.
+    Maybe,
+}

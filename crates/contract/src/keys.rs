@@ -1,0 +1,76 @@
+//! Where things lie in S3 and how they are tagged. Every key carries what it belongs to.
+
+use domain::ids::{CommitId, EnvironmentName, JobId, RepositoryId, RunId, Sha256Digest, StackName};
+
+/// The sealed source archive, in the artifacts bucket.
+#[must_use]
+pub fn source(digest: &Sha256Digest) -> String {
+    format!("sources/{digest}.zip")
+}
+
+/// An object of a job, in the artifacts bucket.
+#[must_use]
+pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
+    format!("runs/{run}/jobs/{job}/{}", file.name())
+}
+
+/// The objects of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobFile {
+    /// The sealed record.
+    Record,
+    /// Written once, by the container that runs the job.
+    Started,
+    /// The result.
+    Result,
+    /// The plan file.
+    Plan,
+    /// `terraform show -json` of the plan.
+    PlanJson,
+    /// `terraform output -json`.
+    Outputs,
+    /// Terraform's messages, a line each.
+    Log,
+    /// The state that terraform could not write, if there is one.
+    ErroredState,
+}
+
+impl JobFile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Record => "job.json",
+            Self::Started => "started.json",
+            Self::Result => "result.json",
+            Self::Plan => "plan.tfplan",
+            Self::PlanJson => "plan.json",
+            Self::Outputs => "outputs.json",
+            Self::Log => "log.jsonl",
+            Self::ErroredState => "errored.tfstate",
+        }
+    }
+}
+
+/// An audit entry, in the audit bucket.
+#[must_use]
+pub fn audit(repository: RepositoryId, seq: u64) -> String {
+    format!("audit/{repository}/{seq:08}.json")
+}
+
+/// A stack's state, in the state bucket.
+#[must_use]
+pub fn state(repository: RepositoryId, environment: &EnvironmentName, stack: &StackName) -> String {
+    format!("{repository}/{environment}/{stack}.tfstate")
+}
+
+/// The tag under which an image is found by its commit.
+#[must_use]
+pub fn commit_tag(commit: &CommitId) -> String {
+    commit.as_str().to_owned()
+}
+
+/// The tag under which an image is found by what it was built from: git's own digest of the
+/// build context's tree.
+#[must_use]
+pub fn tree_tag(tree: &CommitId) -> String {
+    format!("tree-{tree}")
+}

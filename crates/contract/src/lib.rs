@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+pub mod env;
+pub mod event;
+pub mod job;
+pub mod keys;
+pub mod step;
+
+pub use domain::error::{ErrorClass, ErrorName, StepError};

@@ -1,0 +1,1 @@
+//! Inputs and outputs of the steps, as the state machine passes them.

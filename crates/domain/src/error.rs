@@ -1,0 +1,152 @@
+//! The closed list of error names: what `Retry` and `Catch` in the state machine match on, and
+//! what an operator reads first.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident: $class:ident, $hint:literal;)*) => {
+        /// An error's stable name. A test compares this list with the state machine.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ErrorName { $($(#[$doc])* $name,)* }
+
+        impl ErrorName {
+            /// Every name, in the order of the list.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name as Step Functions, status messages and the audit spell it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// Whether the same call may succeed a moment later.
+            #[must_use]
+            pub fn class(self) -> ErrorClass {
+                match self { $(Self::$name => ErrorClass::$class,)* }
+            }
+
+            /// What a person does next.
+            #[must_use]
+            pub fn hint(self) -> &'static str {
+                match self { $(Self::$name => $hint,)* }
+            }
+
+            /// Reads a name back.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $(stringify!($name) => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+/// Whether a retry can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The same call may succeed a moment later; the state machine retries it.
+    Transient,
+    /// The same call fails again.
+    Permanent,
+}
+
+names! {
+    /// An AWS API answered with a throttle.
+    AwsThrottled: Transient, "Wait; if it lasts, raise the service quota that the cause names.";
+    /// An AWS API did not answer, or answered with a fault of its own.
+    AwsUnavailable: Transient, "Wait; see the AWS Health Dashboard when it lasts.";
+    /// The forge (git or its API) did not answer.
+    ForgeUnavailable: Transient, "Wait; see the forge's status page when it lasts.";
+    /// Another process changed the same record at every attempt.
+    RecordConflict: Transient, "Nothing to do unless it repeats; then look for a second state machine on this table.";
+    /// An AWS API refused the call for lack of a right.
+    AwsDenied: Permanent, "Compare the role named in the cause with terraform/modules; apply the pipeline's own Terraform again.";
+    /// An AWS API refused the call for what it asked.
+    AwsRefused: Permanent, "Read the cause: it names the call and what AWS refused.";
+    /// The function's own settings are missing or wrong.
+    SettingsInvalid: Permanent, "Apply the pipeline's own Terraform again: it sets these variables.";
+    /// The input of a step is not what the contract says.
+    ContractViolation: Permanent, "The state machine and the functions are of different versions: apply the pipeline's own Terraform again.";
+    /// The record of a run is gone.
+    RunNotFound: Permanent, "Start the run again with a new commit.";
+    /// The event names a repository or branch that is not enrolled.
+    NotEnrolled: Permanent, "Add the repository or branch to var.repositories and apply.";
+    /// The commit is not in the repository any more.
+    CommitNotFound: Permanent, "Push the commit again, or a new one.";
+    /// The forge refused the pipeline's token.
+    ForgeDenied: Permanent, "Put a valid token into the git secret; it needs contents:read and statuses:write.";
+    /// `sluicegate.yaml` is missing or wrong.
+    ConfigInvalid: Permanent, "Run `sluicegate config check` in the repository, mend what it lists, push.";
+    /// The repository holds something that the pipeline does not run.
+    SourceRefused: Permanent, "Remove the path that the cause names, push.";
+    /// The tests or the image build failed.
+    BuildFailed: Permanent, "Read the build's log: `sluicegate logs RUN`; mend, push.";
+    /// The build succeeded, but its image is not in the registry.
+    ImageMissing: Permanent, "Look at the push in the build's log; start the run again with a new commit.";
+    /// `terraform init`, `fmt`, `validate` or `plan` failed.
+    PlanFailed: Permanent, "Read the diagnostics: `sluicegate logs RUN STACK`; mend, push.";
+    /// The plan would do what the environment forbids.
+    PlanRefused: Permanent, "The cause names the resources; a person has to do this change.";
+    /// The plan file or its record is not the one that was sealed.
+    PlanTampered: Permanent, "Find out who can write to the artifacts bucket before the next run.";
+    /// The state changed since the plan, twice.
+    StalePlan: Permanent, "Something else writes to this state: find it, then push again.";
+    /// The plan was used already.
+    PlanConsumed: Permanent, "Look at the first apply's log before the next run: it may have changed resources.";
+    /// `terraform apply` failed.
+    ApplyFailed: Permanent, "Read the diagnostics: `sluicegate logs RUN STACK`; mend, push.";
+    /// The job was stopped while terraform ran.
+    Interrupted: Permanent, "Look at the stack's state before the next run: it may hold tainted resources.";
+    /// The state is locked by somebody else.
+    StateLocked: Permanent, "The cause names the lock's owner; unlock only when that process is dead.";
+    /// A job ended without a result.
+    JobLost: Permanent, "Look at the job in AWS Batch: its reason says why the container ended.";
+    /// A person said no, or nobody answered in time.
+    ApprovalRejected: Permanent, "Nothing to do: a newer commit starts a new run.";
+    /// The environment is frozen after a rollback that failed.
+    EnvironmentFrozen: Permanent, "Read the frozen run (`sluicegate show RUN`), mend the environment, then `sluicegate unfreeze`.";
+    /// The run does not hold the environment's lock.
+    LockLost: Permanent, "Another run owns the environment; push again when it ended.";
+    /// The commit was rolled back before in this environment.
+    CommitIsBad: Permanent, "Push a new commit; this one is not applied again by itself.";
+    /// The rollout did not finish.
+    DeployFailed: Permanent, "Read the service's events and the stopped tasks' reasons in ECS.";
+    /// The new version runs, but its address does not answer as it should.
+    Unhealthy: Permanent, "Read the application's log; the cause holds the last answer.";
+    /// A defect of the pipeline itself.
+    Internal: Permanent, "Report it with the run id and the cause.";
+}
+
+impl fmt::Display for ErrorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error as it leaves a step: a stable name, and a message for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepError {
+    /// The name that the state machine matches.
+    pub name: ErrorName,
+    /// What happened, where, what was expected.
+    pub message: String,
+}
+
+impl StepError {
+    /// Makes an error.
+    #[must_use]
+    pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
+        Self {
+            name,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+impl std::error::Error for StepError {}

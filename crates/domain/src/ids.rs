@@ -1,0 +1,348 @@
+//! Typed identifiers. Each is parsed once, at the edge; past it the value is known to be good.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// Why a text is not the identifier it was given as.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not {kind}: expected {expected}")]
+pub struct IdError {
+    /// The identifier's kind, with its article: `a commit id`.
+    pub kind: &'static str,
+    /// What was expected, in words.
+    pub expected: &'static str,
+    /// The text, cut to 100 characters.
+    pub found: String,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Parses the identifier.
+            ///
+            /// # Errors
+            /// [`IdError`] when the text has another form.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(IdError {
+                        kind: $kind,
+                        expected: $expected,
+                        found: text.chars().take(100).collect(),
+                    })
+                }
+            }
+
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    };
+}
+
+fn lower_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// `^[a-z]([a-z0-9-]*[a-z0-9])?$`, at most `limit` characters.
+fn slug(text: &str, limit: usize) -> bool {
+    text.len() <= limit
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+/// A ref name that git accepts, below `refs/heads/`, with nothing that a shell, a path or a
+/// refspec could take for something else.
+fn branch_ref(text: &str) -> bool {
+    let Some(name) = text.strip_prefix("refs/heads/") else {
+        return false;
+    };
+    !name.is_empty()
+        && text.len() <= 255
+        && !name.starts_with('-')
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.contains("//")
+        && !name.ends_with('/')
+        && !name.ends_with('.')
+        && name
+            .split('/')
+            .all(|part| !part.starts_with('.') && !part.ends_with(".lock"))
+        && name
+            .chars()
+            .all(|c| !c.is_control() && !" ~^:?*[\\\u{7f}".contains(c))
+}
+
+text_id!(
+    /// A full commit id: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
+    CommitId, "a commit id", "40 or 64 lower-case hexadecimal digits, not all zero",
+    |text| (lower_hex(text, 40) || lower_hex(text, 64)) && text.bytes().any(|b| b != b'0')
+);
+text_id!(
+    /// A SHA-256 digest: 64 lower-case hexadecimal digits, without the `sha256:` prefix.
+    Sha256Digest, "a SHA-256 digest", "64 lower-case hexadecimal digits",
+    |text| lower_hex(text, 64)
+);
+text_id!(
+    /// The full name of a branch, `refs/heads/...`.
+    BranchRef, "a branch ref", "refs/heads/ and a name that git accepts", branch_ref
+);
+text_id!(
+    /// A run: one delivery of one commit to one environment.
+    RunId, "a run id", "lower-case letters, digits and hyphens, at most 64",
+    |text| slug(text, 64)
+);
+text_id!(
+    /// A job of a run. Its last 32 digits are the first half of its record's SHA-256: they seal it.
+    JobId, "a job id", "<verb>-<stack>-<n>-<32 hexadecimal digits>, at most 120",
+    |text| slug_with_seal(text)
+);
+text_id!(
+    /// A stack's name, unique in a repository.
+    StackName, "a stack name", "^[a-z][a-z0-9-]{0,38}[a-z0-9]$",
+    |text| slug(text, 40) && text.len() >= 2
+);
+text_id!(
+    /// An environment's name.
+    EnvironmentName, "an environment name", "^[a-z][a-z0-9-]{0,38}[a-z0-9]$",
+    |text| slug(text, 40) && text.len() >= 2
+);
+text_id!(
+    /// A repository as `owner/name`, as the forge spells it.
+    RepositoryName, "a repository name", "owner/name",
+    |text| {
+        text.len() <= 140
+            && text.split('/').count() == 2
+            && text.split('/').all(|part| {
+                !part.is_empty()
+                    && part != "."
+                    && part != ".."
+                    && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            })
+    }
+);
+text_id!(
+    /// A forge's delivery id: a UUID in its hyphenated form.
+    DeliveryId, "a delivery id", "a hyphenated UUID",
+    |text| {
+        text.len() == 36
+            && text.char_indices().all(|(i, c)| match i {
+                8 | 13 | 18 | 23 => c == '-',
+                _ => c.is_ascii_hexdigit(),
+            })
+    }
+);
+text_id!(
+    /// An image digest, `sha256:` and 64 lower-case hexadecimal digits.
+    ImageDigest, "an image digest", "sha256: and 64 lower-case hexadecimal digits",
+    |text| text.strip_prefix("sha256:").is_some_and(|hex| lower_hex(hex, 64))
+);
+
+fn slug_with_seal(text: &str) -> bool {
+    text.len() <= 120
+        && text.rsplit_once('-').is_some_and(|(head, seal)| {
+            lower_hex(seal, 32)
+                && head.starts_with(|c: char| c.is_ascii_lowercase())
+                && head
+                    .bytes()
+                    .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        })
+}
+
+impl Sha256Digest {
+    /// The digest of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex::encode(Sha256::digest(bytes)))
+    }
+}
+
+impl CommitId {
+    /// The first eight digits, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
+impl RepositoryName {
+    /// The part after the slash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0
+            .split_once('/')
+            .map_or(self.0.as_str(), |(_, name)| name)
+    }
+}
+
+/// The numeric id that a forge gives a repository: it survives a rename, a name does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RepositoryId(pub u64);
+
+impl fmt::Display for RepositoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a run was started. It is part of the run's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunKind {
+    /// A push to a watched branch.
+    Push,
+}
+
+impl RunKind {
+    /// The kind's stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+        }
+    }
+}
+
+impl RunId {
+    /// Makes the id of a run. The same repository, ref, commit and kind give the same id, so a
+    /// second copy of an event meets the first one's record.
+    #[must_use]
+    pub fn derive(
+        repository: RepositoryId,
+        name: &RepositoryName,
+        branch: &BranchRef,
+        commit: &CommitId,
+        kind: RunKind,
+    ) -> Self {
+        let key = format!("v1|{repository}|{branch}|{commit}|{}", kind.as_str());
+        let digest = Sha256Digest::of(key.as_bytes());
+        let mut slug: String = name
+            .name()
+            .to_ascii_lowercase()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .take(40)
+            .collect();
+        if !slug.starts_with(|c: char| c.is_ascii_lowercase()) {
+            slug.insert(0, 'r');
+        }
+        Self(format!(
+            "{slug}-{}-{}",
+            commit.short(),
+            digest.0.get(..6).unwrap_or_default()
+        ))
+    }
+}
+
+impl JobId {
+    /// Seals a job: the id carries the first half of the digest of the job record's bytes.
+    #[must_use]
+    pub fn seal(verb: &str, stack: &StackName, attempt: u32, record: &[u8]) -> Self {
+        let digest = Sha256Digest::of(record);
+        Self(format!(
+            "{verb}-{stack}-{attempt}-{}",
+            digest.0.get(..32).unwrap_or_default()
+        ))
+    }
+
+    /// Says whether these bytes are the record that this id was made from.
+    #[must_use]
+    pub fn seals(&self, record: &[u8]) -> bool {
+        let digest = Sha256Digest::of(record);
+        self.0.rsplit_once('-').map(|(_, seal)| seal) == digest.0.get(..32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hostile_refs_are_refused() {
+        for text in [
+            "refs/tags/v1",
+            "refs/heads/",
+            "refs/heads/--upload-pack=x",
+            "refs/heads/a..b",
+            "refs/heads/a b",
+            "refs/heads/a.lock",
+            "refs/heads/.a",
+            "refs/heads/a\u{7}",
+            "HEAD",
+        ] {
+            assert!(BranchRef::parse(text).is_err(), "{text}");
+        }
+        assert!(BranchRef::parse("refs/heads/feature/x-1").is_ok());
+    }
+
+    #[test]
+    fn the_zero_commit_is_no_commit() {
+        assert!(CommitId::parse(&"0".repeat(40)).is_err());
+        assert!(CommitId::parse("HEAD").is_err());
+        assert!(CommitId::parse(&"A".repeat(40)).is_err());
+    }
+
+    #[test]
+    fn a_job_id_seals_its_record() {
+        let id = JobId::seal("plan", &StackName::parse("data").unwrap(), 1, b"{}");
+        assert!(id.seals(b"{}"));
+        assert!(!id.seals(b"{ }"));
+        assert_eq!(JobId::parse(id.as_str()).unwrap(), id);
+    }
+
+    proptest! {
+        #[test]
+        fn parsers_never_panic(text in any::<String>()) {
+            let _ = (BranchRef::parse(&text).is_ok(), RepositoryName::parse(&text).is_ok(),
+                     CommitId::parse(&text).is_ok(), JobId::parse(&text).is_ok());
+        }
+
+        #[test]
+        fn a_derived_run_id_is_a_run_id(
+            owner in "[a-zA-Z0-9._-]{1,20}", name in "[a-zA-Z0-9._-]{1,60}",
+            commit in "[0-9a-f]{39}[1-9]", id in any::<u64>(),
+        ) {
+            prop_assume!(name != "." && name != ".." && owner != "." && owner != "..");
+            let full = RepositoryName::parse(&format!("{owner}/{name}")).unwrap();
+            let branch = BranchRef::parse("refs/heads/main").unwrap();
+            let commit = CommitId::parse(&commit).unwrap();
+            let run = RunId::derive(RepositoryId(id), &full, &branch, &commit, RunKind::Push);
+            prop_assert!(RunId::parse(run.as_str()).is_ok(), "{run}");
+        }
+    }
+}
