@@ -1,1 +1,28 @@
 #![doc = include_str!("../README.md")]
+
+mod cancel;
+mod diagnostic;
+mod environment;
+mod error;
+mod lines;
+mod output;
+mod plan_file;
+mod process;
+mod shown_plan;
+mod terraform;
+mod ui;
+mod version;
+
+pub use cancel::{Cancel, CancelHandle};
+pub use diagnostic::{Diagnostic, LockInfo, Position, Severity};
+pub use environment::{Environment, MirrorPathError, cli_config};
+pub use error::{Error, Failure, Interruption};
+pub use lines::LineSplitter;
+pub use output::{Output, Outputs};
+pub use plan_file::state_version;
+pub use shown_plan::ShownPlan;
+pub use terraform::{
+    ApplyReport, InitOptions, PlanOptions, PlanReport, Terraform, Validation, VersionReport,
+};
+pub use ui::{Event, Hook, Line, PlannedChange, Source, SummaryCounts, Transcript, parse_line};
+pub use version::{MINIMUM, Version};

@@ -1,0 +1,183 @@
+//! The only variables that terraform gets to see.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Variables that pass from the caller's environment as they are. Nothing else passes: code that
+/// runs at plan time can print every variable of its process.
+const PASSED: &[&str] = &[
+    "PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_CA_BUNDLE",
+    "AWS_ENDPOINT_URL",
+];
+
+/// Endpoints of single services (`AWS_ENDPOINT_URL_S3`) pass too.
+const PASSED_PREFIX: &str = "AWS_ENDPOINT_URL_";
+
+/// The environment of the child: an allow-list from the caller's, and what terraform needs.
+#[derive(Clone)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.variables.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// Keeps the allowed ones of `ambient` and adds terraform's own settings. `home` becomes HOME
+    /// and TMPDIR (an existing, private directory outside the stack), `cli_config` the only CLI
+    /// configuration that is read.
+    pub fn scrubbed(
+        ambient: impl IntoIterator<Item = (String, String)>,
+        home: &Path,
+        cli_config: &Path,
+    ) -> Self {
+        let mut variables: BTreeMap<String, String> = ambient
+            .into_iter()
+            .filter(|(key, _)| PASSED.contains(&key.as_str()) || key.starts_with(PASSED_PREFIX))
+            .collect();
+        for (key, value) in [
+            ("TF_IN_AUTOMATION", "1"),
+            ("TF_INPUT", "0"),
+            ("CHECKPOINT_DISABLE", "1"),
+            // A third less CPU time for 140 MB more memory of the AWS provider.
+            ("GOGC", "400"),
+        ] {
+            variables.insert(key.to_owned(), value.to_owned());
+        }
+        let home = home.to_string_lossy().into_owned();
+        variables.insert("HOME".to_owned(), home.clone());
+        variables.insert("TMPDIR".to_owned(), home);
+        variables.insert(
+            "TF_CLI_CONFIG_FILE".to_owned(),
+            cli_config.to_string_lossy().into_owned(),
+        );
+        Self { variables }
+    }
+
+    /// A tag that the AWS provider puts on every resource it makes (provider 5.62 or newer).
+    #[must_use]
+    pub fn with_default_tag(mut self, key: &str, value: &str) -> Self {
+        self.variables
+            .insert(format!("TF_AWS_DEFAULT_TAGS_{key}"), value.to_owned());
+        self
+    }
+
+    /// Names and values, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+/// A mirror path that cannot be written into the CLI configuration.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the provider mirror's path {path:?} must be absolute, UTF-8 and free of control characters"
+)]
+pub struct MirrorPathError {
+    path: std::path::PathBuf,
+}
+
+/// The text of a CLI configuration whose only provider source is the given directory (laid out as
+/// `registry.terraform.io/<namespace>/<type>/...`); without one, no provider can be installed.
+/// There is no `direct` method: terraform never asks a registry, and never looks into
+/// `terraform.d/` of the stack.
+///
+/// # Errors
+/// [`MirrorPathError`] for a path that is relative or cannot be written as a quoted string.
+pub fn cli_config(mirror: Option<&Path>) -> Result<String, MirrorPathError> {
+    let mut text = String::from("disable_checkpoint = true\n\nprovider_installation {\n");
+    if let Some(path) = mirror {
+        let quoted = path
+            .to_str()
+            .filter(|text| path.is_absolute() && !text.chars().any(char::is_control))
+            .ok_or_else(|| MirrorPathError {
+                path: path.to_owned(),
+            })?
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"");
+        text.push_str("  filesystem_mirror {\n    path = \"");
+        text.push_str(&quoted);
+        text.push_str("\"\n  }\n");
+    }
+    text.push_str("}\n");
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may stop at once")]
+    use super::*;
+
+    #[test]
+    fn only_listed_variables_pass() {
+        let ambient = [
+            ("PATH", "/bin"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AWS_ENDPOINT_URL_S3", "http://s3"),
+            ("AWS_PROFILE", "admin"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "x"),
+            ("SLUICEGATE_BUCKET", "b"),
+            ("TF_CLI_ARGS", "-lock=false"),
+            ("TF_LOG", "trace"),
+            ("TF_PLUGIN_CACHE_DIR", "/x"),
+            ("TF_VAR_x", "y"),
+            ("TF_CLI_CONFIG_FILE", "/evil"),
+            ("HOME", "/root"),
+            ("LD_PRELOAD", "/x.so"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let environment = Environment::scrubbed(ambient, Path::new("/h"), Path::new("/h/rc"))
+            .with_default_tag("sluicegate_stack", "app");
+        let pairs: Vec<_> = environment.iter().collect();
+        assert_eq!(
+            pairs,
+            [
+                ("AWS_ENDPOINT_URL_S3", "http://s3"),
+                ("AWS_SECRET_ACCESS_KEY", "s"),
+                ("CHECKPOINT_DISABLE", "1"),
+                ("GOGC", "400"),
+                ("HOME", "/h"),
+                ("PATH", "/bin"),
+                ("TF_AWS_DEFAULT_TAGS_sluicegate_stack", "app"),
+                ("TF_CLI_CONFIG_FILE", "/h/rc"),
+                ("TF_INPUT", "0"),
+                ("TF_IN_AUTOMATION", "1"),
+                ("TMPDIR", "/h"),
+            ]
+        );
+        assert!(!format!("{environment:?}").contains("http://s3"));
+    }
+
+    #[test]
+    fn the_cli_config_names_the_mirror_and_nothing_else() {
+        assert_eq!(
+            cli_config(Some(Path::new("/mirror/a\"b"))).unwrap(),
+            "disable_checkpoint = true\n\nprovider_installation {\n  filesystem_mirror {\n    \
+             path = \"/mirror/a\\\"b\"\n  }\n}\n"
+        );
+        assert!(!cli_config(None).unwrap().contains("mirror"));
+        assert!(cli_config(Some(Path::new("relative"))).is_err());
+        assert!(cli_config(Some(Path::new("/a\nb"))).is_err());
+    }
+}

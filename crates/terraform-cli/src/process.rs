@@ -1,0 +1,234 @@
+//! One child process: own group, scrubbed environment, bounded output, one SIGTERM.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep_until};
+
+use crate::cancel::Cancel;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::lines::LineSplitter;
+use crate::ui::Source;
+
+/// How long the output of a dead child is still read: a grandchild may hold the pipe open.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Largest standard output that is captured whole (`show -json`), in bytes.
+const MAX_CAPTURE: usize = 512 * 1024 * 1024;
+/// How much of standard error is kept, in bytes.
+const MAX_STDERR: usize = 64 * 1024;
+
+/// What is done with standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stdout {
+    /// Line by line to the callback.
+    Lines,
+    /// Kept as bytes, and shown to nobody: it may hold sensitive values.
+    Capture,
+}
+
+/// What to run and how.
+pub(crate) struct Job<'a> {
+    pub(crate) binary: &'a Path,
+    pub(crate) args: &'a [std::ffi::OsString],
+    pub(crate) dir: &'a Path,
+    pub(crate) environment: &'a Environment,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) grace: Duration,
+    pub(crate) stdout: Stdout,
+}
+
+/// How the child ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) captured: Vec<u8>,
+    pub(crate) stderr: String,
+    /// A stop was asked for while it ran.
+    pub(crate) asked: bool,
+    /// The budget ran out and the group got SIGKILL.
+    pub(crate) killed: bool,
+}
+
+/// Kills what is left of the group when the work is over, whichever way it ended: providers and
+/// provisioners outlive a terraform that was killed.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(
+            child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .map(Pid::from_raw),
+        )
+    }
+
+    fn kill(&self) {
+        if let Some(pid) = self.0 {
+            // ESRCH: nobody is left, which is what is wanted.
+            let _gone = killpg(pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Terraform alone gets the SIGTERM: it stops its providers itself, and a provider that is
+    /// terminated in the middle of a create loses what it made.
+    fn terminate_leader(&self) {
+        if let Some(pid) = self.0 {
+            let _gone = kill(pid, Signal::SIGTERM);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs the child to its end. Both streams are read all the time, so it never blocks on a pipe.
+pub(crate) async fn run(
+    job: Job<'_>,
+    mut on_line: impl FnMut(Source, &str),
+) -> Result<Ended, Error> {
+    let mut child = Command::new(job.binary)
+        .args(job.args)
+        .current_dir(job.dir)
+        .env_clear()
+        .envs(job.environment.iter())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| Error::Start {
+            binary: job.binary.to_owned(),
+            source,
+        })?;
+    let group = Group::of(&child);
+    let mut stdout = Stream::new(child.stdout.take());
+    let mut stderr = Stream::new(child.stderr.take());
+    let (mut captured, mut error_text) = (Vec::new(), String::new());
+    let (mut asked, mut killed) = (false, false);
+    let mut status = None;
+    let mut deadline = far_future();
+
+    while status.is_none() || stdout.open() || stderr.open() {
+        tokio::select! {
+            chunk = stdout.read(), if stdout.open() => match job.stdout {
+                Stdout::Capture => {
+                    if captured.len() + chunk.len() > MAX_CAPTURE {
+                        return Err(Error::Unreadable {
+                            command: "output",
+                            what: format!("more than {MAX_CAPTURE} bytes"),
+                        });
+                    }
+                    captured.extend_from_slice(chunk);
+                }
+                Stdout::Lines => stdout.lines(|line| on_line(Source::Stdout, line)),
+            },
+            _ = stderr.read(), if stderr.open() => stderr.lines(|line| {
+                if error_text.len() < MAX_STDERR {
+                    error_text.push_str(line);
+                    error_text.push('\n');
+                }
+                on_line(Source::Stderr, line);
+            }),
+            ended = child.wait(), if status.is_none() => {
+                status = Some(ended.map_err(|source| Error::Io {
+                    what: "wait for terraform",
+                    path: job.binary.to_owned(),
+                    source,
+                })?);
+                group.kill();
+                deadline = Instant::now() + DRAIN;
+            }
+            () = job.cancel.cancelled(), if !asked && status.is_none() => {
+                asked = true;
+                group.terminate_leader();
+                deadline = Instant::now() + job.grace;
+            }
+            () = sleep_until(deadline) => {
+                if status.is_some() {
+                    break;
+                }
+                killed = true;
+                group.kill();
+                deadline = far_future();
+            }
+        }
+    }
+    let status = match status {
+        Some(status) => status,
+        None => child.wait().await.map_err(|source| Error::Io {
+            what: "wait for terraform",
+            path: job.binary.to_owned(),
+            source,
+        })?,
+    };
+    Ok(Ended {
+        status,
+        captured,
+        stderr: error_text,
+        asked,
+        killed,
+    })
+}
+
+/// An instant that no job reaches.
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(30 * 24 * 3600)
+}
+
+/// One of the child's pipes.
+struct Stream<R> {
+    pipe: Option<R>,
+    buffer: Vec<u8>,
+    filled: usize,
+    splitter: LineSplitter,
+}
+
+impl<R: AsyncRead + Unpin> Stream<R> {
+    fn new(pipe: Option<R>) -> Self {
+        Self {
+            pipe,
+            buffer: vec![0; 64 * 1024],
+            filled: 0,
+            splitter: LineSplitter::default(),
+        }
+    }
+
+    fn open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// The next chunk; empty at the end, after which the stream is closed. Cancel-safe.
+    async fn read(&mut self) -> &[u8] {
+        self.filled = match self.pipe.as_mut() {
+            Some(pipe) => pipe.read(&mut self.buffer).await.unwrap_or(0),
+            None => 0,
+        };
+        if self.filled == 0 {
+            self.pipe = None;
+        }
+        self.buffer.get(..self.filled).unwrap_or_default()
+    }
+
+    /// Hands on the lines that the last chunk completed, and the last line at the end.
+    fn lines(&mut self, mut each: impl FnMut(&str)) {
+        let chunk = self.buffer.get(..self.filled).unwrap_or_default();
+        for line in self.splitter.push(chunk) {
+            each(&line);
+        }
+        if self.pipe.is_none()
+            && let Some(last) = self.splitter.finish()
+        {
+            each(&last);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `terraform show -json` of a plan: addresses and actions of it, and the outputs before it.
+
+use std::collections::BTreeMap;
+
+use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange};
+use serde::Deserialize;
+
+use crate::{Error, Outputs};
+
+/// A plan as terraform shows it, without resource values. The JSON that it is read from holds
+/// every value in clear, sensitive ones too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownPlan {
+    /// What the plan would do. An import or a move that changes nothing else counts as an update:
+    /// it changes the state.
+    pub summary: PlanSummary,
+    /// Resources that are replaced only because an earlier apply left them tainted.
+    pub tainted: Vec<String>,
+    /// Resources that were changed outside of terraform since its last run.
+    pub drift: Vec<String>,
+    /// The outputs that stood in the state before the plan. They are those of the stack only when
+    /// the plan changes nothing: for a new stack terraform puts planned values here.
+    pub prior_outputs: Outputs,
+    /// The terraform that made the plan.
+    pub terraform_version: String,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    format_version: String,
+    #[serde(default)]
+    terraform_version: String,
+    #[serde(default)]
+    resource_changes: Vec<RawChange>,
+    #[serde(default)]
+    resource_drift: Vec<RawChange>,
+    #[serde(default)]
+    output_changes: BTreeMap<String, RawActions>,
+    #[serde(default)]
+    prior_state: RawState,
+}
+
+#[derive(Deserialize)]
+struct RawChange {
+    address: String,
+    #[serde(default)]
+    previous_address: Option<String>,
+    #[serde(default, rename = "type")]
+    resource_type: String,
+    #[serde(default)]
+    action_reason: Option<String>,
+    change: RawActions,
+}
+
+#[derive(Deserialize)]
+struct RawActions {
+    actions: Vec<String>,
+    #[serde(default)]
+    importing: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawState {
+    #[serde(default)]
+    values: RawValues,
+}
+
+#[derive(Default, Deserialize)]
+struct RawValues {
+    #[serde(default)]
+    outputs: Outputs,
+}
+
+impl ShownPlan {
+    /// Reads the JSON of `terraform show -json <plan>`.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] for anything that is not a plan of format 1, or an action that this
+    /// driver does not know: guessing what a plan does would be worse than stopping.
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let unreadable = |what: String| Error::Unreadable {
+            command: "show",
+            what,
+        };
+        let raw: Raw = serde_json::from_slice(json)
+            .map_err(|error| unreadable(format!("not the JSON of a plan: {error}")))?;
+        if raw.format_version.split('.').next() != Some("1") {
+            return Err(unreadable(format!(
+                "plan format {:?}, expected 1.x",
+                raw.format_version
+            )));
+        }
+        let mut changes = Vec::new();
+        let mut tainted = Vec::new();
+        for change in raw.resource_changes {
+            let moved = change.previous_address.is_some() || change.change.importing.is_some();
+            let Some(action) = action(&change.change.actions, moved).ok_or_else(|| {
+                unreadable(format!(
+                    "{}: actions {:?}",
+                    change.address, change.change.actions
+                ))
+            })?
+            else {
+                continue;
+            };
+            if change.action_reason.as_deref() == Some("replace_because_tainted") {
+                tainted.push(change.address.clone());
+            }
+            changes.push(ResourceChange {
+                address: change.address,
+                resource_type: change.resource_type,
+                action,
+            });
+        }
+        let outputs_change = if raw
+            .output_changes
+            .values()
+            .any(|output| output.actions.iter().any(|action| action != "no-op"))
+        {
+            OutputsChange::Some
+        } else {
+            OutputsChange::None
+        };
+        Ok(Self {
+            summary: PlanSummary {
+                changes,
+                outputs_change,
+            },
+            tainted,
+            drift: raw
+                .resource_drift
+                .into_iter()
+                .map(|change| change.address)
+                .collect(),
+            prior_outputs: raw.prior_state.values.outputs,
+            terraform_version: raw.terraform_version,
+        })
+    }
+}
+
+/// `Some(None)`: the plan leaves it alone. `None`: not a known set of actions.
+fn action(actions: &[String], moved: bool) -> Option<Option<Action>> {
+    let words: Vec<&str> = actions.iter().map(String::as_str).collect();
+    Some(match words.as_slice() {
+        ["no-op"] if moved => Some(Action::Update),
+        ["no-op" | "read" | "open" | "renew" | "close"] => None,
+        ["create"] => Some(Action::Create),
+        ["update"] => Some(Action::Update),
+        ["delete"] => Some(Action::Delete),
+        ["delete", "create"] | ["create", "delete"] => Some(Action::Replace),
+        ["forget"] | ["create", "forget"] | ["forget", "create"] => Some(Action::Forget),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "tests may stop at once"
+    )]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn change(address: &str, actions: &str, more: &str) -> String {
+        format!(
+            r#"{{"address":"{address}","type":"terraform_data","change":{{"actions":{actions},
+            "after":{{"input":"canary"}}}}{more}}}"#
+        )
+    }
+
+    fn plan(changes: &[String]) -> Result<ShownPlan, Error> {
+        ShownPlan::parse(
+            format!(
+                r#"{{"format_version":"1.2","terraform_version":"1.11.4","resource_changes":[{}],
+                "resource_drift":[{}],"output_changes":{{"o":{{"actions":["no-op"]}}}},
+                "prior_state":{{"values":{{"outputs":{{"o":{{"sensitive":true,"type":"string",
+                "value":"canary"}}}}}}}}}}"#,
+                changes.join(","),
+                change("t.drifted", r#"["update"]"#, ""),
+            )
+            .as_bytes(),
+        )
+    }
+
+    #[test]
+    fn each_set_of_actions_is_one_word() {
+        let tainted = r#","action_reason":"replace_because_tainted""#;
+        let shown = plan(&[
+            change("t.a", r#"["create"]"#, ""),
+            change("t.b", r#"["no-op"]"#, ""),
+            change("t.c", r#"["no-op"]"#, r#","previous_address":"t.x""#),
+            change("t.d", r#"["delete","create"]"#, tainted),
+            change("t.e", r#"["create","delete"]"#, ""),
+            change("t.f", r#"["delete"]"#, ""),
+            change("t.g", r#"["forget"]"#, ""),
+            change("data.t.h", r#"["read"]"#, ""),
+        ])
+        .unwrap();
+        let words: Vec<_> = shown
+            .summary
+            .changes
+            .iter()
+            .map(|c| (c.address.as_str(), c.action))
+            .collect();
+        assert_eq!(
+            words,
+            [
+                ("t.a", Action::Create),
+                ("t.c", Action::Update),
+                ("t.d", Action::Replace),
+                ("t.e", Action::Replace),
+                ("t.f", Action::Delete),
+                ("t.g", Action::Forget),
+            ]
+        );
+        assert_eq!(shown.tainted, ["t.d"]);
+        assert_eq!(shown.drift, ["t.drifted"]);
+        assert_eq!(shown.summary.outputs_change, OutputsChange::None);
+        assert_eq!(shown.prior_outputs["o"].value, "canary");
+        assert!(
+            !format!("{shown:?}").contains("canary"),
+            "no value is shown"
+        );
+    }
+
+    #[test]
+    fn an_unknown_action_or_format_is_refused() {
+        assert!(plan(&[change("t.a", r#"["explode"]"#, "")]).is_err());
+        let error = ShownPlan::parse(br#"{"format_version":"2.0"}"#).unwrap_err();
+        assert!(
+            error.to_string().contains("\"2.0\", expected 1.x"),
+            "{error}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_an_error_or_a_plan(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
+            let _result = ShownPlan::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! The commands.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::cancel::Cancel;
+use crate::diagnostic::{Diagnostic, LockInfo, RawDiagnostic};
+use crate::environment::Environment;
+use crate::error::{Error, Failure, Interruption};
+use crate::output::Outputs;
+use crate::process::{self, Ended, Stdout};
+use crate::shown_plan::ShownPlan;
+use crate::ui::{Event, Line, Source, Transcript, parse_line};
+use crate::version::Version;
+
+/// What terraform has between SIGTERM and SIGKILL: AWS Batch gives a container 30 s, and the
+/// remains have to be uploaded in the rest.
+const GRACE: Duration = Duration::from_secs(25);
+
+type OnLine = Arc<dyn Fn(&Line<'_>) + Send + Sync>;
+
+/// Terraform in one directory, with one environment. Cheap to clone.
+#[derive(Clone)]
+pub struct Terraform {
+    binary: PathBuf,
+    workdir: PathBuf,
+    environment: Environment,
+    cancel: Cancel,
+    grace: Duration,
+    on_line: OnLine,
+}
+
+impl std::fmt::Debug for Terraform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terraform")
+            .field("binary", &self.binary)
+            .field("workdir", &self.workdir)
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What `init` is told.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// Values for a partial backend block, as `-backend-config=key=value`.
+    pub backend_config: Vec<(String, String)>,
+    /// False: `-backend=false`, enough for `validate`.
+    pub backend: bool,
+}
+
+/// What `plan` is told.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Where the plan file goes.
+    pub out: PathBuf,
+    /// Files with values for variables.
+    pub var_files: Vec<PathBuf>,
+    /// Plan the destruction of everything.
+    pub destroy: bool,
+}
+
+/// A plan that was made.
+#[derive(Clone, Debug)]
+pub struct PlanReport {
+    /// Whether it changes resources or outputs (`-detailed-exitcode`).
+    pub has_changes: bool,
+    /// Its messages.
+    pub transcript: Transcript,
+}
+
+/// An apply that ran, whatever its end.
+#[derive(Debug)]
+pub struct ApplyReport {
+    /// Its messages: what was done, what failed, what nobody knows.
+    pub transcript: Transcript,
+    /// Its end.
+    pub end: Result<(), Error>,
+}
+
+/// What `validate` found.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// Whether the configuration is valid.
+    pub valid: bool,
+    /// Errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What `terraform version` answered.
+#[derive(Clone, Debug)]
+pub struct VersionReport {
+    /// The version, at least [`crate::MINIMUM`].
+    pub version: Version,
+    /// Such as `linux_amd64`.
+    pub platform: String,
+}
+
+#[derive(Deserialize)]
+struct RawVersion {
+    terraform_version: String,
+    #[serde(default)]
+    platform: String,
+}
+
+#[derive(Deserialize)]
+struct RawValidation {
+    valid: bool,
+    #[serde(default)]
+    diagnostics: Vec<RawDiagnostic>,
+}
+
+/// A finished command, before anybody judged it.
+struct Ran {
+    command: &'static str,
+    ended: Ended,
+    transcript: Transcript,
+}
+
+impl Terraform {
+    /// A driver for `binary` (an absolute path, or a name on the PATH of `environment`) that
+    /// works in `workdir`.
+    #[must_use]
+    pub fn new(
+        binary: impl Into<PathBuf>,
+        workdir: impl Into<PathBuf>,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            binary: binary.into(),
+            workdir: workdir.into(),
+            environment,
+            cancel: Cancel::never(),
+            grace: GRACE,
+            on_line: Arc::new(|_| {}),
+        }
+    }
+
+    /// Stops the running command when `cancel` says so: one SIGTERM to terraform, and SIGKILL to
+    /// its whole process group after `grace`. A command that has not begun is not begun.
+    #[must_use]
+    pub fn cancelled_by(mut self, cancel: Cancel, grace: Duration) -> Self {
+        self.cancel = cancel;
+        self.grace = grace;
+        self
+    }
+
+    /// Calls `on_line` with each line of the commands that stream (`init`, `fmt`, `plan`,
+    /// `apply`) and with standard error of all. What `show` and `output` print is never passed.
+    #[must_use]
+    pub fn on_line(mut self, on_line: impl Fn(&Line<'_>) + Send + Sync + 'static) -> Self {
+        self.on_line = Arc::new(on_line);
+        self
+    }
+
+    /// Asks for the version and demands [`crate::MINIMUM`].
+    ///
+    /// # Errors
+    /// [`Error::TooOld`] and those of starting a command.
+    pub async fn version(&self) -> Result<VersionReport, Error> {
+        let ran = self
+            .run("version", ["version", "-json"], Stdout::Capture)
+            .await?
+            .success()?;
+        let raw: RawVersion = ran.json()?;
+        let version = Version::parse(&raw.terraform_version).ok_or_else(|| Error::Unreadable {
+            command: "version",
+            what: raw.terraform_version.clone(),
+        })?;
+        if !version.is_enough() {
+            return Err(Error::TooOld { found: version });
+        }
+        Ok(VersionReport {
+            version,
+            platform: raw.platform,
+        })
+    }
+
+    /// Installs what the committed lock file names, and nothing else.
+    ///
+    /// # Errors
+    /// As the command ends.
+    pub async fn init(&self, options: &InitOptions) -> Result<Transcript, Error> {
+        let mut args: Vec<OsString> = [
+            "init",
+            "-json",
+            "-input=false",
+            "-lockfile=readonly",
+            "-no-color",
+        ]
+        .map(OsString::from)
+        .into();
+        if !options.backend {
+            args.push("-backend=false".into());
+        }
+        for (key, value) in &options.backend_config {
+            args.push(format!("-backend-config={key}={value}").into());
+        }
+        Ok(self
+            .run("init", args, Stdout::Lines)
+            .await?
+            .success()?
+            .transcript)
+    }
+
+    /// The files below the directory that are not formatted; empty when all are.
+    ///
+    /// # Errors
+    /// As the command ends; a file that cannot be parsed is a failure.
+    pub async fn fmt_check(&self) -> Result<Vec<String>, Error> {
+        let args = ["fmt", "-check", "-recursive", "-list=true", "-no-color"];
+        let ran = self.run("fmt", args, Stdout::Capture).await?;
+        if ran.ended.status.code() == Some(3) && !ran.ended.asked {
+            let text = String::from_utf8_lossy(&ran.ended.captured);
+            return Ok(text.lines().map(str::to_owned).collect());
+        }
+        ran.success().map(|_| Vec::new())
+    }
+
+    /// Checks the configuration, without the state or any API.
+    ///
+    /// # Errors
+    /// As the command ends; an invalid configuration is an answer, not an error.
+    pub async fn validate(&self) -> Result<Validation, Error> {
+        let args = ["validate", "-json", "-no-color"];
+        let ran = self.run("validate", args, Stdout::Capture).await?;
+        if ran.ended.asked || ran.ended.status.code().is_none() {
+            ran.success()?;
+            return Ok(Validation {
+                valid: false,
+                diagnostics: Vec::new(),
+            });
+        }
+        let raw = match ran.json::<RawValidation>() {
+            Ok(raw) => raw,
+            Err(error) => return Err(ran.success().err().unwrap_or(error)),
+        };
+        let diagnostics = raw.diagnostics.into_iter().map(Diagnostic::from).collect();
+        Ok(Validation {
+            valid: raw.valid,
+            diagnostics,
+        })
+    }
+
+    /// Makes a plan file.
+    ///
+    /// # Errors
+    /// As the command ends.
+    pub async fn plan(&self, options: &PlanOptions) -> Result<PlanReport, Error> {
+        let mut args: Vec<OsString> = ["plan", "-json", "-input=false", "-detailed-exitcode"]
+            .map(OsString::from)
+            .into();
+        args.push(joined("-out=", &options.out));
+        args.extend(
+            options
+                .var_files
+                .iter()
+                .map(|file| joined("-var-file=", file)),
+        );
+        if options.destroy {
+            args.push("-destroy".into());
+        }
+        let ran = self.run("plan", args, Stdout::Lines).await?;
+        let has_changes = ran.ended.status.code() == Some(2);
+        if has_changes {
+            return Ok(PlanReport {
+                has_changes,
+                transcript: ran.transcript,
+            });
+        }
+        Ok(PlanReport {
+            has_changes,
+            transcript: ran.success()?.transcript,
+        })
+    }
+
+    /// The plan file as JSON: the bytes, which hold values in clear and belong encrypted, and
+    /// what the pipeline needs of them.
+    ///
+    /// # Errors
+    /// As the command ends, and [`Error::Unreadable`].
+    pub async fn show(&self, plan: &Path) -> Result<(Vec<u8>, ShownPlan), Error> {
+        let args = [OsString::from("show"), "-json".into(), plan.into()];
+        let ran = self.run("show", args, Stdout::Capture).await?.success()?;
+        let shown = ShownPlan::parse(&ran.ended.captured)?;
+        Ok((ran.ended.captured, shown))
+    }
+
+    /// Applies exactly this plan file.
+    ///
+    /// # Errors
+    /// Only those of starting the command; its end is in the report.
+    pub async fn apply(&self, plan: &Path) -> Result<ApplyReport, Error> {
+        let args = [
+            "apply".into(),
+            "-json".into(),
+            "-input=false".into(),
+            OsString::from(plan),
+        ];
+        let ran = self.run("apply", args, Stdout::Lines).await?;
+        let transcript = ran.transcript.clone();
+        Ok(ApplyReport {
+            transcript,
+            end: ran.success().map(|_| ()),
+        })
+    }
+
+    /// All outputs, sensitive ones in clear.
+    ///
+    /// # Errors
+    /// As the command ends, and [`Error::Unreadable`].
+    pub async fn output(&self) -> Result<Outputs, Error> {
+        let args = ["output", "-json", "-no-color"];
+        self.run("output", args, Stdout::Capture)
+            .await?
+            .success()?
+            .json()
+    }
+
+    async fn run(
+        &self,
+        command: &'static str,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+        stdout: Stdout,
+    ) -> Result<Ran, Error> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::Interrupted(Interruption {
+                command,
+                asked: true,
+                killed: false,
+                diagnostics: Vec::new(),
+            }));
+        }
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        tracing::debug!(command, dir = %self.workdir.display(), "terraform starts");
+        let mut transcript = Transcript::default();
+        let job = process::Job {
+            binary: &self.binary,
+            args: &args,
+            dir: &self.workdir,
+            environment: &self.environment,
+            cancel: &self.cancel,
+            grace: self.grace,
+            stdout,
+        };
+        let ended = process::run(job, |source, text| {
+            let event = match source {
+                Source::Stdout => parse_line(text),
+                Source::Stderr => Event::Text(text.to_owned()),
+            };
+            transcript.record(&event);
+            (self.on_line)(&Line {
+                command,
+                source,
+                text,
+                event: &event,
+            });
+        })
+        .await?;
+        tracing::debug!(command, status = %ended.status, "terraform ended");
+        Ok(Ran {
+            command,
+            ended,
+            transcript,
+        })
+    }
+}
+
+impl Ran {
+    /// The command itself when it succeeded, else the error that describes its end best.
+    fn success(self) -> Result<Self, Error> {
+        let Some(code) = self.ended.status.code() else {
+            // A signal ended terraform: ours after the budget, or somebody else's.
+            return Err(self.interrupted(true));
+        };
+        if code == 0 {
+            // Asked to stop and yet done: the work is complete, and that is what counts.
+            return Ok(self);
+        }
+        if self.ended.asked {
+            let killed = self.ended.killed;
+            return Err(self.interrupted(killed));
+        }
+        let command = self.command;
+        let mut diagnostics = self.transcript.diagnostics;
+        if !diagnostics.iter().any(Diagnostic::is_error) && !self.ended.stderr.trim().is_empty() {
+            diagnostics.push(Diagnostic::from_text(&self.ended.stderr));
+        }
+        if diagnostics
+            .iter()
+            .any(|found| found.summary == "Saved plan is stale")
+        {
+            return Err(Error::StalePlan { diagnostics });
+        }
+        if let Some(lock) = diagnostics
+            .iter()
+            .filter(|found| found.summary.contains("acquiring the state lock"))
+            .find_map(|found| LockInfo::parse(&found.detail))
+        {
+            return Err(Error::StateLocked {
+                lock: Box::new(lock),
+            });
+        }
+        Err(Error::Failed(Failure {
+            command,
+            code,
+            diagnostics,
+        }))
+    }
+
+    fn interrupted(self, killed: bool) -> Error {
+        Error::Interrupted(Interruption {
+            command: self.command,
+            asked: self.ended.asked,
+            killed,
+            diagnostics: self.transcript.diagnostics,
+        })
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.ended.captured).map_err(|error| Error::Unreadable {
+            command: self.command,
+            // Only the position: the text of an error may quote a value.
+            what: format!(
+                "no JSON of the known shape (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
+        })
+    }
+}
+
+fn joined(flag: &str, path: &Path) -> OsString {
+    let mut text = OsString::from(flag);
+    text.push(path);
+    text
+}
