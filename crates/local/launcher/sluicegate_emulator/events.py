@@ -1,0 +1,97 @@
+"""EventBridge: events of AWS services from the stand-ins, and dead-letter queues of rule targets."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+from collections.abc import Callable
+
+from ministack.core.arn import parse_arn
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import eventbridge
+
+_failure: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar("failure", default=None)
+
+
+def put_events(original: Callable) -> Callable:
+    """PutEvents that takes `aws.*` sources: here the stand-ins are the AWS services."""
+
+    def put(data: dict, allow_aws_source: bool = True) -> tuple:
+        return original(data, allow_aws_source=True)
+
+    return put
+
+
+def start_execution(arn: str, payload: str) -> None:
+    """Starts a target's state machine and keeps the reason when it refuses."""
+    from ministack.services import stepfunctions
+
+    status, _, body = stepfunctions._start_execution({"stateMachineArn": arn, "input": payload})
+    if status >= 400:
+        error = json.loads(body)
+        _failure.set((error.get("__type", "UNKNOWN"), error.get("message", "")))
+
+
+def check_lambda(original: Callable) -> Callable:
+    """Keeps the reason when a target's function does not exist."""
+
+    def dispatch(arn: str, payload: str) -> None:
+        from ministack.services import lambda_svc
+
+        function, _, name = lambda_svc._get_func_record_for_ref(arn)
+        if not function:
+            _failure.set(("ResourceNotFoundException", f"Function not found: {name}"))
+            return
+        original(arn, payload)
+
+    return dispatch
+
+
+def invoke_target(original: Callable) -> Callable:
+    """Delivers to a rule's target; an event that cannot be delivered goes to the target's dead-letter queue.
+
+    The errors that can happen here (the target does not exist, it refuses the input) are the ones that EventBridge
+    does not retry, so the retry policy plays no part.
+    """
+
+    def invoke(target: dict, event: dict, rule: dict, view: object = None) -> None:
+        before = _failure.set(None)
+        try:
+            original(target, event, rule, view)
+            failure = _failure.get()
+        finally:
+            _failure.reset(before)
+        queue = (target.get("DeadLetterConfig") or {}).get("Arn")
+        if failure is None or not queue:
+            return
+        view = view or eventbridge._pattern_event_view(event)
+        _dead_letter(queue, json.dumps(view.event_with_detail()), {
+            "RULE_ARN": rule.get("Arn", ""),
+            "TARGET_ARN": target.get("Arn", ""),
+            "ERROR_CODE": failure[0],
+            "ERROR_MESSAGE": failure[1],
+        })
+
+    return invoke
+
+
+def _dead_letter(arn: str, body: str, attributes: dict[str, str]) -> None:
+    from ministack.services import sqs
+
+    spec = parse_arn(arn)
+    for url in list(sqs._queues):
+        if url.rstrip("/").rsplit("/", 1)[-1] == spec.resource:
+            values = {k: {"DataType": "String", "StringValue": v} for k, v in attributes.items() if v}
+            sqs._act_send_message({"QueueUrl": url, "MessageBody": body, "MessageAttributes": values}, url)
+            return
+    eventbridge.logger.warning(
+        "dead-letter queue %s not found in %s/%s: event lost", arn, get_account_id(), get_region()
+    )
+
+
+def apply() -> None:
+    """Puts the functions above in place of MiniStack's."""
+    eventbridge._put_events = put_events(eventbridge._put_events)
+    eventbridge._dispatch_to_stepfunctions = start_execution
+    eventbridge._dispatch_to_lambda = check_lambda(eventbridge._dispatch_to_lambda)
+    eventbridge._invoke_target = invoke_target(eventbridge._invoke_target)

@@ -1,0 +1,125 @@
+"""The emulator's process: its environment, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+
+from sluicegate_emulator import MINISTACK
+
+_at_end: list[Callable[[], None]] = []
+
+
+def at_end(clean: Callable[[], None]) -> None:
+    """Registers work for the end of the process; the last registered runs first."""
+    _at_end.append(clean)
+
+
+def check_version() -> None:
+    """Exits with a message when the installed MiniStack is not the one the mends are written for."""
+    try:
+        found = importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        found = "none"
+    if found != MINISTACK:
+        sys.exit(
+            f"sluicegate_emulator: the mends are written for MiniStack {MINISTACK}, but the installed version is "
+            f"{found}. Install the pinned one: pip install --require-hashes -r crates/local/launcher/requirements.txt"
+        )
+
+
+def set_environment() -> None:
+    """Sets what MiniStack reads at import. Exits with a message when something needed is missing."""
+    for name in ("GATEWAY_PORT", "TMPDIR"):
+        if not os.environ.get(name):
+            sys.exit(f"sluicegate_emulator: the environment variable {name} is not set; see the launcher's README")
+    directory = tempfile.gettempdir()
+    for name, value in {
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_HOSTNAME": "127.0.0.1",
+        "LAMBDA_EXECUTOR": "local",
+        "IOT_MTLS_ENABLED": "0",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
+        "SLUICEGATE_INSTANCE": f"emulator-{os.environ['GATEWAY_PORT']}",
+        "STATE_DIR": os.path.join(directory, "state"),
+        "S3_DATA_DIR": os.path.join(directory, "s3"),
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+async def _serve(original: Callable, app: object, config: object) -> None:
+    """Serves until SIGTERM or SIGINT, then ends the process without waiting for open requests."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = asyncio.create_task(original(app, config, shutdown_trigger=asyncio.Event().wait))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({server, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if server.done():
+        server.result()
+    _end(0)
+
+
+def _end(status: int) -> None:
+    """Cleans up and ends the process, whatever threads still run."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for clean in reversed(_at_end):
+        try:
+            clean()
+        except Exception as err:  # noqa: BLE001: the rest must still be cleaned
+            print(f"sluicegate_emulator: {clean.__qualname__} failed at the end: {err}", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _kill_session() -> None:
+    """Kills what is left in this process's session: Lambda workers and what they started."""
+    me, session = os.getpid(), os.getsid(0)
+    if session != me or not os.path.isdir("/proc"):
+        return
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != me:
+            with contextlib.suppress(OSError):
+                if os.getsid(int(name)) == session:
+                    os.kill(int(name), signal.SIGKILL)
+
+
+def _kill_workers() -> None:
+    from ministack.core import lambda_runtime
+
+    lambda_runtime.reset()
+
+
+def main() -> None:
+    """Checks, mends and serves; does not return."""
+    check_version()
+    set_environment()
+    with contextlib.suppress(OSError):  # already the leader of a group
+        os.setsid()
+
+    import hypercorn.asyncio
+    from ministack import app
+
+    from sluicegate_emulator import mends
+
+    at_end(_kill_session)
+    at_end(_kill_workers)
+    mends.apply_all()
+    original = hypercorn.asyncio.serve
+    hypercorn.asyncio.serve = lambda asgi, config: _serve(original, asgi, config)
+    status = 1
+    try:
+        app.main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    finally:
+        _end(status)
