@@ -1,10 +1,11 @@
 //! A Batch job's sealed record and its result.
 
 use domain::error::StepError;
-use domain::ids::{
-    CommitId, EnvironmentName, RepositoryId, RepositoryName, RunId, Sha256Digest, StackName,
+use domain::ids::{CommitId, EnvironmentName, RepositoryId, RepositoryName, RunId, StackName};
+pub use domain::plan::{
+    Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, StateVersion,
+    Touched,
 };
-pub use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, StateVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -78,16 +79,6 @@ pub struct JobRecord {
     pub timeout_seconds: u32,
 }
 
-/// An object in the artifacts bucket, by key and digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectRef {
-    /// The key.
-    pub key: String,
-    /// SHA-256 of the bytes.
-    pub sha256: Sha256Digest,
-}
-
 /// Where terraform keeps a stack's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -106,16 +97,6 @@ pub enum Backend {
         /// An absolute path.
         path: String,
     },
-}
-
-/// A plan as it was sealed after it was judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SealedPlan {
-    /// The plan file.
-    pub file: ObjectRef,
-    /// The state that it was made from.
-    pub state: StateVersion,
 }
 
 /// Written by the runner when its work is over, whatever its end.
@@ -171,14 +152,4 @@ pub enum JobOutcome {
         /// The first diagnostics, at most ten, each with file and line where terraform gave them.
         diagnostics: Vec<String>,
     },
-}
-
-/// Whether a failed job may have changed the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Touched {
-    /// `terraform apply` never started.
-    Nothing,
-    /// `terraform apply` started: resources may be new, changed, tainted or gone.
-    Maybe,
 }

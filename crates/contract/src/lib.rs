@@ -4,6 +4,7 @@ pub mod env;
 pub mod event;
 pub mod job;
 pub mod keys;
+pub mod status;
 pub mod step;
 
 pub use domain::error::{ErrorClass, ErrorName, StepError};

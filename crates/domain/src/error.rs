@@ -117,6 +117,21 @@ names! {
     Internal: Permanent, "Report it with the run id and the cause.";
 }
 
+impl ErrorName {
+    /// Whether the commit itself is not fit to be delivered, noticed before anything was touched.
+    #[must_use]
+    pub fn rejects(self) -> bool {
+        matches!(
+            self,
+            Self::ConfigInvalid
+                | Self::SourceRefused
+                | Self::CommitIsBad
+                | Self::EnvironmentFrozen
+                | Self::ApprovalRejected
+        )
+    }
+}
+
 impl fmt::Display for ErrorName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

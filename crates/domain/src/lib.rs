@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod config;
+pub mod environment;
 pub mod error;
 pub mod ids;
 pub mod plan;
+pub mod run;

@@ -1,5 +1,6 @@
 //! Plans: what one would do, and whether it may.
 
+use crate::ids::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
 /// A version of a terraform state.
@@ -76,5 +77,138 @@ impl PlanSummary {
             .iter()
             .filter(|change| change.action == action)
             .count()
+    }
+}
+
+/// An object in the artifacts bucket, by key and digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectRef {
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the bytes.
+    pub sha256: Sha256Digest,
+}
+
+/// A plan as it was sealed after it was judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedPlan {
+    /// The plan file.
+    pub file: ObjectRef,
+    /// The state that it was made from.
+    pub state: StateVersion,
+}
+
+/// Whether a failed job may have changed the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Touched {
+    /// `terraform apply` never started.
+    Nothing,
+    /// `terraform apply` started: resources may be new, changed, tainted or gone.
+    Maybe,
+}
+
+/// Types whose deletion loses data. A plan that deletes or replaces one is not applied without a
+/// person, neither forward nor while restoring.
+pub const PROTECTED_TYPES: &[&str] = &[
+    "aws_backup_vault",
+    "aws_cognito_user_pool",
+    "aws_db_cluster_snapshot",
+    "aws_db_instance",
+    "aws_docdb_cluster",
+    "aws_dynamodb_table",
+    "aws_ebs_volume",
+    "aws_ecr_repository",
+    "aws_efs_file_system",
+    "aws_elasticache_replication_group",
+    "aws_kinesis_stream",
+    "aws_kms_key",
+    "aws_neptune_cluster",
+    "aws_opensearch_domain",
+    "aws_rds_cluster",
+    "aws_redshift_cluster",
+    "aws_s3_bucket",
+    "aws_secretsmanager_secret",
+];
+
+/// When a person has to approve a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApprovalRule {
+    /// Never: each plan that is not refused is applied.
+    #[default]
+    Never,
+    /// Whenever the plan changes something.
+    Always,
+    /// Whenever the plan deletes or replaces something.
+    OnDestroy,
+}
+
+/// The word that a plan's judgement adds to the state machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing to apply.
+    NoChanges,
+    /// To be applied without asking.
+    Auto,
+    /// To be applied once a person agreed.
+    NeedsApproval,
+    /// Not to be applied by the pipeline.
+    Refused,
+}
+
+/// Which way a run goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Towards the commit that was pushed.
+    #[default]
+    Deliver,
+    /// Back to the last good commit.
+    Restore,
+}
+
+/// Judges a plan. A plan that loses data is refused; a plan that restores needs no approval,
+/// since it goes back to what a person once agreed to.
+#[must_use]
+pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: Mode) -> Verdict {
+    if summary.is_empty() {
+        return Verdict::NoChanges;
+    }
+    if !data_loss(summary).is_empty() {
+        return Verdict::Refused;
+    }
+    let destroys = summary.changes.iter().any(|change| change.action.deletes());
+    let asks = match rule {
+        ApprovalRule::Never => false,
+        ApprovalRule::Always => true,
+        ApprovalRule::OnDestroy => destroys,
+    };
+    match mode {
+        Mode::Deliver if asks => Verdict::NeedsApproval,
+        Mode::Deliver | Mode::Restore => Verdict::Auto,
+    }
+}
+
+/// The addresses whose data the plan would lose.
+#[must_use]
+pub fn data_loss(summary: &PlanSummary) -> Vec<&str> {
+    summary
+        .changes
+        .iter()
+        .filter(|change| change.action.deletes())
+        .filter(|change| PROTECTED_TYPES.contains(&change.resource_type.as_str()))
+        .map(|change| change.address.as_str())
+        .collect()
+}
+
+impl Action {
+    /// Whether the resource that stands now is gone afterwards.
+    #[must_use]
+    pub fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::Replace)
     }
 }

@@ -1,1 +1,11 @@
 #![doc = include_str!("../README.md")]
+
+pub mod announce;
+pub mod documents;
+#[cfg(feature = "fakes")]
+pub mod fakes;
+mod step;
+mod traits;
+
+pub use step::{HttpRequest, HttpResponse, Step};
+pub use traits::*;

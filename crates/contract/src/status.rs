@@ -1,0 +1,49 @@
+//! Status messages: a CDEvent in CloudEvents JSON at every transition of a run.
+
+use domain::ids::StackName;
+use domain::plan::{Mode, Verdict};
+use domain::run::Outcome;
+
+/// What happened to a run. Each transition happens at most once for a run, mode, stack and
+/// attempt, which is what the message's id is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transition {
+    /// The run was claimed.
+    Claimed,
+    /// The source was fetched, checked and sealed.
+    Sealed,
+    /// CodeBuild was asked for an image.
+    BuildStarted,
+    /// The image is in the registry.
+    ImageReady,
+    /// The tests or the build failed.
+    BuildFailed,
+    /// The run waits for its environment.
+    LockWaiting,
+    /// The run owns its environment.
+    LockHeld,
+    /// A newer commit took its place.
+    Superseded,
+    /// A plan job was made.
+    PlanStarted(Mode, StackName, u32),
+    /// A plan was judged.
+    PlanFinished(Mode, StackName, u32, Verdict),
+    /// A person is asked.
+    ApprovalRequested(StackName),
+    /// An apply job was made.
+    ApplyStarted(Mode, StackName, u32),
+    /// An apply succeeded.
+    ApplyFinished(Mode, StackName, u32),
+    /// A rollout started.
+    DeployStarted(Mode),
+    /// The address answers with the commit.
+    DeployHealthy(Mode),
+    /// *Last good* moved to this commit.
+    Promoted,
+    /// The run turned round.
+    RollbackStarted,
+    /// The last good commit runs again.
+    Restored,
+    /// The run is over.
+    Finished(Outcome),
+}

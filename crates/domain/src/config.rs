@@ -1,0 +1,634 @@
+//! `sluicegate.yaml`: what a repository asks of the pipeline.
+
+use crate::environment::QueueRule;
+use crate::ids::{EnvironmentName, IdError, StackName};
+use crate::plan::ApprovalRule;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::{Location, Spanned};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Where the configuration lies in a repository.
+pub const CONFIG_FILE: &str = "sluicegate.yaml";
+
+/// The largest configuration that is read, in bytes.
+pub const CONFIG_LIMIT: usize = 64 * 1024;
+
+/// A repository's configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The environment that the watched branch is delivered to.
+    pub environment: EnvironmentName,
+    /// What happens to runs that wait.
+    pub queue: QueueRule,
+    /// When a person has to approve.
+    pub approval: ApprovalRule,
+    /// The Terraform stacks, each after those that it needs.
+    pub stacks: Vec<Stack>,
+    /// The image, when the repository has one.
+    pub build: Option<Build>,
+    /// Where the image runs.
+    pub deploy: Option<Deploy>,
+}
+
+/// A Terraform stack: one directory, one state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// Its name.
+    pub name: StackName,
+    /// Its directory, relative to the repository's root, with `/`.
+    pub dir: String,
+    /// The stacks whose outputs it takes.
+    pub needs: Vec<StackName>,
+}
+
+/// How the image is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// The build context, relative to the repository's root; empty for the root itself.
+    pub context: String,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: String,
+    /// The test command, run by a shell in the context before the image is built.
+    pub test: String,
+}
+
+/// Where the image runs: an ECS service that one of the stacks made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deploy {
+    /// The stack whose outputs name the service.
+    pub stack: StackName,
+    /// The container in the task definition that gets the image.
+    pub container: String,
+    /// How many tasks run.
+    pub desired_count: u32,
+    /// The path that answers 2xx when the application is healthy.
+    pub health_path: String,
+    /// The path whose answer holds the commit that runs.
+    pub version_path: Option<String>,
+    /// Seconds that a rollout may take until it is healthy.
+    pub timeout_seconds: u32,
+}
+
+/// One thing wrong in a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigError {
+    /// A stable code, `CF` and three digits.
+    pub code: String,
+    /// Line and column, both from 1, where they are known.
+    pub at: Option<(u64, u64)>,
+    /// The key's path, such as `stacks[1].needs[0]`.
+    pub key: String,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(CONFIG_FILE)?;
+        if let Some((line, column)) = self.at {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {} ", self.code)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+// The file as it is written. Names carry their place, so that every error can say where.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    version: Spanned<serde_json::Value>,
+    environment: Spanned<String>,
+    #[serde(default)]
+    queue: QueueRule,
+    #[serde(default)]
+    approval: ApprovalRule,
+    #[serde(default)]
+    stacks: Vec<RawStack>,
+    build: Option<RawBuild>,
+    deploy: Option<RawDeploy>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStack {
+    name: Spanned<String>,
+    dir: Spanned<String>,
+    #[serde(default)]
+    needs: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBuild {
+    #[serde(default)]
+    context: Option<Spanned<String>>,
+    #[serde(default)]
+    dockerfile: Option<Spanned<String>>,
+    test: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDeploy {
+    target: Target,
+    stack: Spanned<String>,
+    container: Spanned<String>,
+    desired_count: Spanned<u32>,
+    health: RawHealth,
+    version: Option<RawVersion>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Target {
+    Ecs,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHealth {
+    path: Spanned<String>,
+    timeout_seconds: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVersion {
+    path: Spanned<String>,
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it. What is no YAML, or not of the right shape, hides the rest;
+/// otherwise all errors come at once.
+pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
+    let whole = |code: &str, message: String| {
+        Err(vec![ConfigError {
+            code: code.into(),
+            at: None,
+            key: String::new(),
+            message,
+        }])
+    };
+    if bytes.len() > CONFIG_LIMIT {
+        let message = format!(
+            "the file has {} bytes, at most {CONFIG_LIMIT} are read",
+            bytes.len()
+        );
+        return whole("CF002", message);
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+        Err(error) => {
+            return whole(
+                "CF004",
+                format!("byte {} is not UTF-8", error.valid_up_to()),
+            );
+        }
+    };
+    if text
+        .lines()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    {
+        return whole(
+            "CF004",
+            "the file is empty; expected at least `version: 1`".into(),
+        );
+    }
+    match serde_saphyr::from_str::<Raw>(text) {
+        Ok(raw) => Checker::default().check(raw),
+        Err(error) => {
+            let error = error.without_snippet();
+            let at = error.location().map(|at| (at.line(), at.column()));
+            let text = error.to_string();
+            let message = text.lines().next().unwrap_or_default().to_owned();
+            let code = if message.contains("unknown field") {
+                "CF010"
+            } else if message.contains("duplicate") {
+                "CF011"
+            } else {
+                "CF005"
+            };
+            Err(vec![ConfigError {
+                code: code.into(),
+                at,
+                key: String::new(),
+                message,
+            }])
+        }
+    }
+}
+
+#[derive(Default)]
+struct Checker {
+    errors: Vec<ConfigError>,
+}
+
+impl Checker {
+    fn check(mut self, raw: Raw) -> Result<Config, Vec<ConfigError>> {
+        if raw.version.value != serde_json::json!(1) {
+            let message = format!("found {}, expected the number 1", raw.version.value);
+            self.error("CF012", raw.version.referenced, "version", message);
+        }
+        let environment = self.id(
+            "CF026",
+            "environment",
+            &raw.environment,
+            EnvironmentName::parse,
+        );
+        let stacks = self.stacks(&raw.stacks);
+        let names: BTreeSet<&str> = raw
+            .stacks
+            .iter()
+            .map(|stack| stack.name.value.as_str())
+            .collect();
+        let build = raw.build.map(|build| self.build(build));
+        let deploy = raw.deploy.and_then(|deploy| self.deploy(&deploy, &names));
+        if let (Some(_), None) = (&deploy, &build) {
+            let message = "a deployment needs an image: add `build:`".to_owned();
+            self.errors.push(ConfigError {
+                code: "CF027".into(),
+                at: None,
+                key: "deploy".into(),
+                message,
+            });
+        }
+        match (environment, self.errors.is_empty()) {
+            (Some(environment), true) => Ok(Config {
+                environment,
+                queue: raw.queue,
+                approval: raw.approval,
+                stacks,
+                build,
+                deploy,
+            }),
+            _ => Err(self.errors),
+        }
+    }
+
+    fn error(&mut self, code: &str, at: Location, key: &str, message: impl Into<String>) {
+        let at = Some((at.line(), at.column()));
+        self.errors.push(ConfigError {
+            code: code.into(),
+            at,
+            key: key.into(),
+            message: message.into(),
+        });
+    }
+
+    fn id<T>(
+        &mut self,
+        code: &str,
+        key: &str,
+        text: &Spanned<String>,
+        parse: impl Fn(&str) -> Result<T, IdError>,
+    ) -> Option<T> {
+        match parse(&text.value) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.error(code, text.referenced, key, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn path(&mut self, key: &str, text: &Spanned<String>) -> String {
+        if let Err(why) = check_path(&text.value) {
+            let message = format!(
+                "{:?} {why}; expected a path inside the repository",
+                text.value
+            );
+            self.error("CF020", text.referenced, key, message);
+        }
+        text.value.trim_end_matches('/').to_owned()
+    }
+
+    fn url_path(&mut self, key: &str, text: &Spanned<String>) -> String {
+        let good = text.value.starts_with('/')
+            && !text.value.starts_with("//")
+            && text.value.chars().all(|c| c.is_ascii_graphic());
+        if !good {
+            let message = format!(
+                "{:?} is no path; expected `/` and printable ASCII",
+                text.value
+            );
+            self.error("CF051", text.referenced, key, message);
+        }
+        text.value.clone()
+    }
+
+    fn stacks(&mut self, raw: &[RawStack]) -> Vec<Stack> {
+        let mut dirs: BTreeMap<String, &str> = BTreeMap::new();
+        let mut lines: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut stacks = Vec::new();
+        for (i, stack) in raw.iter().enumerate() {
+            let name = self.id(
+                "CF026",
+                &format!("stacks[{i}].name"),
+                &stack.name,
+                StackName::parse,
+            );
+            let dir = self.path(&format!("stacks[{i}].dir"), &stack.dir);
+            let line = stack.name.referenced.line();
+            if let Some(first) = lines.insert(&stack.name.value, line) {
+                let message = format!(
+                    "duplicate stack {:?} (lines {first} and {line})",
+                    stack.name.value
+                );
+                self.error(
+                    "CF011",
+                    stack.name.referenced,
+                    &format!("stacks[{i}].name"),
+                    message,
+                );
+            }
+            if let Some(other) = dirs.insert(dir.clone(), &stack.name.value) {
+                let message = format!(
+                    "stacks {other:?} and {:?} have the same directory {dir:?}",
+                    stack.name.value
+                );
+                self.error(
+                    "CF025",
+                    stack.dir.referenced,
+                    &format!("stacks[{i}].dir"),
+                    message,
+                );
+            }
+            let mut needs = Vec::new();
+            for (n, need) in stack.needs.iter().enumerate() {
+                let key = format!("stacks[{i}].needs[{n}]");
+                if !raw.iter().any(|other| other.name.value == need.value) {
+                    let message = format!("no stack is called {:?}", need.value);
+                    self.error("CF030", need.referenced, &key, message);
+                } else if let Some(name) = self.id("CF030", &key, need, StackName::parse) {
+                    needs.push(name);
+                }
+            }
+            if let Some(name) = name {
+                stacks.push(Stack { name, dir, needs });
+            }
+        }
+        match in_order(&stacks) {
+            Ok(ordered) => ordered,
+            Err(cycle) => {
+                if let Some(first) = raw
+                    .iter()
+                    .find(|stack| cycle.starts_with(&stack.name.value))
+                {
+                    let message = format!("cycle: {cycle}");
+                    self.error("CF031", first.name.referenced, "stacks", message);
+                }
+                stacks
+            }
+        }
+    }
+
+    fn build(&mut self, raw: RawBuild) -> Build {
+        let context = match &raw.context {
+            Some(context) if context.value != "." => self.path("build.context", context),
+            _ => String::new(),
+        };
+        let dockerfile = match &raw.dockerfile {
+            Some(file) => self.path("build.dockerfile", file),
+            None => "Dockerfile".to_owned(),
+        };
+        if raw.test.value.trim().is_empty() {
+            let message = "is empty; expected the command that tests the application";
+            self.error("CF028", raw.test.referenced, "build.test", message);
+        }
+        Build {
+            context,
+            dockerfile,
+            test: raw.test.value,
+        }
+    }
+
+    fn deploy(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<Deploy> {
+        let Target::Ecs = raw.target;
+        if !stacks.contains(raw.stack.value.as_str()) {
+            let message = format!("no stack is called {:?}", raw.stack.value);
+            self.error("CF030", raw.stack.referenced, "deploy.stack", message);
+        }
+        if !(1..=1000).contains(&raw.desired_count.value) {
+            let message = format!("found {}, expected 1..1000", raw.desired_count.value);
+            self.error(
+                "CF046",
+                raw.desired_count.referenced,
+                "deploy.desired_count",
+                message,
+            );
+        }
+        let timeout_seconds = raw.health.timeout_seconds.as_ref().map_or(600, |text| {
+            if !(30..=3600).contains(&text.value) {
+                let message = format!("found {}, expected 30..3600", text.value);
+                self.error(
+                    "CF045",
+                    text.referenced,
+                    "deploy.health.timeout_seconds",
+                    message,
+                );
+            }
+            text.value
+        });
+        Some(Deploy {
+            stack: StackName::parse(&raw.stack.value).ok()?,
+            container: raw.container.value.clone(),
+            desired_count: raw.desired_count.value,
+            health_path: self.url_path("deploy.health.path", &raw.health.path),
+            version_path: raw
+                .version
+                .as_ref()
+                .map(|version| self.url_path("deploy.version.path", &version.path)),
+            timeout_seconds,
+        })
+    }
+}
+
+/// Says whether a path stays inside the repository, by its text alone.
+///
+/// # Errors
+/// What is wrong with it, to follow the path in a sentence.
+pub fn check_path(path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
+        Err("is empty")
+    } else if path.len() > 255 {
+        Err("is longer than 255 bytes")
+    } else if path.starts_with('/') || path.starts_with('~') {
+        Err("is absolute")
+    } else if path.contains('\\') || path.contains(':') || path.chars().any(char::is_control) {
+        Err("has a backslash, a colon or a control character")
+    } else if path.starts_with('-') {
+        Err("starts with a hyphen")
+    } else if path
+        .trim_end_matches('/')
+        .split('/')
+        .any(|part| matches!(part, "" | "." | ".."))
+    {
+        Err("has an empty, `.` or `..` part")
+    } else if path.split('/').any(|part| part == ".git") {
+        Err("lies in `.git`")
+    } else {
+        Ok(())
+    }
+}
+
+/// Orders stacks so that each comes after those that it needs.
+///
+/// # Errors
+/// A cycle, as `a -> b -> a`.
+fn in_order(stacks: &[Stack]) -> Result<Vec<Stack>, String> {
+    let mut ordered: Vec<Stack> = Vec::with_capacity(stacks.len());
+    let mut rest: Vec<&Stack> = stacks.iter().collect();
+    while !rest.is_empty() {
+        let ready = |stack: &&Stack| {
+            stack
+                .needs
+                .iter()
+                .all(|need| ordered.iter().any(|done| &done.name == need))
+        };
+        let (now, later): (Vec<_>, Vec<_>) = rest.iter().copied().partition(ready);
+        if now.is_empty() {
+            return Err(cycle(&rest));
+        }
+        ordered.extend(now.into_iter().cloned());
+        rest = later;
+    }
+    Ok(ordered)
+}
+
+/// Walks from one stack of a set that cannot be ordered to what it needs, until one repeats.
+fn cycle(rest: &[&Stack]) -> String {
+    let mut path: Vec<&StackName> = Vec::new();
+    let mut next = rest.first().copied();
+    while let Some(stack) = next {
+        let seen = path.iter().position(|name| *name == &stack.name);
+        path.push(&stack.name);
+        if let Some(start) = seen {
+            path.drain(..start);
+            break;
+        }
+        next = stack
+            .needs
+            .iter()
+            .find_map(|need| rest.iter().copied().find(|other| &other.name == need));
+    }
+    path.iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(" -> ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "version: 1
+environment: production
+stacks:
+  - name: app
+    dir: infra/app
+    needs: [data]
+  - name: data
+    dir: infra/data
+build:
+  context: app
+  test: ./test.sh
+deploy:
+  target: ecs
+  stack: app
+  container: shop
+  desired_count: 2
+  health: { path: /health, timeout_seconds: 60 }
+  version: { path: /version }
+";
+
+    fn errors(text: &str) -> String {
+        let errors = parse(text.as_bytes()).unwrap_err();
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn a_good_file_comes_out_in_order_with_its_defaults() {
+        let config = parse(GOOD.as_bytes()).unwrap();
+        let names: Vec<_> = config
+            .stacks
+            .iter()
+            .map(|stack| stack.name.as_str())
+            .collect();
+        assert_eq!(names, ["data", "app"]);
+        assert_eq!(config.queue, QueueRule::Newest);
+        assert_eq!(config.build.unwrap().dockerfile, "Dockerfile");
+        assert_eq!(config.deploy.unwrap().timeout_seconds, 60);
+    }
+
+    #[test]
+    fn all_errors_come_at_once_each_with_its_place() {
+        insta::assert_snapshot!(errors("version: 2
+environment: Prod!
+stacks:
+  - name: a1
+    dir: ../other
+    needs: [zz]
+  - name: a1
+    dir: /etc
+build: { test: '' }
+deploy:
+  target: ecs
+  stack: nope
+  container: c
+  desired_count: 0
+  health: { path: health, timeout_seconds: 5 }
+"), @"");
+    }
+
+    #[test]
+    fn a_cycle_is_named() {
+        insta::assert_snapshot!(errors("version: 1
+environment: production
+stacks:
+  - { name: aa, dir: a, needs: [bb] }
+  - { name: bb, dir: b, needs: [cc] }
+  - { name: cc, dir: c, needs: [bb] }
+"), @"");
+    }
+
+    #[test]
+    fn what_is_not_of_the_right_shape_says_where() {
+        insta::assert_snapshot!(errors("version: 1\nenvironment: production\nstack: []\n"), @"");
+        insta::assert_snapshot!(errors("version: 1\nversion: 1\nenvironment: production\n"), @"");
+        insta::assert_snapshot!(errors("version: 1\nenvironment: [\n"), @"");
+        insta::assert_snapshot!(errors("# nothing\n"), @"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&bytes).is_ok();
+        }
+
+        #[test]
+        fn no_accepted_path_leaves_the_repository(path in "[a-z./\\\\~:-]{0,20}") {
+            if check_path(&path).is_ok() {
+                let joined = std::path::Path::new("/repo").join(&path);
+                prop_assert!(joined.starts_with("/repo"));
+                prop_assert!(!path.split('/').any(|part| part == ".."));
+            }
+        }
+    }
+}

@@ -1,0 +1,856 @@
+//! A run: one delivery of one commit, from the claim to its end.
+//!
+//! The whole run is one record, written with optimistic concurrency. Each step of the state
+//! machine loads it, lets one function here decide, and saves it. A step that is repeated finds
+//! its own decision in the record and answers the same.
+
+use crate::config::{Config, Stack};
+use crate::environment::LastGood;
+use crate::error::{ErrorName, StepError};
+use crate::ids::{
+    BranchRef, CommitId, DeliveryId, ImageDigest, JobId, RepositoryId, RepositoryName, RunId,
+    RunKind, StackName,
+};
+use crate::plan::{Mode, ObjectRef, PlanSummary, SealedPlan, Touched, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How often a stale plan is made again.
+const REPLANS: u32 = 1;
+
+/// A run's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The record's version; 1.
+    pub schema: u32,
+    /// The run's id.
+    pub id: RunId,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The Step Functions execution that claimed it.
+    pub execution: String,
+    /// When it was claimed.
+    pub started_at: Timestamp,
+    /// The sealed source; none until `validate` fetched it.
+    pub source: Option<Source>,
+    /// The configuration at the commit; none until `validate` read it.
+    pub config: Option<Config>,
+    /// The image.
+    pub build: Build,
+    /// The environment's lock.
+    pub lock: Lock,
+    /// Which way the run goes.
+    pub mode: Mode,
+    /// The stacks on the way to the commit.
+    pub stacks: Vec<StackRun>,
+    /// The way back, once the run took it.
+    pub restore: Option<Restore>,
+    /// The rollout towards the commit.
+    pub deploy: Option<Rollout>,
+    /// The first error.
+    pub failure: Option<Failure>,
+    /// What came of the way back.
+    pub rollback: Option<Rollback>,
+    /// Whether the environment's *last good* moved to this commit.
+    pub promoted_at: Option<Timestamp>,
+    /// The end.
+    pub end: Option<End>,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// Why.
+    pub kind: RunKind,
+    /// The forge's delivery.
+    pub delivery: DeliveryId,
+    /// The repository's id.
+    pub repository_id: RepositoryId,
+    /// The repository's name.
+    pub repository: RepositoryName,
+    /// The branch.
+    pub branch: BranchRef,
+    /// The commit.
+    pub commit: CommitId,
+    /// The commit before it on the branch.
+    pub before: Option<CommitId>,
+    /// Who pushed.
+    pub pusher: String,
+    /// When the webhook took the event.
+    pub received_at: Timestamp,
+}
+
+/// The sealed source of a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The archive.
+    pub archive: ObjectRef,
+    /// Git's digest of the build context's tree: what the image is made from.
+    pub build_tree: Option<CommitId>,
+    /// The commit's author, as git has it; at most 100 characters.
+    pub author: String,
+    /// The first line of the commit's message; at most 200 characters.
+    pub subject: String,
+}
+
+/// The state of a run's image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Build {
+    /// Not decided yet, or the repository has no image.
+    None,
+    /// CodeBuild was asked.
+    Started {
+        /// When.
+        at: Timestamp,
+    },
+    /// The image is in the registry.
+    Ready {
+        /// Its digest.
+        digest: ImageDigest,
+        /// Whether it was made by this run or stood there before.
+        origin: ImageOrigin,
+    },
+    /// The tests or the build failed.
+    Failed,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageOrigin {
+    /// This run built it.
+    Built,
+    /// An earlier run built it from the same files.
+    Reused,
+}
+
+/// The state of a run's wait for its environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Lock {
+    /// Not asked for yet.
+    None,
+    /// Asked for.
+    Waiting {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The run owns the environment.
+    Held {
+        /// The fence of its ownership.
+        fence: u64,
+    },
+    /// A newer commit took its place.
+    Superseded,
+    /// The run gave it back.
+    Released,
+}
+
+/// A stack on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackRun {
+    /// The stack.
+    pub stack: Stack,
+    /// Whether everything in it is to be destroyed.
+    pub destroy: bool,
+    /// How many jobs it had.
+    pub jobs: u32,
+    /// How often its plan was made again.
+    pub replans: u32,
+    /// Where it stands.
+    pub state: StackState,
+    /// Its outputs, once they are known.
+    pub outputs: Option<ObjectRef>,
+}
+
+/// Where a stack stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum StackState {
+    /// Nothing was done yet.
+    Pending,
+    /// A plan job was made.
+    Planning {
+        /// The job.
+        job: JobId,
+    },
+    /// The plan was judged and sealed.
+    Planned {
+        /// The job.
+        job: JobId,
+        /// The plan.
+        plan: SealedPlan,
+        /// What it would do.
+        summary: PlanSummary,
+        /// The judgement.
+        verdict: Verdict,
+        /// The answer of a person, where one is needed.
+        approval: Option<Approval>,
+    },
+    /// The plan was used: an apply job was made from it.
+    Applying {
+        /// The apply job.
+        job: JobId,
+        /// What it does.
+        summary: PlanSummary,
+    },
+    /// The plan was applied.
+    Applied {
+        /// The apply job.
+        job: JobId,
+        /// What it did.
+        summary: PlanSummary,
+    },
+    /// There was nothing to apply.
+    Unchanged,
+    /// It failed.
+    Failed {
+        /// Whether resources may have changed.
+        touched: Touched,
+    },
+}
+
+/// A person's answer to a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Approval {
+    /// Asked for; the token ends the wait.
+    Asked {
+        /// The task token.
+        token: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Answered.
+    Answered {
+        /// The answer.
+        answer: Answer,
+        /// Who.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What a person says to a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Apply it.
+    Approved,
+    /// Do not.
+    Rejected,
+}
+
+/// The way back to the last good commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// Where to.
+    pub target: LastGood,
+    /// The stacks on the way back.
+    pub stacks: Vec<StackRun>,
+    /// The rollout of the previous image.
+    pub deploy: Option<Rollout>,
+    /// When the run turned round.
+    pub since: Timestamp,
+}
+
+/// A rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// The ECS cluster.
+    pub cluster: String,
+    /// The ECS service.
+    pub service: String,
+    /// The task definition that it rolls out; an ARN.
+    pub task_definition: String,
+    /// The image.
+    pub image: ImageDigest,
+    /// The commit that the version path must answer.
+    pub commit: CommitId,
+    /// The service's address, without a path.
+    pub url: String,
+    /// When it started.
+    pub since: Timestamp,
+    /// When it must be healthy.
+    pub deadline: Timestamp,
+    /// When it was healthy.
+    pub healthy_at: Option<Timestamp>,
+}
+
+/// The first error of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Name and message.
+    pub error: StepError,
+    /// When it was noticed.
+    pub at: Timestamp,
+}
+
+/// What came of the way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Rollback {
+    /// The run had changed nothing yet.
+    NotNeeded,
+    /// There is no last good commit to go back to.
+    NoLastGood,
+    /// The environment is that of the last good commit again.
+    Restored,
+    /// It would lose protected data: a person decides.
+    Refused {
+        /// Name and message.
+        error: StepError,
+    },
+    /// It failed; the environment is frozen.
+    Failed {
+        /// Name and message.
+        error: StepError,
+    },
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+    /// The audit entry's number in its chain; none until it was written.
+    pub audit_seq: Option<u64>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Something changed, and it was verified.
+    Applied,
+    /// Nothing had to change.
+    NoOp,
+    /// A newer commit took its place.
+    Superseded,
+    /// The commit was not fit to be delivered, and nothing was touched.
+    Rejected,
+    /// It failed before it changed anything, or there was nothing to go back to.
+    Failed,
+    /// It failed, and the last good commit runs again.
+    RolledBack,
+    /// It failed, and a person has to act.
+    NeedsOperator,
+}
+
+impl Outcome {
+    /// The word as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::NoOp => "no-op",
+            Self::Superseded => "superseded",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::RolledBack => "rolled-back",
+            Self::NeedsOperator => "needs-operator",
+        }
+    }
+
+    /// Whether the execution ends SUCCEEDED.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Applied | Self::NoOp | Self::Superseded)
+    }
+}
+
+/// What to do next with the stacks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wave {
+    /// Plan these at the same time.
+    Plan(Vec<StackName>),
+    /// All are done.
+    Done,
+}
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// Write down the end.
+    Record,
+    /// Go back to the last good commit.
+    Restore,
+}
+
+impl Run {
+    /// A run as it is claimed.
+    #[must_use]
+    pub fn new(id: RunId, trigger: Trigger, execution: String, now: Timestamp) -> Self {
+        Self {
+            schema: 1,
+            id,
+            trigger,
+            execution,
+            started_at: now,
+            source: None,
+            config: None,
+            build: Build::None,
+            lock: Lock::None,
+            mode: Mode::Deliver,
+            stacks: Vec::new(),
+            restore: None,
+            deploy: None,
+            failure: None,
+            rollback: None,
+            promoted_at: None,
+            end: None,
+        }
+    }
+
+    /// Takes the sealed source and the configuration.
+    pub fn seal(&mut self, source: Source, config: Config) {
+        self.stacks = config
+            .stacks
+            .iter()
+            .map(|stack| StackRun::new(stack, false))
+            .collect();
+        self.source = Some(source);
+        self.config = Some(config);
+    }
+
+    /// The configuration of the commit.
+    ///
+    /// # Errors
+    /// `Internal` before the run was sealed.
+    pub fn config(&self) -> Result<&Config, StepError> {
+        self.config
+            .as_ref()
+            .ok_or_else(|| self.not_yet("configuration"))
+    }
+
+    /// The sealed source of the commit.
+    ///
+    /// # Errors
+    /// `Internal` before the run was sealed.
+    pub fn source(&self) -> Result<&Source, StepError> {
+        self.source
+            .as_ref()
+            .ok_or_else(|| self.not_yet("sealed source"))
+    }
+
+    fn not_yet(&self, what: &str) -> StepError {
+        StepError::new(
+            ErrorName::Internal,
+            format!("run {} has no {what} yet", self.id),
+        )
+    }
+
+    /// The stacks of the way that the run goes now.
+    #[must_use]
+    pub fn way(&self) -> &[StackRun] {
+        match (&self.mode, &self.restore) {
+            (Mode::Restore, Some(restore)) => &restore.stacks,
+            _ => &self.stacks,
+        }
+    }
+
+    fn way_mut(&mut self) -> &mut Vec<StackRun> {
+        match (self.mode, &mut self.restore) {
+            (Mode::Restore, Some(restore)) => &mut restore.stacks,
+            _ => &mut self.stacks,
+        }
+    }
+
+    /// What is to be planned next: every stack whose needs are done, and those whose plan job
+    /// was made already, so that a repeated question gets the same answer.
+    #[must_use]
+    pub fn next_wave(&self) -> Wave {
+        let way = self.way();
+        let done = |name: &StackName| {
+            way.iter()
+                .filter(|other| &other.stack.name == name)
+                .all(|other| other.state.is_done())
+        };
+        // A stack that is destroyed goes before those that it needs, and after those that need it.
+        let blocked_by_users = |stack: &StackRun| {
+            stack.destroy
+                && way.iter().any(|user| {
+                    user.stack.needs.contains(&stack.stack.name) && !user.state.is_done()
+                })
+        };
+        let ready: Vec<StackName> = way
+            .iter()
+            .filter(|stack| {
+                matches!(
+                    stack.state,
+                    StackState::Pending | StackState::Planning { .. }
+                )
+            })
+            .filter(|stack| stack.destroy || stack.stack.needs.iter().all(done))
+            .filter(|stack| !blocked_by_users(stack))
+            .map(|stack| stack.stack.name.clone())
+            .collect();
+        if ready.is_empty() {
+            Wave::Done
+        } else {
+            Wave::Plan(ready)
+        }
+    }
+
+    /// A stack on the way that the run goes now.
+    ///
+    /// # Errors
+    /// `ContractViolation` when the way has no such stack.
+    pub fn stack(&self, name: &StackName) -> Result<&StackRun, StepError> {
+        self.way()
+            .iter()
+            .find(|stack| &stack.stack.name == name)
+            .ok_or_else(|| {
+                StepError::new(
+                    ErrorName::ContractViolation,
+                    format!("run {} has no stack {name} on its way", self.id),
+                )
+            })
+    }
+
+    /// A stack on the way that the run goes now, to change it.
+    ///
+    /// # Errors
+    /// `ContractViolation` when the way has no such stack.
+    pub fn stack_mut(&mut self, name: &StackName) -> Result<&mut StackRun, StepError> {
+        let error = StepError::new(
+            ErrorName::ContractViolation,
+            format!("run {} has no stack {name} on its way", self.id),
+        );
+        self.way_mut()
+            .iter_mut()
+            .find(|stack| &stack.stack.name == name)
+            .ok_or(error)
+    }
+
+    /// The source that the stacks on this way are planned from.
+    ///
+    /// # Errors
+    /// `Internal` before the run was sealed.
+    pub fn way_source(&self) -> Result<(&ObjectRef, &CommitId), StepError> {
+        match (&self.mode, &self.restore) {
+            (Mode::Restore, Some(restore)) => Ok((&restore.target.source, &restore.target.commit)),
+            _ => Ok((&self.source()?.archive, &self.trigger.commit)),
+        }
+    }
+
+    /// The outputs of the stacks on this way, as far as they are known.
+    #[must_use]
+    pub fn outputs(&self) -> BTreeMap<StackName, ObjectRef> {
+        let mut outputs = match (&self.mode, &self.restore) {
+            (Mode::Restore, Some(restore)) => restore.target.outputs.clone(),
+            _ => BTreeMap::new(),
+        };
+        for stack in self.way() {
+            if let Some(object) = &stack.outputs {
+                outputs.insert(stack.stack.name.clone(), object.clone());
+            }
+        }
+        outputs
+    }
+
+    /// Whether this run may have changed infrastructure or the application.
+    #[must_use]
+    pub fn touched_anything(&self) -> bool {
+        self.deploy.is_some() || self.stacks.iter().any(StackRun::was_touched)
+    }
+
+    /// Takes note of the first error; later ones do not hide it.
+    pub fn fail(&mut self, error: StepError, now: Timestamp) {
+        if self.failure.is_none() {
+            self.failure = Some(Failure { error, at: now });
+        }
+    }
+
+    /// Decides what an error leads to. The first error of a run that changed something turns it
+    /// round; an error on the way back, or a run that was promoted, goes nowhere else.
+    pub fn turn(&mut self, error: StepError, last_good: Option<&LastGood>, now: Timestamp) -> Turn {
+        if self.end.is_some() {
+            return Turn::Record;
+        }
+        if self.mode == Mode::Restore {
+            if self.rollback.is_none() {
+                self.rollback = Some(match error.name {
+                    ErrorName::PlanRefused => Rollback::Refused { error },
+                    _ => Rollback::Failed { error },
+                });
+            }
+            return Turn::Record;
+        }
+        self.fail(error, now);
+        if self.promoted_at.is_some() || !self.touched_anything() {
+            self.rollback = Some(Rollback::NotNeeded);
+            return Turn::Record;
+        }
+        let Some(target) = last_good else {
+            self.rollback = Some(Rollback::NoLastGood);
+            return Turn::Record;
+        };
+        let stacks = restore_stacks(&self.stacks, target);
+        self.mode = Mode::Restore;
+        self.restore = Some(Restore {
+            target: target.clone(),
+            stacks,
+            deploy: None,
+            since: now,
+        });
+        Turn::Restore
+    }
+
+    /// Takes note that the way back was walked and verified.
+    pub fn restored(&mut self) {
+        if self.mode == Mode::Restore && self.rollback.is_none() {
+            self.rollback = Some(Rollback::Restored);
+        }
+    }
+
+    /// How the run ends, from all that was written down.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        if let Some(end) = &self.end {
+            return end.outcome;
+        }
+        match (&self.failure, &self.rollback) {
+            (Some(_), Some(Rollback::Restored)) => Outcome::RolledBack,
+            (Some(_), Some(Rollback::Refused { .. } | Rollback::Failed { .. })) => {
+                Outcome::NeedsOperator
+            }
+            (Some(failure), _) if failure.error.name.rejects() => Outcome::Rejected,
+            // The way back was begun and never ended: a person has to look.
+            (Some(_), None) if self.touched_anything() => Outcome::NeedsOperator,
+            (Some(_), _) => Outcome::Failed,
+            (None, _) if self.lock == Lock::Superseded => Outcome::Superseded,
+            (None, _) if self.changed_anything() => Outcome::Applied,
+            (None, _) => Outcome::NoOp,
+        }
+    }
+
+    fn changed_anything(&self) -> bool {
+        self.deploy.is_some()
+            || self
+                .stacks
+                .iter()
+                .any(|stack| matches!(stack.state, StackState::Applied { .. }))
+    }
+}
+
+impl StackRun {
+    fn new(stack: &Stack, destroy: bool) -> Self {
+        Self {
+            stack: stack.clone(),
+            destroy,
+            jobs: 0,
+            replans: 0,
+            state: StackState::Pending,
+            outputs: None,
+        }
+    }
+
+    /// Whether terraform may have changed the stack's resources in this run.
+    #[must_use]
+    pub fn was_touched(&self) -> bool {
+        matches!(
+            self.state,
+            StackState::Applying { .. }
+                | StackState::Applied { .. }
+                | StackState::Failed {
+                    touched: Touched::Maybe
+                }
+        )
+    }
+
+    /// Takes the judged plan. A repeated call changes nothing.
+    ///
+    /// # Errors
+    /// `ContractViolation` when the stack does not wait for this job's plan.
+    pub fn planned(
+        &mut self,
+        job: &JobId,
+        plan: SealedPlan,
+        summary: PlanSummary,
+        verdict: Verdict,
+        outputs: Option<ObjectRef>,
+    ) -> Result<(), StepError> {
+        match &self.state {
+            StackState::Planning { job: expected } if expected == job => {}
+            StackState::Planned { job: known, .. } if known == job => return Ok(()),
+            StackState::Unchanged if verdict == Verdict::NoChanges => return Ok(()),
+            _ => return Err(self.unexpected("a plan", job)),
+        }
+        self.outputs = outputs.or(self.outputs.take());
+        self.state = if verdict == Verdict::NoChanges {
+            StackState::Unchanged
+        } else {
+            let job = job.clone();
+            StackState::Planned {
+                job,
+                plan,
+                summary,
+                verdict,
+                approval: None,
+            }
+        };
+        Ok(())
+    }
+
+    /// Uses the sealed plan, once.
+    ///
+    /// # Errors
+    /// `ApprovalRejected` when a person is needed and did not agree, `PlanRefused` when the plan
+    /// was refused, `PlanConsumed` when it was used by another job, `ContractViolation` when
+    /// there is no plan.
+    pub fn consume(&mut self, apply_job: JobId) -> Result<(), StepError> {
+        let name = &self.stack.name;
+        match &self.state {
+            StackState::Planned {
+                summary,
+                verdict,
+                approval,
+                ..
+            } => {
+                let approved = matches!(
+                    approval,
+                    Some(Approval::Answered {
+                        answer: Answer::Approved,
+                        ..
+                    })
+                );
+                match verdict {
+                    Verdict::NeedsApproval if !approved => {
+                        return Err(StepError::new(
+                            ErrorName::ApprovalRejected,
+                            format!("the plan of stack {name} was not approved"),
+                        ));
+                    }
+                    Verdict::Refused => {
+                        return Err(StepError::new(
+                            ErrorName::PlanRefused,
+                            format!("the plan of stack {name} was refused"),
+                        ));
+                    }
+                    Verdict::NoChanges | Verdict::Auto | Verdict::NeedsApproval => {}
+                }
+                self.state = StackState::Applying {
+                    job: apply_job,
+                    summary: summary.clone(),
+                };
+                Ok(())
+            }
+            StackState::Applying { job, .. } if *job == apply_job => Ok(()),
+            StackState::Applying { job, .. } | StackState::Applied { job, .. } => {
+                Err(StepError::new(
+                    ErrorName::PlanConsumed,
+                    format!("the plan of stack {name} was used by job {job}"),
+                ))
+            }
+            _ => Err(self.unexpected("an apply", &apply_job)),
+        }
+    }
+
+    /// Takes the end of the apply. A repeated call changes nothing.
+    ///
+    /// # Errors
+    /// `ContractViolation` when the stack does not wait for this job.
+    pub fn applied(&mut self, job: &JobId, outputs: ObjectRef) -> Result<(), StepError> {
+        match &self.state {
+            StackState::Applying {
+                job: expected,
+                summary,
+            } if expected == job => {
+                let summary = summary.clone();
+                self.state = StackState::Applied {
+                    job: job.clone(),
+                    summary,
+                };
+                self.outputs = Some(outputs);
+                Ok(())
+            }
+            StackState::Applied { job: known, .. } if known == job => Ok(()),
+            _ => Err(self.unexpected("the end of an apply", job)),
+        }
+    }
+
+    /// Takes note that the plan was stale: it is made again, once.
+    ///
+    /// # Errors
+    /// `StalePlan` when it was made again already.
+    pub fn stale(&mut self) -> Result<(), StepError> {
+        if self.replans >= REPLANS {
+            self.state = StackState::Failed {
+                touched: Touched::Nothing,
+            };
+            return Err(StepError::new(
+                ErrorName::StalePlan,
+                format!(
+                    "the state of stack {} changed twice since it was planned",
+                    self.stack.name
+                ),
+            ));
+        }
+        self.replans += 1;
+        self.state = StackState::Pending;
+        Ok(())
+    }
+
+    fn unexpected(&self, what: &str, job: &JobId) -> StepError {
+        StepError::new(
+            ErrorName::ContractViolation,
+            format!(
+                "stack {} does not wait for {what} of job {job}",
+                self.stack.name
+            ),
+        )
+    }
+}
+
+impl StackState {
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Applied { .. } | Self::Unchanged)
+    }
+}
+
+/// The stacks on the way back: those of the last good commit that this run touched, with all
+/// that need them, planned from the last good source; and those that only the new commit has,
+/// to be destroyed.
+fn restore_stacks(delivered: &[StackRun], target: &LastGood) -> Vec<StackRun> {
+    let touched: Vec<&StackRun> = delivered
+        .iter()
+        .filter(|stack| stack.was_touched())
+        .collect();
+    let known = |name: &StackName| target.config.stacks.iter().any(|stack| &stack.name == name);
+    let mut back: Vec<StackRun> = Vec::new();
+    for stack in &target.config.stacks {
+        let was_touched = touched.iter().any(|other| other.stack.name == stack.name);
+        let needs_restored = stack
+            .needs
+            .iter()
+            .any(|need| back.iter().any(|other| &other.stack.name == need));
+        if was_touched || needs_restored {
+            back.push(StackRun::new(stack, false));
+        }
+    }
+    for stack in touched
+        .iter()
+        .rev()
+        .filter(|stack| !known(&stack.stack.name))
+    {
+        back.push(StackRun::new(&stack.stack, true));
+    }
+    back
+}

@@ -1,0 +1,191 @@
+//! Typed documents over [`Records`]: load, decide, save, and again when somebody else was first.
+
+use crate::{IndexKey, Record, RecordBody, RecordKey, Records, Result, Written};
+use domain::environment::Environment;
+use domain::error::{ErrorName, StepError};
+use domain::ids::{EnvironmentName, RepositoryId, RunId};
+use domain::run::Run;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How often a write is tried before `RecordConflict`. Ten stacks that end at the same instant
+/// need ten.
+const TRIES: u32 = 20;
+
+/// A document that has a place in the table.
+pub trait Document: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync {
+    /// Its key.
+    fn key(&self) -> RecordKey;
+    /// Its place in the index.
+    fn index(&self) -> Option<IndexKey>;
+}
+
+/// The key of a run's record.
+#[must_use]
+pub fn run_key(run: &RunId) -> RecordKey {
+    RecordKey {
+        pk: format!("RUN#{run}"),
+        sk: "RUN".into(),
+    }
+}
+
+/// The key of an environment's record.
+#[must_use]
+pub fn environment_key(repository: RepositoryId, name: &EnvironmentName) -> RecordKey {
+    RecordKey {
+        pk: format!("ENV#{repository}#{name}"),
+        sk: "ENV".into(),
+    }
+}
+
+/// The index partition that lists runs.
+pub const RUNS: &str = "RUNS";
+
+impl Document for Run {
+    fn key(&self) -> RecordKey {
+        run_key(&self.id)
+    }
+    fn index(&self) -> Option<IndexKey> {
+        // Fixed width, so that the order of texts is the order of times.
+        let sk = format!("{:020}#{}", self.started_at.as_millisecond(), self.id);
+        Some(IndexKey {
+            pk: RUNS.into(),
+            sk,
+        })
+    }
+}
+
+impl Document for Environment {
+    fn key(&self) -> RecordKey {
+        environment_key(self.repository, &self.name)
+    }
+    fn index(&self) -> Option<IndexKey> {
+        Some(IndexKey {
+            pk: "ENVIRONMENTS".into(),
+            sk: format!("{}#{}", self.repository, self.name),
+        })
+    }
+}
+
+fn body<D: Document>(doc: &D) -> Result<RecordBody> {
+    let json = serde_json::to_string(doc)
+        .map_err(|error| StepError::new(ErrorName::Internal, format!("write a record: {error}")))?;
+    Ok(RecordBody {
+        doc: json,
+        index: doc.index(),
+        expires: None,
+    })
+}
+
+fn read<D: Document>(key: &RecordKey, record: &Record) -> Result<D> {
+    serde_json::from_str(&record.doc).map_err(|error| {
+        StepError::new(
+            ErrorName::ContractViolation,
+            format!(
+                "record {}/{} is not what this version writes: {error}",
+                key.pk, key.sk
+            ),
+        )
+    })
+}
+
+/// Writes a document that must not exist yet.
+///
+/// # Errors
+/// Those of the table.
+pub async fn insert<D: Document>(records: &dyn Records, doc: &D) -> Result<Written> {
+    records.insert(&doc.key(), &body(doc)?).await
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// Those of the table, and `ContractViolation` for a record of another version.
+pub async fn load<D: Document>(records: &dyn Records, key: &RecordKey) -> Result<Option<D>> {
+    match records.get(key).await? {
+        Some(record) => read(key, &record).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads a run.
+///
+/// # Errors
+/// Those of the table, and `RunNotFound`.
+pub async fn load_run(records: &dyn Records, run: &RunId) -> Result<Run> {
+    load(records, &run_key(run))
+        .await?
+        .ok_or_else(|| no_run(run))
+}
+
+fn no_run(run: &RunId) -> StepError {
+    StepError::new(
+        ErrorName::RunNotFound,
+        format!("there is no record of run {run}"),
+    )
+}
+
+/// Changes a document: loads it, lets `decide` change it, saves it; begins again when somebody
+/// else saved in between. A decision that changes nothing writes nothing. An error of `decide`
+/// writes nothing and is returned.
+///
+/// # Errors
+/// Those of the table and of `decide`; `RecordConflict` when every try lost.
+async fn update<D: Document, T>(
+    records: &dyn Records,
+    key: &RecordKey,
+    missing: impl Fn() -> Result<D>,
+    mut decide: impl FnMut(&mut D) -> Result<T>,
+) -> Result<T> {
+    for _ in 0..TRIES {
+        let found = records.get(key).await?;
+        let before: D = match &found {
+            Some(record) => read(key, record)?,
+            None => missing()?,
+        };
+        let mut after = before.clone();
+        let answer = decide(&mut after)?;
+        let written = match &found {
+            Some(_) if after == before => Written::Yes,
+            Some(record) => records.replace(key, &body(&after)?, record.version).await?,
+            None => records.insert(key, &body(&after)?).await?,
+        };
+        if written == Written::Yes {
+            return Ok(answer);
+        }
+    }
+    Err(StepError::new(
+        ErrorName::RecordConflict,
+        format!(
+            "record {}/{} changed at each of {TRIES} tries",
+            key.pk, key.sk
+        ),
+    ))
+}
+
+/// Changes a run's record. `decide` may run several times.
+///
+/// # Errors
+/// Those of the table and of `decide`; `RunNotFound`; `RecordConflict`.
+pub async fn update_run<T>(
+    records: &dyn Records,
+    run: &RunId,
+    decide: impl FnMut(&mut Run) -> Result<T>,
+) -> Result<T> {
+    update(records, &run_key(run), || Err(no_run(run)), decide).await
+}
+
+/// Changes an environment's record, which is made when it does not exist. `decide` may run
+/// several times.
+///
+/// # Errors
+/// Those of the table and of `decide`; `RecordConflict`.
+pub async fn update_environment<T>(
+    records: &dyn Records,
+    repository: RepositoryId,
+    name: &EnvironmentName,
+    decide: impl FnMut(&mut Environment) -> Result<T>,
+) -> Result<T> {
+    let fresh = || Ok(Environment::new(repository, name.clone()));
+    update(records, &environment_key(repository, name), fresh, decide).await
+}
