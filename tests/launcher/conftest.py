@@ -1,0 +1,188 @@
+"""Fixtures: an emulator with the mends, one without, and stand-ins for Batch and CodeBuild.
+
+Both emulators live for the session, each on a free port with a directory of its own. A test marked with `@mend(name)`
+runs against both: with the mends it must pass, without them it must fail. Once it passes without, MiniStack has caught
+up and the mend can go.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from standins import StandIns
+
+LAUNCHER = Path(__file__).resolve().parents[2] / "crates" / "local" / "launcher"
+REGION = "eu-west-1"
+ACCOUNT = "000000000000"
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Emulator:
+    """A running emulator."""
+
+    mended: bool
+    directory: Path
+    standins: StandIns | None
+    port: int = field(default_factory=free_port)
+    instance: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+    _clients: dict = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for what must happen; short where it is expected not to."""
+        return 30 if self.mended else 5
+
+    def start(self) -> None:
+        """Starts the process and waits until it answers."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.instance = self.instance or f"test-{os.getpid()}-{self.port}"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "TMPDIR": str(self.directory),
+            "GATEWAY_PORT": str(self.port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.url,
+            "IOT_MTLS_ENABLED": "0",
+            "LAMBDA_EXECUTOR": "local",
+            "SLUICEGATE_INSTANCE": self.instance,
+            "SLUICEGATE_FAULTS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **self.environment,
+        }
+        if self.standins is not None:
+            environment["AWS_ENDPOINT_URL_BATCH"] = environment["AWS_ENDPOINT_URL_CODEBUILD"] = self.standins.url
+        if not self.mended and "DOCKER_HOST" not in environment:
+            environment["DOCKER_HOST"] = "unix:///nowhere.sock"
+        log = (self.directory / "log").open("wb")
+        module = "sluicegate_emulator" if self.mended else "ministack"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=LAUNCHER, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        self.wait(self._answers, "the emulator to answer", 30)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.directory / "log").read_text()
+        try:
+            with urllib.request.urlopen(self.url + "/_ministack/health", timeout=2):
+                return True
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Stops the process, and everything it started should it not do that itself."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        finally:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+
+    def client(self, service: str, **config: object):  # noqa: ANN201
+        """A boto3 client."""
+        key = (service, tuple(sorted(config)))
+        if key not in self._clients:
+            self._clients[key] = boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name=REGION,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, **config),
+            )
+        return self._clients[key]
+
+    def wait(self, condition: Callable[[], object], what: str, seconds: float | None = None) -> object:
+        """Waits until a condition holds and gives its value; fails after the deadline."""
+        end = time.monotonic() + (seconds or self.patience)
+        while not (value := condition()):
+            assert time.monotonic() < end, f"waited in vain for {what}"
+            time.sleep(0.05)
+        return value
+
+
+def mend(name: str) -> Callable[[Callable], Callable]:
+    """Marks a conformance test of a mend: it holds with the mends, and fails without them."""
+
+    def decorate(test: Callable) -> Callable:
+        @pytest.mark.parametrize("emulator", ["mended", "plain"], indirect=True)
+        @functools.wraps(test)
+        def run(emulator: Emulator, **fixtures: object) -> None:
+            if emulator.mended:
+                test(emulator, **fixtures)
+                return
+            try:
+                test(emulator, **fixtures)
+            except (AssertionError, ClientError):
+                return
+            version = importlib.metadata.version("ministack")
+            pytest.fail(f"MiniStack {version} no longer needs {name}: drop it")
+
+        return run
+
+    return decorate
+
+
+@pytest.fixture(scope="session")
+def standins() -> Iterator[StandIns]:
+    """The stand-ins of Batch and CodeBuild."""
+    server = StandIns()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def mended(tmp_path_factory: pytest.TempPathFactory, standins: StandIns) -> Iterator[Emulator]:
+    """The emulator with the mends."""
+    emulator = Emulator(True, tmp_path_factory.mktemp("mended"), standins)
+    emulator.start()
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory, standins: StandIns) -> Iterator[Emulator]:
+    """MiniStack as it comes."""
+    emulator = Emulator(False, tmp_path_factory.mktemp("plain"), standins)
+    emulator.start()
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture
+def emulator(request: pytest.FixtureRequest) -> Emulator:
+    """The emulator a conformance test is run against."""
+    return request.getfixturevalue(request.param)

@@ -1,0 +1,125 @@
+"""Lambda and EventBridge."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from conftest import ACCOUNT, REGION, Emulator, mend
+from machines import ROLE, function, machine, output, queue, run, unique
+
+RUNTIME = """#!/usr/bin/env python3
+import json, os, urllib.request
+
+api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation/"
+while True:
+    with urllib.request.urlopen(api + "next") as reply:
+        event, request = json.loads(reply.read()), reply.headers["Lambda-Runtime-Aws-Request-Id"]
+    path, body, headers = "response", {"echo": event}, {}
+    if "fail" in event:
+        path, headers = "error", {"Lambda-Runtime-Function-Error-Type": event["fail"]}
+        body = {"errorType": event["fail"], "errorMessage": "failed on order", "stackTrace": []}
+    urllib.request.urlopen(urllib.request.Request(
+        api + request + "/" + path, data=json.dumps(body).encode(), headers=headers, method="POST")).read()
+"""
+
+
+def invoke(name: str, payload: dict, **fields: object) -> dict:
+    """A task state that calls a function."""
+    return {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
+            "Arguments": {"FunctionName": name, "Payload": payload}, "Output": "{% $states.result.Payload %}", **fields}
+
+
+def test_the_error_type_of_a_custom_runtime_reaches_catch(mended: Emulator) -> None:
+    name = function(mended, bootstrap=RUNTIME)
+    result = run(mended, {
+        "Call": invoke(name, {"fail": "LockLost"}, Catch=[{"ErrorEquals": ["LockLost"], "Next": "Caught"}]),
+        "Caught": {"Type": "Pass"},
+    })
+    caught = output(result)
+    assert caught["Error"] == "LockLost"
+    assert json.loads(caught["Cause"])["errorMessage"] == "failed on order"
+
+
+@mend("lambda-throttle")
+def test_a_throttled_function_has_the_name_of_its_error(emulator: Emulator) -> None:
+    name = function(emulator, bootstrap=RUNTIME)
+    emulator.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    assert run(emulator, {"Call": invoke(name, {})})["error"] == "Lambda.TooManyRequestsException"
+
+
+def test_a_function_that_runs_too_long_is_a_failed_task(mended: Emulator) -> None:
+    name = function(mended, Timeout=1)
+    result = run(mended, {
+        "Call": invoke(name, {"sleep": 5}, Catch=[{"ErrorEquals": ["States.TaskFailed"], "Next": "Caught"}]),
+        "Caught": {"Type": "Pass"},
+    })
+    assert output(result)["Error"] == "Sandbox.Timedout"
+
+
+@mend("lambda-latency")
+def test_a_warm_call_takes_milliseconds(emulator: Emulator) -> None:
+    name, client = function(emulator, bootstrap=RUNTIME), emulator.client("lambda")
+    times = []
+    for _ in range(12):
+        start = time.monotonic()
+        client.invoke(FunctionName=name, Payload=b"{}")["Payload"].read()
+        times.append(time.monotonic() - start)
+    assert sorted(times)[len(times) // 2] < 0.05
+
+
+def messages(emulator: Emulator, url: str, seconds: int) -> list[dict]:
+    """The messages that come within some seconds, at least one awaited."""
+    return emulator.client("sqs").receive_message(
+        QueueUrl=url, WaitTimeSeconds=seconds, MessageAttributeNames=["All"]).get("Messages", [])
+
+
+def arn_of(emulator: Emulator, url: str) -> str:
+    """A queue's ARN."""
+    found = emulator.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return found["Attributes"]["QueueArn"]
+
+
+@mend("aws-events")
+def test_standins_send_events_as_aws_services(emulator: Emulator) -> None:
+    events, url, job = emulator.client("events"), queue(emulator), unique()
+    rule = unique("rule")
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": ["aws.batch"], "detail": {"jobId": [job]}}))
+    events.put_targets(Rule=rule, Targets=[{"Id": "q", "Arn": arn_of(emulator, url)}])
+    entry = {"Source": "aws.batch", "DetailType": "Batch Job State Change", "Detail": json.dumps({"jobId": job})}
+    events.put_events(Entries=[entry])
+    [message] = messages(emulator, url, 5) or [None]
+    assert message, "no event"
+    assert json.loads(message["Body"])["detail"] == {"jobId": job}
+
+
+@mend("target-dlq")
+def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letter_queue(emulator: Emulator) -> None:
+    events = emulator.client("events")
+    gone = {
+        "machine": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:gone",
+        "function": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:gone",
+    }
+    for kind, target in gone.items():
+        rule, url, source = unique("rule"), queue(emulator), unique("source")
+        events.put_rule(Name=rule, EventPattern=json.dumps({"source": [source]}))
+        events.put_targets(Rule=rule, Targets=[{
+            "Id": "t", "Arn": target, "RoleArn": ROLE, "DeadLetterConfig": {"Arn": arn_of(emulator, url)}}])
+        events.put_events(Entries=[{"Source": source, "DetailType": "push", "Detail": '{"a": 1}'}])
+        [message] = messages(emulator, url, 3) or [None]
+        assert message, f"nothing in the queue of the missing {kind}"
+        assert json.loads(message["Body"])["detail"] == {"a": 1}
+        assert message["MessageAttributes"]["TARGET_ARN"]["StringValue"] == target
+
+
+def test_a_rule_starts_a_state_machine(mended: Emulator) -> None:
+    events, url, source = mended.client("events"), queue(mended), unique("source")
+    arn = machine(mended, {"Send": {
+        "Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage",
+        "Arguments": {"QueueUrl": url, "MessageBody": "{% $states.input %}"}}})
+    rule = unique("rule")
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": [source]}))
+    events.put_targets(Rule=rule, Targets=[{"Id": "t", "Arn": arn, "RoleArn": ROLE, "InputPath": "$.detail"}])
+    events.put_events(Entries=[{"Source": source, "DetailType": "push", "Detail": '{"a": 1}'}])
+    [message] = messages(mended, url, 10)
+    assert json.loads(message["Body"]) == {"a": 1}
