@@ -219,13 +219,11 @@ impl Environment {
         self.hand_over(now);
     }
 
-    /// Takes note that a run was told. A run that is gone (its execution ended before it was
-    /// told) gives up what it was told it has.
-    pub fn told(&mut self, tell: &Tell, heard: Heard, now: Timestamp) {
+    /// Takes note that a run was told, or that nobody listens on its token any more. That alone
+    /// does not say that the run is over: another process may have told it before. So the
+    /// environment stays with it until it is released.
+    pub fn told(&mut self, tell: &Tell) {
         self.untold.retain(|other| other != tell);
-        if heard == Heard::Gone && tell.word == LockWord::Held {
-            self.release(&tell.run, now);
-        }
     }
 
     /// Whether this run owns the environment.
@@ -322,6 +320,34 @@ impl Environment {
 pub enum Heard {
     /// It was.
     Yes,
-    /// Its token is gone: the execution ended or gave up waiting.
+    /// Its token is gone: it was told before, or its execution ended or gave up waiting.
     Gone,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    fn waiter(n: u8) -> Waiter {
+        Waiter {
+            run: RunId::parse(&format!("shop-{n}")).unwrap(),
+            commit: CommitId::parse(&format!("{n:0>39}1")).unwrap(),
+            received_at: Timestamp::from_second(i64::from(n)).unwrap(),
+            token: format!("token-{n}"),
+        }
+    }
+
+    #[test]
+    fn to_be_told_does_not_decide_who_owns() {
+        let now = Timestamp::from_second(100).unwrap();
+        let name = EnvironmentName::parse("production").unwrap();
+        let mut environment = Environment::new(RepositoryId(1), name);
+        environment.acquire(waiter(1), QueueRule::Newest, now);
+        let tell = environment.untold.first().cloned().unwrap();
+        environment.told(&tell);
+        environment.told(&tell);
+        assert!(environment.untold.is_empty());
+        assert!(environment.is_owned_by(&waiter(1).run));
+    }
 }

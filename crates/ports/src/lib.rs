@@ -2,6 +2,7 @@
 
 pub mod announce;
 pub mod documents;
+pub mod environment;
 #[cfg(feature = "fakes")]
 pub mod fakes;
 mod step;

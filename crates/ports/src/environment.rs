@@ -1,0 +1,69 @@
+//! Tells waiting runs what was decided about their environment.
+
+use crate::documents::{environment_key, load, run_key, update_environment};
+use crate::{Clock, Heard, Records, Result, Tokens};
+use contract::step::LockAnswer;
+use domain::environment::Environment;
+use domain::error::{ErrorName, StepError};
+use domain::ids::{EnvironmentName, RepositoryId, RunId};
+use domain::run::Run;
+
+/// How many answers one call gives at most: each of the runs that wait, and each that inherits
+/// the environment from one that is gone.
+const LIMIT: usize = 4 * domain::environment::QUEUE_LIMIT;
+
+/// Tells runs what the environment's record says they are to be told, until nothing is left.
+///
+/// The record keeps an answer until it was given: a process that dies in between leaves it to
+/// the next call. Two processes that do this at once tell a run twice, which the second hears
+/// as [`Heard::Gone`]. So a run whose token is gone keeps the environment, unless its record
+/// says that it ended; one whose execution ended without a word is released by `record`, which
+/// Step Functions' own event starts.
+///
+/// # Errors
+/// Those of the table and of Step Functions; what was told until then stays told.
+pub async fn flush(
+    records: &dyn Records,
+    tokens: &dyn Tokens,
+    repository: RepositoryId,
+    name: &EnvironmentName,
+    clock: &dyn Clock,
+) -> Result<()> {
+    let key = environment_key(repository, name);
+    for _ in 0..LIMIT {
+        let environment: Option<Environment> = load(records, &key).await?;
+        let Some(tell) = environment.and_then(|environment| environment.untold.first().cloned())
+        else {
+            return Ok(());
+        };
+        let answer = LockAnswer { verdict: tell.word };
+        let output = serde_json::to_string(&answer).map_err(|error| {
+            StepError::new(
+                ErrorName::Internal,
+                format!("write a lock's answer: {error}"),
+            )
+        })?;
+        let heard = tokens.succeed(&tell.token, &output).await?;
+        let over = heard == Heard::Gone && is_over(records, &tell.run).await?;
+        update_environment(records, repository, name, |environment| {
+            environment.told(&tell);
+            if over {
+                environment.release(&tell.run, clock.now());
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    Err(StepError::new(
+        ErrorName::Internal,
+        format!(
+            "environment {name} of repository {repository} had more than {LIMIT} answers to give at once"
+        ),
+    ))
+}
+
+/// Whether nobody works for this run any more.
+async fn is_over(records: &dyn Records, run: &RunId) -> Result<bool> {
+    let run: Option<Run> = load(records, &run_key(run)).await?;
+    Ok(run.is_none_or(|run| run.end.is_some()))
+}
