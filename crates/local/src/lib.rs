@@ -1,1 +1,5 @@
 #![doc = include_str!("../README.md")]
+
+pub mod process;
+pub mod server;
+pub mod standin;
