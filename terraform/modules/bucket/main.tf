@@ -1,0 +1,151 @@
+resource "aws_s3_bucket" "this" {
+  #checkov:skip=CKV_AWS_144:One region by design; the audit is copied to the delivered repository's own branch.
+  #checkov:skip=CKV2_AWS_62:Nothing reacts to objects; the state machine says what happened.
+  #checkov:skip=CKV_AWS_18:Set by aws_s3_bucket_logging below, except for the log bucket itself.
+  #checkov:skip=CKV_AWS_145:Set by aws_s3_bucket_server_side_encryption_configuration below; the log bucket takes SSE-S3, as S3 log delivery asks for.
+  bucket              = var.name
+  force_destroy       = var.force_destroy
+  object_lock_enabled = var.object_lock_days != null
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    bucket_key_enabled = var.key_arn != null
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = var.key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.key_arn
+    }
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  bucket                  = aws_s3_bucket.this.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+locals {
+  bucket_arn = "arn:${var.account.partition}:s3:::${var.name}"
+
+  tls_only = {
+    Sid       = "TlsOnly"
+    Effect    = "Deny"
+    Principal = "*"
+    Action    = "s3:*"
+    Resource  = [local.bucket_arn, "${local.bucket_arn}/*"]
+    Condition = { Bool = { "aws:SecureTransport" = "false" } }
+  }
+
+  log_delivery = {
+    Sid       = "AccessLogDelivery"
+    Effect    = "Allow"
+    Principal = { Service = "logging.s3.amazonaws.com" }
+    Action    = "s3:PutObject"
+    Resource  = "${local.bucket_arn}/*"
+    Condition = { StringEquals = { "aws:SourceAccount" = var.account.id } }
+  }
+}
+
+resource "aws_s3_bucket_policy" "this" {
+  bucket = aws_s3_bucket.this.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [for statement in [local.tls_only, local.log_delivery] : statement
+      if statement.Effect == "Deny" || var.receives_access_logs
+    ]
+  })
+
+  # S3 refuses a policy and a public access block that change at the same time.
+  depends_on = [aws_s3_bucket_public_access_block.this]
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    id     = "old-versions"
+    status = "Enabled"
+
+    filter {}
+
+    noncurrent_version_expiration {
+      noncurrent_days = var.noncurrent_days
+    }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 2
+    }
+  }
+
+  dynamic "rule" {
+    for_each = var.expirations
+
+    content {
+      id     = rule.value.id
+      status = "Enabled"
+
+      filter {
+        prefix = rule.value.tag == null ? rule.value.prefix : null
+
+        dynamic "tag" {
+          for_each = rule.value.tag == null ? [] : [rule.value.tag]
+
+          content {
+            key   = tag.value.key
+            value = tag.value.value
+          }
+        }
+      }
+
+      expiration {
+        days = rule.value.days
+      }
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+resource "aws_s3_bucket_logging" "this" {
+  count = var.receives_access_logs ? 0 : 1
+
+  bucket        = aws_s3_bucket.this.id
+  target_bucket = var.log_bucket
+  target_prefix = "${var.name}/"
+}
+
+resource "aws_s3_bucket_object_lock_configuration" "this" {
+  count = var.object_lock_days == null ? 0 : 1
+
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    default_retention {
+      mode = "GOVERNANCE"
+      days = var.object_lock_days
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.this]
+}

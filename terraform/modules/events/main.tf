@@ -1,0 +1,142 @@
+resource "aws_cloudwatch_event_bus" "this" {
+  name = var.name
+}
+
+# A push to a watched branch starts the state machine.
+
+resource "aws_cloudwatch_event_rule" "push" {
+  name           = "${var.name}-push"
+  description    = "A push to a watched branch starts a run."
+  event_bus_name = aws_cloudwatch_event_bus.this.name
+  event_pattern = jsonencode({
+    source      = ["github.com"]
+    detail-type = ["push"]
+    detail = {
+      repository = { full_name = var.repositories.full_names }
+      ref        = var.repositories.refs
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "push" {
+  rule           = aws_cloudwatch_event_rule.push.name
+  event_bus_name = aws_cloudwatch_event_bus.this.name
+  target_id      = "deliver"
+  arn            = var.state_machine_arn
+  role_arn       = aws_iam_role.start.arn
+  input_path     = "$.detail"
+
+  retry_policy {
+    maximum_event_age_in_seconds = 3600
+    maximum_retry_attempts       = 20
+  }
+
+  dead_letter_config {
+    arn = var.dead_letter_arn
+  }
+}
+
+resource "aws_iam_role" "start" {
+  name        = "${var.name}-start"
+  description = "EventBridge starts the state machine with it."
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "events.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = var.account.id }
+        ArnEquals    = { "aws:SourceArn" = aws_cloudwatch_event_rule.push.arn }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "start" {
+  name = "needs"
+  role = aws_iam_role.start.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Start"
+        Effect   = "Allow"
+        Action   = "states:StartExecution"
+        Resource = var.state_machine_arn
+      },
+      {
+        Sid       = "Key"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = var.state_machine_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = "states.${var.account.region}.amazonaws.com" } }
+      },
+    ]
+  })
+}
+
+# An execution that was stopped, timed out or failed before its last step still has to be closed: lock, audit, status.
+
+resource "aws_cloudwatch_event_rule" "ended" {
+  name        = "${var.name}-ended"
+  description = "An execution that ended without success is closed by the record Lambda."
+  event_pattern = jsonencode({
+    source      = ["aws.states"]
+    detail-type = ["Step Functions Execution Status Change"]
+    detail = {
+      stateMachineArn = [var.state_machine_arn]
+      status          = ["ABORTED", "TIMED_OUT", "FAILED"]
+    }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "ended" {
+  rule      = aws_cloudwatch_event_rule.ended.name
+  target_id = "record"
+  arn       = var.ended_function.alias_arn
+
+  input_transformer {
+    input_paths = {
+      execution = "$.detail.executionArn"
+      status    = "$.detail.status"
+    }
+    input_template = "{\"action\":\"execution-ended\",\"execution\":<execution>,\"status\":<status>}"
+  }
+
+  retry_policy {
+    maximum_event_age_in_seconds = 3600
+    maximum_retry_attempts       = 20
+  }
+
+  dead_letter_config {
+    arn = var.dead_letter_arn
+  }
+}
+
+resource "aws_lambda_permission" "ended" {
+  statement_id  = "rule-ended"
+  action        = "lambda:InvokeFunction"
+  function_name = var.ended_function.name
+  qualifier     = var.ended_function.alias
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.ended.arn
+}
+
+# Batch has no metric for a queue that cannot start its next job, only this event.
+
+resource "aws_cloudwatch_event_rule" "blocked" {
+  name        = "${var.name}-blocked"
+  description = "A Batch queue cannot start its next job: a person has to look."
+  event_pattern = jsonencode({
+    source      = ["aws.batch"]
+    detail-type = ["Batch Job Queue Blocked"]
+    detail      = { jobQueue = var.job_queue_arns }
+  })
+}
+
+resource "aws_cloudwatch_event_target" "blocked" {
+  rule      = aws_cloudwatch_event_rule.blocked.name
+  target_id = "dead-letters"
+  arn       = var.dead_letter_arn
+}

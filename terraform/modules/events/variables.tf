@@ -1,0 +1,55 @@
+variable "account" {
+  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  type = object({
+    partition = string
+    id        = string
+    region    = string
+  })
+}
+
+variable "name" {
+  description = "Name of the bus and prefix of the rules."
+  type        = string
+}
+
+variable "repositories" {
+  description = "Full names of the watched repositories and the refs that start a run."
+  type = object({
+    full_names = list(string)
+    refs       = list(string)
+  })
+
+  validation {
+    condition     = length(var.repositories.full_names) > 0 && length(var.repositories.refs) > 0
+    error_message = "At least one repository with one branch is needed: an empty list in an event pattern is refused by EventBridge."
+  }
+}
+
+variable "state_machine_arn" {
+  description = "State machine that a push starts."
+  type        = string
+}
+
+variable "state_machine_key_arn" {
+  description = "KMS key of the state machine."
+  type        = string
+}
+
+variable "ended_function" {
+  description = "Function that closes runs whose execution ended without doing so itself."
+  type = object({
+    name      = string
+    alias     = string
+    alias_arn = string
+  })
+}
+
+variable "job_queue_arns" {
+  description = "Batch queues; the event that one of them is blocked goes to the dead letters, whose alarm calls a person."
+  type        = list(string)
+}
+
+variable "dead_letter_arn" {
+  description = "Queue for events that could not be delivered."
+  type        = string
+}

@@ -1,0 +1,139 @@
+variable "account" {
+  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  type = object({
+    partition = string
+    id        = string
+    region    = string
+  })
+}
+
+variable "name" {
+  description = "Prefix of the names."
+  type        = string
+}
+
+variable "image" {
+  description = "Image of the runner, with its tag or digest."
+  type        = string
+}
+
+variable "architecture" {
+  description = "Processor of the runner's image: arm64 or x86_64."
+  type        = string
+  default     = "x86_64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64: Fargate runs on nothing else."
+  }
+}
+
+variable "sizes" {
+  description = "Size of each kind of job: vcpu (0.25 to 16), memory in MiB (one that Fargate offers for this vcpu), timeout in seconds; and the vcpus that may run at once."
+  type = object({
+    plan  = object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number })
+    apply = object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number })
+  })
+  default = {
+    plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
+    apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
+  }
+
+  validation {
+    condition     = alltrue([for size in values(var.sizes) : contains([0.25, 0.5, 1, 2, 4, 8, 16], size.vcpu)])
+    error_message = "vcpu must be one of 0.25, 0.5, 1, 2, 4, 8, 16: Fargate offers no other."
+  }
+
+  validation {
+    condition     = alltrue([for size in values(var.sizes) : size.timeout_seconds >= 60])
+    error_message = "timeout_seconds must be at least 60: Batch accepts nothing shorter."
+  }
+}
+
+variable "user" {
+  description = "User and group ids the runner has in its container; never 0."
+  type        = string
+  default     = "10001:10001"
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]*:[1-9][0-9]*$", var.user))
+    error_message = "user must be two ids above 0, such as 10001:10001: the runner never is root."
+  }
+}
+
+variable "environment" {
+  description = "Further environment variables of the jobs, such as SLUICEGATE_PROVIDER_MIRROR."
+  type        = map(string)
+  default     = {}
+}
+
+variable "network" {
+  description = "Subnets and security group of the jobs."
+  type = object({
+    subnet_ids        = list(string)
+    security_group_id = string
+  })
+}
+
+variable "artifacts" {
+  description = "Artifacts bucket: sealed sources are read, the runs' own objects read and written."
+  type = object({
+    name    = string
+    arn     = string
+    key_arn = string
+  })
+}
+
+variable "state" {
+  description = "Bucket with the states of the delivered stacks, and its key."
+  type = object({
+    arn     = string
+    key_arn = string
+  })
+}
+
+variable "repository_ids" {
+  description = "Ids of the enrolled repositories: the jobs see the states of these and no other."
+  type        = list(number)
+}
+
+variable "plan_policy_arns" {
+  description = "Managed policies with which plans read the account."
+  type        = list(string)
+}
+
+variable "apply_policy_arns" {
+  description = "Managed policies with which applies change the account."
+  type        = list(string)
+}
+
+variable "permissions_boundary_arn" {
+  description = "Permissions boundary of the apply role; null for none."
+  type        = string
+  default     = null
+}
+
+variable "pipeline_arns" {
+  description = "ARNs (patterns) of the pipeline's own resources, which no job may change, whatever its managed policies allow."
+  type        = list(string)
+}
+
+variable "secret_arns" {
+  description = "The pipeline's own secrets, which no job may read."
+  type        = list(string)
+}
+
+variable "registry_arn" {
+  description = "ECR repository with the runner's image."
+  type        = string
+}
+
+variable "log_key_arn" {
+  description = "KMS key of the log group."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days that the log is kept."
+  type        = number
+}

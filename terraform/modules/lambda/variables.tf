@@ -1,0 +1,117 @@
+variable "account" {
+  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  type = object({
+    partition = string
+    id        = string
+    region    = string
+  })
+}
+
+variable "name" {
+  description = "Name of the function, its role and its log group."
+  type        = string
+}
+
+variable "description" {
+  description = "What the function decides, in one sentence."
+  type        = string
+}
+
+variable "zip_path" {
+  description = "Path of the zip with `bootstrap` in it."
+  type        = string
+
+  validation {
+    condition     = fileexists(var.zip_path)
+    error_message = "The Lambda's zip is missing. Build it with `cargo lambda build --release --output-format zip` and copy it to <artifacts_dir>/<name>.zip."
+  }
+}
+
+variable "architecture" {
+  description = "Processor the zip was built for: arm64 or x86_64."
+  type        = string
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64: Lambda runs on nothing else."
+  }
+}
+
+variable "memory_mb" {
+  description = "Memory in MiB, 128 to 10240; processor time grows with it."
+  type        = number
+  default     = 256
+
+  validation {
+    condition     = var.memory_mb >= 128 && var.memory_mb <= 10240
+    error_message = "memory_mb must lie between 128 and 10240: Lambda accepts nothing else."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "Seconds after which a call is stopped, 1 to 900."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900
+    error_message = "timeout_seconds must lie between 1 and 900: Lambda accepts nothing else."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = "Calls that may run at once; -1 takes from what the account has left."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.reserved_concurrency >= -1 && var.reserved_concurrency != 0
+    error_message = "reserved_concurrency must be -1 or at least 1: 0 would stop the function."
+  }
+}
+
+variable "ephemeral_storage_mb" {
+  description = "Size of /tmp in MiB, 512 to 10240."
+  type        = number
+  default     = 512
+}
+
+variable "environment" {
+  description = "Environment variables; no secrets, only where they lie."
+  type        = map(string)
+}
+
+variable "policy_json" {
+  description = "IAM policy with exactly what the function needs, besides its log, its trace and its dead letters."
+  type        = string
+}
+
+variable "key_arn" {
+  description = "KMS key of the environment variables."
+  type        = string
+}
+
+variable "log_key_arn" {
+  description = "KMS key of the log group."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days that the log is kept."
+  type        = number
+}
+
+variable "dead_letter" {
+  description = "Queue for events of asynchronous calls that failed for good, with its key; null for functions that are only called synchronously."
+  type = object({
+    queue_arn = string
+    key_arn   = string
+  })
+  default = null
+}
+
+variable "permissions_boundary_arn" {
+  description = "Permissions boundary of the role; null for none."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,218 @@
+variable "name" {
+  description = "Name of the installation and prefix of all its resources."
+  type        = string
+  default     = "sluicegate"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,15}[a-z0-9]$", var.name))
+    error_message = "name must have 3 to 17 lower case letters, digits or hyphens and start with a letter: it is part of buckets' names, which end at 63 characters."
+  }
+}
+
+variable "repositories" {
+  description = <<-T
+    The enrolled repositories: numeric id and full name as the forge gives them, the branches whose pushes start a run,
+    the address for cloning (null: https://github.com/<full_name>.git), the repository of its images (null:
+    <name>/<full_name>), and the roles that its ECS tasks have, which deploy has to pass on.
+  T
+  type = list(object({
+    id               = number
+    full_name        = string
+    branches         = optional(list(string), ["main"])
+    clone_url        = optional(string)
+    image_repository = optional(string)
+    task_role_arns   = optional(list(string), [])
+  }))
+
+  validation {
+    condition     = length(var.repositories) > 0
+    error_message = "At least one repository must be enrolled: an event rule without a repository cannot exist."
+  }
+
+  validation {
+    condition     = alltrue([for repository in var.repositories : can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", repository.full_name))])
+    error_message = "full_name must be <owner>/<repository>, such as acme/shop: the forge sends it so."
+  }
+
+  validation {
+    condition     = alltrue([for repository in var.repositories : repository.id > 0 && floor(repository.id) == repository.id])
+    error_message = "id must be the repository's whole number at the forge (`gh api repos/<full_name> --jq .id`): it names the state's place and outlives a rename."
+  }
+
+  validation {
+    condition     = length(distinct([for repository in var.repositories : repository.id])) == length(var.repositories)
+    error_message = "Two repositories have the same id: each must be enrolled once."
+  }
+
+  validation {
+    condition     = length(distinct([for repository in var.repositories : lower(repository.full_name)])) == length(var.repositories)
+    error_message = "Two repositories have the same full_name: each must be enrolled once."
+  }
+
+  validation {
+    condition = alltrue([for repository in var.repositories : length(repository.branches) > 0 && alltrue([
+      for branch in repository.branches : branch != "" && !startswith(branch, "refs/")
+    ])])
+    error_message = "branches must name at least one branch, without refs/heads/."
+  }
+
+  validation {
+    condition     = alltrue([for repository in var.repositories : repository.clone_url == null || can(regex("^(https?|file)://", repository.clone_url))])
+    error_message = "clone_url must start with https:// (locally also http:// or file://): the token is sent by HTTP only."
+  }
+}
+
+variable "artifacts_dir" {
+  description = "Directory with the Lambdas' zips: webhook.zip, validate.zip, plan.zip, apply.zip, build-trigger.zip, deploy.zip, rollback.zip, record.zip."
+  type        = string
+}
+
+variable "architecture" {
+  description = "Processor of the Lambdas and of the built images: arm64 or x86_64."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64: Lambda and CodeBuild run on nothing else."
+  }
+}
+
+variable "definition_file" {
+  description = "The state machine's definition; null for the project's own, statemachine/deliver.asl.json."
+  type        = string
+  default     = null
+}
+
+variable "forge_url" {
+  description = "Base address of the forge's API."
+  type        = string
+  default     = "https://api.github.com"
+
+  validation {
+    condition     = can(regex("^https?://[^/]+", var.forge_url)) && !endswith(var.forge_url, "/")
+    error_message = "forge_url must be an http(s) address without a slash at its end, such as https://api.github.com."
+  }
+}
+
+variable "log_level" {
+  description = "What the Lambdas log: error, warn, info or debug."
+  type        = string
+  default     = "info"
+
+  validation {
+    condition     = contains(["error", "warn", "info", "debug"], var.log_level)
+    error_message = "log_level must be error, warn, info or debug."
+  }
+}
+
+variable "registry_host" {
+  description = "Host and port of the registry in images' names; null for ECR's own."
+  type        = string
+  default     = null
+}
+
+variable "runner" {
+  description = "The container that runs Terraform: image (null: the runner's own ECR repository with `tag`), tag, processor, further environment variables."
+  type = object({
+    image        = optional(string)
+    tag          = optional(string, "1")
+    architecture = optional(string, "x86_64")
+    environment  = optional(map(string), {})
+  })
+  default = {}
+}
+
+variable "job_sizes" {
+  description = "Size of the plan and apply jobs: vcpu, memory in MiB, timeout in seconds, vcpus that may run at once."
+  type = object({
+    plan  = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 })
+    apply = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 })
+  })
+  default = {}
+}
+
+variable "job_policies" {
+  description = "What delivered Terraform may do: managed policies of plans (reading), of applies (changing), and the permissions boundary of applies."
+  type = object({
+    plan_arns    = optional(list(string), [])
+    apply_arns   = optional(list(string), [])
+    boundary_arn = optional(string)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for arn in concat(var.job_policies.plan_arns, var.job_policies.apply_arns) : can(regex("^arn:[a-z-]+:iam::(aws|[0-9]{12}):policy/", arn))])
+    error_message = "job_policies must hold ARNs of IAM policies, such as arn:aws:iam::aws:policy/ReadOnlyAccess."
+  }
+}
+
+variable "build" {
+  description = "CodeBuild: image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped."
+  type = object({
+    environment_image = optional(string)
+    compute_type      = optional(string, "BUILD_GENERAL1_SMALL")
+    timeout_minutes   = optional(number, 60)
+  })
+  default = {}
+}
+
+variable "lambda_settings" {
+  description = "Memory (MiB), timeout (s), reserved concurrency (-1: none reserved) and /tmp (MiB) of Lambdas that need others than the defaults, by Lambda."
+  type = map(object({
+    memory_mb            = optional(number)
+    timeout_seconds      = optional(number)
+    reserved_concurrency = optional(number)
+    ephemeral_storage_mb = optional(number)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.lambda_settings) : contains(["webhook", "validate", "plan", "apply", "build-trigger", "deploy", "rollback", "record"], name)])
+    error_message = "lambda_settings names a Lambda that does not exist; there are webhook, validate, plan, apply, build-trigger, deploy, rollback and record."
+  }
+}
+
+variable "network_cidr" {
+  description = "Address range of the jobs' network."
+  type        = string
+  default     = "10.86.0.0/20"
+}
+
+variable "retention" {
+  description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked; null for no lock)."
+  type = object({
+    log_days        = optional(number, 365)
+    run_days        = optional(number, 365)
+    noncurrent_days = optional(number, 365)
+    audit_lock_days = optional(number, 365)
+  })
+  default = {}
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.retention.log_days)
+    error_message = "retention.log_days must be a number that CloudWatch Logs offers, such as 30, 90, 365 or 731."
+  }
+
+  validation {
+    condition     = var.retention.run_days >= 30
+    error_message = "retention.run_days must be at least 30: a rollback reads the last good run's results."
+  }
+}
+
+variable "protect" {
+  description = "Whether data outlives a mistake: table and buckets refuse to be destroyed with data in them, keys and secrets can be brought back for 30 days."
+  type        = bool
+  default     = true
+}
+
+variable "alarm_topic_arns" {
+  description = "SNS topics that alarms call; without one alarms only show in the console."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:[a-z-]+:sns:", arn))])
+    error_message = "alarm_topic_arns must hold ARNs of SNS topics."
+  }
+}

@@ -1,0 +1,148 @@
+locals {
+  arn = "arn:${var.account.partition}:states:${var.account.region}:${var.account.id}:stateMachine:${var.name}"
+
+  placeholders = merge(
+    { for name, arn in var.function_arns : "${name}_arn" => arn },
+    {
+      plan_queue_arn           = var.jobs.plan_queue_arn
+      apply_queue_arn          = var.jobs.apply_queue_arn
+      plan_job_definition_arn  = var.jobs.plan_definition_arn
+      apply_job_definition_arn = var.jobs.apply_definition_arn
+      build_project_name       = var.build_project.name
+      artifacts_bucket         = var.artifacts_bucket
+    },
+  )
+
+  # `.sync` integrations of Step Functions listen through these two rules, which it makes and names itself.
+  sync_rule_arns = [for rule in ["StepFunctionsGetEventsForBatchJobsRule", "StepFunctionsGetEventForCodeBuildStartBuildRule"] :
+    "arn:${var.account.partition}:events:${var.account.region}:${var.account.id}:rule/${rule}"
+  ]
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/vendedlogs/states/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.log_key_arn
+}
+
+resource "aws_iam_role" "this" {
+  name        = "${var.name}-machine"
+  description = "Role of the state machine ${var.name}."
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "states.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = var.account.id }
+        ArnLike      = { "aws:SourceArn" = local.arn }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "this" {
+  name = "needs"
+  role = aws_iam_role.this.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Decide"
+        Effect   = "Allow"
+        Action   = "lambda:InvokeFunction"
+        Resource = values(var.function_arns)
+      },
+      {
+        Sid    = "SubmitJobs"
+        Effect = "Allow"
+        Action = "batch:SubmitJob"
+        Resource = [
+          var.jobs.plan_queue_arn,
+          var.jobs.apply_queue_arn,
+          var.jobs.plan_definition_arn,
+          var.jobs.apply_definition_arn,
+        ]
+      },
+      {
+        # Batch knows no resource for these two calls.
+        Sid      = "FollowJobs"
+        Effect   = "Allow"
+        Action   = ["batch:DescribeJobs", "batch:TerminateJob"]
+        Resource = "*"
+      },
+      {
+        Sid      = "Build"
+        Effect   = "Allow"
+        Action   = ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"]
+        Resource = var.build_project.arn
+      },
+      {
+        Sid      = "HearOfTheEnd"
+        Effect   = "Allow"
+        Action   = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
+        Resource = local.sync_rule_arns
+      },
+      {
+        # Log delivery and X-Ray have no resources to name.
+        Sid    = "LogDelivery"
+        Effect = "Allow"
+        Action = [
+          "logs:CreateLogDelivery",
+          "logs:DeleteLogDelivery",
+          "logs:DescribeLogGroups",
+          "logs:DescribeResourcePolicies",
+          "logs:GetLogDelivery",
+          "logs:ListLogDeliveries",
+          "logs:PutResourcePolicy",
+          "logs:UpdateLogDelivery",
+        ]
+        Resource = "*"
+      },
+      {
+        Sid    = "Trace"
+        Effect = "Allow"
+        Action = [
+          "xray:GetSamplingRules",
+          "xray:GetSamplingTargets",
+          "xray:PutTelemetryRecords",
+          "xray:PutTraceSegments",
+        ]
+        Resource = "*"
+      },
+      {
+        Sid       = "Key"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = var.key_arn
+        Condition = { StringEquals = { "kms:EncryptionContext:aws:states:stateMachineArn" = local.arn } }
+      },
+    ]
+  })
+}
+
+resource "aws_sfn_state_machine" "this" {
+  name       = var.name
+  role_arn   = aws_iam_role.this.arn
+  type       = "STANDARD"
+  definition = templatefile(var.definition_file, local.placeholders)
+
+  logging_configuration {
+    level                  = var.log_level
+    include_execution_data = false
+    log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
+  }
+
+  tracing_configuration {
+    enabled = true
+  }
+
+  encryption_configuration {
+    type                              = "CUSTOMER_MANAGED_KMS_KEY"
+    kms_key_id                        = var.key_arn
+    kms_data_key_reuse_period_seconds = 300
+  }
+
+  depends_on = [aws_iam_role_policy.this]
+}

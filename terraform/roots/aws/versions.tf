@@ -1,0 +1,17 @@
+terraform {
+  required_version = ">= 1.10"
+
+  # Filled in at `terraform init -backend-config=...`, see ../../README.md.
+  backend "s3" {
+    key          = "sluicegate/installation.tfstate"
+    encrypt      = true
+    use_lockfile = true
+  }
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+}
