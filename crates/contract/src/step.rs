@@ -133,6 +133,10 @@ pub enum PlanInput {
     Next {
         /// The run.
         run: RunId,
+        /// What failed in the applies before it: raised again, here, where no other stack is in
+        /// the middle of its apply.
+        #[serde(default)]
+        failures: Vec<CaughtError>,
     },
     /// Judges the plan that a job made.
     Judge {

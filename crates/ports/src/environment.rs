@@ -1,12 +1,12 @@
 //! Tells waiting runs what was decided about their environment.
 
-use crate::documents::{environment_key, load, run_key, update_environment};
+use crate::documents::{environment_key, load, run_key, update_environment, update_run};
 use crate::{Clock, Heard, Records, Result, Tokens};
 use contract::step::LockAnswer;
-use domain::environment::Environment;
+use domain::environment::{Environment, LockWord};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{EnvironmentName, RepositoryId, RunId};
-use domain::run::Run;
+use domain::run::{Lock, Run};
 
 /// How many answers one call gives at most: each of the runs that wait, and each that inherits
 /// the environment from one that is gone.
@@ -36,6 +36,9 @@ pub async fn flush(
         else {
             return Ok(());
         };
+        if tell.word == LockWord::Superseded {
+            note_superseded(records, &tell.run).await?;
+        }
         let answer = LockAnswer { verdict: tell.word };
         let output = serde_json::to_string(&answer).map_err(|error| {
             StepError::new(
@@ -60,6 +63,20 @@ pub async fn flush(
             "environment {name} of repository {repository} had more than {LIMIT} answers to give at once"
         ),
     ))
+}
+
+/// Writes into the run that a newer commit took its place, before it is told: its end follows
+/// from its record.
+async fn note_superseded(records: &dyn Records, run: &RunId) -> Result<()> {
+    let noted = update_run(records, run, |run| {
+        run.lock = Lock::Superseded;
+        Ok(())
+    })
+    .await;
+    match noted {
+        Err(error) if error.name == ErrorName::RunNotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// Whether nobody works for this run any more.
