@@ -1,0 +1,93 @@
+//! A shop's items over HTTP, kept in DynamoDB. See the README of the repository.
+
+mod http;
+mod items;
+mod settings;
+
+use std::{
+    env,
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::sleep,
+};
+
+/// Longest time for requests under way once no new ones are taken. ECS kills 30 seconds after it
+/// asked for the stop.
+const FINISH: Duration = Duration::from_secs(20);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            log(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), String> {
+    let table = env::var("SHOP_TABLE")
+        .map_err(|_| "SHOP_TABLE is not set: set it to the name of the items' table")?;
+    let address = setting("SHOP_LISTEN", "0.0.0.0:8080");
+    let drain = setting("SHOP_DRAIN_SECONDS", "5");
+    let drain = drain.parse().map(Duration::from_secs).map_err(|_| {
+        format!("SHOP_DRAIN_SECONDS is {drain:?}: expected a whole number of seconds")
+    })?;
+
+    // Both before anything slow: from here on no request is refused and no stop is missed.
+    let listener = TcpListener::bind(&address)
+        .await
+        .map_err(|error| format!("cannot listen on SHOP_LISTEN={address}: {error}"))?;
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| format!("cannot wait for SIGTERM: {error}"))?;
+
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (stopping, seen) = watch::channel(false);
+    let (closing, mut closed) = watch::channel(false);
+    let router = http::router(http::Shop {
+        items: items::Items::connect(table).await?,
+        commit: setting("SLUICEGATE_COMMIT", ""),
+        greeting: setting("SHOP_GREETING", "welcome"),
+        broken: setting("SHOP_HEALTH", "") == "broken",
+        stopping: seen,
+    });
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is a reason to stop as well.
+        let _ = closed.changed().await;
+    });
+    log(&format!("listening on {address}"));
+
+    // A load balancer goes on sending for a moment after it was told of the stop. So requests are
+    // still taken for that long, then the socket is closed and those under way are finished.
+    let stop = async move {
+        terminate.recv().await;
+        log("stopping: asked to by SIGTERM");
+        stopping.send_replace(true);
+        sleep(drain).await;
+        closing.send_replace(true);
+        sleep(FINISH).await;
+    };
+    tokio::select! {
+        ended = server => ended.map_err(|error| format!("cannot serve: {error}"))?,
+        () = stop => return Err(format!("stopped with requests under way after {FINISH:?}")),
+    }
+    log("stopped: every request was answered");
+    Ok(())
+}
+
+fn setting(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// One line to standard output, where ECS takes the log from. A closed pipe stops nothing.
+fn log(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Tests the service and leaves the tested program as dist/shop, where the Dockerfile takes it from.
+# CARGO_TARGET_DIR may name a directory that outlives the build: compiled dependencies stay there.
+set -eu
+cd "$(dirname "$0")"
+
+# A fresh build container has no Rust yet. rustup reads the version from rust-toolchain.toml.
+if ! command -v cargo >/dev/null; then
+    if [ -z "${CODEBUILD_BUILD_ID:-}" ]; then
+        echo "test.sh: cargo was not found: install Rust from https://rustup.rs and run it again" >&2
+        exit 1
+    fi
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        sh -s -- -y --profile minimal --default-toolchain none
+    PATH="$HOME/.cargo/bin:$PATH"
+fi
+
+# The flags of .cargo/config.toml make the program static; these variables would replace them.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
+# Shared between builds: what is compiled. Never shared: the finished program, since another build
+# may run at the same time and would put its own in the same place.
+CARGO_BUILD_BUILD_DIR="${CARGO_TARGET_DIR:-target}"
+CARGO_TARGET_DIR=target
+export CARGO_BUILD_BUILD_DIR CARGO_TARGET_DIR
+
+# cargo compares dates, and an unpacked archive may carry older ones than the build before it.
+find src tests -name '*.rs' -exec touch {} +
+
+cargo test --locked
+mkdir -p dist
+host="$(rustc -vV | sed -n 's/^host: //p')"
+install -m 0755 "target/$host/debug/shop" dist/shop
+
+if ! LC_ALL=C ldd dist/shop 2>&1 | grep -Eq 'statically linked|not a dynamic executable'; then
+    echo "test.sh: dist/shop needs a C library, which the image lacks: see .cargo/config.toml" >&2
+    exit 1
+fi
