@@ -1,0 +1,338 @@
+use super::{Faults, Shared, can_fail};
+use crate::{
+    Answer, Probe, Registry, Result, RolloutProgress, RolloutState, ServiceState, Services,
+    TaskRevision,
+};
+use async_trait::async_trait;
+use domain::error::{ErrorName, StepError};
+use domain::ids::ImageDigest;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+fn refused(message: String) -> StepError {
+    StepError::new(ErrorName::AwsRefused, message)
+}
+
+#[derive(Debug, Default)]
+struct Repository {
+    digests: BTreeSet<String>,
+    tags: BTreeMap<String, ImageDigest>,
+}
+
+/// The image registry in memory; tags are immutable.
+#[derive(Debug, Clone, Default)]
+pub struct FakeRegistry {
+    repositories: Shared<BTreeMap<String, Repository>>,
+    faults: Faults,
+}
+
+can_fail!(FakeRegistry: "find", "tag");
+
+impl FakeRegistry {
+    /// A registry without images.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Pushes an image, as a build does. `image` is `registry/repository`.
+    ///
+    /// # Panics
+    /// When a tag stands at another digest: a build cannot do that either.
+    pub fn push(&self, image: &str, digest: &ImageDigest, tags: &[&str]) {
+        let mut repositories = self.repositories.lock();
+        let repository = repositories.entry(image.to_owned()).or_default();
+        repository.digests.insert(digest.to_string());
+        for tag in tags {
+            let before = repository.tags.insert((*tag).to_owned(), digest.clone());
+            assert!(
+                before.is_none_or(|before| &before == digest),
+                "tag {tag} is immutable"
+            );
+        }
+    }
+
+    /// The tags of an image, in order.
+    #[must_use]
+    pub fn tags(&self, image: &str, digest: &ImageDigest) -> Vec<String> {
+        let repositories = self.repositories.lock();
+        let tags = repositories.get(image).map(|repository| &repository.tags);
+        tags.into_iter()
+            .flatten()
+            .filter(|(_, at)| *at == digest)
+            .map(|(tag, _)| tag.clone())
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Registry for FakeRegistry {
+    async fn find(&self, image: &str, tag: &str) -> Result<Option<ImageDigest>> {
+        self.faults.before("find")?;
+        let found = self
+            .repositories
+            .lock()
+            .get(image)
+            .and_then(|repository| repository.tags.get(tag).cloned());
+        self.faults.after("find")?;
+        Ok(found)
+    }
+
+    async fn tag(&self, image: &str, digest: &ImageDigest, tag: &str) -> Result<()> {
+        self.faults.before("tag")?;
+        {
+            let mut repositories = self.repositories.lock();
+            let repository = repositories
+                .get_mut(image)
+                .filter(|repository| repository.digests.contains(digest.as_str()))
+                .ok_or_else(|| refused(format!("BatchGetImage: {image} has no {digest}")))?;
+            match repository.tags.get(tag) {
+                Some(at) if at != digest => {
+                    return Err(refused(format!(
+                        "PutImage: ImageTagAlreadyExistsException: {image}:{tag} stands at {at}"
+                    )));
+                }
+                _ => repository.tags.insert(tag.to_owned(), digest.clone()),
+            };
+        }
+        self.faults.after("tag")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Ecs {
+    services: BTreeMap<(String, String), ServiceState>,
+    templates: BTreeSet<String>,
+    revisions: Vec<(String, TaskRevision)>,
+}
+
+impl Ecs {
+    fn service(&mut self, cluster: &str, service: &str) -> Result<&mut ServiceState> {
+        self.services
+            .get_mut(&(cluster.to_owned(), service.to_owned()))
+            .ok_or_else(|| {
+                refused(format!(
+                    "DescribeServices: ServiceNotFoundException: no service {service} in {cluster}"
+                ))
+            })
+    }
+}
+
+/// ECS in memory. A rollout goes on until the test ends it.
+#[derive(Debug, Clone, Default)]
+pub struct FakeServices {
+    ecs: Shared<Ecs>,
+    faults: Faults,
+}
+
+can_fail!(FakeServices: "describe", "register", "update");
+
+impl FakeServices {
+    /// ECS without services.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a service as Terraform does: it is to run the template with no tasks, and its first
+    /// rollout is over. `template` is the ARN of a task definition, such as
+    /// `arn:...:task-definition/shop:1`.
+    pub fn add_service(&self, cluster: &str, service: &str, template: &str) {
+        let mut ecs = self.ecs.lock();
+        ecs.templates.insert(template.to_owned());
+        let state = ServiceState {
+            task_definition: template.to_owned(),
+            desired: 0,
+            rollouts: vec![rollout(template, RolloutProgress::Completed)],
+            events: Vec::new(),
+        };
+        ecs.services
+            .insert((cluster.to_owned(), service.to_owned()), state);
+    }
+
+    /// Lets the newest rollout finish: its tasks run, older rollouts are gone.
+    pub fn finish_rollout(&self, cluster: &str, service: &str) {
+        self.change(cluster, service, |state| {
+            state.rollouts.truncate(1);
+            let desired = state.desired;
+            if let Some(newest) = state.rollouts.first_mut() {
+                newest.progress = RolloutProgress::Completed;
+                newest.running = desired;
+                newest.reason = "deployment completed".to_owned();
+            }
+        });
+    }
+
+    /// Lets the circuit breaker give the newest rollout up, and stop there.
+    pub fn fail_rollout(&self, cluster: &str, service: &str, reason: &str) {
+        self.change(cluster, service, |state| {
+            if let Some(newest) = state.rollouts.first_mut() {
+                newest.progress = RolloutProgress::Failed;
+                newest.running = 0;
+                newest.failed += 3;
+                newest.reason = reason.to_owned();
+            }
+            state.events.insert(0, reason.to_owned());
+            state.events.truncate(5);
+        });
+    }
+
+    /// Lets the circuit breaker give the newest rollout up and go back to the one before it by
+    /// itself, as a service with `rollback = true` does. Without one before, it stops there.
+    pub fn fail_rollout_and_go_back(&self, cluster: &str, service: &str, reason: &str) {
+        self.fail_rollout(cluster, service, reason);
+        self.change(cluster, service, |state| {
+            if state.rollouts.len() > 1 {
+                let mut before = state.rollouts.remove(1);
+                before.progress = RolloutProgress::InProgress;
+                state.task_definition.clone_from(&before.task_definition);
+                state.rollouts.insert(0, before);
+            }
+        });
+    }
+
+    /// Changes a service in any way; a service that does not exist is left out.
+    pub fn change(&self, cluster: &str, service: &str, change: impl FnOnce(&mut ServiceState)) {
+        if let Ok(state) = self.ecs.lock().service(cluster, service) {
+            change(state);
+        }
+    }
+
+    /// The task definitions that were registered, in order: ARN and what it was made from.
+    #[must_use]
+    pub fn revisions(&self) -> Vec<(String, TaskRevision)> {
+        self.ecs.lock().revisions.clone()
+    }
+}
+
+fn rollout(task_definition: &str, progress: RolloutProgress) -> RolloutState {
+    RolloutState {
+        task_definition: task_definition.to_owned(),
+        progress,
+        running: 0,
+        failed: 0,
+        reason: String::new(),
+    }
+}
+
+#[async_trait]
+impl Services for FakeServices {
+    async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState> {
+        self.faults.before("describe")?;
+        let state = self.ecs.lock().service(cluster, service)?.clone();
+        self.faults.after("describe")?;
+        Ok(state)
+    }
+
+    async fn register(&self, revision: &TaskRevision) -> Result<String> {
+        self.faults.before("register")?;
+        let arn = {
+            let mut ecs = self.ecs.lock();
+            if !ecs.templates.contains(&revision.template) {
+                let template = &revision.template;
+                return Err(refused(format!(
+                    "DescribeTaskDefinition: ClientException: no task definition {template}"
+                )));
+            }
+            let family = revision
+                .template
+                .rsplit_once(':')
+                .map_or("", |(family, _)| family);
+            // Far from Terraform's own revisions, so that a test cannot take one for the other.
+            let arn = format!("{family}:{}", 101 + ecs.revisions.len());
+            ecs.revisions.push((arn.clone(), revision.clone()));
+            arn
+        };
+        self.faults.after("register")?;
+        Ok(arn)
+    }
+
+    async fn update(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+        desired: u32,
+    ) -> Result<()> {
+        self.faults.before("update")?;
+        {
+            let mut ecs = self.ecs.lock();
+            let known = ecs.templates.contains(task_definition)
+                || ecs.revisions.iter().any(|(arn, _)| arn == task_definition);
+            let state = ecs.service(cluster, service)?;
+            if !known {
+                return Err(refused(format!(
+                    "UpdateService: ClientException: no task definition {task_definition}"
+                )));
+            }
+            state.desired = desired;
+            // ECS starts no rollout when nothing but the number of tasks changes.
+            if state.task_definition != task_definition {
+                state.task_definition = task_definition.to_owned();
+                let newest = rollout(task_definition, RolloutProgress::InProgress);
+                state.rollouts.insert(0, newest);
+            }
+        }
+        self.faults.after("update")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Addresses {
+    answers: BTreeMap<String, std::result::Result<Answer, String>>,
+    asked: Vec<String>,
+}
+
+/// Addresses in memory. One that nothing was said about refuses the connection.
+#[derive(Debug, Clone, Default)]
+pub struct FakeProbe {
+    addresses: Shared<Addresses>,
+    faults: Faults,
+}
+
+can_fail!(FakeProbe: "get");
+
+impl FakeProbe {
+    /// Nothing answers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets an address answer from now on.
+    pub fn answer(&self, url: &str, status: u16, body: &str) {
+        let answer = Answer {
+            status,
+            body: body.to_owned(),
+        };
+        self.addresses
+            .lock()
+            .answers
+            .insert(url.to_owned(), Ok(answer));
+    }
+
+    /// Lets an address be out of reach from now on.
+    pub fn silence(&self, url: &str, why: &str) {
+        self.addresses
+            .lock()
+            .answers
+            .insert(url.to_owned(), Err(why.to_owned()));
+    }
+
+    /// The addresses that were asked, in order.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.addresses.lock().asked.clone()
+    }
+}
+
+#[async_trait]
+impl Probe for FakeProbe {
+    async fn get(&self, url: &str, _timeout: Duration) -> std::result::Result<Answer, String> {
+        self.addresses.lock().asked.push(url.to_owned());
+        self.faults.before("get").map_err(|error| error.message)?;
+        let answer = self.addresses.lock().answers.get(url).cloned();
+        self.faults.after("get").map_err(|error| error.message)?;
+        answer.unwrap_or_else(|| Err(format!("{url}: connection refused")))
+    }
+}

@@ -1,0 +1,203 @@
+use super::{Faults, Shared, can_fail};
+use crate::{EventBus, Heard, Result, Secrets, StatusQueue, Tokens};
+use async_trait::async_trait;
+use domain::error::{ErrorName, StepError};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A message that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentMessage {
+    /// The group: the run's id.
+    pub group: String,
+    /// The id that duplicates are noticed by.
+    pub id: String,
+    /// The text.
+    pub body: String,
+}
+
+/// The status queue in memory. Nobody consumes it, so a second message with the same id is
+/// dropped however late it comes.
+#[derive(Debug, Clone, Default)]
+pub struct FakeStatusQueue {
+    messages: Shared<Vec<SentMessage>>,
+    faults: Faults,
+}
+
+can_fail!(FakeStatusQueue: "send");
+
+impl FakeStatusQueue {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was sent, in order, duplicates left out.
+    #[must_use]
+    pub fn messages(&self) -> Vec<SentMessage> {
+        self.messages.lock().clone()
+    }
+}
+
+#[async_trait]
+impl StatusQueue for FakeStatusQueue {
+    async fn send(&self, group: &str, id: &str, body: &str) -> Result<()> {
+        self.faults.before("send")?;
+        {
+            let mut messages = self.messages.lock();
+            if !messages.iter().any(|message| message.id == id) {
+                messages.push(SentMessage {
+                    group: group.to_owned(),
+                    id: id.to_owned(),
+                    body: body.to_owned(),
+                });
+            }
+        }
+        self.faults.after("send")
+    }
+}
+
+/// An event that was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedEvent {
+    /// The source, such as `github.com`.
+    pub source: String,
+    /// The detail type, such as `push`.
+    pub detail_type: String,
+    /// The detail, as JSON.
+    pub detail: String,
+}
+
+/// The event bus in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeEventBus {
+    events: Shared<Vec<PublishedEvent>>,
+    faults: Faults,
+}
+
+can_fail!(FakeEventBus: "publish");
+
+impl FakeEventBus {
+    /// A bus that nothing was published on.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was published, in order.
+    #[must_use]
+    pub fn events(&self) -> Vec<PublishedEvent> {
+        self.events.lock().clone()
+    }
+}
+
+#[async_trait]
+impl EventBus for FakeEventBus {
+    async fn publish(&self, source: &str, detail_type: &str, detail: &str) -> Result<()> {
+        self.faults.before("publish")?;
+        self.events.lock().push(PublishedEvent {
+            source: source.to_owned(),
+            detail_type: detail_type.to_owned(),
+            detail: detail.to_owned(),
+        });
+        self.faults.after("publish")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waits {
+    open: BTreeSet<String>,
+    outputs: Vec<(String, String)>,
+}
+
+/// Task tokens in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeTokens {
+    waits: Shared<Waits>,
+    faults: Faults,
+}
+
+can_fail!(FakeTokens: "succeed");
+
+impl FakeTokens {
+    /// No waits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a wait.
+    pub fn open(&self, token: &str) {
+        self.waits.lock().open.insert(token.to_owned());
+    }
+
+    /// Ends a wait without an answer: its execution ended or gave up.
+    pub fn abandon(&self, token: &str) {
+        self.waits.lock().open.remove(token);
+    }
+
+    /// Whether a wait goes on.
+    #[must_use]
+    pub fn is_open(&self, token: &str) -> bool {
+        self.waits.lock().open.contains(token)
+    }
+
+    /// The waits that were answered, in order: token and output.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<(String, String)> {
+        self.waits.lock().outputs.clone()
+    }
+}
+
+#[async_trait]
+impl Tokens for FakeTokens {
+    async fn succeed(&self, token: &str, output: &str) -> Result<Heard> {
+        self.faults.before("succeed")?;
+        let heard = {
+            let mut waits = self.waits.lock();
+            if waits.open.remove(token) {
+                waits.outputs.push((token.to_owned(), output.to_owned()));
+                Heard::Yes
+            } else {
+                Heard::Gone
+            }
+        };
+        self.faults.after("succeed")?;
+        Ok(heard)
+    }
+}
+
+/// Secrets in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeSecrets {
+    secrets: Shared<BTreeMap<String, String>>,
+    faults: Faults,
+}
+
+can_fail!(FakeSecrets: "get");
+
+impl FakeSecrets {
+    /// No secrets.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a secret.
+    pub fn set(&self, arn: &str, text: &str) {
+        self.secrets.lock().insert(arn.to_owned(), text.to_owned());
+    }
+}
+
+#[async_trait]
+impl Secrets for FakeSecrets {
+    async fn get(&self, arn: &str) -> Result<String> {
+        self.faults.before("get")?;
+        let found = self.secrets.lock().get(arn).cloned();
+        self.faults.after("get")?;
+        found.ok_or_else(|| {
+            let message = format!("GetSecretValue {arn}: ResourceNotFoundException: no value");
+            StepError::new(ErrorName::AwsRefused, message)
+        })
+    }
+}
