@@ -37,7 +37,7 @@ async fn serve() -> Result<(), String> {
     let table = env::var("SHOP_TABLE")
         .map_err(|_| "SHOP_TABLE is not set: set it to the name of the items' table")?;
     let address = setting("SHOP_LISTEN", "0.0.0.0:8080");
-    let drain = setting("SHOP_DRAIN_SECONDS", "5");
+    let drain = setting("SHOP_DRAIN_SECONDS", "3");
     let drain = drain.parse().map(Duration::from_secs).map_err(|_| {
         format!("SHOP_DRAIN_SECONDS is {drain:?}: expected a whole number of seconds")
     })?;
