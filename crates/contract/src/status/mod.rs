@@ -1,4 +1,13 @@
 //! Status messages: a CDEvent in CloudEvents JSON at every transition of a run.
+//!
+//! [`message`] writes one, [`parse`] reads it back. What a program should look at is
+//! [`StatusData`], the event's `customData`: it is the same for every type of event.
+
+mod cdevent;
+mod data;
+
+pub use cdevent::{MessageError, ParseError, Received, StatusMessage, message, parse};
+pub use data::{MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, StatusRollback, Word};
 
 use domain::ids::StackName;
 use domain::plan::{Mode, Verdict};

@@ -1,0 +1,391 @@
+use super::{StatusData, Transition};
+use cdevents_sdk::spec_0_5_1::{
+    artifact_published, pipelinerun_finished, pipelinerun_queued, pipelinerun_started,
+    service_deployed, service_rolledback, taskrun_finished, taskrun_started,
+};
+use cdevents_sdk::{CDEvent, Content, Id, Subject, Uri, UriReference};
+use cloudevents::{AttributesReader as _, Event};
+use domain::ids::RunId;
+use domain::plan::{Mode, Verdict};
+use domain::run::{Build, Outcome, Run};
+use jiff::Timestamp;
+use std::fmt::Display;
+use uuid::Uuid;
+
+/// The namespace of the ids of status messages.
+const NAMESPACE: Uuid = Uuid::from_u128(0x9d1d_55c2_2f0c_4d7e_8a6b_51c3_07f4_e0a1);
+
+/// A status message, ready for the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusMessage {
+    /// The same for the same transition of the same run, so that a second copy is dropped.
+    pub id: String,
+    /// The message group: messages of one run arrive in order.
+    pub group: String,
+    /// A CDEvent, in the structured JSON form of CloudEvents 1.0.
+    pub body: String,
+}
+
+/// A status message as it was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The message's id.
+    pub id: String,
+    /// The event's type, such as `dev.cdevents.taskrun.started.0.3.0`.
+    pub kind: String,
+    /// `/sluicegate/{repository}/{environment}`.
+    pub source: String,
+    /// What the event is about: the run, one of its tasks, the image or the service.
+    pub subject: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub data: StatusData,
+}
+
+/// Why a message could not be written. No value of the closed types leads here.
+#[derive(Debug, thiserror::Error)]
+#[error("write the status message {transition} of run {run}: {reason}")]
+pub struct MessageError {
+    run: RunId,
+    transition: &'static str,
+    reason: String,
+}
+
+/// Why a text is no status message.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// It is no CloudEvent.
+    #[error("not a CloudEvent in JSON: {0}")]
+    CloudEvent(serde_json::Error),
+    /// It is no CDEvent.
+    #[error("event {id} is not a CDEvent: {reason}")]
+    CdEvent {
+        /// The event's id.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is a CDEvent of somebody else, or of another version.
+    #[error("event {id} has no customData of Sluicegate, version 1: {reason}")]
+    Data {
+        /// The event's id.
+        id: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Writes the message of a transition.
+///
+/// # Errors
+/// [`MessageError`], which no value of the closed types leads to.
+pub fn message(
+    run: &Run,
+    transition: &Transition,
+    at: Timestamp,
+) -> Result<StatusMessage, MessageError> {
+    let data = StatusData::new(run, transition);
+    let id = Uuid::new_v5(&NAMESPACE, key(run, transition).as_bytes()).to_string();
+    let body = body(run, transition, at, &id, &data).map_err(|error| MessageError {
+        run: run.id.clone(),
+        transition: data.transition.as_str(),
+        reason: error.to_string(),
+    })?;
+    Ok(StatusMessage {
+        id,
+        group: run.id.to_string(),
+        body,
+    })
+}
+
+/// What makes a transition of a run one of its own. Only what the transition itself says counts:
+/// the same one may be announced again when the run has gone on.
+fn key(run: &Run, transition: &Transition) -> String {
+    let word = transition.word().as_str();
+    let mode = match transition {
+        Transition::PlanStarted(Mode::Restore, ..)
+        | Transition::PlanFinished(Mode::Restore, ..)
+        | Transition::ApplyStarted(Mode::Restore, ..)
+        | Transition::ApplyFinished(Mode::Restore, ..)
+        | Transition::DeployStarted(Mode::Restore)
+        | Transition::DeployHealthy(Mode::Restore) => "restore",
+        _ => "deliver",
+    };
+    let (stack, attempt) = transition.stack();
+    let stack = stack.map_or("", |stack| stack.as_str());
+    let attempt = attempt.unwrap_or_default();
+    format!("v1|{}|{word}|{mode}|{stack}|{attempt}", run.id)
+}
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+fn body(
+    run: &Run,
+    transition: &Transition,
+    at: Timestamp,
+    id: &str,
+    data: &StatusData,
+) -> Result<String, Problem> {
+    let source = source(data);
+    let (about, content) = content(run, transition, data)?;
+    let subject = Subject::from(content)
+        .with_id(Id::try_from(about)?)
+        .with_source(UriReference::try_from(source.as_str())?);
+    let event = CDEvent::from(subject)
+        .with_id(Id::try_from(id)?)
+        .with_source(UriReference::try_from(source.as_str())?)
+        .with_timestamp(time::OffsetDateTime::from_unix_timestamp_nanos(
+            at.as_nanosecond(),
+        )?)
+        .with_custom_data(serde_json::to_value(data)?)
+        .with_custom_data_content_type("application/json".into());
+    Ok(serde_json::to_string(&Event::try_from(event)?)?)
+}
+
+fn source(data: &StatusData) -> String {
+    match &data.environment {
+        Some(environment) => format!("/sluicegate/{}/{environment}", data.repository),
+        None => format!("/sluicegate/{}", data.repository),
+    }
+}
+
+/// What the event is about, and the content that its type asks for.
+fn content(
+    run: &Run,
+    transition: &Transition,
+    data: &StatusData,
+) -> Result<(String, Content), Problem> {
+    let whole = run.id.to_string();
+    Ok(match transition {
+        Transition::Claimed => {
+            let content = pipelinerun_queued::Content {
+                pipeline_name: Some(pipeline(run)),
+                uri: Some(execution(run)?),
+            };
+            (whole, content.into())
+        }
+        Transition::Sealed => {
+            let content = pipelinerun_started::Content {
+                pipeline_name: pipeline(run),
+                uri: execution(run)?,
+            };
+            (whole, content.into())
+        }
+        Transition::Finished(outcome) => {
+            let content = pipelinerun_finished::Content {
+                errors: errors(data),
+                outcome: Some(pipeline_outcome(*outcome)),
+                pipeline_name: Some(pipeline(run)),
+                uri: Some(execution(run)?),
+            };
+            (whole, content.into())
+        }
+        Transition::BuildStarted => started(run, "build", &task(run, "build"))?,
+        Transition::BuildFailed => finished(data, "build", &task(run, "build"), false)?,
+        Transition::ImageReady => {
+            let content = artifact_published::Content {
+                sbom: None,
+                user: None,
+            };
+            (image(run, data.mode), content.into())
+        }
+        Transition::PlanStarted(..) => started(run, "plan", &stack_task(data, "plan"))?,
+        Transition::PlanFinished(.., verdict) => {
+            let success = *verdict != Verdict::Refused;
+            finished(data, "plan", &stack_task(data, "plan"), success)?
+        }
+        Transition::ApplyStarted(..) => started(run, "apply", &stack_task(data, "apply"))?,
+        Transition::ApplyFinished(..) => finished(data, "apply", &stack_task(data, "apply"), true)?,
+        Transition::DeployStarted(mode) => {
+            let verb = match mode {
+                Mode::Deliver => "deploy",
+                Mode::Restore => "restore-deploy",
+            };
+            started(run, "deploy", &task(run, verb))?
+        }
+        Transition::DeployHealthy(Mode::Deliver) => {
+            let content = service_deployed::Content {
+                artifact_id: Id::try_from(image(run, data.mode))?,
+                environment: service_deployed::ContentEnvironment {
+                    id: Id::try_from(environment(data))?,
+                    source: None,
+                },
+            };
+            (service(data), content.into())
+        }
+        Transition::DeployHealthy(Mode::Restore) => {
+            let content = service_rolledback::Content {
+                artifact_id: Id::try_from(image(run, data.mode))?,
+                environment: service_rolledback::ContentEnvironment {
+                    id: Id::try_from(environment(data))?,
+                    source: None,
+                },
+            };
+            (service(data), content.into())
+        }
+        Transition::LockWaiting => own(whole, "environment", "waited"),
+        Transition::LockHeld => own(whole, "environment", "acquired"),
+        Transition::Superseded => own(whole, "run", "superseded"),
+        Transition::ApprovalRequested(_) => own(whole, "approval", "requested"),
+        Transition::Promoted => own(whole, "environment", "promoted"),
+        Transition::RollbackStarted => own(whole, "rollback", "started"),
+        Transition::Restored => own(whole, "rollback", "finished"),
+    })
+}
+
+/// An event that CDEvents has no type for, named by its rule for custom events.
+fn own(about: String, subject: &str, predicate: &str) -> (String, Content) {
+    let content = Content::Custom {
+        ty: format!("dev.cdeventsx.sluicegate-{subject}.{predicate}.0.1.0"),
+        json: serde_json::json!({}),
+    };
+    (about, content)
+}
+
+fn started(run: &Run, name: &str, task: &str) -> Result<(String, Content), Problem> {
+    let content = taskrun_started::Content {
+        pipeline_run: Some(taskrun_started::ContentPipelineRun {
+            id: Id::try_from(run.id.as_str())?,
+            source: None,
+        }),
+        task_name: Some(name.to_owned()),
+        uri: None,
+    };
+    Ok((task.to_owned(), content.into()))
+}
+
+fn finished(
+    data: &StatusData,
+    name: &str,
+    task: &str,
+    success: bool,
+) -> Result<(String, Content), Problem> {
+    let content = taskrun_finished::Content {
+        errors: if success { None } else { errors(data) },
+        outcome: Some(if success { "success" } else { "failure" }.to_owned()),
+        pipeline_run: Some(taskrun_finished::ContentPipelineRun {
+            id: Id::try_from(data.run.as_str())?,
+            source: None,
+        }),
+        task_name: Some(name.to_owned()),
+        uri: None,
+    };
+    Ok((task.to_owned(), content.into()))
+}
+
+fn errors(data: &StatusData) -> Option<String> {
+    data.error
+        .as_ref()
+        .map(|error| format!("{}: {}", error.name, error.message))
+}
+
+fn pipeline_outcome(outcome: Outcome) -> pipelinerun_finished::ContentOutcome {
+    use pipelinerun_finished::ContentOutcome;
+    match outcome {
+        Outcome::Applied | Outcome::NoOp => ContentOutcome::Success,
+        Outcome::Superseded => ContentOutcome::Cancel,
+        Outcome::Rejected | Outcome::Failed | Outcome::RolledBack => ContentOutcome::Failure,
+        Outcome::NeedsOperator => ContentOutcome::Error,
+    }
+}
+
+/// The pipeline of a repository's branch.
+fn pipeline(run: &Run) -> String {
+    let branch = run.trigger.branch.as_str();
+    let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
+    format!("{}@{branch}", run.trigger.repository)
+}
+
+/// The execution; its ARN is a URI.
+fn execution(run: &Run) -> Result<Uri, Problem> {
+    let uri = if run.execution.starts_with("arn:") {
+        Uri::try_from(run.execution.as_str())
+    } else {
+        Uri::try_from(format!("urn:sluicegate:run:{}", run.id))
+    };
+    Ok(uri?)
+}
+
+fn task(run: &Run, verb: &str) -> String {
+    format!("{}/{verb}", run.id)
+}
+
+fn stack_task(data: &StatusData, verb: &str) -> String {
+    let way = match data.mode {
+        Mode::Deliver => "",
+        Mode::Restore => "restore-",
+    };
+    let stack: &dyn Display = match &data.stack {
+        Some(stack) => stack,
+        None => &"",
+    };
+    let attempt = data.attempt.unwrap_or_default();
+    format!("{}/{way}{verb}-{stack}-{attempt}", data.run)
+}
+
+/// The image of a way, as a package URL.
+fn image(run: &Run, mode: Mode) -> String {
+    let name = run.trigger.repository.name().to_ascii_lowercase();
+    let digest = match (mode, &run.restore, &run.build) {
+        (Mode::Restore, Some(restore), _) => restore.target.image.as_ref(),
+        (_, _, Build::Ready { digest, .. }) => Some(digest),
+        _ => None,
+    };
+    match digest {
+        Some(digest) => format!("pkg:oci/{name}@{}", digest.as_str().replace(':', "%3A")),
+        None => format!("pkg:oci/{name}"),
+    }
+}
+
+fn environment(data: &StatusData) -> &str {
+    data.environment
+        .as_ref()
+        .map_or("unknown", |environment| environment.as_str())
+}
+
+fn service(data: &StatusData) -> String {
+    format!("{}/{}", data.repository, environment(data))
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// [`ParseError`] for anything that [`message`] did not write.
+pub fn parse(body: &str) -> Result<Received, ParseError> {
+    let event: Event = serde_json::from_str(body).map_err(ParseError::CloudEvent)?;
+    let id = event.id().to_owned();
+    let source = event.source().clone();
+    let kind = event.ty().to_owned();
+    let cdevent = CDEvent::try_from(event).map_err(|error| ParseError::CdEvent {
+        id: id.clone(),
+        reason: error.to_string(),
+    })?;
+    let wrong = |reason: String| ParseError::Data {
+        id: id.clone(),
+        reason,
+    };
+    let data: StatusData = match cdevent.custom_data() {
+        Some(data) => {
+            serde_json::from_value(data.clone()).map_err(|error| wrong(error.to_string()))?
+        }
+        None => return Err(wrong("there is none".into())),
+    };
+    if data.schema != super::STATUS_SCHEMA {
+        return Err(wrong(format!("its schema is {}", data.schema)));
+    }
+    let at = Timestamp::from_nanosecond(cdevent.timestamp().unix_timestamp_nanos())
+        .map_err(|error| wrong(error.to_string()))?;
+    let subject = cdevent.subject().id().to_string();
+    Ok(Received {
+        id,
+        kind,
+        source: source.to_string(),
+        subject,
+        at,
+        data,
+    })
+}
+
+#[cfg(test)]
+mod tests;
