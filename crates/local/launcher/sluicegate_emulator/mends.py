@@ -6,7 +6,10 @@ from __future__ import annotations
 def apply_all() -> None:
     """Mends the imported MiniStack; call once, before it serves."""
     from sluicegate_emulator import events, faults, jobs, lambdas
+    from sluicegate_emulator.containers import balancers, engine, registry, services, targets
     from sluicegate_emulator.states import api, fan_out, retry, run, task
 
-    for module in (run, task, fan_out, retry, api, jobs, events, lambdas, faults):
+    states = (run, task, fan_out, retry, api)
+    containers = (engine, registry, targets, balancers, services)
+    for module in (*states, jobs, events, lambdas, *containers, faults):
         module.apply()

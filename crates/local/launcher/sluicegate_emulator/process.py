@@ -56,10 +56,14 @@ def set_environment() -> None:
 
 async def _serve(original: Callable, app: object, config: object) -> None:
     """Serves until SIGTERM or SIGINT, then ends the process without waiting for open requests."""
+    from sluicegate_emulator.containers import engine
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if engine.gateway():  # containers reach the emulator here
+        config.bind.append(f"{engine.gateway()}:{os.environ['GATEWAY_PORT']}")
     server = asyncio.create_task(original(app, config, shutdown_trigger=asyncio.Event().wait))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({server, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,12 +114,21 @@ def main() -> None:
     from ministack import app
 
     from sluicegate_emulator import mends
+    from sluicegate_emulator.containers import engine
 
+    engine.connect()
+    engine.remove_all()  # of a predecessor of the same name that was killed
     at_end(_kill_session)
     at_end(_kill_workers)
+    at_end(engine.close)
     mends.apply_all()
     original = hypercorn.asyncio.serve
-    hypercorn.asyncio.serve = lambda asgi, config: _serve(original, asgi, config)
+
+    async def serve(asgi: object, config: object) -> None:
+        await _serve(original, asgi, config)
+
+    serve.original = original  # for the servers of load balancers
+    hypercorn.asyncio.serve = serve
     status = 1
     try:
         app.main()
