@@ -1,7 +1,10 @@
 //! A Batch job's sealed record and its result.
 
-use domain::error::StepError;
-use domain::ids::{CommitId, EnvironmentName, RepositoryId, RepositoryName, RunId, StackName};
+use crate::keys::{self, JobFile};
+use domain::error::{ErrorName, StepError};
+use domain::ids::{
+    CommitId, EnvironmentName, JobId, RepositoryId, RepositoryName, RunId, StackName,
+};
 pub use domain::plan::{
     Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, StateVersion,
     Touched,
@@ -77,6 +80,24 @@ pub struct JobRecord {
     pub plan: Option<SealedPlan>,
     /// Seconds that terraform may take; past it the job stops it as a SIGTERM would.
     pub timeout_seconds: u32,
+}
+
+impl JobRecord {
+    /// The job's id, the record's key and its bytes.
+    ///
+    /// # Errors
+    /// `Internal` when the record cannot be written as JSON.
+    pub fn seal(&self) -> Result<(JobId, String, Vec<u8>), StepError> {
+        let bytes = serde_json::to_vec(self).map_err(|error| {
+            StepError::new(
+                ErrorName::Internal,
+                format!("write a job's record: {error}"),
+            )
+        })?;
+        let job = JobId::seal(self.verb.as_str(), &self.stack, self.attempt, &bytes);
+        let key = keys::job(&self.run, &job, JobFile::Record);
+        Ok((job, key, bytes))
+    }
 }
 
 /// Where terraform keeps a stack's state.

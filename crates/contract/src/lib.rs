@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod caught;
 pub mod env;
 pub mod event;
 pub mod job;

@@ -5,6 +5,7 @@ pub mod documents;
 pub mod environment;
 #[cfg(feature = "fakes")]
 pub mod fakes;
+pub mod jobs;
 mod step;
 mod traits;
 

@@ -1,0 +1,48 @@
+//! The wait for the environment.
+
+use crate::Plan;
+use contract::status::Transition;
+use domain::environment::Waiter;
+use domain::ids::RunId;
+use domain::run::Lock;
+use ports::{Result, documents, environment};
+
+impl Plan {
+    /// Puts the run into its environment's queue, and tells every run that the queue has an
+    /// answer for; often this one. Asked again with a new token, the run is told on that one.
+    pub(crate) async fn acquire(&self, run: &RunId, token: String) -> Result<()> {
+        let (run, name) = self.load(run).await?;
+        let now = self.clock.now();
+        let waits = documents::update_run(&*self.records, &run.id, |run| {
+            if run.lock == Lock::None {
+                run.lock = Lock::Waiting { since: now };
+            }
+            Ok(run.clone())
+        })
+        .await?;
+        self.announcer
+            .announce(&waits, Transition::LockWaiting)
+            .await;
+        let waiter = Waiter {
+            run: run.id.clone(),
+            commit: run.trigger.commit.clone(),
+            received_at: run.trigger.received_at,
+            token,
+        };
+        let rule = run.config()?.queue;
+        let repository = run.trigger.repository_id;
+        documents::update_environment(&*self.records, repository, &name, |environment| {
+            environment.acquire(waiter.clone(), rule, now);
+            Ok(())
+        })
+        .await?;
+        environment::flush(
+            &*self.records,
+            &*self.tokens,
+            repository,
+            &name,
+            &*self.clock,
+        )
+        .await
+    }
+}

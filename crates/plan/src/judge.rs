@@ -1,0 +1,163 @@
+//! The judgement of a plan, and the wait for a person.
+
+use crate::Plan;
+use contract::job::{JobOutcome, SealedPlan};
+use contract::keys::{self, JobFile};
+use contract::status::Transition;
+use contract::step::{ApprovalAnswer, CaughtError, JudgeOutput};
+use domain::error::{ErrorName, StepError};
+use domain::ids::{JobId, RunId, StackName};
+use domain::plan::{self, Touched, Verdict};
+use domain::run::{Approval, StackState};
+use ports::documents::update_run;
+use ports::{Result, jobs};
+
+impl Plan {
+    /// Reads what the job left, judges the plan and seals it in the run's record.
+    pub(crate) async fn judge(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        job: &JobId,
+        error: Option<CaughtError>,
+    ) -> Result<JudgeOutput> {
+        let (run, _) = self.load(run).await?;
+        let stack = run.stack(name)?;
+        match &stack.state {
+            StackState::Planned {
+                job: known,
+                verdict,
+                ..
+            } if known == job => {
+                return Ok(JudgeOutput {
+                    stack: name.clone(),
+                    verdict: *verdict,
+                });
+            }
+            StackState::Unchanged => {
+                return Ok(JudgeOutput {
+                    stack: name.clone(),
+                    verdict: Verdict::NoChanges,
+                });
+            }
+            _ => {}
+        }
+        let result = jobs::result(&*self.objects, &run.id, name, job, error.as_ref()).await;
+        let (plan, summary, outputs) = match result.map(|result| result.outcome) {
+            Ok(JobOutcome::Planned {
+                plan,
+                state,
+                summary,
+                outputs,
+                ..
+            }) => (SealedPlan { file: plan, state }, summary, outputs),
+            Ok(JobOutcome::Failed {
+                error, diagnostics, ..
+            }) => {
+                return Err(self
+                    .plan_failed(&run.id, name, &error, &diagnostics)
+                    .await?);
+            }
+            Ok(JobOutcome::Validated | JobOutcome::Applied { .. }) => {
+                return Err(StepError::new(
+                    ErrorName::ContractViolation,
+                    format!(
+                        "job {job} left no plan; its record is {}",
+                        record_key(&run.id, job)
+                    ),
+                ));
+            }
+            Err(error) => return Err(self.plan_failed(&run.id, name, &error, &[]).await?),
+        };
+        let verdict = plan::judge(&summary, run.config()?.approval, run.mode);
+        if verdict == Verdict::Refused {
+            let lost = plan::data_loss(&summary).join(", ");
+            let message = format!("the plan of stack {name} would delete protected data: {lost}");
+            let error = StepError::new(ErrorName::PlanRefused, message);
+            return Err(self.plan_failed(&run.id, name, &error, &[]).await?);
+        }
+        let run = update_run(&*self.records, &run.id, |run| {
+            run.stack_mut(name)?.planned(
+                job,
+                plan.clone(),
+                summary.clone(),
+                verdict,
+                outputs.clone(),
+            )?;
+            Ok(run.clone())
+        })
+        .await?;
+        let attempt = run.stack(name)?.jobs;
+        let transition = Transition::PlanFinished(run.mode, name.clone(), attempt, verdict);
+        self.announcer.announce(&run, transition).await;
+        Ok(JudgeOutput {
+            stack: name.clone(),
+            verdict,
+        })
+    }
+
+    /// Writes down that a plan failed, and gives the error to raise.
+    async fn plan_failed(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        error: &StepError,
+        diagnostics: &[String],
+    ) -> Result<StepError> {
+        update_run(&*self.records, run, |run| {
+            run.stack_mut(name)?.state = StackState::Failed {
+                touched: Touched::Nothing,
+            };
+            Ok(())
+        })
+        .await?;
+        Ok(jobs::with_diagnostics(error, diagnostics))
+    }
+
+    /// Keeps the task token until `sluicegate approve` or `reject` answers it. A plan that was
+    /// answered already (the question is repeated with a new token) is answered at once.
+    pub(crate) async fn request_approval(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        token: String,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let (run, answered) = update_run(&*self.records, run, |run| {
+            let id = run.id.clone();
+            let StackState::Planned { approval, .. } = &mut run.stack_mut(name)?.state else {
+                return Err(StepError::new(
+                    ErrorName::ContractViolation,
+                    format!("stack {name} of run {id} has no plan to approve"),
+                ));
+            };
+            let answered = match approval {
+                Some(Approval::Answered { answer, .. }) => Some(*answer),
+                _ => {
+                    *approval = Some(Approval::Asked {
+                        token: token.clone(),
+                        since: now,
+                    });
+                    None
+                }
+            };
+            Ok((run.clone(), answered))
+        })
+        .await?;
+        if let Some(verdict) = answered {
+            let output = serde_json::to_string(&ApprovalAnswer { verdict }).map_err(|error| {
+                StepError::new(ErrorName::Internal, format!("write an answer: {error}"))
+            })?;
+            // A token that is gone was answered, or its execution ended: both are fine.
+            self.tokens.succeed(&token, &output).await?;
+        }
+        self.announcer
+            .announce(&run, Transition::ApprovalRequested(name.clone()))
+            .await;
+        Ok(())
+    }
+}
+
+fn record_key(run: &RunId, job: &JobId) -> String {
+    keys::job(run, job, JobFile::Record)
+}
