@@ -1,6 +1,7 @@
 output "name" {
   description = "Name of the bucket, known once the bucket is ready to take objects."
   value       = aws_s3_bucket.this.id
+  depends_on  = [aws_s3_bucket_server_side_encryption_configuration.this, aws_s3_bucket_versioning.this]
 }
 
 output "arn" {

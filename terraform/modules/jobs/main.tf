@@ -54,6 +54,9 @@ resource "aws_batch_job_definition" "this" {
   platform_capabilities = ["FARGATE"]
   propagate_tags        = true
 
+  # Runs that started before a change submit the revision they began with.
+  deregister_on_new_revision = false
+
   container_properties = jsonencode({
     image                        = var.image
     command                      = [each.key]

@@ -64,6 +64,19 @@ resource "aws_iam_role_policy" "this" {
   })
 }
 
+# By way of S3: a direct upload ends at 50 MB, and the provider makes only one function at a time with it.
+resource "aws_s3_object" "zip" {
+  bucket      = var.code_bucket
+  key         = "functions/${var.name}/${filesha256(var.zip_path)}.zip"
+  source      = var.zip_path
+  source_hash = filesha256(var.zip_path)
+  kms_key_id  = var.key_arn
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:Only asynchronous calls have dead letters; the caller of a synchronous one gets the error. Set by var.dead_letter.
   #checkov:skip=CKV_AWS_117:Calls AWS and the forge only; a VPC would add a NAT gateway and nothing to protect.
@@ -74,7 +87,8 @@ resource "aws_lambda_function" "this" {
   runtime                        = "provided.al2023"
   handler                        = "bootstrap"
   architectures                  = [var.architecture]
-  filename                       = var.zip_path
+  s3_bucket                      = aws_s3_object.zip.bucket
+  s3_key                         = aws_s3_object.zip.key
   source_code_hash               = filebase64sha256(var.zip_path)
   memory_size                    = var.memory_mb
   timeout                        = var.timeout_seconds

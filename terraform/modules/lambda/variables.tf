@@ -27,6 +27,11 @@ variable "zip_path" {
   }
 }
 
+variable "code_bucket" {
+  description = "Bucket through which the zip is uploaded, below `functions/`."
+  type        = string
+}
+
 variable "architecture" {
   description = "Processor the zip was built for: arm64 or x86_64."
   type        = string

@@ -25,7 +25,7 @@ locals {
   }
 }
 
-# Policy and redrive are arguments of the queue, not resources of their own: each such resource waits half a minute for SQS.
+# The policy is an argument of the queue, not a resource of its own: each such resource waits half a minute for SQS.
 resource "aws_sqs_queue" "this" {
   name                              = "${var.name}${local.suffix}"
   fifo_queue                        = var.fifo
@@ -44,13 +44,19 @@ resource "aws_sqs_queue" "this" {
     ]
   })
 
-  redrive_policy = var.dead_letter == null ? null : jsonencode({
-    deadLetterTargetArn = "${local.arn_prefix}${var.dead_letter.name}${local.suffix}"
-    maxReceiveCount     = var.dead_letter.attempts
-  })
-
   redrive_allow_policy = var.dead_letter_for == null ? null : jsonencode({
     redrivePermission = "byQueue"
     sourceQueueArns   = [for name in var.dead_letter_for : "${local.arn_prefix}${name}${local.suffix}"]
+  })
+}
+
+# On its own, so that both queues are made at the same time: SQS wants the end to exist before it is named.
+resource "aws_sqs_queue_redrive_policy" "this" {
+  count = var.dead_letter == null ? 0 : 1
+
+  queue_url = aws_sqs_queue.this.id
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = var.dead_letter.arn
+    maxReceiveCount     = var.dead_letter.attempts
   })
 }

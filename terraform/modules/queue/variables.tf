@@ -41,9 +41,9 @@ variable "visibility_timeout_seconds" {
 }
 
 variable "dead_letter" {
-  description = "Name of the queue (without `.fifo`) that takes what could not be read, and after how many attempts; null for none."
+  description = "Queue that takes what could not be read, and after how many attempts; null for none."
   type = object({
-    name     = string
+    arn      = string
     attempts = optional(number, 5)
   })
   default = null

@@ -69,6 +69,7 @@ module "jobs" {
     module.table.arn,
     module.audit.arn,
     "${module.audit.arn}/*",
+    "${module.artifacts.arn}/functions/*",
     module.status.arn,
     module.events_lost.arn,
     local.machine_arn,

@@ -5,6 +5,7 @@ module "apply" {
   name                 = "${var.name}-apply"
   description          = "Consumes a sealed plan record once and judges the result."
   zip_path             = "${var.artifacts_dir}/apply.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["apply"].memory_mb
   timeout_seconds      = local.lambda["apply"].timeout_seconds

@@ -5,6 +5,7 @@ module "build_trigger" {
   name                 = "${var.name}-build-trigger"
   description          = "Decides whether an image exists, has to be built, or is not wanted."
   zip_path             = "${var.artifacts_dir}/build-trigger.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["build-trigger"].memory_mb
   timeout_seconds      = local.lambda["build-trigger"].timeout_seconds

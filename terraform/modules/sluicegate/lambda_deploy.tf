@@ -5,6 +5,7 @@ module "deploy" {
   name                 = "${var.name}-deploy"
   description          = "Registers an image with its target, starts the rollout and looks how far it is."
   zip_path             = "${var.artifacts_dir}/deploy.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["deploy"].memory_mb
   timeout_seconds      = local.lambda["deploy"].timeout_seconds

@@ -5,6 +5,7 @@ module "plan" {
   name                 = "${var.name}-plan"
   description          = "Holds the environment lock, names the next wave of stacks, judges plans, asks for approval."
   zip_path             = "${var.artifacts_dir}/plan.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["plan"].memory_mb
   timeout_seconds      = local.lambda["plan"].timeout_seconds

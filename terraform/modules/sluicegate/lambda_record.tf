@@ -5,6 +5,7 @@ module "record" {
   name                 = "${var.name}-record"
   description          = "Promotes a commit, writes the audit, releases the lock, closes runs that ended early."
   zip_path             = "${var.artifacts_dir}/record.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["record"].memory_mb
   timeout_seconds      = local.lambda["record"].timeout_seconds

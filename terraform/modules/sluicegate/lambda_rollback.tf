@@ -5,6 +5,7 @@ module "rollback" {
   name                 = "${var.name}-rollback"
   description          = "Works out what has to be restored after an error, and whether that may be done."
   zip_path             = "${var.artifacts_dir}/rollback.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["rollback"].memory_mb
   timeout_seconds      = local.lambda["rollback"].timeout_seconds

@@ -5,6 +5,7 @@ module "validate" {
   name                 = "${var.name}-validate"
   description          = "Claims a run, checks its configuration and seals its source."
   zip_path             = "${var.artifacts_dir}/validate.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["validate"].memory_mb
   timeout_seconds      = local.lambda["validate"].timeout_seconds

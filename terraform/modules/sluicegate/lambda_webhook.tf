@@ -5,6 +5,7 @@ module "webhook" {
   name                 = "${var.name}-webhook"
   description          = "Checks a forge event by its signature and puts it on the bus."
   zip_path             = "${var.artifacts_dir}/webhook.zip"
+  code_bucket          = module.artifacts.name
   architecture         = var.architecture
   memory_mb            = local.lambda["webhook"].memory_mb
   timeout_seconds      = local.lambda["webhook"].timeout_seconds

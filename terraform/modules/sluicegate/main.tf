@@ -184,10 +184,7 @@ module "status" {
   name        = "${var.name}-status"
   fifo        = true
   key_arn     = module.key_messages.arn
-  dead_letter = { name = "${var.name}-status-unread" }
-
-  # The end has to exist before the queue that names it.
-  depends_on = [module.status_unread]
+  dead_letter = { arn = module.status_unread.arn }
 }
 
 module "status_unread" {

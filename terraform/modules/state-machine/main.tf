@@ -13,6 +13,12 @@ locals {
     },
   )
 
+  # Every revision: a run submits the one it began with, also after Terraform made a newer one.
+  job_definition_arns = flatten([for arn in [var.jobs.plan_definition_arn, var.jobs.apply_definition_arn] :
+    [replace(arn, "/:[0-9]+$/", ""), replace(arn, "/:[0-9]+$/", ":*")]
+  ])
+  job_arns = "arn:${var.account.partition}:batch:${var.account.region}:${var.account.id}:job/*"
+
   # `.sync` integrations of Step Functions listen through these two rules, which it makes and names itself.
   sync_rule_arns = [for rule in ["StepFunctionsGetEventsForBatchJobsRule", "StepFunctionsGetEventForCodeBuildStartBuildRule"] :
     "arn:${var.account.partition}:events:${var.account.region}:${var.account.id}:rule/${rule}"
@@ -55,21 +61,23 @@ resource "aws_iam_role_policy" "this" {
         Resource = values(var.function_arns)
       },
       {
-        Sid    = "SubmitJobs"
-        Effect = "Allow"
-        Action = "batch:SubmitJob"
-        Resource = [
-          var.jobs.plan_queue_arn,
-          var.jobs.apply_queue_arn,
-          var.jobs.plan_definition_arn,
-          var.jobs.apply_definition_arn,
-        ]
+        Sid      = "SubmitJobs"
+        Effect   = "Allow"
+        Action   = "batch:SubmitJob"
+        Resource = concat([var.jobs.plan_queue_arn, var.jobs.apply_queue_arn], local.job_definition_arns, [local.job_arns])
       },
       {
-        # Batch knows no resource for these two calls.
+        # Jobs are named by Batch; a stopped execution ends its own.
+        Sid      = "StopJobs"
+        Effect   = "Allow"
+        Action   = "batch:TerminateJob"
+        Resource = local.job_arns
+      },
+      {
+        # Batch knows no resource for this call.
         Sid      = "FollowJobs"
         Effect   = "Allow"
-        Action   = ["batch:DescribeJobs", "batch:TerminateJob"]
+        Action   = "batch:DescribeJobs"
         Resource = "*"
       },
       {
