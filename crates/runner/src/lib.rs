@@ -1,1 +1,14 @@
 #![doc = include_str!("../README.md")]
+
+pub mod archive;
+pub mod cli;
+pub mod guard;
+pub mod hcl;
+pub mod job;
+pub mod log;
+pub mod outcome;
+pub mod redact;
+pub mod refusal;
+pub mod settings;
+pub mod stack;
+pub mod workspace;

@@ -1,0 +1,271 @@
+//! The sealed source archive, unpacked only after every entry of it was looked at.
+
+use std::collections::BTreeSet;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use zip::ZipArchive;
+use zip::read::ZipFile;
+
+use crate::refusal::Refusal;
+
+/// How large a repository may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Files, directories and links.
+    pub entries: usize,
+    /// Bytes of one file.
+    pub file: u64,
+    /// Bytes of all files together.
+    pub total: u64,
+    /// Bytes of one path.
+    pub path: usize,
+}
+
+/// What the runner takes: 20,000 entries, 128 MiB a file, 512 MiB in all, 255 bytes a path.
+pub const LIMITS: Limits = Limits {
+    entries: 20_000,
+    file: 128 * 1024 * 1024,
+    total: 512 * 1024 * 1024,
+    path: 255,
+};
+
+/// Longest target of a symbolic link, in bytes.
+const MAX_TARGET: u64 = 4096;
+
+const RESEAL: &str = "start the run again; if it repeats, report it with the run id";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File { executable: bool },
+    Directory,
+    Link,
+}
+
+/// Unpacks the archive into `root`, an empty directory, and returns the paths of all files and
+/// links, sorted. Nothing is written before all names are checked; sizes are counted as they are
+/// read, since an archive may lie about them; links are made last and followed once.
+///
+/// # Errors
+/// A [`Refusal`] that names the entry.
+pub fn unpack(bytes: &[u8], root: &Path, limits: &Limits) -> Result<Vec<String>, Refusal> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes))
+        .map_err(|error| damaged("the source archive", &error.to_string()))?;
+    if archive.len() > limits.entries {
+        return Err(Refusal::new(
+            "the repository",
+            format!("it has {} entries", archive.len()),
+            format!("at most {}", limits.entries),
+            "keep generated files and dependencies out of git, push",
+        ));
+    }
+    let kinds = survey(&mut archive, limits)?;
+    let mut total = 0;
+    let mut links = Vec::new();
+    for (index, (path, kind)) in kinds.iter().enumerate() {
+        let to = root.join(path);
+        let parent = if *kind == Kind::Directory {
+            Some(to.as_path())
+        } else {
+            to.parent()
+        };
+        if let Some(parent) = parent {
+            std::fs::create_dir_all(parent).map_err(|error| unwritable(path, &error))?;
+        }
+        let entry = open(&mut archive, index)?;
+        match kind {
+            Kind::Directory => {}
+            Kind::Link => links.push((path, target(entry, path)?)),
+            Kind::File { executable } => {
+                let content = read(entry, path, limits.file)?;
+                total += content.len() as u64;
+                if total > limits.total {
+                    return Err(Refusal::new(
+                        "the repository",
+                        format!("its files are larger than {} bytes together", limits.total),
+                        format!("at most {} bytes", limits.total),
+                        "keep large files out of git, push",
+                    ));
+                }
+                write(&to, &content, *executable).map_err(|error| unwritable(path, &error))?;
+            }
+        }
+    }
+    make_links(root, &links)?;
+    let mut paths: Vec<String> = kinds
+        .into_iter()
+        .filter(|(_, kind)| *kind != Kind::Directory)
+        .map(|(path, _)| path)
+        .collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn survey(
+    archive: &mut ZipArchive<Cursor<&[u8]>>,
+    limits: &Limits,
+) -> Result<Vec<(String, Kind)>, Refusal> {
+    let mut found = Vec::with_capacity(archive.len());
+    for index in 0..archive.len() {
+        let entry = open(archive, index)?;
+        let path = checked_path(entry.name_raw(), limits.path)?;
+        let mode = entry.unix_mode().unwrap_or(0o100_644);
+        let kind = match mode & 0o170_000 {
+            0o120_000 => Kind::Link,
+            0o040_000 => Kind::Directory,
+            _ if entry.is_dir() => Kind::Directory,
+            0 | 0o100_000 => Kind::File {
+                executable: mode & 0o111 != 0,
+            },
+            _ => {
+                return Err(Refusal::new(
+                    path,
+                    "it is a device, a pipe or a socket",
+                    "plain files, directories and symbolic links",
+                    "remove it, push",
+                ));
+            }
+        };
+        found.push((path, kind));
+    }
+    let links: BTreeSet<&str> = found
+        .iter()
+        .filter(|(_, kind)| *kind == Kind::Link)
+        .map(|(path, _)| path.as_str())
+        .collect();
+    for (path, _) in &found {
+        let mut parents = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        if let Some(link) = parents.find(|parent| links.contains(parent)) {
+            return Err(Refusal::new(
+                path.clone(),
+                format!("it lies below {link:?}, which is a symbolic link"),
+                "an archive made from a git commit",
+                RESEAL,
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// A relative path without tricks, or why not.
+fn checked_path(raw: &[u8], longest: usize) -> Result<String, Refusal> {
+    let shown = String::from_utf8_lossy(raw).into_owned();
+    let bad = |what: &str| {
+        Refusal::new(
+            shown.clone(),
+            what.to_owned(),
+            "a relative path inside the repository, in UTF-8, without `..`, backslash or control characters",
+            "rename it, push",
+        )
+    };
+    if raw.len() > longest {
+        return Err(bad(&format!(
+            "its path has {} bytes, at most {longest} are taken",
+            raw.len()
+        )));
+    }
+    let Ok(text) = std::str::from_utf8(raw) else {
+        return Err(bad("its path is not UTF-8"));
+    };
+    let path = text.strip_suffix('/').unwrap_or(text);
+    if path.chars().any(|c| c.is_control() || c == '\\') {
+        return Err(bad("its path holds a backslash or a control character"));
+    }
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(bad("its path is absolute or climbs out of its directory"));
+    }
+    Ok(path.to_owned())
+}
+
+fn open<'a, 'b>(
+    archive: &'a mut ZipArchive<Cursor<&'b [u8]>>,
+    index: usize,
+) -> Result<ZipFile<'a, Cursor<&'b [u8]>>, Refusal> {
+    archive
+        .by_index(index)
+        .map_err(|error| damaged("the source archive", &error.to_string()))
+}
+
+fn read(entry: impl Read, path: &str, limit: u64) -> Result<Vec<u8>, Refusal> {
+    let mut content = Vec::new();
+    entry
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut content)
+        .map_err(|error| damaged(path, &error.to_string()))?;
+    if content.len() as u64 > limit {
+        return Err(Refusal::new(
+            path,
+            format!("it is larger than {limit} bytes"),
+            format!("at most {limit} bytes a file"),
+            "keep large files out of git, push",
+        ));
+    }
+    Ok(content)
+}
+
+fn target(entry: impl Read, path: &str) -> Result<String, Refusal> {
+    let bytes = read(entry, path, MAX_TARGET)?;
+    String::from_utf8(bytes).map_err(|_| outside(path, "a name that is not UTF-8"))
+}
+
+/// Makes the links, then follows each on disk: a link may lead out by way of another one.
+fn make_links(root: &Path, links: &[(&String, String)]) -> Result<(), Refusal> {
+    for (path, target) in links {
+        if Path::new(target).is_absolute() {
+            return Err(outside(path, target));
+        }
+        std::os::unix::fs::symlink(target, root.join(path))
+            .map_err(|error| unwritable(path, &error))?;
+    }
+    let real_root = root
+        .canonicalize()
+        .map_err(|error| unwritable(".", &error))?;
+    for (path, target) in links {
+        let inside = root
+            .join(path)
+            .canonicalize()
+            .is_ok_and(|real| real.starts_with(&real_root));
+        if !inside {
+            return Err(outside(path, target));
+        }
+    }
+    Ok(())
+}
+
+fn write(to: &Path, content: &[u8], executable: bool) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(if executable { 0o755 } else { 0o644 })
+        .open(to)?
+        .write_all(content)
+}
+
+fn outside(path: &str, target: &str) -> Refusal {
+    Refusal::new(
+        path,
+        format!("it is a symbolic link to {target:?}, which is not in the repository"),
+        "links to files of the same repository",
+        "replace the link by the file, push",
+    )
+}
+
+fn damaged(path: &str, cause: &str) -> Refusal {
+    Refusal::new(
+        path,
+        format!("it cannot be read: {cause}"),
+        "a zip archive",
+        RESEAL,
+    )
+}
+
+fn unwritable(path: &str, error: &std::io::Error) -> Refusal {
+    Refusal::new(
+        path,
+        format!("it cannot be unpacked: {error}"),
+        "paths that do not collide, and space on the job's disk",
+        "rename it if another file has the same path; else give the job more ephemeral storage",
+    )
+}

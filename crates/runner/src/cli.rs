@@ -1,0 +1,83 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use contract::job::Verb;
+use domain::ids::{JobId, RunId};
+
+use crate::job::Request;
+
+/// Runs one terraform job of a Sluicegate run and writes its result to S3.
+///
+/// Ends with 0 whenever a result stands in S3, also that of a failed plan or apply; with 3 when
+/// the job was started before and left no result; with 1 when the result could not be written;
+/// with 2 when the command line or the settings are wrong.
+#[derive(Debug, Parser)]
+#[command(name = "runner", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Init without a backend, fmt -check, validate.
+    Validate(Ids),
+    /// Init, fmt -check, plan, show; uploads the plan.
+    Plan(Ids),
+    /// Applies the plan that the job's record names.
+    Apply(Ids),
+    /// Plans the destruction of everything in the stack and applies it.
+    Destroy(Ids),
+}
+
+#[derive(Debug, Args)]
+struct Ids {
+    /// The run, such as shop-1a2b3c4d-9f8e7d.
+    #[arg(long, value_parser = RunId::parse)]
+    run: RunId,
+    /// The job; its id seals the record.
+    #[arg(long, value_parser = JobId::parse)]
+    job: JobId,
+}
+
+impl From<Cli> for Request {
+    fn from(cli: Cli) -> Self {
+        let (verb, ids) = match cli.command {
+            Command::Validate(ids) => (Verb::Validate, ids),
+            Command::Plan(ids) => (Verb::Plan, ids),
+            Command::Apply(ids) => (Verb::Apply, ids),
+            Command::Destroy(ids) => (Verb::Destroy, ids),
+        };
+        Self {
+            verb,
+            run: ids.run,
+            job: ids.job,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_of_a_job_is_read_and_a_wrong_one_is_explained() {
+        Cli::command().debug_assert();
+        let job = format!("plan-data-1-{}", "0".repeat(32));
+        let request: Request =
+            Cli::parse_from(["runner", "plan", "--run", "shop-1-2", "--job", &job]).into();
+        assert_eq!(
+            (request.verb, request.job.as_str()),
+            (Verb::Plan, job.as_str())
+        );
+        let error = Cli::try_parse_from(["runner", "plan", "--run", "Shop!", "--job", &job]);
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("expected lower-case letters")
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! What a repository must not bring: each of these would run code, or move the state, before
+//! anybody looked at a plan.
+
+use crate::hcl::Facts;
+use crate::refusal::Refusal;
+
+/// The file that the runner puts beside the stack's own.
+pub const OVERRIDE_FILE: &str = "sluicegate_backend_override.tf.json";
+/// Terraform's lock file of providers.
+pub const LOCK_FILE: &str = ".terraform.lock.hcl";
+
+/// Checks every path of the repository by its name.
+///
+/// # Errors
+/// The first path that must not be there.
+pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<(), Refusal> {
+    for path in paths {
+        for part in path.split('/') {
+            if let Some((what, next)) = forbidden(part) {
+                return Err(Refusal::new(
+                    path,
+                    what,
+                    "a repository without it",
+                    format!("`git rm -r --cached` it, add {part:?} to .gitignore, {next}push"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn forbidden(part: &str) -> Option<(&'static str, &'static str)> {
+    let lower = part.to_ascii_lowercase();
+    Some(match lower.as_str() {
+        ".terraform" => (
+            "terraform's working directory is committed: terraform would run the binaries in it",
+            "",
+        ),
+        "terraform.d" => (
+            "a plugin directory is committed: terraform would run the binaries in it",
+            "",
+        ),
+        ".terraformrc" | "terraform.rc" => (
+            "a terraform CLI configuration is committed: it decides where providers come from",
+            "",
+        ),
+        OVERRIDE_FILE => ("the name is the pipeline's own", "rename yours, "),
+        name if name.contains(".tfstate") => (
+            "a terraform state is committed: states hold secrets in clear",
+            "rotate the secrets that stood in it, ",
+        ),
+        name if name.ends_with(".tfplan") => (
+            "a terraform plan is committed: plans hold secrets in clear",
+            "rotate the secrets that stood in it, ",
+        ),
+        _ => return None,
+    })
+}
+
+/// Checks the stack's directory: `dir` is its path in the repository, `names` the files in it.
+///
+/// # Errors
+/// What is missing, or the backend block that the pipeline does not accept.
+pub fn check_stack(dir: &str, names: &[String], facts: &Facts) -> Result<(), Refusal> {
+    if !names
+        .iter()
+        .any(|name| name.ends_with(".tf") || name.ends_with(".tf.json"))
+    {
+        return Err(Refusal::new(
+            dir,
+            "it holds no .tf file",
+            "the stack's terraform configuration",
+            "correct the stack's `dir` in sluicegate.yaml, push",
+        ));
+    }
+    if !names.iter().any(|name| name == LOCK_FILE) {
+        return Err(Refusal::new(
+            format!("{dir}/{LOCK_FILE}"),
+            "it is missing",
+            "the committed lock file: it pins the providers by their digests",
+            format!(
+                "run `terraform init` there and commit {LOCK_FILE} (an empty one for a stack without providers), push"
+            ),
+        ));
+    }
+    for block in &facts.backends {
+        let path = format!("{dir}/{}", block.file);
+        let at = if block.line > 0 {
+            format!("line {}: ", block.line)
+        } else {
+            String::new()
+        };
+        let refuse = |what: String| {
+            Err(Refusal::new(
+                path,
+                format!("{at}{what}"),
+                "`terraform { backend \"s3\" {} }`, with an empty block: the pipeline fills it in",
+                "change the block, push",
+            ))
+        };
+        if is_override(&block.file) {
+            return refuse(format!(
+                "an override file sets the backend {:?}",
+                block.kind
+            ));
+        }
+        if block.kind != "s3" {
+            return refuse(format!("the backend is {:?}", block.kind));
+        }
+        if !block.settings.is_empty() {
+            return refuse(format!(
+                "the backend block sets {}",
+                block.settings.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_override(name: &str) -> bool {
+    let stem = name.strip_suffix(".json").unwrap_or(name);
+    stem == "override.tf" || stem.ends_with("_override.tf")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+    use crate::hcl;
+
+    #[test]
+    fn committed_artifacts_of_terraform_are_refused_by_path() {
+        for path in [
+            ".terraform/providers/x",
+            "infra/app/.terraform/modules/modules.json",
+            "infra/app/terraform.d/plugins/a",
+            "infra/Terraform.d/plugins/a",
+            "infra/app/terraform.tfstate",
+            "infra/app/terraform.tfstate.backup",
+            "infra/app/terraform.tfstate.d/x/y",
+            "infra/app/errored.tfstate",
+            "infra/app/prod.tfplan",
+            ".terraformrc",
+            "infra/terraform.rc",
+            "infra/app/sluicegate_backend_override.tf.json",
+        ] {
+            let refusal = check_paths(["README.md", path]).unwrap_err();
+            assert_eq!(refusal.path(), path);
+            assert!(refusal.to_string().contains("; next: `git rm"), "{refusal}");
+        }
+        let fine = [
+            "infra/app/.terraform.lock.hcl",
+            "a/my.terraform/x",
+            "docs/tfstate.md",
+            "x.tfvars",
+        ];
+        check_paths(fine).unwrap();
+    }
+
+    fn check(files: &[(&str, &str)]) -> Result<(), String> {
+        let files: Vec<(String, String)> = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect();
+        let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        check_stack("infra/app", &names, &hcl::scan(&files)).map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn only_an_empty_s3_backend_or_none_is_accepted() {
+        let lock = (LOCK_FILE, "");
+        check(&[lock, ("main.tf", "terraform {\n  backend \"s3\" {}\n}\n")]).unwrap();
+        check(&[lock, ("main.tf", "locals {}\n")]).unwrap();
+        for (file, text, expected) in [
+            (
+                "main.tf",
+                "terraform {\n  backend \"local\" {}\n}\n",
+                "\"infra/app/main.tf\": line 2: the backend is \"local\"",
+            ),
+            (
+                "main.tf",
+                "terraform {\n  cloud {}\n}\n",
+                "the backend is \"cloud\"",
+            ),
+            (
+                "main.tf",
+                "terraform {\n  backend \"s3\" {\n    bucket = \"b\"\n  }\n}\n",
+                "the backend block sets bucket",
+            ),
+            (
+                "a_override.tf",
+                "terraform {\n  backend \"s3\" {}\n}\n",
+                "an override file sets the backend \"s3\"",
+            ),
+            (
+                "override.tf.json",
+                r#"{"terraform":{"backend":{"http":{}}}}"#,
+                "an override file sets the backend \"http\"",
+            ),
+        ] {
+            let refusal = check(&[lock, (file, text)]).unwrap_err();
+            assert!(refusal.contains(expected), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_stack_needs_files_and_a_lock_file() {
+        assert!(
+            check(&[(LOCK_FILE, "")])
+                .unwrap_err()
+                .contains("it holds no .tf file")
+        );
+        let missing = check(&[("main.tf", "")]).unwrap_err();
+        assert!(
+            missing.contains("\"infra/app/.terraform.lock.hcl\": it is missing"),
+            "{missing}"
+        );
+    }
+}

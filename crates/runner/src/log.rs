@@ -1,0 +1,128 @@
+//! The job's log: each line to standard output as it comes, and all of them to S3 at the end.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ports::Clock;
+use serde_json::{Value, json};
+use terraform_cli::{Event, Line, Source};
+
+use crate::redact::Redactor;
+
+/// How much of the log is kept for S3, in bytes; standard output gets all of it.
+const MAX_KEPT: usize = 32 * 1024 * 1024;
+
+/// Collects lines of JSON: terraform's messages as they are, everything else as a message of the
+/// same shape (`@level`, `@message`, `@module`, `@timestamp`, `type`). Clones share one log.
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Mutex<Inner>>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Inner {
+    out: Box<dyn Write + Send>,
+    kept: Vec<u8>,
+    full: bool,
+    redactor: Redactor,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+impl Log {
+    /// A log that writes through to `out`, without the secrets that `redactor` knows.
+    #[must_use]
+    pub fn new(out: Box<dyn Write + Send>, redactor: Redactor, clock: Arc<dyn Clock>) -> Self {
+        let inner = Inner {
+            out,
+            kept: Vec::new(),
+            full: false,
+            redactor,
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            clock,
+        }
+    }
+
+    /// A line of terraform's.
+    pub fn terraform(&self, line: &Line<'_>) {
+        if matches!(line.event, Event::Text(_)) {
+            if !line.text.trim().is_empty() {
+                let level = if line.source == Source::Stderr {
+                    "error"
+                } else {
+                    "info"
+                };
+                self.message(level, "terraform.text", "text", line.text);
+            }
+        } else {
+            self.write(line.text);
+        }
+    }
+
+    /// A step of the runner's own.
+    pub fn step(&self, text: &str) {
+        self.message("info", "sluicegate.runner", "step", text);
+    }
+
+    /// Something that went wrong, of the runner's own.
+    pub fn error(&self, text: &str) {
+        self.message("error", "sluicegate.runner", "error", text);
+    }
+
+    /// Adds a sensitive value to what is masked from now on.
+    pub fn hide(&self, value: &Value) {
+        self.lock().redactor.add_value(value);
+    }
+
+    /// The text without any known secret.
+    #[must_use]
+    pub fn clean(&self, text: &str) -> String {
+        self.lock().redactor.clean(text)
+    }
+
+    /// All lines that were kept.
+    #[must_use]
+    pub fn kept(&self) -> Vec<u8> {
+        self.lock().kept.clone()
+    }
+
+    fn message(&self, level: &str, module: &str, kind: &str, text: &str) {
+        let line = json!({
+            "@level": level,
+            "@message": text,
+            "@module": module,
+            "@timestamp": self.clock.now().to_string(),
+            "type": kind,
+        });
+        self.write(&line.to_string());
+    }
+
+    fn write(&self, line: &str) {
+        let mut inner = self.lock();
+        let mut line = inner.redactor.clean(line);
+        line.push('\n');
+        // A closed standard output must not stop an apply.
+        let _ignored = inner
+            .out
+            .write_all(line.as_bytes())
+            .and_then(|()| inner.out.flush());
+        if inner.kept.len() + line.len() <= MAX_KEPT {
+            inner.kept.extend_from_slice(line.as_bytes());
+        } else if !inner.full {
+            inner.full = true;
+            inner.kept.extend_from_slice(
+                b"{\"@level\":\"warn\",\"@message\":\"the rest stands in the job's log stream\",\"@module\":\"sluicegate.runner\",\"type\":\"step\"}\n",
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,256 @@
+//! Ends of terraform commands as results of jobs.
+
+use contract::job::JobOutcome;
+use domain::error::{ErrorName, StepError};
+use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, Touched};
+use terraform_cli::{Error, Hook, Transcript};
+
+/// Most diagnostics that a result carries.
+const MAX_DIAGNOSTICS: usize = 10;
+/// Longest diagnostic or message, in characters.
+const MAX_TEXT: usize = 1500;
+/// Most addresses that a message lists of one kind.
+const MAX_ADDRESSES: usize = 10;
+
+/// Why a job stops: the error, what it left behind, and terraform's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The named error.
+    pub error: StepError,
+    /// Whether resources may have changed.
+    pub touched: Touched,
+    /// The first errors, then warnings, one text each.
+    pub diagnostics: Vec<String>,
+}
+
+impl From<StepError> for Stop {
+    fn from(error: StepError) -> Self {
+        Self {
+            error,
+            touched: Touched::Nothing,
+            diagnostics: Vec::new(),
+        }
+    }
+}
+
+impl From<crate::refusal::Refusal> for Stop {
+    fn from(refusal: crate::refusal::Refusal) -> Self {
+        StepError::from(refusal).into()
+    }
+}
+
+impl Stop {
+    /// A command that ended badly; `otherwise` names what has no name of its own.
+    #[must_use]
+    pub fn of(error: &Error, otherwise: ErrorName) -> Self {
+        let name = match error {
+            Error::StalePlan { .. } => ErrorName::StalePlan,
+            Error::StateLocked { .. } => ErrorName::StateLocked,
+            Error::Interrupted(_) => ErrorName::Interrupted,
+            Error::Failed(_) => otherwise,
+            Error::TooOld { .. } | Error::Start { .. } => ErrorName::SettingsInvalid,
+            Error::Unreadable { .. } | Error::Io { .. } => ErrorName::Internal,
+        };
+        let errors = error.diagnostics().iter().filter(|found| found.is_error());
+        let warnings = error.diagnostics().iter().filter(|found| !found.is_error());
+        Self {
+            error: StepError::new(name, cut(&error.to_string())),
+            touched: Touched::Nothing,
+            diagnostics: errors
+                .chain(warnings)
+                .take(MAX_DIAGNOSTICS)
+                .map(|found| cut(&found.to_string()))
+                .collect(),
+        }
+    }
+
+    /// An apply that ended badly: says what was done, what failed and what nobody knows.
+    #[must_use]
+    pub fn of_apply(error: &Error, transcript: &Transcript) -> Self {
+        let mut stop = Self::of(error, ErrorName::ApplyFailed);
+        // These two are found before the first resource.
+        if !matches!(error, Error::StalePlan { .. } | Error::StateLocked { .. }) {
+            stop.touched = Touched::Maybe;
+        }
+        for (word, hooks) in [
+            ("done", &transcript.completed),
+            ("failed", &transcript.errored),
+            ("unknown", &transcript.unfinished),
+        ] {
+            if let Some(listed) = addresses(hooks) {
+                stop.error.message.push_str(&format!("; {word}: {listed}"));
+            }
+        }
+        stop
+    }
+
+    /// The result's end, every text passed through `clean`.
+    #[must_use]
+    pub fn into_outcome(self, clean: impl Fn(&str) -> String) -> JobOutcome {
+        JobOutcome::Failed {
+            error: StepError::new(self.error.name, clean(&self.error.message)),
+            touched: self.touched,
+            diagnostics: self.diagnostics.iter().map(|text| clean(text)).collect(),
+        }
+    }
+}
+
+/// What an apply did, by address, in the order in which it was done. A resource that was deleted
+/// and created again was replaced. An apply that touched no resource changed outputs.
+#[must_use]
+pub fn applied(transcript: &Transcript) -> PlanSummary {
+    let mut changes: Vec<ResourceChange> = Vec::new();
+    for hook in &transcript.completed {
+        let action = match hook.action.as_str() {
+            "create" => Action::Create,
+            "update" => Action::Update,
+            "delete" => Action::Delete,
+            _ => continue,
+        };
+        match changes
+            .iter_mut()
+            .find(|change| change.address == hook.address)
+        {
+            Some(known) if known.action != action => known.action = Action::Replace,
+            Some(_) => {}
+            None => changes.push(ResourceChange {
+                address: hook.address.clone(),
+                resource_type: hook.resource_type.clone(),
+                action,
+            }),
+        }
+    }
+    let outputs_change = if changes.is_empty() {
+        OutputsChange::Some
+    } else {
+        OutputsChange::None
+    };
+    PlanSummary {
+        changes,
+        outputs_change,
+    }
+}
+
+fn addresses(hooks: &[Hook]) -> Option<String> {
+    if hooks.is_empty() {
+        return None;
+    }
+    let listed: Vec<String> = hooks
+        .iter()
+        .take(MAX_ADDRESSES)
+        .map(|hook| format!("{} ({})", hook.address, hook.action))
+        .collect();
+    let mut text = listed.join(", ");
+    if hooks.len() > MAX_ADDRESSES {
+        text.push_str(&format!(" and {} more", hooks.len() - MAX_ADDRESSES));
+    }
+    Some(text)
+}
+
+fn cut(text: &str) -> String {
+    let mut short: String = text.chars().take(MAX_TEXT).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use terraform_cli::{Event, Failure, Interruption, LockInfo};
+
+    fn hook(address: &str, action: &str) -> Hook {
+        Hook {
+            address: address.into(),
+            resource_type: "t".into(),
+            action: action.into(),
+            elapsed_seconds: 1,
+        }
+    }
+
+    #[test]
+    fn each_end_has_its_name_and_says_what_was_touched() {
+        let lock = LockInfo {
+            id: "i".into(),
+            ..LockInfo::default()
+        };
+        let failure = Failure {
+            command: "apply",
+            code: 1,
+            diagnostics: Vec::new(),
+        };
+        let interruption = Interruption {
+            command: "apply",
+            asked: true,
+            killed: true,
+            diagnostics: Vec::new(),
+        };
+        for (error, name, touched) in [
+            (
+                Error::StalePlan {
+                    diagnostics: Vec::new(),
+                },
+                ErrorName::StalePlan,
+                Touched::Nothing,
+            ),
+            (
+                Error::StateLocked { lock: lock.into() },
+                ErrorName::StateLocked,
+                Touched::Nothing,
+            ),
+            (
+                Error::Failed(failure),
+                ErrorName::ApplyFailed,
+                Touched::Maybe,
+            ),
+            (
+                Error::Interrupted(interruption),
+                ErrorName::Interrupted,
+                Touched::Maybe,
+            ),
+        ] {
+            let stop = Stop::of_apply(&error, &Transcript::default());
+            assert_eq!((stop.error.name, stop.touched), (name, touched));
+        }
+    }
+
+    #[test]
+    fn an_apply_that_failed_lists_addresses() {
+        let mut transcript = Transcript::default();
+        for index in 0..12 {
+            transcript.record(&Event::ApplyComplete(hook(
+                &format!("t.a[{index}]"),
+                "create",
+            )));
+        }
+        transcript.record(&Event::ApplyStart(hook("t.b", "update")));
+        transcript.record(&Event::ApplyErrored(hook("t.c", "delete")));
+        let failure = Failure {
+            command: "apply",
+            code: 1,
+            diagnostics: Vec::new(),
+        };
+        let message = Stop::of_apply(&Error::Failed(failure), &transcript)
+            .error
+            .message;
+        assert!(message.contains("; done: t.a[0] (create), "), "{message}");
+        assert!(
+            message.contains("t.a[9] (create) and 2 more; failed: t.c (delete)"),
+            "{message}"
+        );
+        assert!(message.ends_with("; unknown: t.b (update)"), "{message}");
+    }
+
+    #[test]
+    fn deleted_and_created_is_replaced() {
+        let mut transcript = Transcript::default();
+        for (address, action) in [("t.a", "delete"), ("t.b", "create"), ("t.a", "create")] {
+            transcript.record(&Event::ApplyComplete(hook(address, action)));
+        }
+        let summary = applied(&transcript);
+        assert_eq!(summary.count(Action::Replace), 1);
+        assert_eq!(summary.count(Action::Create), 1);
+        assert!(!applied(&Transcript::default()).is_empty());
+    }
+}

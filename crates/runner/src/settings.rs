@@ -1,0 +1,117 @@
+//! The job's own settings, read once from its environment.
+
+use std::path::PathBuf;
+
+use contract::env;
+use domain::error::{ErrorName, StepError};
+
+/// What the container is told by its job definition.
+#[derive(Clone)]
+pub struct Settings {
+    /// The artifacts bucket.
+    pub bucket: String,
+    /// The terraform binary.
+    pub terraform: PathBuf,
+    /// The directory that holds `registry.terraform.io/...`; without one no provider installs.
+    pub mirror: Option<PathBuf>,
+    /// `error`, `warn`, `info` or `debug`; for the runner's own messages on standard error.
+    pub log: String,
+    /// Where working directories are made.
+    pub temp: PathBuf,
+    /// All variables of the job; what terraform sees of them is decided by `terraform-cli`.
+    pub variables: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("bucket", &self.bucket)
+            .field("terraform", &self.terraform)
+            .field("mirror", &self.mirror)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Reads the settings out of a set of variables.
+    ///
+    /// # Errors
+    /// `SettingsInvalid` when the bucket is missing or the mirror's path is relative.
+    pub fn read(variables: Vec<(String, String)>, temp: PathBuf) -> Result<Self, StepError> {
+        let get = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, value)| key == name && !value.is_empty())
+                .map(|(_, value)| value.clone())
+        };
+        let invalid = |message: String| StepError::new(ErrorName::SettingsInvalid, message);
+        let bucket = get(env::BUCKET).ok_or_else(|| {
+            invalid(format!(
+                "{} is not set: expected the artifacts bucket's name",
+                env::BUCKET
+            ))
+        })?;
+        let mirror = get(env::PROVIDER_MIRROR).map(PathBuf::from);
+        if let Some(path) = mirror.as_ref().filter(|path| !path.is_absolute()) {
+            return Err(invalid(format!(
+                "{} is {path:?}: expected an absolute path",
+                env::PROVIDER_MIRROR
+            )));
+        }
+        Ok(Self {
+            bucket,
+            terraform: get(env::TERRAFORM)
+                .unwrap_or_else(|| "terraform".to_owned())
+                .into(),
+            mirror,
+            log: get(env::LOG).unwrap_or_else(|| "info".to_owned()),
+            temp,
+            variables,
+        })
+    }
+
+    /// The variables of this process; those that are not UTF-8 are left out.
+    #[must_use]
+    pub fn of_process() -> Vec<(String, String)> {
+        std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// Whether S3 is reached by an endpoint of its own, so that buckets are no host names.
+    #[must_use]
+    pub fn path_style(&self) -> bool {
+        self.variables.iter().any(|(key, value)| {
+            matches!(key.as_str(), "AWS_ENDPOINT_URL" | "AWS_ENDPOINT_URL_S3") && !value.is_empty()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, StepError> {
+        let variables = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Settings::read(variables, "/tmp".into())
+    }
+
+    #[test]
+    fn defaults_and_mistakes() {
+        let settings =
+            read(&[("SLUICEGATE_BUCKET", "b"), ("AWS_ENDPOINT_URL", "http://e")]).unwrap();
+        assert_eq!(settings.terraform, PathBuf::from("terraform"));
+        assert!(settings.mirror.is_none() && settings.path_style());
+        let missing = read(&[("SLUICEGATE_BUCKET", "")]).unwrap_err();
+        assert_eq!(missing.name, ErrorName::SettingsInvalid);
+        let relative = read(&[
+            ("SLUICEGATE_BUCKET", "b"),
+            ("SLUICEGATE_PROVIDER_MIRROR", "m"),
+        ]);
+        assert!(relative.unwrap_err().message.contains("absolute"));
+    }
+}

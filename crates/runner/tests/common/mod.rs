@@ -1,0 +1,263 @@
+//! A job on a bench: a bucket and a clock in memory, terraform and the disk real.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "each test file uses a part of it, and a test may fail by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use contract::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use contract::keys::{self, JobFile};
+use domain::error::{ErrorName, StepError};
+use domain::ids::{
+    CommitId, EnvironmentName, JobId, RepositoryId, RepositoryName, RunId, Sha256Digest, StackName,
+};
+use domain::plan::{ObjectRef, SealedPlan};
+use ports::fakes::{FakeClock, FakeObjects};
+use runner::job::{Ended, Request, World};
+use runner::log::Log;
+use runner::redact::Redactor;
+use runner::settings::Settings;
+use terraform_cli::Cancel;
+use zip::write::SimpleFileOptions;
+
+pub const LOCK: &str = "infra/app/.terraform.lock.hcl";
+pub const MAIN: &str = "infra/app/main.tf";
+pub const SECRET_KEY: &str = "canary-secret-access-key";
+
+/// What the job printed.
+#[derive(Clone, Default)]
+pub struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Printed {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub async fn wait_for(&self, part: &str) {
+        for _ in 0..1000 {
+            if self.text().contains(part) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{part:?} was not printed:\n{}", self.text());
+    }
+}
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+pub struct Bench {
+    pub temp: tempfile::TempDir,
+    pub objects: FakeObjects,
+    pub printed: Printed,
+    pub terraform: PathBuf,
+    pub grace: Duration,
+    attempt: Mutex<u32>,
+}
+
+impl Bench {
+    /// `None`, with the reason on standard error, when the machine has no terraform.
+    pub fn real() -> Option<Self> {
+        let path = std::env::var_os("PATH")?;
+        let found = std::env::split_paths(&path)
+            .map(|dir| dir.join("terraform"))
+            .find(|file| file.is_file());
+        if found.is_none() {
+            eprintln!("skipped: no terraform on the PATH");
+        }
+        Some(Self::with(found?))
+    }
+
+    /// A bench whose terraform is this shell script; `$TEMP` in it is the bench's directory.
+    pub fn scripted(script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let mut bench = Self::with(PathBuf::new());
+        let file = bench.temp.path().join("fake-terraform");
+        let temp = bench.temp.path().to_str().unwrap();
+        std::fs::write(
+            &file,
+            format!("#!/bin/sh\n{}\n", script.replace("$TEMP", temp)),
+        )
+        .unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        bench.terraform = file;
+        bench
+    }
+
+    fn with(terraform: PathBuf) -> Self {
+        Self {
+            temp: tempfile::tempdir().unwrap(),
+            objects: FakeObjects::new("artifacts"),
+            printed: Printed::default(),
+            terraform,
+            grace: Duration::from_secs(25),
+            attempt: Mutex::new(0),
+        }
+    }
+
+    pub fn state_path(&self) -> PathBuf {
+        self.temp.path().join("app.tfstate")
+    }
+
+    pub fn put(&self, key: &str, bytes: &[u8]) -> ObjectRef {
+        self.objects.set(key, bytes.to_vec());
+        ObjectRef {
+            key: key.to_owned(),
+            sha256: Sha256Digest::of(bytes),
+        }
+    }
+
+    pub fn record(&self, verb: Verb, files: &[(&str, &str)]) -> JobRecord {
+        let source = archive(files);
+        let key = keys::source(&Sha256Digest::of(&source));
+        let mut attempt = self.attempt.lock().unwrap();
+        *attempt += 1;
+        JobRecord {
+            schema: JOB_SCHEMA,
+            run: RunId::parse("shop-11111111-222222").unwrap(),
+            verb,
+            destroy: false,
+            attempt: *attempt,
+            repository_id: RepositoryId(7),
+            repository: RepositoryName::parse("acme/shop").unwrap(),
+            commit: CommitId::parse(&"1".repeat(40)).unwrap(),
+            environment: EnvironmentName::parse("production").unwrap(),
+            stack: StackName::parse("app").unwrap(),
+            dir: "infra/app".to_owned(),
+            source: self.put(&key, &source),
+            backend: Backend::Local {
+                path: self.state_path().to_str().unwrap().to_owned(),
+            },
+            inputs: BTreeMap::new(),
+            plan: None,
+            timeout_seconds: 120,
+        }
+    }
+
+    /// Writes the record where the runner looks for it.
+    pub fn seal(&self, record: &JobRecord) -> Request {
+        let bytes = serde_json::to_vec(record).unwrap();
+        let job = JobId::seal(record.verb.as_str(), &record.stack, record.attempt, &bytes);
+        self.objects
+            .set(&keys::job(&record.run, &job, JobFile::Record), bytes);
+        Request {
+            verb: record.verb,
+            run: record.run.clone(),
+            job,
+        }
+    }
+
+    pub async fn run(&self, request: &Request) -> Result<Ended, StepError> {
+        self.run_until(request, Cancel::never()).await
+    }
+
+    pub async fn run_until(&self, request: &Request, cancel: Cancel) -> Result<Ended, StepError> {
+        let mut variables: Vec<(String, String)> = [
+            ("SLUICEGATE_BUCKET", "artifacts"),
+            ("SLUICEGATE_TERRAFORM", self.terraform.to_str().unwrap()),
+            ("SLUICEGATE_CANARY", "canary-of-the-job"),
+            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        variables.push(("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()));
+        let redactor = Redactor::of_environment(
+            variables
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str())),
+        );
+        let clock = Arc::new(FakeClock::default());
+        let world = World {
+            objects: Arc::new(self.objects.clone()),
+            clock: clock.clone(),
+            log: Log::new(Box::new(self.printed.clone()), redactor, clock),
+            cancel,
+            grace: self.grace,
+            settings: Settings::read(variables, self.temp.path().to_owned()).unwrap(),
+            nonce: "this process".to_owned(),
+        };
+        runner::job::run(request, &world).await
+    }
+
+    /// Seals and runs a job that must leave a result.
+    pub async fn end_of(&self, record: &JobRecord) -> JobOutcome {
+        let request = self.seal(record);
+        let Ended::Written(result) = self.run(&request).await.unwrap() else {
+            panic!("no result was written")
+        };
+        assert_eq!(*result, self.stored(&request));
+        assert!(self.peek(&request, JobFile::Log).is_some());
+        result.outcome
+    }
+
+    pub fn stored(&self, request: &Request) -> JobResult {
+        serde_json::from_slice(&self.peek(request, JobFile::Result).unwrap()).unwrap()
+    }
+
+    pub fn peek(&self, request: &Request, file: JobFile) -> Option<Vec<u8>> {
+        self.objects
+            .peek(&keys::job(&request.run, &request.job, file))
+    }
+
+    pub fn outputs(&self, object: &ObjectRef) -> terraform_cli::Outputs {
+        serde_json::from_slice(&self.objects.peek(&object.key).unwrap()).unwrap()
+    }
+}
+
+/// The plan of an outcome, sealed.
+pub fn sealed(outcome: &JobOutcome) -> SealedPlan {
+    let JobOutcome::Planned { plan, state, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    SealedPlan {
+        file: plan.clone(),
+        state: state.clone(),
+    }
+}
+
+/// Name and message of a failure.
+pub fn failure(outcome: &JobOutcome) -> (ErrorName, &str) {
+    let JobOutcome::Failed { error, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    (error.name, &error.message)
+}
+
+/// A zip as the validate step seals it.
+pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (path, content) in files {
+        writer
+            .start_file(*path, SimpleFileOptions::default().unix_permissions(0o644))
+            .unwrap();
+        writer.write_all(content.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// A repository with one stack.
+pub fn repository(main: &str) -> Vec<(&str, &str)> {
+    vec![("README.md", "shop\n"), (LOCK, ""), (MAIN, main)]
+}
+
+pub fn is_empty(dir: &Path) -> bool {
+    std::fs::read_dir(dir).unwrap().next().is_none()
+}

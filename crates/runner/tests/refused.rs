@@ -1,0 +1,435 @@
+//! Jobs that end before terraform does anything, and ends that only a stand-in can show.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+
+mod common;
+
+use std::io::{Cursor, Write};
+use std::time::Duration;
+
+use common::{Bench, LOCK, MAIN, failure, repository};
+use contract::job::{JobOutcome, Verb};
+use contract::keys::{self, JobFile};
+use domain::error::{ErrorName, StepError};
+use domain::plan::{SealedPlan, StateVersion, Touched};
+use runner::job::Ended;
+use zip::write::SimpleFileOptions;
+
+/// Touches a file as soon as it is started.
+const MARKER: &str = "touch $TEMP/started";
+
+#[tokio::test]
+async fn hostile_repositories_are_refused_before_terraform_starts() {
+    let good = "terraform {\n  backend \"s3\" {}\n}\n";
+    let local = "terraform {\n  backend \"local\" {}\n}\n";
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (
+            &[("infra/app/.terraform/providers/x", "")],
+            "\"infra/app/.terraform/providers/x\": terraform's working directory",
+        ),
+        (
+            &[("infra/app/terraform.d/plugins/x", "")],
+            "a plugin directory is committed",
+        ),
+        (
+            &[("infra/app/terraform.tfstate", "{}")],
+            "a terraform state is committed",
+        ),
+        (&[("old.tfplan", "")], "a terraform plan is committed"),
+        (&[(".terraformrc", "")], "a terraform CLI configuration"),
+        (
+            &[("infra/app/backend_override.tf", good)],
+            "an override file sets the backend",
+        ),
+        (
+            &[("infra/app/other.tf", local)],
+            "line 2: the backend is \"local\"",
+        ),
+    ];
+    for (extra, expected) in cases {
+        let bench = Bench::scripted(MARKER);
+        let mut files = repository("locals {}\n");
+        files.extend_from_slice(extra);
+        let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+        let (name, message) = failure(&outcome);
+        assert_eq!(name, ErrorName::SourceRefused, "{message}");
+        assert!(message.contains(expected), "{message}");
+        assert!(
+            message.contains("; expected ") && message.contains("; next: "),
+            "{message}"
+        );
+        assert!(
+            !bench.temp.path().join("started").exists(),
+            "terraform was started"
+        );
+        assert!(
+            !bench
+                .temp
+                .path()
+                .join("sluicegate-7-production-app")
+                .exists(),
+            "left behind"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stack_without_lock_file_or_directory_is_refused() {
+    let bench = Bench::scripted(MARKER);
+    let outcome = bench
+        .end_of(&bench.record(Verb::Plan, &[(MAIN, "locals {}\n")]))
+        .await;
+    assert!(
+        failure(&outcome)
+            .1
+            .contains(".terraform.lock.hcl\": it is missing"),
+        "{outcome:?}"
+    );
+    for (dir, expected) in [
+        ("infra/none", "it does not exist at this commit"),
+        ("infra/app/main.tf", "it is a file"),
+        ("../app", "it climbs out of the repository"),
+        ("infra", "it holds no .tf file"),
+    ] {
+        let mut record = bench.record(Verb::Plan, &[(MAIN, "locals {}\n"), (LOCK, "")]);
+        dir.clone_into(&mut record.dir);
+        let outcome = bench.end_of(&record).await;
+        assert!(failure(&outcome).1.contains(expected), "{outcome:?}");
+    }
+    assert!(
+        !bench.temp.path().join("started").exists(),
+        "terraform was started"
+    );
+}
+
+/// Replaces the source of a record by this archive.
+async fn outcome_of_archive(bytes: &[u8]) -> JobOutcome {
+    let bench = Bench::scripted(MARKER);
+    let mut record = bench.record(Verb::Plan, &repository("locals {}\n"));
+    record.source = bench.put("sources/hostile.zip", bytes);
+    let outcome = bench.end_of(&record).await;
+    assert!(
+        !bench.temp.path().join("started").exists(),
+        "terraform was started"
+    );
+    outcome
+}
+
+#[tokio::test]
+async fn hostile_archives_are_refused() {
+    let plain = SimpleFileOptions::default();
+    let build = |fill: &dyn Fn(&mut zip::ZipWriter<Cursor<Vec<u8>>>)| {
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        fill(&mut writer);
+        writer.finish().unwrap().into_inner()
+    };
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (b"no zip at all".to_vec(), "it cannot be read"),
+        (
+            build(&|zip| zip.start_file("../up", plain).unwrap()),
+            "climbs out of its directory",
+        ),
+        (
+            build(&|zip| zip.start_file("a/../../up", plain).unwrap()),
+            "climbs out of its directory",
+        ),
+        (
+            build(&|zip| zip.start_file("/etc/x", plain).unwrap()),
+            "its path is absolute",
+        ),
+        (
+            build(&|zip| zip.start_file("a\\b", plain).unwrap()),
+            "holds a backslash",
+        ),
+        (
+            build(&|zip| zip.start_file("a\nb", plain).unwrap()),
+            "control character",
+        ),
+        (
+            build(&|zip| zip.start_file("a/".repeat(150) + "b", plain).unwrap()),
+            "its path has 301 bytes",
+        ),
+        (
+            build(&|zip| zip.add_symlink("l", "/etc/passwd", plain).unwrap()),
+            "symbolic link to \"/etc/passwd\"",
+        ),
+        (
+            build(&|zip| zip.add_symlink("a/l", "../../x", plain).unwrap()),
+            "symbolic link to \"../../x\"",
+        ),
+        (
+            build(&|zip| zip.add_symlink("l", "nowhere", plain).unwrap()),
+            "symbolic link to \"nowhere\"",
+        ),
+        (
+            build(&|zip| {
+                zip.add_symlink("d", "e", plain).unwrap();
+                zip.start_file("d/file", plain).unwrap();
+            }),
+            "lies below \"d\", which is a symbolic link",
+        ),
+        (
+            // Each link stays inside by its own text; together they lead out.
+            build(&|zip| {
+                zip.start_file("p/q/file", plain).unwrap();
+                zip.add_symlink("p/q/up", "..", plain).unwrap();
+                zip.add_symlink("out", "p/q/up/../..", plain).unwrap();
+            }),
+            "\"out\": it is a symbolic link",
+        ),
+        (
+            build(&|zip| {
+                zip.start_file("zeros", plain).unwrap();
+                let megabyte = vec![0; 1024 * 1024];
+                for _ in 0..129 {
+                    zip.write_all(&megabyte).unwrap();
+                }
+            }),
+            "\"zeros\": it is larger than 134217728 bytes",
+        ),
+        (
+            build(&|zip| {
+                for index in 0..20_001 {
+                    zip.start_file(format!("f{index}"), plain).unwrap();
+                }
+            }),
+            "it has 20001 entries; expected at most 20000",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        let outcome = outcome_of_archive(&bytes).await;
+        let (name, message) = failure(&outcome);
+        assert_eq!(name, ErrorName::SourceRefused, "{message}");
+        assert!(
+            message.contains(expected),
+            "{message}\nexpected: {expected}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn links_inside_the_repository_are_followed() {
+    let Some(bench) = Bench::real() else { return };
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let plain = SimpleFileOptions::default();
+    for (path, text) in [
+        ("shared/name.txt", "shop"),
+        (LOCK, ""),
+        (MAIN, "output \"name\" {\n  value = file(\"name.txt\")\n}\n"),
+    ] {
+        writer.start_file(path, plain).unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+    }
+    writer
+        .add_symlink("infra/app/name.txt", "../../shared/name.txt", plain)
+        .unwrap();
+    let bytes = writer.finish().unwrap().into_inner();
+    let mut record = bench.record(Verb::Plan, &repository(""));
+    record.source = bench.put("sources/links.zip", &bytes);
+    let outcome = bench.end_of(&record).await;
+    assert!(matches!(outcome, JobOutcome::Planned { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn records_and_archives_must_be_the_sealed_ones() {
+    let bench = Bench::scripted(MARKER);
+    let files = repository("locals {}\n");
+    let record = bench.record(Verb::Plan, &files);
+    bench.objects.set(&record.source.key, b"other".to_vec());
+    let outcome = bench.end_of(&record).await;
+    assert_eq!(failure(&outcome).0, ErrorName::PlanTampered);
+
+    let mut request = bench.seal(&bench.record(Verb::Plan, &files));
+    let key = keys::job(&request.run, &request.job, JobFile::Record);
+    let text = String::from_utf8(bench.objects.peek(&key).unwrap()).unwrap();
+    bench
+        .objects
+        .set(&key, text.replace("acme/shop", "acme/evil"));
+    let Ended::Written(result) = bench.run(&request).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(failure(&result.outcome).0, ErrorName::PlanTampered);
+    assert!(bench.peek(&request, JobFile::Started).is_none());
+
+    request = bench.seal(&bench.record(Verb::Plan, &files));
+    request.verb = Verb::Apply;
+    let Ended::Written(result) = bench.run(&request).await.unwrap() else {
+        panic!()
+    };
+    let (name, message) = failure(&result.outcome);
+    assert_eq!(name, ErrorName::ContractViolation);
+    assert!(message.contains("the command says apply"), "{message}");
+
+    request = bench.seal(&bench.record(Verb::Plan, &files));
+    bench
+        .objects
+        .remove(&keys::job(&request.run, &request.job, JobFile::Record));
+    let Ended::Written(result) = bench.run(&request).await.unwrap() else {
+        panic!()
+    };
+    assert!(
+        failure(&result.outcome)
+            .1
+            .starts_with("no job record at runs/"),
+        "{result:?}"
+    );
+    assert!(
+        !bench.temp.path().join("started").exists(),
+        "terraform was started"
+    );
+}
+
+#[tokio::test]
+async fn a_second_start_is_refused_for_good() {
+    let bench = Bench::scripted("exit 1");
+    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    assert!(matches!(
+        bench.run(&request).await.unwrap(),
+        Ended::Written(_)
+    ));
+    let first = bench.stored(&request);
+
+    let started = keys::job(&request.run, &request.job, JobFile::Started);
+    bench.objects.set(&started, b"another process".to_vec());
+    assert!(matches!(
+        bench.run(&request).await.unwrap(),
+        Ended::Finished
+    ));
+    assert_eq!(bench.stored(&request), first, "the first result stands");
+    bench
+        .objects
+        .remove(&keys::job(&request.run, &request.job, JobFile::Result));
+    assert!(matches!(
+        bench.run(&request).await.unwrap(),
+        Ended::StartedBefore
+    ));
+    assert!(bench.peek(&request, JobFile::Result).is_none());
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_is_known_again() {
+    let bench = Bench::scripted("exit 1");
+    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let lost = StepError::new(ErrorName::AwsUnavailable, "no answer");
+    bench.objects.lose_reply("put_if_absent", lost.clone(), 1);
+    assert!(matches!(
+        bench.run(&request).await.unwrap(),
+        Ended::Written(_)
+    ));
+
+    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    bench.objects.fail_next("put_if_absent", lost, 1);
+    assert_eq!(
+        bench.run(&request).await.unwrap_err().name,
+        ErrorName::AwsUnavailable
+    );
+    assert!(bench.peek(&request, JobFile::Started).is_none());
+}
+
+/// A stand-in that gets as far as the apply.
+fn applying(apply: &str) -> String {
+    format!(
+        r#"case "$1" in
+version) echo '{{"terraform_version":"1.11.4","platform":"linux_amd64"}}' ;;
+init) mkdir .terraform; echo '{{"backend":{{"type":"local","config":{{"path":"'$TEMP'/app.tfstate"}}}}}}' > .terraform/terraform.tfstate ;;
+apply) {apply} ;;
+esac"#
+    )
+}
+
+async fn apply_with(bench: &Bench) -> (JobOutcome, runner::job::Request) {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    writer
+        .start_file("tfstate", SimpleFileOptions::default())
+        .unwrap();
+    writer.write_all(br#"{"serial":3,"lineage":"l"}"#).unwrap();
+    let plan = writer.finish().unwrap().into_inner();
+    let mut record = bench.record(Verb::Apply, &repository("locals {}\n"));
+    let state = StateVersion {
+        lineage: "l".into(),
+        serial: 3,
+    };
+    record.plan = Some(SealedPlan {
+        file: bench.put("plans/p", &plan),
+        state,
+    });
+    let request = bench.seal(&record);
+    let Ended::Written(result) = bench.run(&request).await.unwrap() else {
+        panic!("no result")
+    };
+    (result.outcome, request)
+}
+
+#[tokio::test]
+async fn a_state_that_could_not_be_written_is_rescued() {
+    let bench = Bench::scripted(&applying("echo rescued > errored.tfstate; exit 1"));
+    let (outcome, request) = apply_with(&bench).await;
+    let (name, message) = failure(&outcome);
+    assert_eq!(name, ErrorName::ApplyFailed);
+    assert!(
+        message.contains("it lies at runs/") && message.ends_with("errored.tfstate"),
+        "{message}"
+    );
+    assert_eq!(
+        bench.peek(&request, JobFile::ErroredState).unwrap(),
+        b"rescued\n"
+    );
+}
+
+#[tokio::test]
+async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
+    let hook = r#"echo '{"type":"apply_start","@message":"m","hook":{"resource":{"addr":"t.a","resource_type":"t"},"action":"create"}}'"#;
+    let mut bench = Bench::scripted(&applying(&format!(
+        "trap '' TERM; {hook}; sleep 60 & wait; wait"
+    )));
+    bench.grace = Duration::from_millis(300);
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    writer
+        .start_file("tfstate", SimpleFileOptions::default())
+        .unwrap();
+    writer.write_all(b"{}").unwrap();
+    let plan = writer.finish().unwrap().into_inner();
+    let mut record = bench.record(Verb::Apply, &repository("locals {}\n"));
+    record.timeout_seconds = 1;
+    let state = StateVersion {
+        lineage: String::new(),
+        serial: 0,
+    };
+    record.plan = Some(SealedPlan {
+        file: bench.put("plans/p", &plan),
+        state,
+    });
+    let outcome = bench.end_of(&record).await;
+    let JobOutcome::Failed { error, touched, .. } = &outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(
+        (error.name, *touched),
+        (ErrorName::Interrupted, Touched::Maybe)
+    );
+    assert!(
+        error
+            .message
+            .contains("had to be killed; unknown: t.a (create)"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_init_that_takes_another_backend_ends_the_job() {
+    let script = applying("touch $TEMP/applied").replace("/app.tfstate", "/elsewhere.tfstate");
+    let bench = Bench::scripted(&script);
+    let (outcome, _) = apply_with(&bench).await;
+    assert_eq!(failure(&outcome).0, ErrorName::SourceRefused);
+    assert!(
+        failure(&outcome)
+            .1
+            .contains("did not take the pipeline's backend"),
+        "{outcome:?}"
+    );
+    assert!(!bench.temp.path().join("applied").exists());
+}
