@@ -25,7 +25,7 @@ module "network" {
   account            = local.account
   name               = var.name
   cidr               = var.network_cidr
-  zones              = slice(data.aws_availability_zones.available.names, 0, 2)
+  zones              = [for letter in var.zones : "${local.account.region}${letter}"]
   log_key_arn        = module.key_logs.arn
   log_retention_days = var.retention.log_days
 }

@@ -24,6 +24,7 @@ module "sluicegate" {
   build            = var.build
   lambda_settings  = var.lambda_settings
   network_cidr     = var.network_cidr
+  zones            = var.zones
   retention        = var.retention
   protect          = var.protect
   alarm_topic_arns = var.alarm_topic_arns

@@ -115,6 +115,12 @@ variable "network_cidr" {
   default     = "10.86.0.0/20"
 }
 
+variable "zones" {
+  description = "Letters of the two availability zones with the jobs' subnets; an account that lacks one of them names others."
+  type        = list(string)
+  default     = ["a", "b"]
+}
+
 variable "retention" {
   description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked; null for no lock)."
   type = object({

@@ -1,0 +1,58 @@
+mock_provider "aws" {
+  mock_resource "aws_iam_role" {
+    override_during = plan
+    defaults        = { arn = "arn:aws:iam::111122223333:role/mocked" }
+  }
+}
+
+variables {
+  account            = { partition = "aws", id = "111122223333", region = "eu-central-1" }
+  name               = "example"
+  architecture       = "arm64"
+  artifacts          = { arn = "arn:aws:s3:::artifacts", key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
+  registry_arns      = ["arn:aws:ecr:eu-central-1:111122223333:repository/acme/shop"]
+  key_arn            = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+  log_key_arn        = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+  log_retention_days = 365
+}
+
+run "phases_are_the_pipelines_own" {
+  command = plan
+
+  assert {
+    condition     = keys(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases) == ["build", "post_build", "pre_build"]
+    error_message = "The buildspec must have the phases pre_build, build and post_build."
+  }
+
+  assert {
+    condition     = aws_codebuild_project.this.environment[0].type == "ARM_CONTAINER"
+    error_message = "Images for arm64 are built on arm64."
+  }
+}
+
+run "test_gets_no_credentials" {
+  command = plan
+
+  assert {
+    condition     = strcontains(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.build.commands[0], "env -i ")
+    error_message = "The repository's test must start with an empty environment."
+  }
+
+  assert {
+    condition = !anytrue([for command in concat(
+      yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.pre_build.commands,
+      [yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.build.commands[0]],
+    ) : strcontains(command, "docker login")])
+    error_message = "The login must come after the repository's test."
+  }
+}
+
+run "timeout_too_short" {
+  command = plan
+
+  variables {
+    timeout_minutes = 1
+  }
+
+  expect_failures = [var.timeout_minutes]
+}

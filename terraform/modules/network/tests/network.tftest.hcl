@@ -1,0 +1,54 @@
+mock_provider "aws" {}
+
+variables {
+  account            = { partition = "aws", id = "111122223333", region = "eu-central-1" }
+  name               = "example"
+  zones              = ["eu-central-1a", "eu-central-1b"]
+  log_key_arn        = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+  log_retention_days = 365
+}
+
+run "nothing_gets_in_and_https_gets_out" {
+  command = plan
+
+  override_resource {
+    target          = aws_vpc.this
+    override_during = plan
+    values          = { id = "vpc-0123456789abcdef0" }
+  }
+
+  assert {
+    condition     = aws_vpc_security_group_egress_rule.https.from_port == 443 && aws_vpc_security_group_egress_rule.https.to_port == 443
+    error_message = "Only HTTPS may leave."
+  }
+
+  assert {
+    condition     = alltrue([for subnet in aws_subnet.this : !subnet.map_public_ip_on_launch])
+    error_message = "An address is given to jobs only, by Batch."
+  }
+
+  assert {
+    condition     = aws_subnet.this["eu-central-1a"].cidr_block == "10.86.0.0/24" && aws_subnet.this["eu-central-1b"].cidr_block == "10.86.1.0/24"
+    error_message = "The subnets must lie side by side in the network."
+  }
+}
+
+run "range_too_small" {
+  command = plan
+
+  variables {
+    cidr = "10.0.0.0/28"
+  }
+
+  expect_failures = [var.cidr]
+}
+
+run "one_zone" {
+  command = plan
+
+  variables {
+    zones = ["eu-central-1a"]
+  }
+
+  expect_failures = [var.zones]
+}

@@ -1,0 +1,142 @@
+# Who may do what: every inline policy of every role, as Terraform would send it.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  artifacts_dir = "./tests/fixtures/functions"
+  repositories = [
+    { id = 1, full_name = "acme/shop", task_role_arns = ["arn:aws:iam::111122223333:role/shop-task"] },
+    { id = 22, full_name = "acme/Site", branches = ["main", "staging"] },
+  ]
+}
+
+run "no_star_where_an_arn_exists" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([for role, policy in output.role_policies : [
+      for statement in jsondecode(policy).Statement : statement.Effect == "Deny" || !contains(flatten([statement.Resource]), "*") || contains([
+        # Services that know no resource for these calls.
+        "Trace", "RegistryToken", "FollowJobs", "LogDelivery", "TaskDefinitions",
+      ], statement.Sid)
+    ]]))
+    error_message = "A statement has the resource * and is not one of those whose service knows no resource: name the ARN."
+  }
+
+  assert {
+    condition = alltrue(flatten([for role, policy in output.role_policies : [
+      for statement in jsondecode(policy).Statement : statement.Effect == "Deny" || !anytrue([
+        for action in flatten([statement.Action]) : strcontains(action, "*")
+      ])
+    ]]))
+    error_message = "A statement allows actions by pattern: name each."
+  }
+
+  assert {
+    condition = alltrue(flatten([for role, policy in output.role_policies : [
+      for statement in jsondecode(policy).Statement : statement.Effect == "Deny" || anytrue([
+        for key in keys(try(statement.Condition.StringEquals, {})) : startswith(key, "kms:")
+      ]) || !anytrue([for action in flatten([statement.Action]) : startswith(action, "kms:")])
+    ]]))
+    error_message = "A key may be used outside of the service that it is granted for: add kms:ViaService or its encryption context."
+  }
+}
+
+run "each_lambda_has_its_own_role_and_log" {
+  command = plan
+
+  assert {
+    condition     = length(distinct([for lambda in local.lambdas : lambda.role_name])) == 8
+    error_message = "Two Lambdas share a role."
+  }
+
+  assert {
+    condition     = length(distinct([for lambda in local.lambdas : lambda.log_group])) == 8
+    error_message = "Two Lambdas share a log group."
+  }
+}
+
+run "the_webhook_can_do_almost_nothing" {
+  command = plan
+
+  assert {
+    condition = toset(flatten([for statement in jsondecode(output.role_policies["lambda-webhook"]).Statement : statement.Action])) == toset([
+      "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "events:PutEvents", "kms:Decrypt", "logs:CreateLogStream",
+      "logs:PutLogEvents", "secretsmanager:GetSecretValue", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+    ])
+    error_message = "The webhook, which anybody can call, got more or fewer rights than it needs."
+  }
+
+  assert {
+    condition = alltrue([for statement in jsondecode(output.role_policies["lambda-webhook"]).Statement :
+      statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["DELIVERY#*"]
+      if statement.Sid == "Deliveries"
+    ])
+    error_message = "The webhook must see delivery records only."
+  }
+}
+
+run "only_record_writes_the_audit" {
+  command = plan
+
+  assert {
+    condition     = [for name, environment in output.function_environments : name if contains(keys(environment), "SLUICEGATE_AUDIT_BUCKET")] == ["record"]
+    error_message = "Only the record Lambda knows the audit bucket."
+  }
+
+  assert {
+    condition = [for role, policy in output.role_policies : role if anytrue([
+      for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && startswith(statement.Sid, "Audit")
+    ])] == ["lambda-record"]
+    error_message = "Only the record Lambda may write the audit."
+  }
+
+  assert {
+    condition = !anytrue(flatten([for role, policy in output.role_policies : [for statement in jsondecode(policy).Statement :
+      statement.Effect == "Allow" && anytrue([for action in flatten([statement.Action]) : action == "s3:DeleteObject"]) && !alltrue([
+        for resource in flatten([statement.Resource]) : endswith(resource, ".tflock")
+      ])
+    ]]))
+    error_message = "No role may delete an object, except a state's lock."
+  }
+}
+
+run "jobs_stay_out_of_the_pipeline" {
+  command = plan
+
+  assert {
+    condition = alltrue([for role in ["jobs-plan", "jobs-apply"] : length([
+      for statement in jsondecode(output.role_policies[role]).Statement : statement
+      if statement.Effect == "Deny" && contains(["NotThePipeline", "NotThePipelinesSecrets"], statement.Sid)
+    ]) == 2])
+    error_message = "Jobs run code of delivered repositories: both roles need both denials."
+  }
+
+  assert {
+    condition = alltrue([for statement in jsondecode(output.role_policies["jobs-plan"]).Statement :
+      flatten([statement.Action]) == ["s3:GetObject"] if statement.Sid == "State"
+    ])
+    error_message = "A plan must not write a state."
+  }
+
+  assert {
+    condition = alltrue([for statement in jsondecode(output.role_policies["jobs-apply"]).Statement :
+      toset(statement.Resource) == toset(["arn:aws:s3:::mocked-bucket/1/*.tfstate", "arn:aws:s3:::mocked-bucket/22/*.tfstate"])
+      if statement.Sid == "State"
+    ])
+    error_message = "An apply must see the states of enrolled repositories only."
+  }
+}
+
+run "roles_are_passed_to_ecs_only" {
+  command = plan
+
+  assert {
+    condition = [for statement in jsondecode(output.role_policies["lambda-deploy"]).Statement : [
+      statement.Resource, statement.Condition.StringEquals["iam:PassedToService"]
+    ] if contains(statement.Action, "iam:PassRole")] == [[["arn:aws:iam::111122223333:role/shop-task"], "ecs-tasks.amazonaws.com"]]
+    error_message = "deploy must be able to pass the configured task roles, to ECS tasks only."
+  }
+}

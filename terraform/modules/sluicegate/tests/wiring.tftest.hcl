@@ -1,0 +1,83 @@
+# What is connected with what: definition, event pattern, environment variables, images.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  artifacts_dir = "./tests/fixtures/functions"
+  repositories = [
+    { id = 1, full_name = "acme/shop" },
+    { id = 22, full_name = "acme/Site", branches = ["main", "staging"] },
+  ]
+}
+
+run "definition_is_complete" {
+  command = plan
+
+  assert {
+    condition     = !strcontains(output.definition, "$${")
+    error_message = "The state machine's definition still has a placeholder."
+  }
+
+  assert {
+    condition     = can(jsondecode(output.definition).StartAt)
+    error_message = "The state machine's definition is no JSON with StartAt."
+  }
+
+  assert {
+    condition = alltrue([for part in [
+      "arn:aws:lambda:eu-central-1:111122223333:function:mocked:live",
+      "arn:aws:batch:eu-central-1:111122223333:job-queue/mocked",
+      "arn:aws:batch:eu-central-1:111122223333:job-definition/mocked:3",
+      "sluicegate-build",
+    ] : strcontains(output.definition, part)])
+    error_message = "The definition does not name the Lambdas' aliases, the job queues, the job definitions or the build project."
+  }
+}
+
+run "push_pattern_lists_repositories_and_refs" {
+  command = plan
+
+  assert {
+    condition = jsondecode(module.events.push_pattern) == {
+      source      = ["github.com"]
+      detail-type = ["push"]
+      detail = {
+        repository = { full_name = ["acme/Site", "acme/shop"] }
+        ref        = ["refs/heads/main", "refs/heads/staging"]
+      }
+    }
+    error_message = "The rule `push` must match pushes to the enrolled repositories' branches and nothing else."
+  }
+}
+
+run "enrolled_repositories_reach_the_lambdas" {
+  command = plan
+
+  assert {
+    condition = jsondecode(output.function_environments["validate"].SLUICEGATE_REPOSITORIES) == [
+      { id = 22, full_name = "acme/Site", clone_url = "https://github.com/acme/Site.git", branches = ["main", "staging"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
+      { id = 1, full_name = "acme/shop", clone_url = "https://github.com/acme/shop.git", branches = ["main"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
+    ]
+    error_message = "SLUICEGATE_REPOSITORIES is not what the Lambdas read."
+  }
+
+  assert {
+    condition     = toset(keys(output.function_environments["webhook"])) == toset(["SLUICEGATE_EVENT_BUS", "SLUICEGATE_LOG", "SLUICEGATE_TABLE", "SLUICEGATE_WEBHOOK_SECRET_ARN"])
+    error_message = "The webhook gets what it reads and no more."
+  }
+}
+
+run "local_registry_is_part_of_the_images" {
+  command = plan
+
+  variables {
+    registry_host = "127.0.0.1:4566"
+  }
+
+  assert {
+    condition     = output.images == { "acme/shop" = "127.0.0.1:4566/sluicegate/acme/shop", "acme/Site" = "127.0.0.1:4566/sluicegate/acme/site" }
+    error_message = "With registry_host images must be named <host>/<repository>, in lower case."
+  }
+}
