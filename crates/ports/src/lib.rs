@@ -9,5 +9,5 @@ pub mod jobs;
 mod step;
 mod traits;
 
-pub use step::{HttpRequest, HttpResponse, Step};
+pub use step::{HttpRequest, HttpResponse, Step, UrlStep};
 pub use traits::*;

@@ -39,3 +39,13 @@ pub struct HttpResponse {
     /// The body, plain text.
     pub body: String,
 }
+
+/// A function behind a URL: one answer to each request, within seconds.
+#[async_trait]
+pub trait UrlStep: Send + Sync {
+    /// Answers a request. Every request has an answer, so there is no error.
+    async fn answer(&self, request: HttpRequest) -> HttpResponse;
+    /// Fetches what the first request would wait for. Called once at the start; what it cannot
+    /// get now, `answer` gets later.
+    async fn warm(&self);
+}
