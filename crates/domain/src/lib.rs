@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+pub mod audit;
 pub mod config;
 pub mod environment;
 pub mod error;
 pub mod ids;
 pub mod plan;
+pub mod rollout;
 pub mod run;

@@ -70,6 +70,18 @@ impl PlanSummary {
         self.changes.is_empty() && self.outputs_change == OutputsChange::None
     }
 
+    /// How many resources the plan does what to.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            create: self.count(Action::Create),
+            update: self.count(Action::Update),
+            delete: self.count(Action::Delete),
+            replace: self.count(Action::Replace),
+            forget: self.count(Action::Forget),
+        }
+    }
+
     /// How many resources the plan does this to.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
@@ -78,6 +90,32 @@ impl PlanSummary {
             .filter(|change| change.action == action)
             .count()
     }
+}
+
+/// How many resources a plan does what to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Created.
+    pub create: usize,
+    /// Changed in place.
+    pub update: usize,
+    /// Deleted.
+    pub delete: usize,
+    /// Deleted and created again.
+    pub replace: usize,
+    /// Left in the world, out of the state.
+    pub forget: usize,
+}
+
+/// A plan that was judged, in brief.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanMade {
+    /// SHA-256 of the plan file.
+    pub sha256: Sha256Digest,
+    /// What it does, in numbers.
+    pub counts: Counts,
 }
 
 /// An object in the artifacts bucket, by key and digest.

@@ -11,7 +11,7 @@ use crate::ids::{
     BranchRef, CommitId, DeliveryId, ImageDigest, JobId, RepositoryId, RepositoryName, RunId,
     RunKind, StackName,
 };
-use crate::plan::{Mode, ObjectRef, PlanSummary, SealedPlan, Touched, Verdict};
+use crate::plan::{Mode, ObjectRef, PlanMade, PlanSummary, SealedPlan, Touched, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ pub struct Run {
     pub failure: Option<Failure>,
     /// What came of the way back.
     pub rollback: Option<Rollback>,
+    /// The errors that the run was asked to turn at, and what came of each.
+    pub turns: Vec<Turned>,
     /// Whether the environment's *last good* moved to this commit.
     pub promoted_at: Option<Timestamp>,
     /// The end.
@@ -165,6 +167,8 @@ pub struct StackRun {
     pub replans: u32,
     /// Where it stands.
     pub state: StackState,
+    /// The last plan that was judged.
+    pub plan: Option<PlanMade>,
     /// Its outputs, once they are known.
     pub outputs: Option<ObjectRef>,
 }
@@ -286,6 +290,17 @@ pub struct Rollout {
     pub healthy_at: Option<Timestamp>,
 }
 
+/// A decision about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turned {
+    /// When the state machine entered the state that asked. Retries of that state have the same
+    /// time, a later error has another one.
+    pub entered_at: Timestamp,
+    /// The decision.
+    pub turn: Turn,
+}
+
 /// The first error of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -326,6 +341,8 @@ pub struct End {
     pub outcome: Outcome,
     /// When.
     pub at: Timestamp,
+    /// The lowest number that the audit entry can have in its chain: where a retry looks for it.
+    pub audit_from: u64,
     /// The audit entry's number in its chain; none until it was written.
     pub audit_seq: Option<u64>,
 }
@@ -411,6 +428,7 @@ impl Run {
             deploy: None,
             failure: None,
             rollback: None,
+            turns: Vec::new(),
             promoted_at: None,
             end: None,
         }
@@ -576,6 +594,27 @@ impl Run {
         }
     }
 
+    /// Decides what an error leads to, once for each time that the state machine enters the state
+    /// that asks: a retry gets the same answer and changes nothing. See [`Self::turn`].
+    pub fn turn_once(
+        &mut self,
+        entered_at: Timestamp,
+        error: StepError,
+        last_good: Option<&LastGood>,
+        now: Timestamp,
+    ) -> Turn {
+        let before = self
+            .turns
+            .iter()
+            .find(|turned| turned.entered_at == entered_at);
+        if let Some(turned) = before {
+            return turned.turn;
+        }
+        let turn = self.turn(error, last_good, now);
+        self.turns.push(Turned { entered_at, turn });
+        turn
+    }
+
     /// Decides what an error leads to. The first error of a run that changed something turns it
     /// round; an error on the way back, or a run that was promoted, goes nowhere else.
     pub fn turn(&mut self, error: StepError, last_good: Option<&LastGood>, now: Timestamp) -> Turn {
@@ -592,7 +631,10 @@ impl Run {
             return Turn::Record;
         }
         self.fail(error, now);
-        if self.promoted_at.is_some() || !self.touched_anything() {
+        // The environment's record is the truth; the run's own may lag behind it.
+        let promoted =
+            self.promoted_at.is_some() || last_good.is_some_and(|good| good.run == self.id);
+        if promoted || !self.touched_anything() {
             self.rollback = Some(Rollback::NotNeeded);
             return Turn::Record;
         }
@@ -629,9 +671,13 @@ impl Run {
             (Some(_), Some(Rollback::Refused { .. } | Rollback::Failed { .. })) => {
                 Outcome::NeedsOperator
             }
-            (Some(failure), _) if failure.error.name.rejects() => Outcome::Rejected,
             // The way back was begun and never ended: a person has to look.
-            (Some(_), None) if self.touched_anything() => Outcome::NeedsOperator,
+            (Some(_), None) if self.promoted_at.is_none() && self.touched_anything() => {
+                Outcome::NeedsOperator
+            }
+            (Some(failure), _) if failure.error.name.rejects() && !self.touched_anything() => {
+                Outcome::Rejected
+            }
             (Some(_), _) => Outcome::Failed,
             (None, _) if self.lock == Lock::Superseded => Outcome::Superseded,
             (None, _) if self.changed_anything() => Outcome::Applied,
@@ -656,6 +702,7 @@ impl StackRun {
             jobs: 0,
             replans: 0,
             state: StackState::Pending,
+            plan: None,
             outputs: None,
         }
     }
@@ -692,6 +739,10 @@ impl StackRun {
             _ => return Err(self.unexpected("a plan", job)),
         }
         self.outputs = outputs.or(self.outputs.take());
+        self.plan = Some(PlanMade {
+            sha256: plan.file.sha256.clone(),
+            counts: summary.counts(),
+        });
         self.state = if verdict == Verdict::NoChanges {
             StackState::Unchanged
         } else {

@@ -124,44 +124,8 @@ pub trait Registry: Send + Sync {
     async fn tag(&self, image: &str, digest: &ImageDigest, tag: &str) -> Result<()>;
 }
 
-/// An ECS service as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceState {
-    /// The task definition that the service is to run; an ARN.
-    pub task_definition: String,
-    /// How many tasks it is to run.
-    pub desired: u32,
-    /// The rollouts, the primary one first.
-    pub rollouts: Vec<RolloutState>,
-    /// The latest events, the newest first, at most five.
-    pub events: Vec<String>,
-}
-
-/// A rollout of a service, which ECS calls a deployment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RolloutState {
-    /// Its task definition; an ARN.
-    pub task_definition: String,
-    /// How far it is.
-    pub progress: RolloutProgress,
-    /// How many of its tasks run.
-    pub running: u32,
-    /// How many of its tasks failed to start.
-    pub failed: u32,
-    /// ECS's own words on it.
-    pub reason: String,
-}
-
-/// How far a rollout is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RolloutProgress {
-    /// It goes on.
-    InProgress,
-    /// It is over, and its tasks run.
-    Completed,
-    /// The circuit breaker gave it up.
-    Failed,
-}
+/// How an ECS service and its rollouts stand.
+pub use domain::rollout::{RolloutProgress, RolloutState, ServiceState};
 
 /// What changes in a task definition from one deployment to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,13 +158,7 @@ pub trait Services: Send + Sync {
 }
 
 /// The answer of an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body's first 2 KiB, as text.
-    pub body: String,
-}
+pub use domain::rollout::Answer;
 
 /// Asks the delivered application how it is.
 #[async_trait]
