@@ -15,11 +15,11 @@ variable "name" {
 }
 
 variable "repositories" {
-  description = <<-T
+  description = <<-EOT
     The enrolled repositories: numeric id and full name as the forge gives them, the branches whose pushes start a run,
     the address for cloning (null: https://github.com/<full_name>.git), the repository of its images (null:
     <name>/<full_name>), and the roles that its ECS tasks have, which deploy has to pass on.
-  T
+  EOT
   type = list(object({
     id               = number
     full_name        = string

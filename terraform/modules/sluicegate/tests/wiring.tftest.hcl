@@ -16,7 +16,7 @@ run "definition_is_complete" {
   command = plan
 
   assert {
-    condition     = !strcontains(output.definition, "$${")
+    condition     = length(regexall("[$][{]", output.definition)) == 0
     error_message = "The state machine's definition still has a placeholder."
   }
 
