@@ -295,6 +295,9 @@ pub enum RollbackInput {
         run: RunId,
         /// The error.
         error: CaughtError,
+        /// When the state machine entered the state that asks, `$states.context.State.EnteredTime`:
+        /// a retry of the state has the same time, a second error has another one.
+        entered_at: jiff::Timestamp,
     },
 }
 
@@ -324,33 +327,14 @@ pub enum RecordInput {
         #[serde(default)]
         error: Option<CaughtError>,
     },
-}
-
-/// An event of Step Functions, as the second rule hands it to `record`: an execution that ended
-/// without passing the state Record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExecutionEnded {
-    /// The event's detail.
-    pub detail: ExecutionEndedDetail,
-}
-
-/// The detail of [`ExecutionEnded`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExecutionEndedDetail {
-    /// The execution.
-    pub execution_arn: String,
-    /// `ABORTED`, `TIMED_OUT` or `FAILED`.
-    pub status: String,
-    /// The execution's input, as text.
-    #[serde(default)]
-    pub input: Option<String>,
-    /// The error's name, if there is one.
-    #[serde(default)]
-    pub error: Option<String>,
-    /// The cause, if there is one.
-    #[serde(default)]
-    pub cause: Option<String>,
+    /// Closes a run whose execution ended without passing the state Record. The second rule says
+    /// so; it does not know the run, since events of an encrypted state machine hold no input.
+    ExecutionEnded {
+        /// The execution's ARN.
+        execution: String,
+        /// `ABORTED`, `TIMED_OUT` or `FAILED`.
+        status: String,
+    },
 }
 
 /// What `record` answers.
