@@ -79,6 +79,8 @@ pub trait Objects: Send + Sync {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()>;
     /// Writes an object that must not exist yet.
     async fn put_if_absent(&self, key: &str, bytes: Vec<u8>) -> Result<Written>;
+    /// Lists the keys with a prefix, in order. Only the command line lists: a step knows its keys.
+    async fn list(&self, prefix: &str) -> Result<Vec<String>>;
     /// The bucket's name.
     fn bucket(&self) -> &str;
 }

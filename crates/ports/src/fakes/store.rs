@@ -185,7 +185,7 @@ pub struct FakeObjects {
     faults: Faults,
 }
 
-can_fail!(FakeObjects: "get", "put", "put_if_absent");
+can_fail!(FakeObjects: "get", "put", "put_if_absent", "list");
 
 impl FakeObjects {
     /// An empty bucket.
@@ -249,6 +249,14 @@ impl Objects for FakeObjects {
         };
         self.faults.after("put_if_absent")?;
         Ok(written)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        self.faults.before("list")?;
+        let mut keys = self.keys();
+        keys.retain(|key| key.starts_with(prefix));
+        self.faults.after("list")?;
+        Ok(keys)
     }
 
     fn bucket(&self) -> &str {
