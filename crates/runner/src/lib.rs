@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cli;
+pub mod clock;
 pub mod guard;
 pub mod hcl;
 pub mod job;
@@ -11,4 +12,5 @@ pub mod redact;
 pub mod refusal;
 pub mod settings;
 pub mod stack;
+mod work;
 pub mod workspace;

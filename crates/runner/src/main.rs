@@ -1,2 +1,84 @@
 //! Wiring only.
-fn main() {}
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use domain::error::{ErrorName, StepError};
+use runner::cli::Cli;
+use runner::clock::SystemClock;
+use runner::job::{self, Ended, World};
+use runner::log::Log;
+use runner::redact::Redactor;
+use runner::settings::Settings;
+use terraform_cli::CancelHandle;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Batch gives a container 30 s after SIGTERM; the rest is for errored.tfstate, log and result.
+const GRACE: Duration = Duration::from_secs(25);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(Ended::Written(_) | Ended::Finished) => ExitCode::SUCCESS,
+        Ok(Ended::StartedBefore) => fail(
+            3,
+            "the job was started before and left no result; it is not started again, since nobody knows what the first start did",
+        ),
+        Err(error) if error.name == ErrorName::SettingsInvalid => fail(2, &error.to_string()),
+        Err(error) => fail(1, &error.to_string()),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    // There is nobody left to tell when standard error is closed.
+    let _ignored = writeln!(std::io::stderr(), "runner: {message}");
+    ExitCode::from(code)
+}
+
+async fn run(cli: Cli) -> Result<Ended, StepError> {
+    let settings = Settings::read(Settings::of_process(), std::env::temp_dir())?;
+    tracing_subscriber::fmt()
+        .json()
+        .with_max_level(settings.level())
+        .with_writer(std::io::stderr)
+        .init();
+    let (handle, cancel) = CancelHandle::new();
+    let listening = |error: std::io::Error| {
+        StepError::new(
+            ErrorName::Internal,
+            format!("cannot listen to signals: {error}"),
+        )
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(listening)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        handle.cancel();
+        // Held to the end: a handle that is dropped can no longer ask for anything.
+        std::future::pending::<()>().await;
+    });
+    let clients = aws::Clients::from_env().await?;
+    let variables = settings
+        .variables
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    let redactor = Redactor::of_environment(variables);
+    let clock = Arc::new(SystemClock);
+    let world = World {
+        objects: Arc::new(aws::Bucket::new(&clients, &settings.bucket)),
+        clock: clock.clone(),
+        log: Log::new(Box::new(std::io::stdout()), redactor, clock),
+        cancel,
+        grace: GRACE,
+        nonce: uuid::Uuid::new_v4().to_string(),
+        settings,
+    };
+    job::run(&cli.into(), &world).await
+}

@@ -14,7 +14,7 @@ pub struct Settings {
     pub terraform: PathBuf,
     /// The directory that holds `registry.terraform.io/...`; without one no provider installs.
     pub mirror: Option<PathBuf>,
-    /// `error`, `warn`, `info` or `debug`; for the runner's own messages on standard error.
+    /// `error`, `warn`, `info` or `debug`; for what the libraries say on standard error.
     pub log: String,
     /// Where working directories are made.
     pub temp: PathBuf,
@@ -76,6 +76,14 @@ impl Settings {
         std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect()
+    }
+
+    /// The level of [`Self::log`]; `info` for a word that is none.
+    #[must_use]
+    pub fn level(&self) -> tracing_subscriber::filter::LevelFilter {
+        self.log
+            .parse()
+            .unwrap_or(tracing_subscriber::filter::LevelFilter::INFO)
     }
 
     /// Whether S3 is reached by an endpoint of its own, so that buckets are no host names.

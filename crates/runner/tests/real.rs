@@ -340,16 +340,3 @@ output "spy" {
         );
     }
 }
-
-#[tokio::test]
-async fn the_state_lies_where_the_record_says_whatever_the_repository_wants() {
-    let Some(bench) = Bench::real() else { return };
-    // A file that neither terraform nor the scan reads as an override, with a mistake that only
-    // the scan stumbles over, would have to slip through both: the check after init remains.
-    let files = repository(SHOP);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
-    let mut apply = bench.record(Verb::Apply, &files);
-    apply.plan = Some(sealed(&planned));
-    bench.end_of(&apply).await;
-    assert!(bench.state_path().exists());
-}

@@ -106,6 +106,14 @@ async fn a_stack_without_lock_file_or_directory_is_refused() {
     );
 }
 
+type Zip = zip::ZipWriter<Cursor<Vec<u8>>>;
+
+fn build(fill: impl Fn(&mut Zip)) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    fill(&mut writer);
+    writer.finish().unwrap().into_inner()
+}
+
 /// Replaces the source of a record by this archive.
 async fn outcome_of_archive(bytes: &[u8]) -> JobOutcome {
     let bench = Bench::scripted(MARKER);
@@ -122,51 +130,46 @@ async fn outcome_of_archive(bytes: &[u8]) -> JobOutcome {
 #[tokio::test]
 async fn hostile_archives_are_refused() {
     let plain = SimpleFileOptions::default();
-    let build = |fill: &dyn Fn(&mut zip::ZipWriter<Cursor<Vec<u8>>>)| {
-        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        fill(&mut writer);
-        writer.finish().unwrap().into_inner()
-    };
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (b"no zip at all".to_vec(), "it cannot be read"),
         (
-            build(&|zip| zip.start_file("../up", plain).unwrap()),
+            build(|zip| zip.start_file("../up", plain).unwrap()),
             "climbs out of its directory",
         ),
         (
-            build(&|zip| zip.start_file("a/../../up", plain).unwrap()),
+            build(|zip| zip.start_file("a/../../up", plain).unwrap()),
             "climbs out of its directory",
         ),
         (
-            build(&|zip| zip.start_file("/etc/x", plain).unwrap()),
+            build(|zip| zip.start_file("/etc/x", plain).unwrap()),
             "its path is absolute",
         ),
         (
-            build(&|zip| zip.start_file("a\\b", plain).unwrap()),
+            build(|zip| zip.start_file("a\\b", plain).unwrap()),
             "holds a backslash",
         ),
         (
-            build(&|zip| zip.start_file("a\nb", plain).unwrap()),
+            build(|zip| zip.start_file("a\nb", plain).unwrap()),
             "control character",
         ),
         (
-            build(&|zip| zip.start_file("a/".repeat(150) + "b", plain).unwrap()),
+            build(|zip| zip.start_file("a/".repeat(150) + "b", plain).unwrap()),
             "its path has 301 bytes",
         ),
         (
-            build(&|zip| zip.add_symlink("l", "/etc/passwd", plain).unwrap()),
+            build(|zip| zip.add_symlink("l", "/etc/passwd", plain).unwrap()),
             "symbolic link to \"/etc/passwd\"",
         ),
         (
-            build(&|zip| zip.add_symlink("a/l", "../../x", plain).unwrap()),
+            build(|zip| zip.add_symlink("a/l", "../../x", plain).unwrap()),
             "symbolic link to \"../../x\"",
         ),
         (
-            build(&|zip| zip.add_symlink("l", "nowhere", plain).unwrap()),
+            build(|zip| zip.add_symlink("l", "nowhere", plain).unwrap()),
             "symbolic link to \"nowhere\"",
         ),
         (
-            build(&|zip| {
+            build(|zip| {
                 zip.add_symlink("d", "e", plain).unwrap();
                 zip.start_file("d/file", plain).unwrap();
             }),
@@ -174,7 +177,7 @@ async fn hostile_archives_are_refused() {
         ),
         (
             // Each link stays inside by its own text; together they lead out.
-            build(&|zip| {
+            build(|zip| {
                 zip.start_file("p/q/file", plain).unwrap();
                 zip.add_symlink("p/q/up", "..", plain).unwrap();
                 zip.add_symlink("out", "p/q/up/../..", plain).unwrap();
@@ -182,7 +185,7 @@ async fn hostile_archives_are_refused() {
             "\"out\": it is a symbolic link",
         ),
         (
-            build(&|zip| {
+            build(|zip| {
                 zip.start_file("zeros", plain).unwrap();
                 let megabyte = vec![0; 1024 * 1024];
                 for _ in 0..129 {
@@ -192,7 +195,7 @@ async fn hostile_archives_are_refused() {
             "\"zeros\": it is larger than 134217728 bytes",
         ),
         (
-            build(&|zip| {
+            build(|zip| {
                 for index in 0..20_001 {
                     zip.start_file(format!("f{index}"), plain).unwrap();
                 }

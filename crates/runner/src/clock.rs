@@ -1,0 +1,18 @@
+//! The machine's clock.
+
+use jiff::Timestamp;
+use ports::Clock;
+
+/// The time as the machine has it.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everybody else takes"
+    )]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}

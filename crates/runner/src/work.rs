@@ -1,0 +1,432 @@
+//! The work of a job: from its record to the outcome.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use contract::job::{JobOutcome, JobRecord, Verb};
+use contract::keys::JobFile;
+use domain::error::{ErrorName, StepError};
+use domain::ids::{Sha256Digest, StackName};
+use domain::plan::{ObjectRef, SealedPlan, Touched};
+use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
+
+use crate::job::{Request, World, job_key};
+use crate::outcome::{self, Stop};
+use crate::workspace::Workspace;
+use crate::{archive, guard, hcl, stack};
+
+/// Largest source archive, in bytes.
+const MAX_ARCHIVE: usize = 256 * 1024 * 1024;
+
+/// A job whose source lies unpacked and checked on disk.
+pub(crate) struct Prepared<'a> {
+    request: &'a Request,
+    world: &'a World,
+    record: &'a JobRecord,
+    workspace: Workspace,
+    dir: PathBuf,
+    terraform: Terraform,
+    facts: hcl::Facts,
+    inputs: BTreeMap<StackName, Outputs>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Fetches, unpacks and checks the source, and writes what terraform needs beside it.
+    pub(crate) async fn new(
+        request: &'a Request,
+        world: &'a World,
+        record: &'a JobRecord,
+        cancel: Cancel,
+    ) -> Result<Self, Stop> {
+        world.log.step(&format!(
+            "{} stack {} of {} at {}",
+            record.verb.as_str(),
+            record.stack,
+            record.repository,
+            record.commit
+        ));
+        let bytes = fetch(world, &record.source, "the source archive").await?;
+        if bytes.len() > MAX_ARCHIVE {
+            let message = format!(
+                "the source archive has {} bytes, at most {MAX_ARCHIVE} are taken",
+                bytes.len()
+            );
+            return Err(StepError::new(ErrorName::SourceRefused, message).into());
+        }
+        let inputs = read_inputs(world, record).await?;
+        let workspace = Workspace::create(&world.settings.temp, record)
+            .map_err(|error| internal("make the working directory", &error))?;
+        let paths = archive::unpack(&bytes, &workspace.source(), &archive::LIMITS)?;
+        guard::check_paths(paths.iter().map(String::as_str))?;
+        let dir = stack_dir(&workspace.source(), &record.dir)?;
+        let files = read_stack(&dir).map_err(|error| internal("read the stack", &error))?;
+        let facts = hcl::scan(&files);
+        let names: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
+        guard::check_stack(&record.dir, &names, &facts)?;
+
+        let home = workspace.home();
+        let config = home.join("terraform.rc");
+        let text = terraform_cli::cli_config(world.settings.mirror.as_deref())
+            .map_err(|error| StepError::new(ErrorName::SettingsInvalid, error.to_string()))?;
+        std::fs::write(&config, text).map_err(|error| internal("write the CLI config", &error))?;
+        let backend = stack::backend_override(&record.backend, world.settings.path_style());
+        std::fs::write(dir.join(guard::OVERRIDE_FILE), backend.to_string())
+            .map_err(|error| internal("write the backend override", &error))?;
+
+        let environment = Environment::scrubbed(world.settings.variables.clone(), &home, &config)
+            .with_default_tag("sluicegate_repository", record.repository.as_str())
+            .with_default_tag("sluicegate_environment", record.environment.as_str())
+            .with_default_tag("sluicegate_stack", record.stack.as_str());
+        let log = world.log.clone();
+        let terraform = Terraform::new(&world.settings.terraform, &dir, environment)
+            .cancelled_by(cancel, world.grace)
+            .on_line(move |line| log.terraform(line));
+        Ok(Self {
+            request,
+            world,
+            record,
+            workspace,
+            dir,
+            terraform,
+            facts,
+            inputs,
+        })
+    }
+
+    /// Runs the verb.
+    pub(crate) async fn execute(&self) -> Result<JobOutcome, Stop> {
+        let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
+        let found = self.terraform.version().await.map_err(planning)?;
+        self.step(&format!(
+            "terraform {} on {}",
+            found.version, found.platform
+        ));
+        let backend = self.record.verb != Verb::Validate;
+        let options = InitOptions {
+            backend,
+            ..InitOptions::default()
+        };
+        self.step("init");
+        self.terraform.init(&options).await.map_err(planning)?;
+        if backend {
+            self.check_backend()?;
+        }
+        match self.record.verb {
+            Verb::Validate => self.validate().await,
+            Verb::Plan => self.plan().await,
+            Verb::Apply => self.apply().await,
+            Verb::Destroy => self.destroy().await,
+        }
+    }
+
+    fn check_backend(&self) -> Result<(), Stop> {
+        let file = self.dir.join(".terraform/terraform.tfstate");
+        let initialised = std::fs::read(file).unwrap_or_default();
+        if stack::is_effective(&initialised, &self.record.backend) {
+            return Ok(());
+        }
+        let message = format!(
+            "{:?}: terraform did not take the pipeline's backend; expected `terraform {{ backend \"s3\" {{}} }}` and no other backend in any file",
+            self.record.dir
+        );
+        Err(StepError::new(ErrorName::SourceRefused, message).into())
+    }
+
+    async fn check_format(&self) -> Result<(), Stop> {
+        let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
+        self.step("fmt");
+        let unformatted = self.terraform.fmt_check().await.map_err(planning)?;
+        if unformatted.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "{:?}: {} not formatted; run `terraform fmt -recursive` there, push",
+            self.record.dir,
+            if unformatted.len() == 1 {
+                "a file is".to_owned()
+            } else {
+                format!("{} files are", unformatted.len())
+            }
+        );
+        let diagnostics = unformatted
+            .iter()
+            .take(10)
+            .map(|file| format!("{file}: not formatted"))
+            .collect();
+        let error = StepError::new(ErrorName::PlanFailed, message);
+        Err(Stop {
+            error,
+            touched: Touched::Nothing,
+            diagnostics,
+        })
+    }
+
+    async fn validate(&self) -> Result<JobOutcome, Stop> {
+        self.check_format().await?;
+        self.step("validate");
+        let found = self
+            .terraform
+            .validate()
+            .await
+            .map_err(|error| Stop::of(&error, ErrorName::PlanFailed))?;
+        if found.valid {
+            return Ok(JobOutcome::Validated);
+        }
+        let failure = terraform_cli::Failure {
+            command: "validate",
+            code: 1,
+            diagnostics: found.diagnostics,
+        };
+        Err(Stop::of(
+            &terraform_cli::Error::Failed(failure),
+            ErrorName::PlanFailed,
+        ))
+    }
+
+    async fn plan(&self) -> Result<JobOutcome, Stop> {
+        self.check_format().await?;
+        let file = self.workspace.home().join("plan.tfplan");
+        let (has_changes, shown, sealed, json) = self.make_plan(&file, self.record.destroy).await?;
+        // When nothing changes, nothing is applied: the outputs of now are the stack's.
+        let outputs = if has_changes {
+            None
+        } else {
+            Some(self.upload_outputs(&shown.prior_outputs).await?)
+        };
+        Ok(JobOutcome::Planned {
+            plan: sealed.file,
+            json,
+            state: sealed.state,
+            summary: shown.summary,
+            outputs,
+        })
+    }
+
+    /// Plans into `file`, and uploads the plan and its JSON.
+    async fn make_plan(
+        &self,
+        file: &Path,
+        destroy: bool,
+    ) -> Result<(bool, terraform_cli::ShownPlan, SealedPlan, ObjectRef), Stop> {
+        let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
+        let options = PlanOptions {
+            out: file.to_owned(),
+            var_files: vec![self.write_variables()?],
+            destroy,
+        };
+        self.step(if destroy { "plan -destroy" } else { "plan" });
+        let report = self.terraform.plan(&options).await.map_err(planning)?;
+        let state = terraform_cli::state_version(file).map_err(planning)?;
+        self.step("show");
+        let (json, shown) = self.terraform.show(file).await.map_err(planning)?;
+        let bytes = std::fs::read(file).map_err(|error| internal("read the plan", &error))?;
+        let file = self.upload(JobFile::Plan, bytes).await?;
+        let json = self.upload(JobFile::PlanJson, json).await?;
+        Ok((report.has_changes, shown, SealedPlan { file, state }, json))
+    }
+
+    fn write_variables(&self) -> Result<PathBuf, Stop> {
+        let declared = self
+            .facts
+            .unread
+            .is_empty()
+            .then_some(&self.facts.variables);
+        let values = stack::variables(self.record, &self.inputs, declared);
+        let file = self.workspace.home().join("sluicegate.tfvars.json");
+        std::fs::write(&file, values.to_string())
+            .map_err(|error| internal("write the variables", &error))?;
+        Ok(file)
+    }
+
+    async fn apply(&self) -> Result<JobOutcome, Stop> {
+        let Some(sealed) = &self.record.plan else {
+            let message = "the job record of an apply names no plan".to_owned();
+            return Err(StepError::new(ErrorName::ContractViolation, message).into());
+        };
+        let bytes = fetch(self.world, &sealed.file, "the plan file").await?;
+        let file = self.workspace.home().join("plan.tfplan");
+        std::fs::write(&file, bytes).map_err(|error| internal("write the plan", &error))?;
+        let state = terraform_cli::state_version(&file)
+            .map_err(|error| Stop::of(&error, ErrorName::PlanTampered))?;
+        if state != sealed.state {
+            let message = format!(
+                "{}: it was made from state serial {} (lineage {:?}), the sealed record says serial {} (lineage {:?})",
+                sealed.file.key,
+                state.serial,
+                state.lineage,
+                sealed.state.serial,
+                sealed.state.lineage
+            );
+            return Err(StepError::new(ErrorName::PlanTampered, message).into());
+        }
+        self.apply_file(&file).await
+    }
+
+    async fn destroy(&self) -> Result<JobOutcome, Stop> {
+        let file = self.workspace.home().join("plan.tfplan");
+        self.make_plan(&file, true).await?;
+        self.apply_file(&file).await
+    }
+
+    async fn apply_file(&self, file: &Path) -> Result<JobOutcome, Stop> {
+        self.step("apply");
+        let report = self
+            .terraform
+            .apply(file)
+            .await
+            .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
+        if let Err(error) = report.end {
+            let mut stop = Stop::of_apply(&error, &report.transcript);
+            self.rescue_state(&mut stop).await;
+            return Err(stop);
+        }
+        let summary = outcome::applied(&report.transcript);
+        let touched = |mut stop: Stop| {
+            stop.touched = Touched::Maybe;
+            stop
+        };
+        self.step("output");
+        // Done is done: a stop that comes now must not hide what was applied.
+        let terraform = self
+            .terraform
+            .clone()
+            .cancelled_by(Cancel::never(), self.world.grace);
+        let outputs = terraform
+            .output()
+            .await
+            .map_err(|error| touched(Stop::of(&error, ErrorName::ApplyFailed)))?;
+        let outputs = self.upload_outputs(&outputs).await.map_err(touched)?;
+        Ok(JobOutcome::Applied { outputs, summary })
+    }
+
+    /// Terraform writes the state beside the stack when the backend does not take it: the only
+    /// copy there is, and it dies with the container.
+    async fn rescue_state(&self, stop: &mut Stop) {
+        let Ok(bytes) = std::fs::read(self.dir.join("errored.tfstate")) else {
+            return;
+        };
+        let key = job_key(self.request, JobFile::ErroredState);
+        let said = match self.world.objects.put(&key, bytes).await {
+            Ok(()) => format!("; terraform could not write the state: it lies at {key}"),
+            Err(error) => format!("; terraform could not write the state, and it is lost: {error}"),
+        };
+        stop.error.message.push_str(&said);
+    }
+
+    async fn upload_outputs(&self, outputs: &Outputs) -> Result<ObjectRef, Stop> {
+        let bytes = serde_json::to_vec(outputs).map_err(|error| {
+            StepError::new(
+                ErrorName::Internal,
+                format!("outputs cannot be written: {error}"),
+            )
+        })?;
+        self.upload(JobFile::Outputs, bytes).await
+    }
+
+    async fn upload(&self, file: JobFile, bytes: Vec<u8>) -> Result<ObjectRef, Stop> {
+        let key = job_key(self.request, file);
+        let sha256 = Sha256Digest::of(&bytes);
+        self.world.objects.put(&key, bytes).await?;
+        Ok(ObjectRef { key, sha256 })
+    }
+
+    fn step(&self, text: &str) {
+        self.world.log.step(text);
+    }
+}
+
+/// Reads an object and holds it against its digest.
+async fn fetch(world: &World, object: &ObjectRef, what: &str) -> Result<Vec<u8>, Stop> {
+    let Some(bytes) = world.objects.get(&object.key).await? else {
+        let message = format!("{what} is not at {}; it may have expired", object.key);
+        return Err(StepError::new(ErrorName::ContractViolation, message).into());
+    };
+    let found = Sha256Digest::of(&bytes);
+    if found != object.sha256 {
+        let message = format!(
+            "{what} at {} has the digest {found}, the record says {}",
+            object.key, object.sha256
+        );
+        return Err(StepError::new(ErrorName::PlanTampered, message).into());
+    }
+    Ok(bytes)
+}
+
+/// Reads the outputs of the stacks that this one needs. Their sensitive values are hidden from
+/// the log from here on: an apply can print what its plan was given.
+async fn read_inputs(
+    world: &World,
+    record: &JobRecord,
+) -> Result<BTreeMap<StackName, Outputs>, Stop> {
+    let mut inputs = BTreeMap::new();
+    for (stack, object) in &record.inputs {
+        let bytes = fetch(world, object, &format!("the outputs of stack {stack}")).await?;
+        let outputs: Outputs = serde_json::from_slice(&bytes).map_err(|error| {
+            // Only the position: the text of an error may quote a value.
+            let (line, column) = (error.line(), error.column());
+            let message = format!(
+                "{}: not outputs of terraform (line {line}, column {column})",
+                object.key
+            );
+            StepError::new(ErrorName::ContractViolation, message)
+        })?;
+        for output in outputs.values().filter(|output| output.sensitive) {
+            world.log.hide(&output.value);
+        }
+        inputs.insert(stack.clone(), outputs);
+    }
+    Ok(inputs)
+}
+
+/// The stack's directory, which no symbolic link leads to.
+fn stack_dir(root: &Path, dir: &str) -> Result<PathBuf, Stop> {
+    let refuse = |what: &str| {
+        crate::refusal::Refusal::new(
+            dir,
+            what,
+            "a directory of the repository, without symbolic links on the way",
+            "correct the stack's `dir` in sluicegate.yaml, push",
+        )
+    };
+    let mut path = root.to_owned();
+    for part in dir.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            return Err(refuse("it climbs out of the repository").into());
+        }
+        path.push(part);
+        let Ok(found) = std::fs::symlink_metadata(&path) else {
+            return Err(refuse("it does not exist at this commit").into());
+        };
+        if found.is_symlink() {
+            return Err(refuse("it passes through a symbolic link").into());
+        }
+        if !found.is_dir() {
+            return Err(refuse("it is a file").into());
+        }
+    }
+    Ok(path)
+}
+
+/// Names of the files in the stack's directory, with the text of terraform's.
+fn read_stack(dir: &Path) -> std::io::Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !std::fs::metadata(entry.path())?.is_file() {
+            continue;
+        }
+        let text = if name.ends_with(".tf") || name.ends_with(".tf.json") {
+            String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned()
+        } else {
+            String::new()
+        };
+        files.push((name, text));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn internal(what: &str, error: &std::io::Error) -> StepError {
+    StepError::new(ErrorName::Internal, format!("could not {what}: {error}"))
+}
