@@ -53,11 +53,11 @@ variable "sizes" {
 variable "user" {
   description = "User and group ids the runner has in its container; never 0."
   type        = string
-  default     = "10001:10001"
+  default     = "65532:65532"
 
   validation {
     condition     = can(regex("^[1-9][0-9]*:[1-9][0-9]*$", var.user))
-    error_message = "user must be two ids above 0, such as 10001:10001: the runner never is root."
+    error_message = "user must be two ids above 0, such as 65532:65532: the runner never is root."
   }
 }
 

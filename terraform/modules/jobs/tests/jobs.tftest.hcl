@@ -52,7 +52,7 @@ run "container_is_what_the_runner_expects" {
   }
 
   assert {
-    condition     = alltrue([for definition in aws_batch_job_definition.this : jsondecode(definition.container_properties).user == "10001:10001"])
+    condition     = alltrue([for definition in aws_batch_job_definition.this : jsondecode(definition.container_properties).user == "65532:65532"])
     error_message = "Jobs must not run as root."
   }
 
