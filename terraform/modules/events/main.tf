@@ -96,6 +96,15 @@ resource "aws_cloudwatch_event_target" "ended" {
   target_id = "record"
   arn       = var.ended_function.alias_arn
 
+  # The input of RecordInput::ExecutionEnded. Events of an encrypted state machine hold no input, so the run is not known here.
+  input_transformer {
+    input_paths = {
+      execution = "$.detail.executionArn"
+      status    = "$.detail.status"
+    }
+    input_template = "{\"action\":\"execution-ended\",\"execution\":<execution>,\"status\":<status>}"
+  }
+
   retry_policy {
     maximum_event_age_in_seconds = 3600
     maximum_retry_attempts       = 20
