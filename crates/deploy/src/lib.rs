@@ -1,1 +1,48 @@
 #![doc = include_str!("../README.md")]
+
+mod check;
+mod outputs;
+mod start;
+
+use async_trait::async_trait;
+use contract::event::EnrolledRepository;
+use contract::step::{DeployInput, DeployOutput};
+use ports::announce::Announcer;
+use ports::{Clock, Objects, Probe, Records, Result, Services, Step};
+use std::sync::Arc;
+
+/// The step.
+#[derive(Clone)]
+pub struct Deploy {
+    /// The table.
+    pub records: Arc<dyn Records>,
+    /// The artifacts bucket.
+    pub objects: Arc<dyn Objects>,
+    /// ECS.
+    pub services: Arc<dyn Services>,
+    /// Asks the delivered application.
+    pub probe: Arc<dyn Probe>,
+    /// Says what happened.
+    pub announcer: Announcer,
+    /// The enrolled repositories.
+    pub repositories: Arc<[EnrolledRepository]>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Step for Deploy {
+    type Input = DeployInput;
+    type Output = DeployOutput;
+
+    async fn run(&self, input: DeployInput) -> Result<DeployOutput> {
+        let verdict = match input {
+            DeployInput::Start { run } => self.start(&run).await?,
+            DeployInput::Check { run } => self.check(&run).await?,
+        };
+        Ok(DeployOutput { verdict })
+    }
+}
+
+#[cfg(test)]
+mod tests;
