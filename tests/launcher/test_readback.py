@@ -128,6 +128,19 @@ def test_an_egress_rule_that_a_group_has_from_the_start_takes_tags(emulator: Emu
     assert [rule.get("Tags") for rule in rules if rule["IsEgress"]] == [[{"Key": "k", "Value": "v"}]]
 
 
+@mend("flow-log-fields")
+def test_a_flow_log_is_read_as_it_was_written(emulator: Emulator) -> None:
+    client = emulator.client("ec2")
+    vpc = client.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    made = client.create_flow_logs(
+        ResourceIds=[vpc], ResourceType="VPC", TrafficType="ALL", DeliverLogsPermissionArn=ROLE, LogGroupName="flow",
+        TagSpecifications=[{"ResourceType": "vpc-flow-log", "Tags": [{"Key": "k", "Value": "v"}]}])["FlowLogIds"]
+    found = client.describe_flow_logs(FlowLogIds=made)["FlowLogs"][0]
+    assert found.get("DeliverLogsPermissionArn") == ROLE
+    assert found.get("MaxAggregationInterval") == 600
+    assert found.get("Tags") == [{"Key": "k", "Value": "v"}]
+
+
 def mirror() -> str | None:
     """A directory that holds the AWS provider, in the places where such mirrors lie."""
     for place in ("/usr/share", "/usr/local/share", "/opt", str(Path.home())):

@@ -184,6 +184,42 @@ def put_permission(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]
     return put
 
 
+_FLOW_LOG_FIELDS = {
+    "DeliverLogsPermissionArn": "deliverLogsPermissionArn",
+    "LogFormat": "logFormat",
+    "MaxAggregationInterval": "maxAggregationInterval",
+}
+
+
+def keep_flow_log(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
+    """CreateFlowLogs that keeps role, format, interval and tags."""
+
+    def keep(params: dict) -> tuple:
+        before = set(ec2._flow_logs)
+        reply = original(params)
+        for log in set(ec2._flow_logs) - before:
+            ec2._parse_tag_specs(params, "vpc-flow-log", log)
+            kept = {field: ec2._p(params, field) for field in _FLOW_LOG_FIELDS}
+            ec2._flow_logs[log].update({"MaxAggregationInterval": "600", **{k: v for k, v in kept.items() if v}})
+        return reply
+
+    return keep
+
+
+def describe_flow_logs(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
+    """DescribeFlowLogs that answers what `keep_flow_log` kept."""
+
+    def describe(params: dict) -> tuple:
+        status, headers, body = original(params)
+        text = body.decode() if isinstance(body, bytes) else body
+        for name, log in ec2._flow_logs.items():
+            more = "".join(_render(log.get(field), tag) for field, tag in _FLOW_LOG_FIELDS.items())
+            text = text.replace(f"<flowLogId>{name}</flowLogId>", f"<flowLogId>{name}</flowLogId>{more}")
+        return status, headers, text.encode()
+
+    return describe
+
+
 def apply() -> None:
     """Puts the functions above in place of MiniStack's."""
     cloudwatch._put_metric_alarm = put_alarm(cloudwatch._put_metric_alarm, "PutMetricAlarm")
@@ -193,6 +229,8 @@ def apply() -> None:
     sfn._update_state_machine = keep_tracing(sfn._update_state_machine)
     for action in ("CreateService", "UpdateService"):
         ecs._ACTION_MAP[action] = keep_service_fields(ecs._ACTION_MAP[action])
+    ec2._ACTION_MAP["CreateFlowLogs"] = keep_flow_log(ec2._ACTION_MAP["CreateFlowLogs"])
+    ec2._ACTION_MAP["DescribeFlowLogs"] = describe_flow_logs(ec2._ACTION_MAP["DescribeFlowLogs"])
     action = "AuthorizeSecurityGroupEgress"
     ec2._ACTION_MAP[action] = keep_egress_tags(ec2._ACTION_MAP[action])
     lambda_svc._put_event_invoke_config = put_event_invoke_config(lambda_svc._put_event_invoke_config)
