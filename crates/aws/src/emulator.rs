@@ -69,7 +69,13 @@ impl EmulatorClient {
     /// # Errors
     /// [`EmulatorError::Failed`].
     pub async fn create_log_group(&self, group: &str) -> Result<(), EmulatorError> {
-        match self.logs.create_log_group().log_group_name(group).send().await {
+        match self
+            .logs
+            .create_log_group()
+            .log_group_name(group)
+            .send()
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(refused) if refused.is_resource_already_exists_exception() => Ok(()),
@@ -83,7 +89,11 @@ impl EmulatorClient {
     /// # Errors
     /// [`EmulatorError::Missing`] when there is no such group.
     pub async fn create_log_stream(&self, group: &str, stream: &str) -> Result<(), EmulatorError> {
-        let call = self.logs.create_log_stream().log_group_name(group).log_stream_name(stream);
+        let call = self
+            .logs
+            .create_log_stream()
+            .log_group_name(group)
+            .log_stream_name(stream);
         match call.send().await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
@@ -111,8 +121,15 @@ impl EmulatorClient {
             let event = InputLogEvent::builder().timestamp(at).message(text).build();
             events.push(event.map_err(|error| EmulatorError::Failed(error.to_string()))?);
         }
-        let call = self.logs.put_log_events().log_group_name(group).log_stream_name(stream);
-        call.set_log_events(Some(events)).send().await.map_err(|error| failed(&error))?;
+        let call = self
+            .logs
+            .put_log_events()
+            .log_group_name(group)
+            .log_stream_name(stream);
+        call.set_log_events(Some(events))
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
         Ok(())
     }
 
@@ -137,7 +154,9 @@ impl EmulatorClient {
         let answer = answer.map_err(|error| failed(&error))?;
         match answer.entries().iter().find_map(|entry| entry.error_code()) {
             None => Ok(()),
-            Some(code) => Err(EmulatorError::Failed(format!("PutEvents refused it: {code}"))),
+            Some(code) => Err(EmulatorError::Failed(format!(
+                "PutEvents refused it: {code}"
+            ))),
         }
     }
 
@@ -146,7 +165,13 @@ impl EmulatorClient {
     /// # Errors
     /// [`EmulatorError::Missing`] when there is no such object.
     pub async fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, EmulatorError> {
-        let answer = self.objects.get_object().bucket(bucket).key(key).send().await;
+        let answer = self
+            .objects
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .send()
+            .await;
         let answer = answer.map_err(|error| match error.as_service_error() {
             Some(refused) if refused.is_no_such_key() => {
                 EmulatorError::Missing(format!("{bucket}/{key}"))
@@ -159,7 +184,10 @@ impl EmulatorClient {
     }
 }
 
-fn failed<E: std::error::Error + Send + Sync + 'static, R: std::fmt::Debug + Send + Sync + 'static>(
+fn failed<
+    E: std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+>(
     error: &SdkError<E, R>,
 ) -> EmulatorError {
     EmulatorError::Failed(DisplayErrorContext(error).to_string())

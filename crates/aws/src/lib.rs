@@ -1,3 +1,29 @@
 #![doc = include_str!("../README.md")]
 
+mod bucket;
+mod clients;
+mod config;
 pub mod emulator;
+mod errors;
+mod executions;
+mod logs;
+mod messages;
+pub mod operator;
+mod probe;
+mod queue_reader;
+mod registry;
+mod secrets;
+mod services;
+mod table;
+
+pub use bucket::Bucket;
+pub use clients::Clients;
+pub use executions::{Execution, ExecutionState, Executions};
+pub use logs::{LogLine, LogQuery, Logs, Streams, Tail};
+pub use messages::{Bus, SqsStatusQueue, TaskTokens};
+pub use probe::HttpProbe;
+pub use queue_reader::{QueueReader, ReceivedMessage};
+pub use registry::Ecr;
+pub use secrets::SecretStore;
+pub use services::Ecs;
+pub use table::Table;
