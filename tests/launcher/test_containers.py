@@ -212,8 +212,9 @@ def running(shop: Shop) -> list[str]:
     return shop.emulator.client("ecs").list_tasks(cluster=shop.name, desiredStatus="RUNNING")["taskArns"]
 
 
+@pytest.mark.parametrize("end", ["stopped", "killed"])
 def test_an_instance_removes_its_containers_and_leaves_those_of_others(
-    shop: Shop, context: Path, tmp_path: Path
+    shop: Shop, context: Path, tmp_path: Path, end: str
 ) -> None:
     client = docker.from_env()
 
@@ -226,13 +227,20 @@ def test_an_instance_removes_its_containers_and_leaves_those_of_others(
     try:
         assert make(other, context).roll(VERSION="other") == "COMPLETED"
         assert containers(other) == 2
+        if end == "killed":
+            other.process.kill()
+            other.wait(lambda: containers(other) == 0, "the containers to be removed")
     finally:
         other.stop()
     assert containers(other) == 0
     assert containers(shop.emulator) >= 2
     assert shop.get()
-    names = {name for image in client.images.list() for name in image.tags + image.attrs.get("RepoDigests", [])}
-    assert not [name for name in names if f":{other.port}/" in name]
+
+    def images() -> list[str]:
+        names = [name for image in client.images.list() for name in image.tags + image.attrs.get("RepoDigests", [])]
+        return [name for name in names if f":{other.port}/" in name]
+
+    shop.emulator.wait(lambda: not images(), "the images to be removed")
 
 
 @mend("balancer-address")

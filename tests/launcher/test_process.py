@@ -23,13 +23,13 @@ def launched(tmp_path: Path) -> Emulator:
     return emulator
 
 
-def session(pid: int) -> list[int]:
-    """The processes in a process's session."""
+def group(leader: int) -> list[int]:
+    """The processes in a process's group."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if os.getsid(int(entry.name)) == pid and "Z" not in (entry / "stat").read_text().split(")")[1][:3]:
+                if os.getpgid(int(entry.name)) == leader and "Z" not in (entry / "stat").read_text().split(")")[1][:3]:
                     found.append(int(entry.name))
             except OSError:
                 continue
@@ -44,12 +44,22 @@ def test_sigterm_ends_it_at_once_and_leaves_no_process(launched: Emulator) -> No
     begin(launched, {"Call": {
         "Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
         "Arguments": {"FunctionName": busy, "Payload": {"sleep": 15}}}})
-    launched.wait(lambda: len(session(launched.process.pid)) > 2, "the functions' processes")
+    launched.wait(lambda: len(group(launched.process.pid)) > 2, "the functions' processes")
     start = time.monotonic()
     launched.process.send_signal(signal.SIGTERM)
     assert launched.process.wait(10) == 0
     assert time.monotonic() - start < 5
-    assert session(launched.process.pid) == []
+    assert group(launched.process.pid) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_killed_emulator_leaves_no_process_either(launched: Emulator) -> None:
+    name = function(launched, bootstrap=RUNTIME)
+    launched.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+    assert len(group(launched.process.pid)) == 2
+    launched.process.kill()
+    launched.process.wait(10)
+    launched.wait(lambda: group(launched.process.pid) == [], "the function's process to be killed")
 
 
 def test_everything_it_writes_lies_below_its_directory(launched: Emulator, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from sluicegate_emulator import MINISTACK
+from sluicegate_emulator import MINISTACK, guard
 
 _at_end: list[Callable[[], None]] = []
 
@@ -85,18 +85,6 @@ def _end(status: int) -> None:
     os._exit(status)
 
 
-def _kill_session() -> None:
-    """Kills what is left in this process's session: Lambda workers and what they started."""
-    me, session = os.getpid(), os.getsid(0)
-    if session != me or not os.path.isdir("/proc"):
-        return
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != me:
-            with contextlib.suppress(OSError):
-                if os.getsid(int(name)) == session:
-                    os.kill(int(name), signal.SIGKILL)
-
-
 def _kill_workers() -> None:
     from ministack.core import lambda_runtime
 
@@ -109,6 +97,9 @@ def main() -> None:
     set_environment()
     with contextlib.suppress(OSError):  # already the leader of a group
         os.setsid()
+    watching = guard.start(os.environ.get("DOCKER_HOST"))
+    at_end(lambda: guard.dismiss(watching))
+    at_end(guard.kill_rest)
 
     import hypercorn.asyncio
     from ministack import app
@@ -118,7 +109,6 @@ def main() -> None:
 
     engine.connect()
     engine.remove_all()  # of a predecessor of the same name that was killed
-    at_end(_kill_session)
     at_end(_kill_workers)
     at_end(engine.close)
     mends.apply_all()
