@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Tells the story of a delivery on this machine, on real parts.
+#
+#   scripts/demo.sh            sets up, builds, tells the story, leaves nothing behind
+#   scripts/demo.sh --keep     leaves everything running afterwards
+#   scripts/demo.sh down       ends what --keep left
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+began=$(date +%s)
+took() { echo $(($(date +%s) - began)); }
+step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
+
+CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
+export CARGO_BUILD_TARGET
+local_run=${CARGO_TARGET_DIR:-$root/target}/$CARGO_BUILD_TARGET/debug/sluicegate-local
+
+case ${1:-} in
+  down)
+    [[ -x $local_run ]] || { echo "Nothing was built here, so nothing can run."; exit 0; }
+    exec "$local_run" --root "$root" down
+    ;;
+  "" | --keep) ;;
+  *)
+    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+
+step "What this machine needs"
+scripts/setup.sh run
+step "Building: the Lambdas, the runner, the command line (about ten minutes the first time)"
+scripts/build-lambdas.sh local
+cargo build --quiet --workspace
+step "The story"
+status=0
+"$local_run" --root "$root" demo "$@" || status=$?
+echo
+if [[ $status == 0 ]]; then
+  echo "demo: all chapters are as they should be; $(took) s from start to end."
+  [[ ${1:-} == --keep ]] && echo "demo: everything still runs; scripts/demo.sh down ends it." ||
+    echo "demo: look further with scripts/demo.sh --keep"
+else
+  echo "demo: FAILED after $(took) s; the logs are in .sluicegate/last-failure"
+fi
+exit "$status"

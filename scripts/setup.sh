@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Checks what the local run and the tests need, and installs what can be installed.
+#
+#   scripts/setup.sh [run|test]      run (default): for scripts/demo.sh; test: for scripts/test.sh too
+#
+# Everything goes below target/. Safe to run again: what is there is left alone.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+purpose=${1:-run}
+target=${CARGO_TARGET_DIR:-$root/target}
+tools=$target/local-tools
+launcher=$root/crates/local/launcher
+
+say() { printf 'setup: %s\n' "$1"; }
+die() {
+  printf 'setup: %s\n  next: %s\n' "$1" "$2" >&2
+  exit 1
+}
+
+for program in git cargo python3; do
+  command -v "$program" >/dev/null || case $program in
+    cargo) die "no cargo on the PATH" "install Rust by rustup (rustup.rs), then run this again" ;;
+    *) die "no $program on the PATH" "install it by the system's packages (apt-get install $program), then run this again" ;;
+  esac
+done
+command -v cc >/dev/null || die "no C compiler on the PATH" "install one (apt-get install build-essential), then run this again"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+  die "python3 is $(python3 --version)" "install Python 3.10 or newer"
+python3 -c 'import ensurepip' 2>/dev/null ||
+  die "python3 cannot make virtual environments" "install its venv package (apt-get install python3-venv)"
+say "$(cargo --version), $(python3 --version), $(git --version)"
+
+# A CLI configuration that does not exist makes terraform print a warning into everything.
+unset TF_CLI_CONFIG_FILE
+terraform=$(command -v terraform) ||
+  die "no terraform on the PATH" "install 1.10 or newer (developer.hashicorp.com/terraform/install)"
+version=$("$terraform" version -json | python3 -c 'import json, sys; print(json.load(sys.stdin)["terraform_version"])')
+python3 - "$version" <<'P' || die "terraform is $version" "install 1.10 or newer: the state's lock is a file in S3"
+import sys
+sys.exit(tuple(int(part) for part in sys.argv[1].split("-")[0].split(".")[:2]) < (1, 10))
+P
+say "terraform $version"
+
+if docker info >/dev/null 2>&1; then
+  say "a Docker engine answers: services and image builds are containers"
+elif command -v buildah >/dev/null; then
+  say "no Docker engine answers: images are built by buildah, and no service runs"
+elif command -v apt-get >/dev/null && [[ $(id -u) == 0 ]]; then
+  say "no Docker engine answers: installing buildah, to build images without one"
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends buildah >/dev/null
+else
+  die "no Docker engine answers, and there is no buildah" "start Docker, or install buildah (apt-get install buildah)"
+fi
+
+lists=("$launcher/requirements.txt")
+[[ $purpose == test ]] && lists+=("$launcher/requirements-test.txt")
+# One environment for each purpose: the test's holds the run's too.
+for list in "${lists[@]}"; do
+  stamp=$tools/.$(basename "$list").$(sha256sum "$list" | cut -c1-16)
+  if [[ ! -e $stamp ]]; then
+    say "installing $(grep -c '==' "$list") pinned Python packages from $(basename "$list")"
+    [[ -x $tools/bin/python ]] || python3 -m venv "$tools"
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$list"
+    touch "$stamp"
+  fi
+done
+if [[ $purpose == test ]]; then
+  # Of its own: what the linters need disagrees with what the emulator needs.
+  lint=$target/lint-tools
+  list=$launcher/requirements-lint.txt
+  stamp=$lint/.$(sha256sum "$list" | cut -c1-16)
+  if [[ ! -e $stamp ]]; then
+    say "installing $(grep -c '==' "$list") pinned Python packages from $(basename "$list")"
+    [[ -x $lint/bin/python ]] || python3 -m venv "$lint"
+    "$lint/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$list"
+    touch "$stamp"
+  fi
+  if ! cargo deny --version >/dev/null 2>&1; then
+    say "building cargo-deny from crates.io (some minutes, once)"
+    cargo install --quiet --locked cargo-deny --version 0.20.2
+  fi
+  if ! cargo nextest --version >/dev/null 2>&1; then
+    say "building cargo-nextest from crates.io (some minutes, once)"
+    cargo install --quiet --locked cargo-nextest
+  fi
+fi
+say "all is there"
