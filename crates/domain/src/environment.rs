@@ -4,6 +4,7 @@
 //! function over it; what has to be told to waiting runs is kept in the record until it was told,
 //! so a process that dies between the write and the call loses nothing.
 
+use crate::error::StepError;
 use crate::ids::{
     BranchRef, CommitId, EnvironmentName, ImageDigest, RepositoryId, RunId, StackName,
 };
@@ -254,6 +255,35 @@ impl Environment {
         }
         let surplus = self.bad.len().saturating_sub(BAD_LIMIT);
         self.bad.drain(..surplus);
+    }
+
+    /// Freezes the environment after a run that could not be undone. A second call for the same
+    /// run changes nothing.
+    pub fn freeze_after(&mut self, run: &RunId, error: &StepError, now: Timestamp) {
+        if self
+            .frozen
+            .as_ref()
+            .is_some_and(|frozen| &frozen.run == run)
+        {
+            return;
+        }
+        let reason = format!(
+            "run {run} could not be undone: {error}. Look at `sluicegate show {run}`, mend the \
+             environment by hand, then run `sluicegate unfreeze {} {}`",
+            self.repository, self.name
+        );
+        self.freeze(Frozen {
+            run: run.clone(),
+            reason,
+            at: now,
+        });
+    }
+
+    /// Lets runs use the environment again. The first one that waits, if any, has it at once.
+    pub fn unfreeze(&mut self, now: Timestamp) -> Option<Frozen> {
+        let frozen = self.frozen.take();
+        self.hand_over(now);
+        frozen
     }
 
     /// Freezes the environment: every run that waits is told so.

@@ -1,0 +1,174 @@
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+use super::*;
+use contract::step::CaughtError;
+use domain::error::ErrorName;
+use domain::plan::{Mode, Touched};
+use domain::run::{Outcome, StackState};
+use jiff::SignedDuration;
+use ports::documents::insert;
+use ports::fakes::{FakeClock, FakeForge, FakeRecords, FakeStatusQueue, samples};
+
+struct World {
+    records: FakeRecords,
+    clock: FakeClock,
+    status: FakeStatusQueue,
+    run: RunId,
+}
+
+impl World {
+    /// A run that changed a stack, in an environment where commit 1 was verified.
+    async fn new() -> Self {
+        let mut run = samples::sealed_run(2);
+        let data = run.stack_mut(&samples::stack("data")).unwrap();
+        data.state = StackState::Failed {
+            touched: Touched::Maybe,
+        };
+        let world = Self {
+            records: FakeRecords::new(),
+            clock: FakeClock::default(),
+            status: FakeStatusQueue::new(),
+            run: run.id.clone(),
+        };
+        insert(&world.records, &run).await.unwrap();
+        world
+            .change_environment(|environment| environment.last_good = Some(samples::last_good(1)))
+            .await;
+        world
+    }
+
+    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
+        let name = samples::environment();
+        update_environment(&self.records, samples::repository().id, &name, |e| {
+            change(e);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Tells the step of an error, in the `second`th second.
+    async fn error(&self, name: &str, second: i64) -> Result<Turn> {
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let step = Rollback {
+            records: Arc::new(self.records.clone()),
+            announcer: Announcer {
+                status: Arc::new(self.status.clone()),
+                forge: Arc::new(FakeForge::new()),
+                repositories: Arc::new([samples::repository()]),
+                clock: Arc::clone(&clock),
+            },
+            clock,
+        };
+        let input = RollbackInput::Decide {
+            run: self.run.clone(),
+            error: CaughtError {
+                error: name.into(),
+                cause: "{\"errorMessage\":\"it broke\"}".into(),
+            },
+            entered_at: samples::now()
+                .saturating_add(SignedDuration::from_secs(second))
+                .unwrap(),
+        };
+        step.run(input).await.map(|output| output.verdict)
+    }
+
+    async fn stored(&self) -> Run {
+        load_run(&self.records, &self.run).await.unwrap()
+    }
+
+    async fn environment(&self) -> Environment {
+        let key = environment_key(samples::repository().id, &samples::environment());
+        load(&self.records, &key).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_first_error_turns_the_run_round_however_often_it_is_told() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        assert_eq!(world.error("ApplyFailed", 1).await, Ok(Turn::Restore));
+    }
+    let run = world.stored().await;
+    assert_eq!(run.mode, Mode::Restore);
+    assert_eq!(run.rollback, None);
+    let failure = run.failure.unwrap().error;
+    assert_eq!(failure, StepError::new(ErrorName::ApplyFailed, "it broke"));
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn a_lost_write_is_made_good_by_the_retry() {
+    let world = World::new().await;
+    let lost = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.records.lose_reply("replace", lost, 1);
+    world.error("ApplyFailed", 1).await.unwrap_err();
+    assert_eq!(world.error("ApplyFailed", 1).await, Ok(Turn::Restore));
+    assert_eq!(world.stored().await.turns.len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_on_the_way_back_freezes_the_environment_once() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.error("States.Timeout", 2).await, Ok(Turn::Record));
+    }
+    let run = world.stored().await;
+    assert_eq!(run.outcome(), Outcome::NeedsOperator);
+    assert_eq!(run.failure.unwrap().error.name, ErrorName::ApplyFailed);
+    let frozen = world.environment().await.frozen.unwrap();
+    assert_eq!(frozen.run, world.run);
+    insta::assert_snapshot!(frozen.reason);
+}
+
+#[tokio::test]
+async fn a_crash_between_run_and_environment_is_completed() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    // The run's own write succeeds, the environment's does not.
+    let down = StepError::new(ErrorName::AwsUnavailable, "down");
+    let records = world.records.clone();
+    world
+        .records
+        .race_next_write(move || records.fail_next("get", down, 1));
+    world.error("PlanFailed", 2).await.unwrap_err();
+    assert!(world.environment().await.frozen.is_none());
+    assert_eq!(world.error("PlanFailed", 2).await, Ok(Turn::Record));
+    assert!(world.environment().await.frozen.is_some());
+}
+
+#[tokio::test]
+async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    assert_eq!(world.error("PlanRefused", 2).await, Ok(Turn::Record));
+    assert_eq!(world.stored().await.outcome(), Outcome::NeedsOperator);
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
+    let world = World::new().await;
+    world.change_environment(|e| e.last_good = None).await;
+    assert_eq!(world.error("ApplyFailed", 1).await, Ok(Turn::Record));
+    assert_eq!(world.stored().await.rollback, Some(Came::NoLastGood));
+
+    // The commit was promoted, only its own record did not get to know.
+    let world = World::new().await;
+    world
+        .change_environment(|e| e.last_good = Some(samples::last_good(2)))
+        .await;
+    assert_eq!(world.error("AwsUnavailable", 1).await, Ok(Turn::Record));
+    assert_eq!(world.stored().await.rollback, Some(Came::NotNeeded));
+
+    let world = World::new().await;
+    update_run(&world.records, &world.run, |run| {
+        run.config = None;
+        run.stacks.clear();
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(world.error("ConfigInvalid", 1).await, Ok(Turn::Record));
+    assert_eq!(world.stored().await.outcome(), Outcome::Rejected);
+}
