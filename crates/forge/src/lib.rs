@@ -1,1 +1,11 @@
 #![doc = include_str!("../README.md")]
+
+mod audit;
+mod github;
+mod http;
+mod pkt;
+mod smart;
+mod snapshot;
+pub mod webhook;
+
+pub use github::{GitHub, GitHubSettings, jitter};
