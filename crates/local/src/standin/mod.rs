@@ -5,9 +5,11 @@
 
 pub mod batch;
 mod cloud;
+pub mod codebuild;
 mod emulator;
 mod events;
 mod logs;
+pub mod tools;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
