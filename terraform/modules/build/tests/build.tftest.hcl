@@ -34,8 +34,8 @@ run "test_gets_no_credentials" {
   command = plan
 
   assert {
-    condition     = strcontains(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.build.commands[0], "env -i ")
-    error_message = "The repository's test must start with an empty environment."
+    condition     = strcontains(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.build.commands[0], "AWS_* | CODEBUILD_* | DOCKER_* | ECS_* | REGISTRY_AUTH_FILE) unset")
+    error_message = "The repository's test must not see credentials in its environment."
   }
 
   assert {
