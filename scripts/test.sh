@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Every check and test, on a fresh machine too.
+#
+#   scripts/test.sh                  all suites, in this order
+#   scripts/test.sh SUITE...         rust deny terraform checkov asl unit launcher emulator
+#
+# Each suite's whole output lies in target/test-logs/<suite>.log. Exit 0 when all passed.
+set -uo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+target=${CARGO_TARGET_DIR:-$root/target}
+logs=$target/test-logs
+lint=$target/lint-tools/bin
+python=$target/local-tools/bin/python
+began=$(date +%s)
+took() { echo $(($(date +%s) - began)); }
+
+CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
+export CARGO_BUILD_TARGET
+bin=$target/$CARGO_BUILD_TARGET/debug
+unset TF_CLI_CONFIG_FILE
+mkdir -p "$logs"
+
+rust() {
+  cargo fmt --all --check &&
+    cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings &&
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+}
+
+deny() {
+  cargo deny --config .deny.toml --log-level error check bans licenses sources
+}
+
+# Terraform with providers from the mirror, where this machine has one, and with its data outside of the tree.
+terraform_here() {
+  cargo build --quiet -p sluicegate-local --bin sluicegate-local || return 1
+  "$bin/sluicegate-local" terraform-config >"$logs/terraform.rc" || return 1
+  export TF_CLI_CONFIG_FILE=$logs/terraform.rc TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
+  export AWS_REGION=eu-central-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+}
+
+terraform_suite() {
+  terraform_here || return 1
+  terraform fmt -check -recursive terraform examples || return 1
+  local folder
+  for folder in terraform/modules/* terraform/roots/* examples/*/infra/*; do
+    compgen -G "$folder/*.tf" >/dev/null || continue
+    echo "== $folder"
+    export TF_DATA_DIR=$logs/terraform/$folder
+    terraform -chdir="$folder" init -backend=false -input=false -no-color >"$logs/init.log" 2>&1 ||
+      { cat "$logs/init.log"; return 1; }
+    terraform -chdir="$folder" validate -no-color || return 1
+    if compgen -G "$folder/tests/*.tftest.hcl" >/dev/null; then
+      terraform -chdir="$folder" test -no-color || return 1
+    fi
+  done
+}
+
+checkov() {
+  "$lint/checkov" --directory terraform --directory examples --framework terraform dockerfile secrets \
+    --skip-download --quiet --compact
+}
+
+# The definition as cfn-lint's JSON schema of state machines sees it; tests/contract checks the rest.
+asl() {
+  "$lint/python" scripts/lint-asl.py statemachine/deliver.asl.json
+}
+
+unit() {
+  cargo nextest run --workspace --all-features --no-fail-fast -E 'not binary(emulator)'
+}
+
+launcher() {
+  "$python" -m pytest -q -p no:cacheprovider tests/launcher
+}
+
+emulator() {
+  scripts/build-lambdas.sh local && cargo build --quiet --workspace &&
+    cargo nextest run -p sluicegate-tests --test emulator --no-capture
+}
+
+suites=("$@")
+[[ ${#suites[@]} == 0 ]] && suites=(rust deny terraform checkov asl unit launcher emulator)
+
+echo "test: what this machine needs"
+scripts/setup.sh test || exit 1
+
+passed=0 failed=()
+for suite in "${suites[@]}"; do
+  from=$(date +%s)
+  case $suite in
+    terraform) run=terraform_suite ;;
+    rust | deny | checkov | asl | unit | launcher | emulator) run=$suite ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  esac
+  printf 'test: %-10s ' "$suite"
+  # The suites that tell a story show it as it happens.
+  if [[ $suite == emulator ]]; then
+    echo
+    ( $run ) 2>&1 | tee "$logs/$suite.log"
+    status=${PIPESTATUS[0]}
+  else
+    ( $run ) >"$logs/$suite.log" 2>&1
+    status=$?
+  fi
+  if [[ $status == 0 ]]; then
+    passed=$((passed + 1))
+    echo "passed in $(($(date +%s) - from)) s"
+    grep -hE '^ +Summary|[0-9]+ passed' "$logs/$suite.log" | tail -n 3
+  else
+    failed+=("$suite")
+    echo "FAILED after $(($(date +%s) - from)) s; the end of target/test-logs/$suite.log:"
+    tail -n 60 "$logs/$suite.log"
+  fi
+done
+
+echo
+echo "test: ${#suites[@]} suites in $(took) s${failed[*]:+; failed: ${failed[*]}}"
+echo "$passed passed, ${#failed[@]} failed"
+[[ ${#failed[@]} == 0 ]]
