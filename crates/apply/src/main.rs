@@ -1,2 +1,13 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve(|world| apply::Apply {
+        records: world.records(),
+        objects: world.artifacts(),
+        announcer: world.announcer(),
+        repositories: world.repositories(),
+        clock: world.clock(),
+        state_bucket: world.state_name(),
+        region: world.region(),
+    })
+}

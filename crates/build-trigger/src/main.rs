@@ -1,2 +1,12 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve(|world| build_trigger::BuildTrigger {
+        records: world.records(),
+        registry: world.registry(),
+        announcer: world.announcer(),
+        repositories: world.repositories(),
+        clock: world.clock(),
+        bucket: world.artifacts_name(),
+    })
+}

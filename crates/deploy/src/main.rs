@@ -1,2 +1,13 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve(|world| deploy::Deploy {
+        records: world.records(),
+        objects: world.artifacts(),
+        services: world.services(),
+        probe: world.probe(),
+        announcer: world.announcer(),
+        repositories: world.repositories(),
+        clock: world.clock(),
+    })
+}

@@ -1,2 +1,14 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve(|world| plan::Plan {
+        records: world.records(),
+        objects: world.artifacts(),
+        tokens: world.tokens(),
+        announcer: world.announcer(),
+        repositories: world.repositories(),
+        clock: world.clock(),
+        state_bucket: world.state_name(),
+        region: world.region(),
+    })
+}

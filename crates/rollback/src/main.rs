@@ -1,2 +1,9 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve(|world| rollback::Rollback {
+        records: world.records(),
+        announcer: world.announcer(),
+        clock: world.clock(),
+    })
+}
