@@ -104,11 +104,10 @@ fn words(cause: &Value) -> Option<String> {
         let name = text("/JobName").unwrap_or(job);
         let status = text("/Status").unwrap_or("FAILED");
         let mut said = format!("job {name} ended {status}");
-        for reason in [text("/StatusReason"), text("/Container/Reason")] {
-            if let Some(reason) = reason {
-                said.push_str(", ");
-                said.push_str(reason);
-            }
+        let reasons = [text("/StatusReason"), text("/Container/Reason")];
+        for reason in reasons.into_iter().flatten() {
+            said.push_str(", ");
+            said.push_str(reason);
         }
         if let Some(code) = cause.pointer("/Container/ExitCode").and_then(Value::as_i64) {
             said.push_str(&format!(", exit code {code}"));

@@ -337,7 +337,9 @@ impl StackEntry {
 }
 
 impl RollbackEntry {
-    fn of(run: &Run) -> Option<Self> {
+    /// What came of a run's way back; none when nothing failed or nothing was decided yet.
+    #[must_use]
+    pub fn of(run: &Run) -> Option<Self> {
         let (result, error) = match &run.rollback {
             Some(Rollback::NotNeeded) => (RollbackResult::NotNeeded, None),
             Some(Rollback::NoLastGood) => (RollbackResult::NoLastGood, None),

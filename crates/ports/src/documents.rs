@@ -41,6 +41,9 @@ pub fn environment_key(repository: RepositoryId, name: &EnvironmentName) -> Reco
 /// The index partition that lists runs.
 pub const RUNS: &str = "RUNS";
 
+/// The index partition that lists environments.
+pub const ENVIRONMENTS: &str = "ENVIRONMENTS";
+
 impl Document for Run {
     fn key(&self) -> RecordKey {
         run_key(&self.id)
@@ -61,7 +64,7 @@ impl Document for Environment {
     }
     fn index(&self) -> Option<IndexKey> {
         Some(IndexKey {
-            pk: "ENVIRONMENTS".into(),
+            pk: ENVIRONMENTS.into(),
             sk: format!("{}#{}", self.repository, self.name),
         })
     }

@@ -1,0 +1,547 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+use super::*;
+use contract::keys;
+use domain::audit::{Entry, Found, verify};
+use domain::environment::{Environment, QueueRule, Waiter};
+use domain::ids::RunId;
+use domain::plan::{Mode, Touched};
+use domain::run::{Build, ImageOrigin, Lock, Outcome, Restore, Rollback, Rollout, StackState};
+use ports::documents::{environment_key, insert, load_run, update_environment, update_run};
+use ports::fakes::{
+    FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
+};
+
+struct World {
+    records: FakeRecords,
+    audit: FakeObjects,
+    forge: FakeForge,
+    tokens: FakeTokens,
+    clock: FakeClock,
+    status: FakeStatusQueue,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            records: FakeRecords::new(),
+            audit: FakeObjects::new(samples::AUDIT_BUCKET),
+            forge: FakeForge::new(),
+            tokens: FakeTokens::new(),
+            clock: FakeClock::default(),
+            status: FakeStatusQueue::new(),
+        }
+    }
+
+    fn step(&self) -> Record {
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
+        let forge: Arc<dyn Forge> = Arc::new(self.forge.clone());
+        Record {
+            records: Arc::new(self.records.clone()),
+            audit: Arc::new(self.audit.clone()),
+            forge: Arc::clone(&forge),
+            tokens: Arc::new(self.tokens.clone()),
+            announcer: Announcer {
+                status: Arc::new(self.status.clone()),
+                forge,
+                repositories: Arc::clone(&repositories),
+                clock: Arc::clone(&clock),
+            },
+            repositories,
+            clock,
+        }
+    }
+
+    /// Stores a run of commit `n` that asked for its environment; the first one owns it.
+    async fn add(&self, n: u8, rule: QueueRule) -> Run {
+        let mut run = samples::sealed_run(n);
+        run.execution = format!("execution-{n}");
+        run.lock = Lock::Waiting {
+            since: samples::now(),
+        };
+        insert(&self.records, &run).await.unwrap();
+        let waiter = Waiter {
+            run: run.id.clone(),
+            commit: run.trigger.commit.clone(),
+            received_at: run.trigger.received_at,
+            token: format!("token-{n}"),
+        };
+        self.tokens.open(&waiter.token);
+        self.change_environment(|e| e.acquire(waiter.clone(), rule, samples::now()))
+            .await;
+        self.flush().await;
+        run
+    }
+
+    async fn flush(&self) {
+        let (id, name) = (samples::repository().id, samples::environment());
+        ports::environment::flush(&self.records, &self.tokens, id, &name, &self.clock)
+            .await
+            .unwrap();
+    }
+
+    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
+        let (id, name) = (samples::repository().id, samples::environment());
+        update_environment(&self.records, id, &name, |e| {
+            change(e);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn change(&self, n: u8, change: impl Fn(&mut Run)) {
+        update_run(&self.records, &id(n), |run| {
+            change(run);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn environment(&self) -> Environment {
+        let key = environment_key(samples::repository().id, &samples::environment());
+        load(&self.records, &key).await.unwrap().unwrap()
+    }
+
+    async fn stored(&self, n: u8) -> Run {
+        load_run(&self.records, &id(n)).await.unwrap()
+    }
+
+    async fn promote(&self, n: u8) -> Result<RecordOutput> {
+        self.step().run(RecordInput::Promote { run: id(n) }).await
+    }
+
+    async fn record(&self, n: u8, error: Option<&str>) -> Result<RecordOutput> {
+        let input = RecordInput::Record {
+            event: Box::new(samples::push_event(n)),
+            execution: format!("execution-{n}"),
+            error: error.map(|error| CaughtError {
+                error: error.into(),
+                cause: "{\"errorMessage\":\"it broke\"}".into(),
+            }),
+        };
+        self.step().run(input).await
+    }
+
+    async fn ended(&self, n: u8, status: &str) -> Result<RecordOutput> {
+        let input = RecordInput::ExecutionEnded {
+            execution: format!("execution-{n}"),
+            status: status.into(),
+        };
+        self.step().run(input).await
+    }
+
+    /// The chain as it lies in the bucket.
+    fn chain(&self) -> Vec<Found> {
+        let keys = self.audit.keys();
+        keys.into_iter()
+            .map(|name| {
+                let bytes = self.audit.peek(&name).unwrap();
+                Found { name, bytes }
+            })
+            .collect()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let chain = self.chain();
+        verify(&chain, None).unwrap();
+        chain
+            .iter()
+            .map(|found| Entry::from_bytes(&found.bytes).unwrap())
+            .collect()
+    }
+}
+
+fn id(n: u8) -> RunId {
+    samples::push_event(n).run_id()
+}
+
+fn rollout(n: u8) -> Rollout {
+    Rollout {
+        cluster: "main".into(),
+        service: "shop".into(),
+        task_definition: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:{n}"),
+        image: samples::image_digest(n),
+        commit: samples::commit(n),
+        url: "http://shop.example".into(),
+        since: samples::now(),
+        deadline: samples::now(),
+        healthy_at: Some(samples::now()),
+    }
+}
+
+/// All of the run is done and verified.
+fn finish(run: &mut Run, n: u8) {
+    run.build = Build::Ready {
+        digest: samples::image_digest(n),
+        origin: ImageOrigin::Built,
+    };
+    for stack in &mut run.stacks {
+        stack.state = StackState::Unchanged;
+    }
+    run.deploy = Some(rollout(n));
+}
+
+#[tokio::test]
+async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.change(2, |run| finish(run, 2)).await;
+    world.promote(2).await.unwrap();
+    world.promote(2).await.unwrap();
+    let good = world.environment().await.last_good.unwrap();
+    assert_eq!(
+        (good.run, good.image),
+        (id(2), Some(samples::image_digest(2)))
+    );
+
+    let output = world.record(2, None).await.unwrap();
+    assert_eq!(
+        (output.verdict, output.error.as_str()),
+        (RecordWord::Succeeded, "applied")
+    );
+    let run = world.stored(2).await;
+    assert_eq!(run.lock, Lock::Released);
+    assert_eq!(run.end.unwrap().audit_seq, Some(1));
+    assert_eq!(world.environment().await.owner, None);
+    let files = world.forge.audit_files(samples::repository().id);
+    assert_eq!(files.len(), 1);
+    assert_eq!(
+        files.values().next(),
+        world.audit.peek(&world.audit.keys()[0]).as_ref()
+    );
+    insta::assert_snapshot!(String::from_utf8(files.values().next().unwrap().clone()).unwrap());
+}
+
+#[tokio::test]
+async fn what_was_not_verified_is_not_promoted() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    let error = world.promote(2).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ImageMissing);
+    world.change(2, |run| finish(run, 2)).await;
+    world
+        .change(2, |run| run.deploy.as_mut().unwrap().healthy_at = None)
+        .await;
+    let error = world.promote(2).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ContractViolation);
+    world.change(2, |run| finish(run, 2)).await;
+    world
+        .change_environment(|e| e.release(&id(2), samples::now()))
+        .await;
+    assert_eq!(
+        world.promote(2).await.unwrap_err().name,
+        ErrorName::LockLost
+    );
+    assert_eq!(world.environment().await.last_good, None);
+}
+
+#[tokio::test]
+async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world
+        .change(2, |run| {
+            run.fail(
+                StepError::new(ErrorName::Unhealthy, "no answer"),
+                samples::now(),
+            );
+            run.deploy = Some(rollout(2));
+            run.mode = Mode::Restore;
+            run.restore = Some(Restore {
+                target: samples::last_good(1),
+                stacks: Vec::new(),
+                deploy: Some(rollout(1)),
+                since: samples::now(),
+            });
+        })
+        .await;
+    world.promote(2).await.unwrap();
+    assert!(world.environment().await.is_bad(&samples::commit(2)));
+    let output = world.record(2, Some("Unhealthy")).await.unwrap();
+    assert_eq!(output.error, "Unhealthy");
+    insta::assert_snapshot!(output.cause);
+    assert_eq!(world.stored(2).await.outcome(), Outcome::RolledBack);
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
+    let world = World::new();
+    for n in 2..5 {
+        world.add(n, QueueRule::Newest).await;
+    }
+    assert_eq!(world.stored(3).await.lock, Lock::Superseded);
+    world.record(3, None).await.unwrap();
+    assert_eq!(world.environment().await.owner.unwrap().run, id(2));
+    world.record(2, Some("PlanFailed")).await.unwrap();
+    assert_eq!(world.environment().await.owner.unwrap().run, id(4));
+    let told = world.tokens.outputs();
+    assert!(
+        told.contains(&("token-4".into(), "{\"verdict\":\"held\"}".into())),
+        "{told:?}"
+    );
+    let entries = world.entries();
+    assert_eq!(entries[0].outcome, Outcome::Superseded);
+    assert_eq!(entries[0].superseded_by, Some(samples::commit(4)));
+    assert_eq!(entries[1].outcome, Outcome::Failed);
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_this_executions_is_left_alone() {
+    let world = World::new();
+    let output = world.record(2, Some("AwsUnavailable")).await.unwrap();
+    assert_eq!(
+        (output.verdict, output.error.as_str()),
+        (RecordWord::Failed, "AwsUnavailable")
+    );
+    world.add(2, QueueRule::Newest).await;
+    world
+        .change(2, |run| run.execution = "another".into())
+        .await;
+    let before = world.stored(2).await;
+    world.record(2, Some("PlanFailed")).await.unwrap();
+    assert_eq!(world.stored(2).await, before);
+    assert!(world.audit.keys().is_empty());
+}
+
+#[tokio::test]
+async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.add(3, QueueRule::Newest).await;
+    world
+        .change(2, |run| {
+            run.stacks[0].state = StackState::Failed {
+                touched: Touched::Maybe,
+            };
+        })
+        .await;
+    for _ in 0..2 {
+        let output = world.ended(2, "ABORTED").await.unwrap();
+        assert_eq!(output.error, "Interrupted");
+    }
+    let environment = world.environment().await;
+    assert_eq!(environment.frozen.clone().unwrap().run, id(2));
+    assert_eq!(environment.owner, None);
+    let told = world.tokens.outputs();
+    assert!(
+        told.contains(&("token-3".into(), "{\"verdict\":\"frozen\"}".into())),
+        "{told:?}"
+    );
+    assert_eq!(world.entries()[0].outcome, Outcome::NeedsOperator);
+
+    // A late repetition does not undo what a person mended.
+    world
+        .change_environment(|e| {
+            e.unfreeze(samples::now());
+        })
+        .await;
+    world.ended(2, "ABORTED").await.unwrap();
+    assert!(world.environment().await.frozen.is_none());
+    assert_eq!(world.entries().len(), 1);
+}
+
+#[tokio::test]
+async fn executions_that_end_early_have_the_outcome_that_they_earned() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.change(2, |run| finish(run, 2)).await;
+    world.promote(2).await.unwrap();
+    world.ended(2, "TIMED_OUT").await.unwrap();
+    assert_eq!(world.stored(2).await.outcome(), Outcome::Applied);
+
+    world.add(3, QueueRule::Newest).await;
+    world.ended(3, "FAILED").await.unwrap();
+    assert_eq!(world.stored(3).await.outcome(), Outcome::Failed);
+    assert_eq!(world.environment().await.owner, None);
+
+    let output = world.ended(9, "FAILED").await.unwrap();
+    assert_eq!(output.error, "RunNotFound");
+}
+
+#[tokio::test]
+async fn a_refused_way_back_lets_a_newer_commit_go_on() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.add(3, QueueRule::Newest).await;
+    world
+        .change(2, |run| {
+            let error = StepError::new(ErrorName::PlanRefused, "would delete a table");
+            run.deploy = Some(rollout(2));
+            run.fail(
+                StepError::new(ErrorName::Unhealthy, "no answer"),
+                samples::now(),
+            );
+            run.rollback = Some(Rollback::Refused { error });
+        })
+        .await;
+    world.record(2, None).await.unwrap();
+    assert_eq!(world.stored(2).await.outcome(), Outcome::NeedsOperator);
+    assert_eq!(world.environment().await.owner.unwrap().run, id(3));
+}
+
+#[tokio::test]
+async fn an_unreachable_forge_delays_only_the_branch() {
+    let world = World::new();
+    world.forge.set_unreachable(true);
+    world.add(2, QueueRule::Newest).await;
+    let output = world.record(2, None).await.unwrap();
+    assert_eq!(output.verdict, RecordWord::Succeeded);
+    assert!(world.forge.audit_files(samples::repository().id).is_empty());
+    world.forge.set_unreachable(false);
+    world.add(3, QueueRule::Newest).await;
+    world.record(3, None).await.unwrap();
+    let files = world.forge.audit_files(samples::repository().id);
+    let paths: Vec<_> = files.keys().cloned().collect();
+    assert_eq!(
+        paths,
+        [
+            format!("runs/00000001-{}.json", id(2)),
+            format!("runs/00000002-{}.json", id(3))
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_crash_anywhere_is_completed_by_the_retry() {
+    let down = || StepError::new(ErrorName::AwsUnavailable, "down");
+    // Every call that the step makes is lost once, before and after its effect.
+    for nth in 0..40 {
+        let world = World::new();
+        for n in [2, 3] {
+            world.add(n, QueueRule::Newest).await;
+        }
+        let operations = [
+            "get",
+            "replace",
+            "insert",
+            "audit get",
+            "audit put",
+            "succeed",
+        ];
+        let (operation, after) = (operations[nth % 6], nth / 6 % 2 == 1);
+        match (operation, after) {
+            ("audit get", _) => world.audit.fail_next("get", down(), 1),
+            ("audit put", false) => world.audit.fail_next("put_if_absent", down(), 1),
+            ("audit put", true) => world.audit.lose_reply("put_if_absent", down(), 1),
+            ("succeed", false) => world.tokens.fail_next("succeed", down(), 1),
+            ("succeed", true) => world.tokens.lose_reply("succeed", down(), 1),
+            // Later and later writes of the table fail.
+            (table, _) => race(&world.records, nth / 12, table, after),
+        }
+        let mut tries = 0;
+        while world.record(2, Some("PlanFailed")).await.is_err() {
+            tries += 1;
+            assert!(tries < 5, "{operation} {after} never heals");
+        }
+        let entries = world.entries();
+        assert_eq!(entries.len(), 1, "{operation} {after}");
+        assert_eq!(
+            world.environment().await.owner.unwrap().run,
+            id(3),
+            "{operation} {after}"
+        );
+        assert!(
+            world.environment().await.untold.is_empty(),
+            "{operation} {after}"
+        );
+        assert!(!world.tokens.is_open("token-3"), "{operation} {after}");
+        assert_eq!(world.stored(2).await.lock, Lock::Released);
+        assert_eq!(world.forge.audit_files(samples::repository().id).len(), 1);
+    }
+}
+
+/// Lets a call of the table fail after `writes` more writes.
+fn race(records: &FakeRecords, writes: usize, name: &'static str, after: bool) {
+    let down = StepError::new(ErrorName::AwsUnavailable, "down");
+    if writes == 0 {
+        if after {
+            records.lose_reply(name, down, 1);
+        } else {
+            records.fail_next(name, down, 1);
+        }
+        return;
+    }
+    let next = records.clone();
+    records.race_next_write(move || race(&next, writes - 1, name, after));
+}
+
+#[tokio::test]
+async fn writers_at_once_make_one_line() {
+    let world = World::new();
+    for n in 2..12 {
+        world.add(n, QueueRule::Every).await;
+    }
+    let step = world.step();
+    let mut tasks = Vec::new();
+    for n in 2..12 {
+        let step = step.clone();
+        tasks.push(tokio::spawn(async move {
+            let input = RecordInput::Record {
+                event: Box::new(samples::push_event(n)),
+                execution: format!("execution-{n}"),
+                error: None,
+            };
+            for _ in 0..3 {
+                step.run(input.clone()).await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(world.entries().len(), 10);
+}
+
+#[tokio::test]
+async fn the_head_is_only_a_hint() {
+    let world = World::new();
+    let key = ports::RecordKey {
+        pk: "AUDIT#42".into(),
+        sk: "HEAD".into(),
+    };
+    for (n, seq) in [(2, 7), (3, 0), (4, 1), (5, 900)] {
+        world.records.overwrite(&key, &hint(seq));
+        world.add(n, QueueRule::Newest).await;
+        world.record(n, None).await.unwrap();
+    }
+    assert_eq!(world.entries().len(), 4);
+    // A foreign entry took the number that the run had noted.
+    world.add(6, QueueRule::Newest).await;
+    let key = keys::audit(samples::repository().id, 5);
+    let records = world.records.clone();
+    let (audit, taken) = (world.audit.clone(), world.chain()[3].clone());
+    let previous = domain::audit::Head::of(4, &taken.bytes);
+    let mut stranger = samples::claimed_run(77);
+    stranger.fail(
+        StepError::new(ErrorName::CommitNotFound, "gone"),
+        samples::now(),
+    );
+    let end = domain::run::End {
+        outcome: stranger.outcome(),
+        at: samples::now(),
+        audit_from: 5,
+        audit_seq: None,
+    };
+    let entry = Entry::of(&stranger, &end, None, Some(&previous))
+        .to_bytes()
+        .unwrap();
+    records.race_next_write(move || audit.set(&key, entry));
+    world.record(6, None).await.unwrap();
+    assert_eq!(world.entries().len(), 6);
+    assert_eq!(world.stored(6).await.end.unwrap().audit_seq, Some(6));
+}
+
+fn hint(seq: u64) -> ports::RecordBody {
+    ports::RecordBody {
+        doc: format!("{{\"seq\":{seq},\"sha256\":\"{}\"}}", samples::sha256(1)),
+        index: None,
+        expires: None,
+    }
+}
