@@ -45,6 +45,14 @@ module "deploy" {
           Resource = "*"
         },
         {
+          # A copied revision keeps the tags of the one that Terraform made.
+          Sid       = "TaskDefinitionTags"
+          Effect    = "Allow"
+          Action    = ["ecs:TagResource"]
+          Resource  = "arn:${local.account.partition}:ecs:${local.region_account}:task-definition/*"
+          Condition = { StringEquals = { "ecs:CreateAction" = "RegisterTaskDefinition" } }
+        },
+        {
           Sid      = "Services"
           Effect   = "Allow"
           Action   = ["ecs:DescribeServices", "ecs:UpdateService"]

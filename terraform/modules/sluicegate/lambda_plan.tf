@@ -30,12 +30,6 @@ module "plan" {
       local.need_answer,
       [
         {
-          Sid      = "SourcesAndOutputs"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject"]
-          Resource = "${module.artifacts.arn}/sources/*"
-        },
-        {
           Sid      = "Jobs"
           Effect   = "Allow"
           Action   = ["s3:GetObject", "s3:PutObject"]

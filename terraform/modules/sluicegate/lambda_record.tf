@@ -34,7 +34,7 @@ module "record" {
         {
           Sid       = "AuditHead"
           Effect    = "Allow"
-          Action    = ["dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+          Action    = ["dynamodb:GetItem", "dynamodb:PutItem"]
           Resource  = module.table.arn
           Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["AUDIT#*"] } }
         },

@@ -15,32 +15,10 @@ module "rollback" {
   log_key_arn          = module.key_logs.arn
   log_retention_days   = var.retention.log_days
 
-  environment = merge(local.env_step, {
-    SLUICEGATE_BUCKET       = module.artifacts.name
-    SLUICEGATE_STATE_BUCKET = module.state.name
-  })
+  environment = local.env_step
 
   policy_json = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      local.need_runs,
-      local.need_status,
-      local.need_git,
-      local.need_artifacts,
-      [
-        {
-          Sid      = "Sources"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject"]
-          Resource = "${module.artifacts.arn}/sources/*"
-        },
-        {
-          Sid      = "Jobs"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject"]
-          Resource = "${module.artifacts.arn}/runs/*"
-        },
-      ],
-    )
+    Version   = "2012-10-17"
+    Statement = concat(local.need_runs, local.need_status, local.need_git)
   })
 }

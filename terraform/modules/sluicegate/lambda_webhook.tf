@@ -46,7 +46,7 @@ module "webhook" {
       {
         Sid       = "Deliveries"
         Effect    = "Allow"
-        Action    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+        Action    = ["dynamodb:GetItem", "dynamodb:PutItem"]
         Resource  = module.table.arn
         Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["DELIVERY#*"] } }
       },

@@ -8,17 +8,11 @@ locals {
   # Runs and environments, with the list of runs.
   need_runs = [
     {
-      Sid    = "Runs"
-      Effect = "Allow"
-      Action = [
-        "dynamodb:ConditionCheckItem",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:Query",
-        "dynamodb:UpdateItem",
-      ]
+      Sid       = "Runs"
+      Effect    = "Allow"
+      Action    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
       Resource  = [module.table.arn, "${module.table.arn}/index/${module.table.index_name}"]
-      Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["RUN#*", "RUNS", "ENV#*"] } }
+      Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["RUN#*", "RUNS", "ENV#*", "ENVIRONMENTS"] } }
     },
     {
       Sid       = "RunsKey"
