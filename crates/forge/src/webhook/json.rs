@@ -1,0 +1,166 @@
+//! JSON without its loopholes: no key twice, no trailing bytes, no deep nesting.
+
+use super::Refusal;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// How deep objects and lists may lie in each other.
+const DEPTH: usize = 64;
+
+/// Reads JSON.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
+    if bytes.is_empty() {
+        return Err(Refusal::new(400, "WH110", "empty body"));
+    }
+    if is_deep(bytes) {
+        let message = format!("JSON nested deeper than {DEPTH}");
+        return Err(Refusal::new(400, "WH115", message));
+    }
+    match serde_json::from_slice::<Strict>(bytes) {
+        Ok(Strict(value)) => Ok(value),
+        // Any value is taken, so the only error about data is ours.
+        Err(error) if error.classify() == Category::Data => {
+            Err(Refusal::new(400, "WH116", error.to_string()))
+        }
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            let message = format!("invalid JSON at {line}:{column}");
+            Err(Refusal::new(400, "WH114", message))
+        }
+    }
+}
+
+/// Whether brackets lie too deep, by their count alone.
+fn is_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                if depth > DEPTH {
+                    return true;
+                }
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue).map(Strict)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Strict(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if map.contains_key(&key) {
+                let key: String = key.chars().take(100).collect();
+                return Err(de::Error::custom(format!("duplicate key {key:?}")));
+            }
+            let Strict(value) = entries.next_value()?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn said(text: &[u8]) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn bad_json_has_its_codes() {
+        assert_eq!(said(b""), "WH110 empty body");
+        assert_eq!(said(b"{\n  oops}"), "WH114 invalid JSON at 2:3");
+        assert_eq!(said(b"{} {}"), "WH114 invalid JSON at 1:4");
+        assert_eq!(said(b"[\"\xff\"]"), "WH114 invalid JSON at 1:3");
+        assert_eq!(said(b"[NaN]"), "WH114 invalid JSON at 1:2");
+        assert_eq!(said(b"\xef\xbb\xbf{}"), "WH114 invalid JSON at 1:1");
+        assert_eq!(
+            said(br#"{"after":1,"b":{"a":1},"after":2}"#),
+            "WH116 duplicate key \"after\" at line 1 column 30"
+        );
+        assert!(said(br#"[{"a":1,"\u0061":2}]"#).starts_with("WH116 duplicate key \"a\""));
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(nested(64).as_bytes()).is_ok());
+        assert_eq!(
+            said(nested(65).as_bytes()),
+            "WH115 JSON nested deeper than 64"
+        );
+        assert!(said(&b"{\"a\":".repeat(100_000)).starts_with("WH115"));
+        // Brackets in a text are no nesting.
+        let text = format!("[\"\\\"{}\"]", "[".repeat(100));
+        assert!(parse(text.as_bytes()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn good_json_is_read_as_serde_reads_it(text in "[\\[\\]{}\",:0-9a\\\\ ]{0,40}") {
+            let strict = parse(text.as_bytes());
+            match serde_json::from_str::<Value>(&text) {
+                Ok(value) => match strict {
+                    Ok(found) => prop_assert_eq!(found, value),
+                    Err(refusal) => prop_assert_eq!(refusal.code, "WH116"),
+                },
+                Err(_) => prop_assert!(strict.is_err()),
+            }
+        }
+    }
+}
