@@ -8,7 +8,7 @@
 #   TERRAFORM_SHA256  the digest it must have         (default: the one pinned in the Dockerfile;
 #                     `any` takes the binary as it is, for the local run only)
 #   PROVIDER_MIRROR   directory holding registry.terraform.io/...   (default: the usual places)
-#   PROFILE           cargo profile                   (default: release)
+#   PROFILE           cargo profile                   (default: release; `dev` builds quicker)
 #   CONTEXT_ONLY=1    prepare the context, print its path, build no image
 #
 # Output: one line a step; the image's id last. Exit 0 when the image was built and answers.
@@ -57,7 +57,7 @@ if [[ $expected != any && $found != "$expected" ]]; then
   die "$terraform has the digest $found, expected $expected" \
     "use terraform $(pinned TERRAFORM_VERSION) for $platform, or set TERRAFORM_SHA256 to a digest that you checked"
 fi
-version=$("$terraform" version -json | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
+version=$("$terraform" version -json 2>/dev/null | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
 
 mirror=${PROVIDER_MIRROR:-$(find_mirror)}
 [[ -d $mirror/registry.terraform.io ]] || die "no provider mirror found" \
@@ -73,7 +73,7 @@ echo "runner: cargo build, profile $profile, static"
 # --target keeps the flags away from build scripts and procedural macros.
 RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --locked \
   --manifest-path "$root/Cargo.toml" -p sluicegate-runner --profile "$profile" --target "$target"
-built=$root/target/$target/$profile/runner
+built=$root/target/$target/${profile/#dev/debug}/runner
 
 context=$root/target/runner-image
 rm -rf "$context"
@@ -83,9 +83,8 @@ cp "$built" "$context/runner"
 cp "$terraform" "$context/terraform"
 cp "$authorities" "$context/ca-certificates.crt"
 echo "runner:x:65532:65532:runner:/tmp:/nonexistent" >"$context/passwd"
-# Hard links where the file system allows it: the AWS provider alone has 700 MB.
-cp -Rl "$mirror/registry.terraform.io" "$context/mirror/" 2>/dev/null ||
-  cp -R "$mirror/registry.terraform.io" "$context/mirror/"
+# The AWS provider alone has 700 MB: shared blocks where the file system can do that.
+cp -R --reflink=auto "$mirror/registry.terraform.io" "$context/mirror/"
 chmod -R a+rX "$context"
 find "$context/mirror" -name 'terraform-provider-*' -path "*/$platform/*" | grep -q . ||
   die "the mirror at $mirror holds no unpacked provider for $platform" \

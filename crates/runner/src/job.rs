@@ -62,9 +62,14 @@ pub enum Ended {
 /// Only when the result could not be written: AWS then sees a job that failed without a result.
 pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
     let began = Instant::now();
-    let record = match sealed_record(request, world).await {
+    // Without an answer there is no result: another start of this job may be at work.
+    let standing = world
+        .objects
+        .get(&job_key(request, JobFile::Record))
+        .await?;
+    let record = match sealed_record(request, standing) {
         Ok(record) => record,
-        Err(stop) => return finish(request, world, began, Err(stop)).await,
+        Err(error) => return finish(request, world, began, Err(error.into())).await,
     };
     if !is_first_start(request, world).await? {
         let result = world
@@ -72,7 +77,12 @@ pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
             .get(&job_key(request, JobFile::Result))
             .await?;
         return Ok(match result {
-            Some(_) => Ended::Finished,
+            Some(_) => {
+                world
+                    .log
+                    .step("the job ran before, and its result stands: nothing is done");
+                Ended::Finished
+            }
             None => Ended::StartedBefore,
         });
     }
@@ -104,38 +114,36 @@ pub(crate) fn job_key(request: &Request, file: JobFile) -> String {
     keys::job(&request.run, &request.job, file)
 }
 
-/// Reads the record and holds it against the id that seals it.
-async fn sealed_record(request: &Request, world: &World) -> Result<JobRecord, Stop> {
+/// Holds what stands in the record's place against the id that seals it.
+fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobRecord, StepError> {
     let key = job_key(request, JobFile::Record);
     let violation = |message: String| StepError::new(ErrorName::ContractViolation, message);
-    let Some(bytes) = world.objects.get(&key).await? else {
-        return Err(violation(format!("no job record at {key}")).into());
+    let Some(bytes) = standing else {
+        return Err(violation(format!("no job record at {key}")));
     };
     if !request.job.seals(&bytes) {
         let message = format!(
             "the job record at {key} is not the one that job id {} was made from",
             request.job
         );
-        return Err(StepError::new(ErrorName::PlanTampered, message).into());
+        return Err(StepError::new(ErrorName::PlanTampered, message));
     }
     let record: JobRecord = serde_json::from_slice(&bytes)
         .map_err(|error| violation(format!("the job record at {key} cannot be read: {error}")))?;
     if record.schema != JOB_SCHEMA {
-        let message = format!(
+        return Err(violation(format!(
             "the job record at {key} has schema {}, expected {JOB_SCHEMA}",
             record.schema
-        );
-        return Err(violation(message).into());
+        )));
     }
     if record.run != request.run || record.verb != request.verb {
-        let message = format!(
+        return Err(violation(format!(
             "the job record at {key} is for {} of run {}, the command says {} of run {}",
             record.verb.as_str(),
             record.run,
             request.verb.as_str(),
             request.run
-        );
-        return Err(violation(message).into());
+        )));
     }
     Ok(record)
 }

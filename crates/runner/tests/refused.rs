@@ -333,6 +333,23 @@ async fn a_start_whose_answer_was_lost_is_known_again() {
     assert!(bench.peek(&request, JobFile::Started).is_none());
 }
 
+#[tokio::test]
+async fn a_bucket_that_does_not_answer_gives_no_result() {
+    let bench = Bench::scripted(MARKER);
+    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let error = StepError::new(ErrorName::AwsUnavailable, "no answer");
+    bench.objects.fail_next("get", error, 1);
+    assert_eq!(
+        bench.run(&request).await.unwrap_err().name,
+        ErrorName::AwsUnavailable
+    );
+    assert!(bench.peek(&request, JobFile::Result).is_none());
+    assert!(matches!(
+        bench.run(&request).await.unwrap(),
+        Ended::Written(_)
+    ));
+}
+
 /// A stand-in that gets as far as the apply.
 fn applying(apply: &str) -> String {
     format!(
