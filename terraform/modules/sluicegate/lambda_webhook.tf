@@ -19,6 +19,7 @@ module "webhook" {
     SLUICEGATE_TABLE              = module.table.name
     SLUICEGATE_EVENT_BUS          = var.name
     SLUICEGATE_WEBHOOK_SECRET_ARN = module.webhook_secret.arn
+    SLUICEGATE_REPOSITORIES       = local.enrolled
   })
 
   policy_json = jsonencode({
