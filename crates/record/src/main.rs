@@ -1,2 +1,13 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve(|world| record::Record {
+        records: world.records(),
+        audit: world.audit(),
+        forge: world.forge(),
+        tokens: world.tokens(),
+        announcer: world.announcer(),
+        repositories: world.repositories(),
+        clock: world.clock(),
+    })
+}
