@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use contract::event::EnrolledRepository;
-use contract::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, SealedPlan, Verb};
+use contract::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobOutcome, JobRecord, SealedPlan, Verb};
 use contract::keys;
 use contract::status::Transition;
 use contract::step::{ApplyInput, ApplyWord, CaughtError, FinishOutput, StackJob};
@@ -16,9 +16,6 @@ use ports::documents::{environment_key, load, load_run, update_run};
 use ports::{Clock, Objects, Records, Result, Step, jobs};
 use serde::Serialize;
 use std::sync::Arc;
-
-/// Seconds that terraform may take for an apply.
-const APPLY_SECONDS: u32 = 13_800;
 
 /// The step `apply`: uses a sealed plan once, and reads what came of it.
 pub struct Apply {

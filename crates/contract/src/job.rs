@@ -15,6 +15,13 @@ use std::collections::BTreeMap;
 /// The version of [`JobRecord`] and [`JobResult`] that this code writes and reads.
 pub const JOB_SCHEMA: u32 = 1;
 
+/// Seconds that terraform may take for a plan. Terraform's default for the Batch job is longer,
+/// so that the runner, and not Batch, stops terraform; a test compares them.
+pub const PLAN_SECONDS: u32 = 1_500;
+
+/// Seconds that terraform may take for an apply; shorter than the Batch job's too.
+pub const APPLY_SECONDS: u32 = 6_900;
+
 /// What the runner is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,7 +1,7 @@
 //! The next stacks, and their jobs.
 
 use crate::Plan;
-use contract::job::{Backend, JOB_SCHEMA, JobRecord, Verb};
+use contract::job::{Backend, JOB_SCHEMA, JobRecord, PLAN_SECONDS, Verb};
 use contract::keys;
 use contract::status::Transition;
 use contract::step::{CaughtError, NextOutput, StackJob};
@@ -12,9 +12,6 @@ use domain::plan::Mode;
 use domain::run::{Lock, Run, StackState, Wave};
 use ports::Result;
 use ports::documents::{environment_key, load, update_run};
-
-/// Seconds that terraform may take for a plan.
-const PLAN_SECONDS: u32 = 3000;
 
 impl Plan {
     /// Raises what failed, else names the stacks that can be planned now and makes their jobs.

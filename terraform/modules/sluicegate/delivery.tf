@@ -110,7 +110,6 @@ module "state_machine" {
   definition_file    = coalesce(var.definition_file, "${path.module}/../../../statemachine/deliver.asl.json")
   jobs               = module.jobs.jobs
   build_project      = module.build.project
-  artifacts_bucket   = module.artifacts.name
   key_arn            = module.key_data.arn
   log_key_arn        = module.key_logs.arn
   log_retention_days = var.retention.log_days

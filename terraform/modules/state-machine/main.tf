@@ -9,7 +9,6 @@ locals {
       plan_job_definition_arn  = var.jobs.plan_definition_arn
       apply_job_definition_arn = var.jobs.apply_definition_arn
       build_project_name       = var.build_project.name
-      artifacts_bucket         = var.artifacts_bucket
     },
   )
 

@@ -45,11 +45,6 @@ variable "build_project" {
   })
 }
 
-variable "artifacts_bucket" {
-  description = "Name of the artifacts bucket."
-  type        = string
-}
-
 variable "key_arn" {
   description = "KMS key of definition, input and history."
   type        = string

@@ -1,0 +1,255 @@
+//! The crates: who may name whom, and who alone may do what. The table is in crates/README.md.
+
+use crate::text;
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// The crates that build a Lambda each.
+pub(crate) const STEPS: [&str; 8] = [
+    "webhook",
+    "validate",
+    "plan",
+    "apply",
+    "build-trigger",
+    "deploy",
+    "rollback",
+    "record",
+];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(tests::root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(vec!["--offline".to_owned()])
+        .exec()
+        .unwrap()
+}
+
+fn folder(package: &Package) -> String {
+    let manifest = package.manifest_path.parent().unwrap();
+    manifest.file_name().unwrap().to_owned()
+}
+
+/// The table of crates/README.md: crate, and the crates that it may name.
+fn allowed() -> BTreeMap<String, BTreeSet<String>> {
+    let readme = text("crates/README.md");
+    readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').collect();
+            let name = cells[0].trim().trim_end_matches('`').to_owned();
+            let named = crate::after(cells[2], "`", |c| c != '`');
+            // Every second piece stands between the names.
+            let names = named.iter().step_by(2).map(|name| (*name).to_owned());
+            (name, names.collect())
+        })
+        .collect()
+}
+
+/// The Rust sources of a crate by path, without its tests and fakes.
+pub(crate) fn sources(name: &str) -> Vec<(String, String)> {
+    fn walk(dir: &Path, found: &mut Vec<(String, String)>) {
+        let mut entries: Vec<_> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        entries.sort();
+        for path in entries {
+            let file = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                if file != "fakes" && file != "tests" {
+                    walk(&path, found);
+                }
+            } else if path.extension().is_some_and(|ext| ext == "rs")
+                && !path
+                    .file_stem()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .ends_with("tests")
+            {
+                let source = std::fs::read_to_string(&path).unwrap();
+                let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                let path = path.strip_prefix(tests::root()).unwrap();
+                found.push((path.to_str().unwrap().to_owned(), code.to_owned()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(
+        &tests::root().join("crates").join(name).join("src"),
+        &mut found,
+    );
+    found
+}
+
+fn all_sources() -> Vec<(String, String, String)> {
+    let members = metadata()
+        .workspace_packages()
+        .into_iter()
+        .map(folder)
+        .collect::<Vec<_>>();
+    members
+        .into_iter()
+        .filter(|name| name != "tests")
+        .flat_map(|name| {
+            sources(&name)
+                .into_iter()
+                .map(move |(path, source)| (name.clone(), path, source))
+        })
+        .collect()
+}
+
+/// Code without comments.
+fn code(source: &str) -> String {
+    source
+        .lines()
+        .map(|line| line.split("//").next().unwrap())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn arrows_point_where_the_readme_says() {
+    let allowed = allowed();
+    let metadata = metadata();
+    let packages = metadata.workspace_packages();
+    let ours: BTreeMap<String, String> = packages
+        .iter()
+        .map(|package| (package.name.to_string(), folder(package)))
+        .collect();
+    let members: BTreeSet<&String> = ours.values().filter(|name| *name != "tests").collect();
+    assert_eq!(
+        members,
+        allowed.keys().collect(),
+        "crates/README.md has a row for each crate"
+    );
+    for package in packages {
+        let name = folder(package);
+        let Some(allowed) = allowed.get(&name) else {
+            continue;
+        };
+        let named: BTreeSet<String> = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal)
+            .filter_map(|dependency| ours.get(&dependency.name).cloned())
+            .collect();
+        let surplus: Vec<_> = named.difference(allowed).collect();
+        assert!(surplus.is_empty(), "{name} may not name {surplus:?}");
+    }
+}
+
+#[test]
+fn a_package_is_named_after_its_folder() {
+    for package in metadata().workspace_packages() {
+        assert_eq!(
+            package.name.to_string(),
+            format!("sluicegate-{}", folder(package))
+        );
+        assert_eq!(
+            package.publish.as_deref(),
+            Some(&[][..]),
+            "{}",
+            package.name
+        );
+    }
+}
+
+/// Libraries that one crate alone may name, so that all else can be tested without them.
+#[test]
+fn the_outside_is_behind_one_crate_each() {
+    let owners = |library: &str| match library {
+        _ if library.starts_with("aws-sdk-") || library.starts_with("aws-smithy-") => Some("aws"),
+        "aws-config" | "aws-credential-types" => Some("aws"),
+        "lambda_runtime" | "aws_lambda_events" => Some("lambda"),
+        "git2" => Some("forge"),
+        "axum" | "hyper" | "hyper-util" => Some("local"),
+        "nix" => Some("terraform-cli, local"),
+        _ => None,
+    };
+    for package in metadata().workspace_packages() {
+        let name = folder(package);
+        for dependency in &package.dependencies {
+            if let Some(owner) = owners(&dependency.name) {
+                assert!(
+                    owner.split(", ").any(|owner| owner == name),
+                    "{name} names {}, which is {owner}'s",
+                    dependency.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn only_terraform_cli_and_the_local_run_start_processes() {
+    for (name, path, source) in all_sources() {
+        let starts = code(&source).contains("Command::new");
+        assert!(
+            !starts || name == "terraform-cli" || name == "local",
+            "{path} starts a process"
+        );
+    }
+}
+
+#[test]
+fn only_config_modules_read_the_environment() {
+    for (_, path, source) in all_sources() {
+        let code = code(&source);
+        let reads = ["env::var(", "env::var_os(", "env::vars(", "env::vars_os("]
+            .iter()
+            .any(|call| code.contains(call));
+        let is_config = path.ends_with("/config.rs") || path.ends_with("/settings.rs");
+        assert!(!reads || is_config, "{path} reads the environment");
+    }
+}
+
+#[test]
+fn the_domain_touches_nothing_and_never_waits() {
+    for (path, source) in sources("domain") {
+        let code = code(&source);
+        for word in [
+            "async ",
+            ".await",
+            "tokio",
+            "std::fs",
+            "std::env",
+            "std::net",
+            "std::process",
+            "::now(",
+        ] {
+            assert!(!code.contains(word), "{path} holds {word:?}");
+        }
+    }
+}
+
+#[test]
+fn a_step_is_wired_in_a_main_of_one_glance() {
+    for step in STEPS {
+        let main = text(&format!("crates/{step}/src/main.rs"));
+        assert!(main.lines().count() <= 20, "crates/{step}/src/main.rs");
+    }
+}
+
+#[test]
+fn each_step_builds_one_lambda_of_its_name() {
+    let bins: BTreeMap<String, Vec<String>> = metadata()
+        .workspace_packages()
+        .into_iter()
+        .map(|package| {
+            let bins = package.targets.iter().filter(|target| target.is_bin());
+            (
+                folder(package),
+                bins.map(|target| target.name.clone()).collect(),
+            )
+        })
+        .collect();
+    for step in STEPS {
+        assert_eq!(bins[step], [step]);
+    }
+    assert_eq!(bins["runner"], ["runner"]);
+    assert_eq!(bins["cli"], ["sluicegate"]);
+}

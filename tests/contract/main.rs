@@ -1,0 +1,42 @@
+//! Contracts between Rust, the state machine and Terraform. Files only: no network, no AWS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may fail by panicking, and is asked by its environment to rewrite a table"
+)]
+
+mod crates;
+mod errors;
+mod machine;
+mod payloads;
+mod readme;
+mod terraform;
+mod tree;
+
+use tests::asl::{FILE, Machine};
+
+/// A file's text, by its path from the root.
+fn text(path: &str) -> String {
+    let full = tests::root().join(path);
+    std::fs::read_to_string(&full).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The state machine.
+fn deliver() -> Machine {
+    Machine::parse(&text(FILE)).unwrap_or_else(|error| panic!("{FILE}: {error}"))
+}
+
+/// The texts of a capture of a simple pattern: all that stands between `before` and the first
+/// character that `is_part` refuses.
+fn after<'t>(text: &'t str, before: &str, is_part: impl Fn(char) -> bool + Copy) -> Vec<&'t str> {
+    text.split(before)
+        .skip(1)
+        .map(|rest| {
+            let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+            &rest[..end]
+        })
+        .filter(|found| !found.is_empty())
+        .collect()
+}

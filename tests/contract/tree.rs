@@ -1,0 +1,184 @@
+//! The tree: what every folder and file has.
+
+use crate::text;
+use std::path::{Path, PathBuf};
+
+/// Directories that tools make.
+const MADE: &[&str] = &[
+    "target",
+    ".git",
+    ".terraform",
+    "__pycache__",
+    ".venv",
+    ".ruff_cache",
+    ".pytest_cache",
+];
+
+/// Every file that belongs to the project, from the root.
+fn files() -> Vec<String> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                if !MADE.contains(&name) {
+                    walk(&path, found);
+                }
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let root = tests::root();
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    let mut paths: Vec<String> = found
+        .iter()
+        .map(|path| {
+            path.strip_prefix(&root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_takes_in() {
+    let written = ["rs", "py", "tf", "hcl", "sh", "md", "yml", "yaml"];
+    for path in files() {
+        if written.iter().any(|ext| path.ends_with(&format!(".{ext}"))) {
+            let lines = text(&path).lines().count();
+            assert!(lines <= 600, "{path} has {lines} lines: split it");
+        }
+    }
+}
+
+#[test]
+fn every_crate_and_folder_says_what_it_is_and_what_was_decided() {
+    let mut folders: Vec<String> = ["crates", "statemachine", "terraform", "tests"]
+        .map(str::to_owned)
+        .into();
+    for entry in std::fs::read_dir(tests::root().join("crates")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            folders.push(format!(
+                "crates/{}",
+                entry.file_name().into_string().unwrap()
+            ));
+        }
+    }
+    folders.push("crates/local/launcher".to_owned());
+    let mut missing = Vec::new();
+    for folder in folders {
+        let path = tests::root().join(&folder).join("README.md");
+        let readme = std::fs::read_to_string(path).unwrap_or_default();
+        let last = readme.lines().rfind(|line| line.starts_with("## "));
+        if last != Some("## Decisions") {
+            missing.push(folder);
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "README.md is missing, or does not end with a section `## Decisions`: {missing:?}"
+    );
+}
+
+#[test]
+fn a_crates_readme_is_its_documentation() {
+    for entry in std::fs::read_dir(tests::root().join("crates")).unwrap() {
+        let lib = entry.unwrap().path().join("src/lib.rs");
+        if let Ok(source) = std::fs::read_to_string(&lib) {
+            assert!(
+                source.starts_with("#![doc = include_str!(\"../README.md\")]"),
+                "{}",
+                lib.display()
+            );
+        }
+    }
+}
+
+/// A test that no runner knows proves nothing.
+#[test]
+fn every_test_file_is_in_its_runner() {
+    let manifest = text("tests/Cargo.toml");
+    for path in files() {
+        let Some(rest) = path.strip_prefix("tests/") else {
+            continue;
+        };
+        let parts: Vec<&str> = rest.split('/').collect();
+        match parts.as_slice() {
+            ["launcher", file] if file.ends_with(".py") => {
+                let is_helper = !file.starts_with("test_");
+                assert!(
+                    !is_helper || !text(&path).contains("def test_"),
+                    "{path}: pytest looks at files named test_* only"
+                );
+            }
+            ["src", ..] => {}
+            [suite, "main.rs"] => {
+                assert!(
+                    manifest.contains(&format!("path = \"{suite}/main.rs\"")),
+                    "{path}"
+                );
+            }
+            [suite, file] if file.ends_with(".rs") => {
+                let module = file.trim_end_matches(".rs");
+                let main = text(&format!("tests/{suite}/main.rs"));
+                assert!(main.contains(&format!("mod {module};")), "{path}");
+            }
+            _ => {}
+        }
+    }
+    for path in files()
+        .iter()
+        .filter(|path| path.starts_with("crates/") && path.ends_with("tests.rs"))
+    {
+        let dir = Path::new(path).parent().unwrap();
+        let module = Path::new(path)
+            .file_stem()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let declared = std::fs::read_dir(tests::root().join(dir))
+            .unwrap()
+            .any(|entry| {
+                let source = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+                source.contains(&format!("mod {module};"))
+                    || source.contains(&format!("{module}.rs\"]"))
+            });
+        let parent = dir.with_extension("rs");
+        let parent = std::fs::read_to_string(tests::root().join(parent)).unwrap_or_default();
+        assert!(
+            declared || parent.contains(&format!("mod {module};")),
+            "{path}"
+        );
+    }
+}
+
+/// Paths of the machine that something was written on mean nothing anywhere else.
+#[test]
+fn no_file_names_a_place_of_one_machine() {
+    // Put together here, so that this file does not hold them itself.
+    let places = [
+        ["/opt/", "tf-plugins"].concat(),
+        ["/wo", "rk/"].concat(),
+        ["/tmp", "/w/"].concat(),
+    ];
+    for path in files() {
+        let Ok(text) = std::fs::read_to_string(tests::root().join(&path)) else {
+            continue;
+        };
+        for place in &places {
+            // As a part of a longer path it is another one.
+            let found = text.match_indices(place.as_str()).any(|(at, _)| {
+                !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '}')
+            });
+            assert!(!found, "{path} names {place}");
+        }
+    }
+}
