@@ -64,7 +64,7 @@ run "enrolled_repositories_reach_the_lambdas" {
   }
 
   assert {
-    condition     = toset(keys(output.function_environments["webhook"])) == toset(["SLUICEGATE_EVENT_BUS", "SLUICEGATE_LOG", "SLUICEGATE_TABLE", "SLUICEGATE_WEBHOOK_SECRET_ARN"])
+    condition     = toset(keys(output.function_environments["webhook"])) == toset(["SLUICEGATE_EVENT_BUS", "SLUICEGATE_LOG", "SLUICEGATE_REPOSITORIES", "SLUICEGATE_TABLE", "SLUICEGATE_WEBHOOK_SECRET_ARN"])
     error_message = "The webhook gets what it reads and no more."
   }
 }
