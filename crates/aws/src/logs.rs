@@ -35,6 +35,16 @@ pub enum Streams {
     Prefix(String),
 }
 
+impl Streams {
+    fn contain(&self, stream: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(name) => stream == name,
+            Self::Prefix(prefix) => stream.starts_with(prefix),
+        }
+    }
+}
+
 /// A line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
@@ -111,12 +121,17 @@ impl Logs {
                 Err(error) => return Err(named(&call, &error)),
             };
             for event in answer.events.unwrap_or_default() {
+                // AWS filters by itself; an emulator may give all streams.
+                let stream = event.log_stream_name.unwrap_or_default();
+                if !query.streams.contain(&stream) {
+                    continue;
+                }
                 let line = LogLine {
                     at: event
                         .timestamp
                         .and_then(|at| Timestamp::from_millisecond(at).ok())
                         .unwrap_or_default(),
-                    stream: event.log_stream_name.unwrap_or_default(),
+                    stream,
                     text: event.message.unwrap_or_default().trim_end().to_owned(),
                 };
                 lines.push((event.event_id.unwrap_or_default(), line));

@@ -1,5 +1,5 @@
 use crate::Clients;
-use crate::errors::{incomplete, named};
+use crate::errors::{named, named_part};
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use domain::error::StepError;
@@ -83,7 +83,7 @@ impl Secrets for SecretStore {
         };
         let text = answer
             .secret_string()
-            .ok_or_else(|| incomplete(&call, "text"))?;
+            .ok_or_else(|| with_hint(&named_part(&call, "no value", "the secret holds no text")))?;
         self.remember(arn, text, Instant::now());
         Ok(text.to_owned())
     }
