@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod audit;
+pub mod audit_branch;
 mod github;
 mod http;
 mod pkt;
