@@ -1,1 +1,49 @@
 #![doc = include_str!("../README.md")]
+
+pub mod args;
+pub mod commands;
+pub mod failure;
+pub mod output;
+pub mod settings;
+pub mod text;
+pub mod view;
+pub mod world;
+
+use args::{Audit, Cli, Command, Config};
+use commands::{answer, audit, config, logs, runs, show, unfreeze, watch};
+use domain::run::Answer;
+use failure::Outcome;
+use output::Output;
+use settings::Settings;
+use world::World;
+
+/// Runs a command. `connect` is called when the command needs the pipeline, and only then.
+///
+/// # Errors
+/// Those of the command.
+pub async fn run(
+    cli: &Cli,
+    connect: impl AsyncFnOnce(Settings) -> Outcome<World>,
+    out: &mut Output<'_>,
+) -> Outcome {
+    let world = async || connect(Settings::read(&cli.place)?).await;
+    match &cli.command {
+        Command::Runs(args) => runs::list(&world().await?, args, out).await,
+        Command::Show(args) => show::show(&world().await?, args, out).await,
+        Command::Watch(args) => watch::watch(&world().await?, args, out).await,
+        Command::Logs(args) => logs::logs(&world().await?, args, out).await,
+        Command::Audit(Audit::List(args)) => audit::list(&audit::chains(args, world).await?, out),
+        Command::Audit(Audit::Verify(args)) => {
+            audit::verify(&audit::chains(args, world).await?, out)
+        }
+        Command::Config(Config::Check { path }) => config::check(path, out),
+        Command::Approve(args) => {
+            answer::answer(&world().await?, args, Answer::Approved, out).await
+        }
+        Command::Reject(args) => answer::answer(&world().await?, args, Answer::Rejected, out).await,
+        Command::Unfreeze(args) => unfreeze::unfreeze(&world().await?, args, out).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

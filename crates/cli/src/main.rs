@@ -1,2 +1,31 @@
 //! Wiring only.
-fn main() {}
+
+use clap::Parser as _;
+use cli::args::Cli;
+use cli::output::Output;
+use cli::world::World;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let mut output = Output {
+        terminal: out.is_terminal(),
+        out: &mut out,
+        err: &mut err,
+        json: cli.json,
+        drawn: 0,
+    };
+    let Err(failure) = cli::run(&cli, World::in_aws, &mut output).await else {
+        return ExitCode::SUCCESS;
+    };
+    let text = match failure.to_json().filter(|_| cli.json) {
+        Some(value) => format!("{value}\n"),
+        None => failure.to_text(),
+    };
+    // There is nobody left to tell when standard error is closed.
+    let _ignored = err.write_all(text.as_bytes());
+    ExitCode::from(failure.code)
+}

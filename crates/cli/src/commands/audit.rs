@@ -1,0 +1,210 @@
+//! `sluicegate audit list` and `sluicegate audit verify`
+
+use crate::args::AuditSource;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::text;
+use crate::world::World;
+use domain::audit::{Entry, Found, Head, Problem, verify as verify_chain};
+use ports::RecordKey;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// A repository's chain as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Where it was found.
+    pub place: String,
+    /// The entries, the oldest first.
+    pub entries: Vec<Found>,
+    /// The newest entry that was noted elsewhere.
+    pub anchor: Option<Head>,
+    /// What is wrong with the place itself.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the chain of a clone.
+///
+/// # Errors
+/// When it has none.
+pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
+    let branch = forge::audit_branch::read(path).map_err(|error| {
+        Failure::new(
+            error.message,
+            "Clone the repository, or fetch its branch sluicegate/audit.",
+        )
+    })?;
+    Ok(vec![Chain {
+        place: format!("{} at {}", branch.reference, branch.tip),
+        entries: branch.entries,
+        anchor: None,
+        problems: branch.edits,
+    }])
+}
+
+/// Reads the chains of the audit bucket, one for each repository.
+///
+/// # Errors
+/// Those of the bucket and the table.
+pub async fn of_bucket(world: &World, repository: Option<u64>) -> Outcome<Vec<Chain>> {
+    let prefix = repository.map_or_else(|| "audit/".to_owned(), |id| format!("audit/{id}/"));
+    let mut folders: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+    for name in world.audit.list(&prefix).await? {
+        let Some(bytes) = world.audit.get(&name).await? else {
+            continue;
+        };
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = folder.to_owned();
+        folders
+            .entry(folder)
+            .or_default()
+            .push(Found { name, bytes });
+    }
+    let mut chains = Vec::new();
+    for (folder, entries) in folders {
+        let id = folder.trim_start_matches("audit/");
+        let key = RecordKey {
+            pk: format!("AUDIT#{id}"),
+            sk: "HEAD".into(),
+        };
+        let noted = world.records.get(&key).await?;
+        chains.push(Chain {
+            place: format!("s3://{}/{folder}", world.audit.bucket()),
+            entries,
+            anchor: noted.and_then(|record| serde_json::from_str(&record.doc).ok()),
+            problems: Vec::new(),
+        });
+    }
+    Ok(chains)
+}
+
+/// Reads the chains that the arguments name. The world is only asked for when it is needed.
+///
+/// # Errors
+/// Those of the source.
+pub async fn chains(
+    args: &AuditSource,
+    world: impl AsyncFnOnce() -> Outcome<World>,
+) -> Outcome<Vec<Chain>> {
+    match &args.repo {
+        Some(path) => of_clone(path),
+        None => of_bucket(&world().await?, args.repository).await,
+    }
+}
+
+/// Lists entries, the oldest first.
+///
+/// # Errors
+/// When an entry cannot be read; those of the output.
+pub fn list(chains: &[Chain], out: &mut Output<'_>) -> Outcome {
+    let mut entries = Vec::new();
+    let mut unreadable = Vec::new();
+    for found in chains.iter().flat_map(|chain| &chain.entries) {
+        match Entry::from_bytes(&found.bytes) {
+            Ok(entry) => entries.push(entry),
+            Err(why) => unreadable.push(format!("{} {why}", found.name)),
+        }
+    }
+    if out.json {
+        out.value(&entries)?;
+    } else if entries.is_empty() {
+        out.text("no entries yet\n")?;
+    } else {
+        let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+        let header = ["SEQ", "ENDED", "OUTCOME", "RUN", "ENVIRONMENT", "SUBJECT"];
+        out.text(&text::table(&header, &rows))?;
+    }
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        unreadable.join("\n       "),
+        "Run `sluicegate audit verify`.",
+    ))
+}
+
+fn row(entry: &Entry) -> Vec<String> {
+    vec![
+        entry.seq.to_string(),
+        text::time(entry.ended_at),
+        entry.outcome.as_str().to_owned(),
+        entry.run.to_string(),
+        entry
+            .environment
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), ToString::to_string),
+        entry
+            .subject
+            .as_deref()
+            .map(text::clean)
+            .unwrap_or_default(),
+    ]
+}
+
+/// Checks chains.
+///
+/// # Errors
+/// When something is wrong with one; those of the output.
+pub fn verify(chains: &[Chain], out: &mut Output<'_>) -> Outcome {
+    let mut good = true;
+    let mut values = Vec::new();
+    for chain in chains {
+        let mut problems = chain.problems.clone();
+        let summary = match verify_chain(&chain.entries, chain.anchor.as_ref()) {
+            Ok(summary) => Some(summary),
+            Err(found) => {
+                problems.extend(found);
+                None
+            }
+        };
+        good &= problems.is_empty();
+        if out.json {
+            values.push(json!({
+                "place": chain.place,
+                "entries": chain.entries.len(),
+                "valid": problems.is_empty(),
+                "head": summary.as_ref().and_then(|summary| summary.head.as_ref()),
+                "outcomes": summary.as_ref().map(|summary| &summary.outcomes),
+                "problems": problems,
+            }));
+            continue;
+        }
+        for problem in &problems {
+            out.text(&format!("{problem}\n"))?;
+        }
+        match summary.filter(|_| problems.is_empty()) {
+            Some(summary) => {
+                let outcomes: Vec<String> = summary
+                    .outcomes
+                    .iter()
+                    .map(|(outcome, count)| format!("{count} {outcome}"))
+                    .collect();
+                let entries = chain.entries.len();
+                let place = &chain.place;
+                out.text(&format!("{place}: {entries} entries, the chain is whole"))?;
+                if let Some(head) = &summary.head {
+                    out.text(&format!(
+                        "\n  {}\n  head {} sha256 {}",
+                        outcomes.join(", "),
+                        head.seq,
+                        head.sha256
+                    ))?;
+                }
+                out.text("\n")?;
+            }
+            None => out.text(&format!("{}: the chain is broken\n", chain.place))?,
+        }
+    }
+    if out.json {
+        out.value(&values)?;
+    } else if chains.is_empty() {
+        out.text("no entries yet\n")?;
+    }
+    if good {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "the audit was changed after it was written",
+        "Compare it with the versions in the audit bucket, and find out who can write there.",
+    ))
+}

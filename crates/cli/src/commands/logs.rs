@@ -1,0 +1,193 @@
+//! `sluicegate logs`
+
+use crate::args::Logs;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::text;
+use crate::world::{StreamLine, World};
+use domain::ids::{JobId, RunId, StackName};
+use domain::run::Run;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::str::FromStr as _;
+
+/// How long after a run's end its logs may still come in.
+const LATE: jiff::SignedDuration = jiff::SignedDuration::from_secs(120);
+
+/// A line of a run's logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Line {
+    /// What wrote it: a job, `build`, or a Lambda's step.
+    source: String,
+    /// When; empty when the line does not say.
+    at: String,
+    /// The text.
+    text: String,
+}
+
+/// A line of a job's log, as the runner writes it.
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(rename = "@message")]
+    message: String,
+    #[serde(rename = "@timestamp", default)]
+    at: String,
+    diagnostic: Option<Diagnostic>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Diagnostic {
+    #[serde(default)]
+    detail: String,
+    range: Option<Value>,
+}
+
+/// Shows a run's logs: its jobs, then its build, then the Lambdas' lines about it.
+///
+/// # Errors
+/// When there is no such run or stack; those of the bucket, of CloudWatch Logs and of the output.
+pub async fn logs(world: &World, args: &Logs, out: &mut Output<'_>) -> Outcome {
+    let run = super::run(&*world.records, &args.run).await?;
+    let stack = match &args.stack {
+        Some(name) => Some(known_stack(&run, name)?),
+        None => None,
+    };
+    let mut lines = jobs(world, &run.id, stack.as_ref()).await?;
+    if stack.is_none() || lines.is_empty() {
+        for (source, group) in &world.log_groups {
+            // With a stack, only what its containers said is of interest.
+            let wanted = match source.as_str() {
+                "network" | "state_machine" => false,
+                "jobs" => lines.is_empty(),
+                _ => stack.is_none(),
+            };
+            if wanted {
+                lines.extend(stream(world, &run, source, group).await?);
+            }
+        }
+        if world.log_groups.is_empty() {
+            out.warn("the log groups are not known: pass --settings to see build and Lambda logs")?;
+        }
+    }
+    if out.json {
+        return out.value(&lines);
+    }
+    if lines.is_empty() {
+        return out.text("no logs yet\n");
+    }
+    let mut source = "";
+    for line in &lines {
+        if line.source != source {
+            source = &line.source;
+            out.text(&format!("== {source}\n"))?;
+        }
+        out.text(&format!("{:<20}  {}\n", line.at, line.text))?;
+    }
+    Ok(())
+}
+
+fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
+    let back = run.restore.iter().flat_map(|restore| &restore.stacks);
+    let known: BTreeSet<&StackName> = run
+        .stacks
+        .iter()
+        .chain(back)
+        .map(|s| &s.stack.name)
+        .collect();
+    let found = known.iter().find(|stack| stack.as_str() == name);
+    found.copied().cloned().ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|stack| stack.as_str()).collect();
+        let next = if names.is_empty() {
+            "It has no stacks.".to_owned()
+        } else {
+            format!("Its stacks are {}.", names.join(", "))
+        };
+        Failure::new(format!("run {} has no stack {name:?}", run.id), next)
+    })
+}
+
+/// The logs of the run's jobs, the job that wrote first first.
+async fn jobs(world: &World, run: &RunId, stack: Option<&StackName>) -> Outcome<Vec<Line>> {
+    let prefix = format!("runs/{run}/jobs/");
+    let mut jobs: Vec<Vec<Line>> = Vec::new();
+    for key in world.artifacts.list(&prefix).await? {
+        let rest = key.trim_start_matches(&prefix);
+        let Some((job, "log.jsonl")) = rest.split_once('/') else {
+            continue;
+        };
+        if stack.is_some_and(|stack| stack_of(job).as_deref() != Some(stack.as_str())) {
+            continue;
+        }
+        let bytes = world.artifacts.get(&key).await?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        jobs.push(text.lines().flat_map(|line| of_job(job, line)).collect());
+    }
+    jobs.sort_by(|a, b| {
+        let first = |lines: &[Line]| lines.first().map(|line| line.at.clone());
+        first(a).cmp(&first(b))
+    });
+    Ok(jobs.into_iter().flatten().collect())
+}
+
+/// The stack in a job's id, `<verb>-<stack>-<n>-<seal>`.
+fn stack_of(job: &str) -> Option<String> {
+    JobId::parse(job).ok()?;
+    let (head, _seal) = job.rsplit_once('-')?;
+    let (head, _attempt) = head.rsplit_once('-')?;
+    let (_verb, stack) = head.split_once('-')?;
+    Some(stack.to_owned())
+}
+
+fn of_job(job: &str, line: &str) -> Vec<Line> {
+    let plain = |at: &str, words: &str| Line {
+        source: job.to_owned(),
+        at: at.to_owned(),
+        text: text::clean(words),
+    };
+    let Ok(message) = serde_json::from_str::<Message>(line) else {
+        return vec![plain("", line)];
+    };
+    // Terraform writes its times with microseconds and an offset.
+    let at = jiff::Timestamp::from_str(&message.at).map(text::time);
+    let at = at.unwrap_or_default();
+    let mut lines = vec![plain(&at, &message.message)];
+    if let Some(diagnostic) = message.diagnostic {
+        if let Some(place) = diagnostic.range.as_ref().and_then(place) {
+            lines.push(plain(&at, &format!("  on {place}")));
+        }
+        let detail = diagnostic.detail.lines().filter(|line| !line.is_empty());
+        lines.extend(detail.map(|line| plain(&at, &format!("  {line}"))));
+    }
+    lines
+}
+
+fn place(range: &Value) -> Option<String> {
+    let file = range.get("filename")?.as_str()?;
+    let line = range.pointer("/start/line")?.as_u64()?;
+    Some(format!("{file}:{line}"))
+}
+
+/// The lines of a log group that belong to the run: those that name it, and for the build and
+/// the jobs, which have a stream each, all of a stream that names it.
+async fn stream(world: &World, run: &Run, source: &str, group: &str) -> Outcome<Vec<Line>> {
+    let lines = world.logs.read(group, run.started_at).await?;
+    let end = run.end.as_ref().map(|end| end.at);
+    let until = end.and_then(|end| end.saturating_add(LATE).ok());
+    let names = |line: &StreamLine| line.text.contains(run.id.as_str());
+    let streams: BTreeSet<String> = lines
+        .iter()
+        .filter(|line| matches!(source, "build" | "jobs") && names(line))
+        .map(|line| line.stream.clone())
+        .collect();
+    Ok(lines
+        .iter()
+        .filter(|line| until.is_none_or(|until| line.at <= until))
+        .filter(|line| names(line) || streams.contains(&line.stream))
+        .map(|line| Line {
+            source: source.to_owned(),
+            at: text::time(line.at),
+            text: text::clean(&line.text),
+        })
+        .collect())
+}

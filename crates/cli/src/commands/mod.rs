@@ -1,0 +1,31 @@
+//! One file for each command.
+
+pub mod answer;
+pub mod audit;
+pub mod config;
+pub mod logs;
+pub mod runs;
+pub mod show;
+pub mod unfreeze;
+pub mod watch;
+
+use crate::failure::{Failure, Outcome};
+use domain::ids::{IdError, RunId};
+use domain::run::Run;
+use ports::Records;
+use ports::documents::load_run;
+
+/// Reads the run that a command names.
+///
+/// # Errors
+/// When the name is none, or there is no such run.
+pub async fn run(records: &dyn Records, id: &str) -> Outcome<Run> {
+    let id = id_of(id, RunId::parse)?;
+    Ok(load_run(records, &id).await?)
+}
+
+/// Reads an identifier of the command line.
+pub(crate) fn id_of<T>(text: &str, parse: impl Fn(&str) -> Result<T, IdError>) -> Outcome<T> {
+    parse(text)
+        .map_err(|error| Failure::new(error.to_string(), "`sluicegate runs` lists the runs."))
+}

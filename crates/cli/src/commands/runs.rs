@@ -1,0 +1,61 @@
+//! `sluicegate runs`
+
+use crate::args::Runs;
+use crate::failure::Outcome;
+use crate::output::Output;
+use crate::text;
+use crate::view::Brief;
+use crate::world::World;
+use domain::run::Run;
+use ports::documents::RUNS;
+
+/// Lists runs, the newest first.
+///
+/// # Errors
+/// Those of the table and of the output.
+pub async fn list(world: &World, args: &Runs, out: &mut Output<'_>) -> Outcome {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut unreadable = 0;
+    for record in world.records.list(RUNS, args.limit).await? {
+        match serde_json::from_str(&record.doc) {
+            Ok(run) => runs.push(run),
+            Err(_) => unreadable += 1,
+        }
+    }
+    if unreadable > 0 {
+        out.warn(&format!(
+            "{unreadable} runs were written by another version and are left out"
+        ))?;
+    }
+    if out.json {
+        return out.value(&runs.iter().map(Brief::of).collect::<Vec<_>>());
+    }
+    if runs.is_empty() {
+        return out.text("no runs yet\n");
+    }
+    let rows: Vec<Vec<String>> = runs
+        .iter()
+        .map(|run| {
+            vec![
+                run.id.to_string(),
+                text::state(run),
+                text::environment(run).to_owned(),
+                run.trigger.commit.short().to_owned(),
+                text::time(run.started_at),
+                run.source
+                    .as_ref()
+                    .map(|source| text::clean(&source.subject))
+                    .unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let header = [
+        "RUN",
+        "STATE",
+        "ENVIRONMENT",
+        "COMMIT",
+        "STARTED",
+        "SUBJECT",
+    ];
+    out.text(&text::table(&header, &rows))
+}

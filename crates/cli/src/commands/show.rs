@@ -1,0 +1,19 @@
+//! `sluicegate show`
+
+use crate::args::OfRun;
+use crate::failure::Outcome;
+use crate::output::Output;
+use crate::world::World;
+use crate::{text, view};
+
+/// Shows a run.
+///
+/// # Errors
+/// When there is no such run; those of the table and of the output.
+pub async fn show(world: &World, args: &OfRun, out: &mut Output<'_>) -> Outcome {
+    let run = super::run(&*world.records, &args.run).await?;
+    if out.json {
+        return out.value(&view::full(&run)?);
+    }
+    out.text(&text::run(&run))
+}

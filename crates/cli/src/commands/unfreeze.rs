@@ -1,0 +1,47 @@
+//! `sluicegate unfreeze`
+
+use crate::args::Unfreeze;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::world::World;
+use domain::environment::Environment;
+use domain::ids::{EnvironmentName, RepositoryId};
+use ports::documents::{environment_key, load, update_environment};
+use ports::environment::flush;
+use serde_json::json;
+
+/// Lets runs use a frozen environment again.
+///
+/// # Errors
+/// When there is no such environment; those of the table, of Step Functions and of the output.
+pub async fn unfreeze(world: &World, args: &Unfreeze, out: &mut Output<'_>) -> Outcome {
+    let repository = RepositoryId(args.repository);
+    let next = "`sluicegate show RUN` names the repository's id and the environment.";
+    let name = EnvironmentName::parse(&args.environment)
+        .map_err(|error| Failure::new(error.to_string(), next))?;
+    let key = environment_key(repository, &name);
+    let known: Option<Environment> = load(&*world.records, &key).await?;
+    if known.is_none() {
+        let what = format!("repository {repository} has no environment {name}");
+        return Err(Failure::new(what, next));
+    }
+    let now = world.clock.now();
+    let frozen = update_environment(&*world.records, repository, &name, |environment| {
+        Ok(environment.unfreeze(now))
+    })
+    .await?;
+    let (records, tokens) = (&*world.records, &*world.tokens);
+    flush(records, tokens, repository, &name, &*world.clock).await?;
+    if out.json {
+        let run = frozen.as_ref().map(|frozen| &frozen.run);
+        return out
+            .value(&json!({"repository": repository, "environment": name, "was_frozen_by": run}));
+    }
+    match frozen {
+        Some(frozen) => out.text(&format!(
+            "environment {name} is free again; run {} had frozen it\n",
+            frozen.run
+        )),
+        None => out.text(&format!("environment {name} was not frozen\n")),
+    }
+}

@@ -1,0 +1,75 @@
+//! Where a command writes.
+
+use crate::failure::Outcome;
+use serde::Serialize;
+use std::io::Write;
+
+/// Standard output and standard error, and how they are to be written.
+pub struct Output<'a> {
+    /// Standard output.
+    pub out: &'a mut (dyn Write + Send),
+    /// Standard error.
+    pub err: &'a mut (dyn Write + Send),
+    /// Whether JSON is asked for.
+    pub json: bool,
+    /// Whether standard output is a terminal.
+    pub terminal: bool,
+    /// How many lines the last picture had.
+    pub drawn: usize,
+}
+
+impl std::fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Output")
+    }
+}
+
+impl Output<'_> {
+    /// Writes text.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn text(&mut self, text: &str) -> Outcome {
+        self.out.write_all(text.as_bytes())?;
+        Ok(self.out.flush()?)
+    }
+
+    /// Writes a value over several lines.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn value(&mut self, value: &impl Serialize) -> Outcome {
+        let text = serde_json::to_string_pretty(value)?;
+        self.text(&format!("{text}\n"))
+    }
+
+    /// Writes a value in one line.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn line(&mut self, value: &impl Serialize) -> Outcome {
+        let text = serde_json::to_string(value)?;
+        self.text(&format!("{text}\n"))
+    }
+
+    /// Writes a picture over the one before.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn redraw(&mut self, picture: &str) -> Outcome {
+        let up = match self.drawn {
+            0 => String::new(),
+            lines => format!("\u{1b}[{lines}A\u{1b}[J"),
+        };
+        self.drawn = picture.lines().count();
+        self.text(&format!("{up}{picture}"))
+    }
+
+    /// Says something beside the answer.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn warn(&mut self, text: &str) -> Outcome {
+        Ok(writeln!(self.err, "warning: {text}")?)
+    }
+}

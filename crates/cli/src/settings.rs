@@ -1,0 +1,88 @@
+//! Where the pipeline is.
+
+use crate::args::Place;
+use crate::failure::{Failure, Outcome};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What the commands need to know of an installed pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The table.
+    pub table: String,
+    /// The artifacts bucket.
+    pub bucket: String,
+    /// The audit bucket.
+    pub audit_bucket: String,
+    /// The log groups: each Lambda by its step, `jobs` and `build`. Empty when no settings file
+    /// was given.
+    pub log_groups: BTreeMap<String, String>,
+}
+
+/// The outputs of the pipeline's Terraform that are read.
+#[derive(Debug, Default, Deserialize)]
+struct File {
+    table_name: Option<Value<String>>,
+    buckets: Option<Value<BTreeMap<String, String>>>,
+    log_groups: Option<Value<BTreeMap<String, String>>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Value<T> {
+    value: T,
+}
+
+const NEXT: &str = "Run `terraform output -json > sluicegate.json` in the pipeline's Terraform root and pass \
+                    `--settings sluicegate.json`, or set SLUICEGATE_TABLE, SLUICEGATE_BUCKET and SLUICEGATE_AUDIT_BUCKET.";
+
+impl Settings {
+    /// Joins options, variables and the file.
+    ///
+    /// # Errors
+    /// What is missing or cannot be read.
+    pub fn read(place: &Place) -> Outcome<Self> {
+        let file = match &place.settings {
+            None => File::default(),
+            Some(path) => {
+                let bytes = std::fs::read(path).map_err(|error| {
+                    Failure::new(format!("read {}: {error}", path.display()), NEXT)
+                })?;
+                serde_json::from_slice(&bytes).map_err(|error| {
+                    let what = format!(
+                        "{} is not what `terraform output -json` writes: {error}",
+                        path.display()
+                    );
+                    Failure::new(what, NEXT)
+                })?
+            }
+        };
+        let buckets = file.buckets.map(|output| output.value).unwrap_or_default();
+        let pick = |given: &Option<String>, found: Option<String>, what: &str| {
+            let given = given.clone().filter(|text| !text.is_empty());
+            given
+                .or(found)
+                .ok_or_else(|| Failure::new(format!("{what} of the pipeline is not known"), NEXT))
+        };
+        Ok(Self {
+            table: pick(
+                &place.table,
+                file.table_name.map(|output| output.value),
+                "the table",
+            )?,
+            bucket: pick(
+                &place.bucket,
+                buckets.get("artifacts").cloned(),
+                "the artifacts bucket",
+            )?,
+            audit_bucket: pick(
+                &place.audit_bucket,
+                buckets.get("audit").cloned(),
+                "the audit bucket",
+            )?,
+            log_groups: file
+                .log_groups
+                .map(|output| output.value)
+                .unwrap_or_default(),
+        })
+    }
+}

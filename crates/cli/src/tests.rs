@@ -1,0 +1,552 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+use super::*;
+use crate::failure::Failure;
+use crate::world::{LogSource, StreamLine};
+use async_trait::async_trait;
+use clap::Parser as _;
+use domain::audit::{Entry, Head};
+use domain::environment::{Environment, Owner};
+use domain::error::{ErrorName, StepError};
+use domain::plan::{Counts, PlanMade, PlanSummary, SealedPlan, StateVersion, Verdict};
+use domain::plan::{Mode, Touched};
+use domain::run::{
+    Approval, Build, End, ImageOrigin, Lock, Outcome as RunOutcome, Restore, Rollback, Rollout,
+    Run, StackState,
+};
+use jiff::{SignedDuration, Timestamp};
+use ports::documents::{environment_key, insert, load, load_run, update_environment, update_run};
+use ports::fakes::{FakeClock, FakeObjects, FakeRecords, FakeTokens, samples};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const PLACE: [&str; 6] = ["--table", "t", "--bucket", "b", "--audit-bucket", "a"];
+
+#[derive(Clone, Default)]
+struct FakeLogs(BTreeMap<String, Vec<StreamLine>>);
+
+#[async_trait]
+impl LogSource for FakeLogs {
+    async fn read(&self, group: &str, since: Timestamp) -> Result<Vec<StreamLine>, StepError> {
+        let lines = self.0.get(group).cloned().unwrap_or_default();
+        Ok(lines.into_iter().filter(|line| line.at >= since).collect())
+    }
+}
+
+struct Desk {
+    records: FakeRecords,
+    artifacts: FakeObjects,
+    audit: FakeObjects,
+    tokens: FakeTokens,
+    logs: FakeLogs,
+    groups: BTreeMap<String, String>,
+    terminal: bool,
+}
+
+fn later(seconds: i64) -> Timestamp {
+    samples::now()
+        .saturating_add(SignedDuration::from_secs(seconds))
+        .unwrap()
+}
+
+fn rollout(n: u8, healthy: bool) -> Rollout {
+    Rollout {
+        cluster: "main".into(),
+        service: "shop".into(),
+        task_definition: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:{n}"),
+        image: samples::image_digest(n),
+        commit: samples::commit(n),
+        url: "http://shop.example".into(),
+        since: later(60),
+        deadline: later(360),
+        healthy_at: healthy.then(|| later(90)),
+    }
+}
+
+fn ended(outcome: RunOutcome, audit_seq: u64) -> Option<End> {
+    Some(End {
+        outcome,
+        at: later(120),
+        audit_from: audit_seq,
+        audit_seq: Some(audit_seq),
+    })
+}
+
+fn built(n: u8) -> Build {
+    Build::Ready {
+        digest: samples::image_digest(n),
+        origin: ImageOrigin::Built,
+    }
+}
+
+/// A run that was delivered.
+fn good() -> Run {
+    let mut run = samples::sealed_run(1);
+    run.build = built(1);
+    run.lock = Lock::Released;
+    for stack in &mut run.stacks {
+        stack.state = StackState::Unchanged;
+    }
+    run.deploy = Some(rollout(1, true));
+    run.promoted_at = Some(later(100));
+    run.end = ended(RunOutcome::Applied, 1);
+    run
+}
+
+/// A run whose way back failed.
+fn broken() -> Run {
+    let mut run = samples::sealed_run(2);
+    run.build = built(2);
+    run.lock = Lock::Released;
+    run.stacks[0].state = StackState::Failed {
+        touched: Touched::Maybe,
+    };
+    run.fail(
+        StepError::new(ErrorName::ApplyFailed, "stack data: creating queue: denied"),
+        later(50),
+    );
+    run.mode = Mode::Restore;
+    run.restore = Some(Restore {
+        target: samples::last_good(1),
+        stacks: Vec::new(),
+        deploy: Some(rollout(1, false)),
+        since: later(55),
+    });
+    run.rollback = Some(Rollback::Failed {
+        error: StepError::new(ErrorName::Unhealthy, "/health answered 500"),
+    });
+    run.end = ended(RunOutcome::NeedsOperator, 2);
+    run
+}
+
+/// A run that waits for a person.
+fn asking() -> Run {
+    let mut run = samples::sealed_run(3);
+    run.build = built(3);
+    run.lock = Lock::Held { fence: 3 };
+    let data = &mut run.stacks[0];
+    let counts = Counts {
+        create: 2,
+        delete: 1,
+        ..Counts::default()
+    };
+    data.plan = Some(PlanMade {
+        sha256: samples::sha256(9),
+        counts,
+    });
+    data.state = StackState::Planned {
+        job: domain::ids::JobId::seal("plan", &samples::stack("data"), 1, b"{}"),
+        plan: SealedPlan {
+            file: run.source.as_ref().unwrap().archive.clone(),
+            state: StateVersion {
+                lineage: String::new(),
+                serial: 0,
+            },
+        },
+        summary: PlanSummary::default(),
+        verdict: Verdict::NeedsApproval,
+        approval: Some(Approval::Asked {
+            token: "canary-token".into(),
+            since: later(40),
+        }),
+    };
+    run
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let desk = Self {
+            records: FakeRecords::new(),
+            artifacts: FakeObjects::new(samples::BUCKET),
+            audit: FakeObjects::new(samples::AUDIT_BUCKET),
+            tokens: FakeTokens::new(),
+            logs: FakeLogs::default(),
+            groups: BTreeMap::new(),
+            terminal: false,
+        };
+        for run in [good(), broken(), asking(), samples::claimed_run(4)] {
+            insert(&desk.records, &run).await.unwrap();
+        }
+        desk.tokens.open("canary-token");
+        let mut head: Option<Head> = None;
+        for run in [good(), broken()] {
+            let entry = Entry::of(&run, run.end.as_ref().unwrap(), None, head.as_ref());
+            let bytes = entry.to_bytes().unwrap();
+            let key = contract::keys::audit(entry.repository_id, entry.seq);
+            head = Some(Head::of(entry.seq, &bytes));
+            desk.audit.set(&key, bytes);
+        }
+        desk
+    }
+
+    fn world(&self) -> World {
+        World {
+            records: Arc::new(self.records.clone()),
+            artifacts: Arc::new(self.artifacts.clone()),
+            audit: Arc::new(self.audit.clone()),
+            tokens: Arc::new(self.tokens.clone()),
+            logs: Arc::new(self.logs.clone()),
+            log_groups: self.groups.clone(),
+            clock: Arc::new(FakeClock::default()),
+        }
+    }
+
+    /// What a command writes, and how it ends.
+    async fn run(&self, args: &[&str]) -> String {
+        let line = ["sluicegate"].iter().chain(&PLACE).chain(args);
+        let cli = Cli::try_parse_from(line).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output {
+            out: &mut out,
+            err: &mut err,
+            json: cli.json,
+            terminal: self.terminal,
+            drawn: 0,
+        };
+        let world = self.world();
+        let end = crate::run(&cli, async |_| Ok(world), &mut output).await;
+        let mut text = String::from_utf8(out).unwrap();
+        text.push_str(&String::from_utf8(err).unwrap());
+        if let Err(failure) = end {
+            text.push_str(&failure.to_text());
+            text.push_str(&format!("exit {}\n", failure.code));
+        }
+        assert!(!text.contains("canary-token"), "{text}");
+        text
+    }
+}
+
+fn id(n: u8) -> String {
+    samples::push_event(n).run_id().to_string()
+}
+
+#[tokio::test]
+async fn runs_are_listed() {
+    let desk = Desk::new().await;
+    insta::assert_snapshot!("runs", desk.run(&["runs"]).await);
+    insta::assert_snapshot!(
+        "runs_json",
+        desk.run(&["runs", "--limit", "1", "--json"]).await
+    );
+    let mut empty = Desk::new().await;
+    empty.records = FakeRecords::new();
+    assert_eq!(empty.run(&["runs"]).await, "no runs yet\n");
+}
+
+#[tokio::test]
+async fn a_run_is_shown() {
+    let desk = Desk::new().await;
+    for n in 1..5 {
+        insta::assert_snapshot!(format!("show_{n}"), desk.run(&["show", &id(n)]).await);
+    }
+    insta::assert_snapshot!("show_json", desk.run(&["show", &id(2), "--json"]).await);
+    insta::assert_snapshot!("show_nothing", desk.run(&["show", "shop-0"]).await);
+    insta::assert_snapshot!("show_no_id", desk.run(&["show", "../x"]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_followed_to_its_end() {
+    let desk = Desk::new().await;
+    insta::assert_snapshot!("watch_good", desk.run(&["watch", &id(1)]).await);
+    insta::assert_snapshot!("watch_broken", desk.run(&["watch", &id(2)]).await);
+    let (records, run) = (desk.records.clone(), samples::push_event(3).run_id());
+    tokio::spawn(async move {
+        let step = |change: fn(&mut Run)| {
+            let (records, run) = (records.clone(), run.clone());
+            async move {
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                let changed = update_run(&records, &run, |run| {
+                    change(run);
+                    Ok(())
+                });
+                changed.await.unwrap();
+            }
+        };
+        step(|run| run.stacks[0].state = StackState::Unchanged).await;
+        step(|run| run.end = ended(RunOutcome::NoOp, 3)).await;
+    });
+    insta::assert_snapshot!("watch_live", desk.run(&["watch", &id(3)]).await);
+}
+
+#[tokio::test]
+async fn a_terminal_gets_a_picture() {
+    let mut desk = Desk::new().await;
+    desk.terminal = true;
+    assert_eq!(
+        desk.run(&["watch", &id(1)]).await,
+        desk.run(&["show", &id(1)]).await
+    );
+}
+
+#[tokio::test]
+async fn logs_come_from_jobs_builds_and_functions() {
+    let mut desk = Desk::new().await;
+    let run = id(1);
+    let job = |stack: &str| {
+        let job = domain::ids::JobId::seal("plan", &samples::stack(stack), 1, b"{}");
+        format!("runs/{run}/jobs/{job}/log.jsonl")
+    };
+    desk.artifacts.set(
+        &job("app"),
+        r#"{"@level":"info","@message":"Plan: 1 to add","@timestamp":"2026-03-01T12:01:00.5Z","type":"change_summary"}
+"#,
+    );
+    desk.artifacts.set(
+        &job("data"),
+        r#"{"@level":"error","@message":"Error: bad","@timestamp":"2026-03-01T14:00:30.000001+02:00","type":"diagnostic","diagnostic":{"detail":"first\nsecond","range":{"filename":"main.tf","start":{"line":3}}}}
+not JSON, with a bell"#,
+    );
+    insta::assert_snapshot!("logs_jobs_only", desk.run(&["logs", &run]).await);
+    let line = |seconds: i64, stream: &str, text: &str| StreamLine {
+        at: later(seconds),
+        stream: stream.into(),
+        text: text.into(),
+    };
+    for (source, lines) in [
+        (
+            "build",
+            vec![
+                line(5, "a", &format!("run {run}")),
+                line(6, "b", "another run"),
+                line(7, "a", "tests passed"),
+                line(900, "a", "much later"),
+            ],
+        ),
+        (
+            "plan",
+            vec![
+                line(5, "l", "another run"),
+                line(8, "l", &format!("{{\"run\":\"{run}\"}}")),
+            ],
+        ),
+        ("network", vec![line(5, "n", &run)]),
+    ] {
+        desk.groups
+            .insert(source.into(), format!("/group/{source}"));
+        desk.logs.0.insert(format!("/group/{source}"), lines);
+    }
+    insta::assert_snapshot!("logs", desk.run(&["logs", &run]).await);
+    insta::assert_snapshot!("logs_stack", desk.run(&["logs", &run, "data"]).await);
+    insta::assert_snapshot!(
+        "logs_json",
+        desk.run(&["logs", &run, "app", "--json"]).await
+    );
+    insta::assert_snapshot!("logs_no_stack", desk.run(&["logs", &run, "nope"]).await);
+    assert_eq!(desk.run(&["logs", &id(3), "data"]).await, "no logs yet\n");
+}
+
+#[tokio::test]
+async fn the_audit_is_listed_and_checked() {
+    let desk = Desk::new().await;
+    insta::assert_snapshot!("audit_list", desk.run(&["audit", "list"]).await);
+    insta::assert_snapshot!("audit_verify", desk.run(&["audit", "verify"]).await);
+    insta::assert_snapshot!(
+        "audit_verify_json",
+        desk.run(&["audit", "verify", "--json"]).await
+    );
+    let other = desk.run(&["audit", "verify", "--repository", "7"]).await;
+    assert_eq!(other, "no entries yet\n");
+    // Somebody makes a failure a success.
+    let key = desk.audit.keys()[0].clone();
+    let text = String::from_utf8(desk.audit.peek(&key).unwrap()).unwrap();
+    desk.audit
+        .set(&key, text.replace("\"applied\"", "\"no-op\""));
+    insta::assert_snapshot!("audit_verify_edited", desk.run(&["audit", "verify"]).await);
+    desk.audit.set(&key, "{}");
+    insta::assert_snapshot!("audit_list_edited", desk.run(&["audit", "list"]).await);
+}
+
+#[tokio::test]
+async fn the_newest_entry_is_checked_against_the_noted_head() {
+    let desk = Desk::new().await;
+    let keys = desk.audit.keys();
+    let newest = desk.audit.peek(&keys[1]).unwrap();
+    let body = ports::RecordBody {
+        doc: serde_json::to_string(&Head::of(2, &newest)).unwrap(),
+        index: None,
+        expires: None,
+    };
+    let key = ports::RecordKey {
+        pk: "AUDIT#42".into(),
+        sk: "HEAD".into(),
+    };
+    desk.records.overwrite(&key, &body);
+    assert!(
+        desk.run(&["audit", "verify"])
+            .await
+            .contains("the chain is whole")
+    );
+    desk.audit.remove(&keys[1]);
+    insta::assert_snapshot!("audit_verify_cut", desk.run(&["audit", "verify"]).await);
+}
+
+#[tokio::test]
+async fn a_plan_is_answered_once() {
+    let desk = Desk::new().await;
+    let run = id(3);
+    let down = StepError::new(ErrorName::AwsUnavailable, "SendTaskSuccess: no answer");
+    desk.tokens.fail_next("succeed", down, 1);
+    let args = ["approve", &run, "data", "--by", "mona"];
+    insta::assert_snapshot!("approve_down", desk.run(&args).await);
+    insta::assert_snapshot!("approve", desk.run(&args).await);
+    insta::assert_snapshot!("approve_again", desk.run(&args).await);
+    let said = desk.tokens.outputs();
+    assert_eq!(
+        said,
+        [(
+            "canary-token".to_owned(),
+            "{\"verdict\":\"approved\"}".to_owned()
+        )]
+    );
+    let late = desk.run(&["reject", &run, "data"]).await;
+    insta::assert_snapshot!("reject_late", late);
+    insta::assert_snapshot!("approve_nobody", desk.run(&["approve", &run, "app"]).await);
+    let stored = load_run(&desk.records, &samples::push_event(3).run_id())
+        .await
+        .unwrap();
+    let StackState::Planned { approval, .. } = &stored.stacks[0].state else {
+        panic!("{:?}", stored.stacks[0].state)
+    };
+    assert!(matches!(approval, Some(Approval::Answered { by, .. }) if by == "mona"));
+
+    let gone = Desk::new().await;
+    gone.tokens.abandon("canary-token");
+    insta::assert_snapshot!("approve_gone", gone.run(&args).await);
+}
+
+#[tokio::test]
+async fn an_environment_is_freed() {
+    let desk = Desk::new().await;
+    let (repository, name) = (samples::repository().id, samples::environment());
+    let frozen = StepError::new(ErrorName::Unhealthy, "no answer");
+    update_environment(&desk.records, repository, &name, |environment| {
+        environment.freeze_after(&samples::push_event(2).run_id(), &frozen, samples::now());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let args = ["unfreeze", "42", "production"];
+    insta::assert_snapshot!("unfreeze", desk.run(&args).await);
+    insta::assert_snapshot!("unfreeze_again", desk.run(&args).await);
+    insta::assert_snapshot!(
+        "unfreeze_unknown",
+        desk.run(&["unfreeze", "7", "production"]).await
+    );
+    let key = environment_key(repository, &name);
+    let environment: Environment = load(&desk.records, &key).await.unwrap().unwrap();
+    assert_eq!(environment.frozen, None);
+    let none: Option<Owner> = None;
+    assert_eq!(environment.owner, none);
+}
+
+/// Runs a command that must not ask for the pipeline.
+async fn without_aws(args: &[&str]) -> String {
+    let cli = Cli::try_parse_from(["sluicegate"].iter().chain(args)).unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut output = Output {
+        out: &mut out,
+        err: &mut err,
+        json: cli.json,
+        terminal: false,
+        drawn: 0,
+    };
+    let connect = async |_| Err(Failure::internal("this command asked for the pipeline"));
+    let end = crate::run(&cli, connect, &mut output).await;
+    let mut text = String::from_utf8(out).unwrap();
+    if let Err(failure) = end {
+        text.push_str(&failure.to_text());
+        text.push_str(&format!("exit {}\n", failure.code));
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_without_the_pipeline() {
+    let folder = std::env::temp_dir().join(format!("sluicegate-cli-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.to_string_lossy().into_owned();
+    let cleaned = |text: String| text.replace(&path, "FOLDER");
+    let nothing = without_aws(&["config", "check", &path]).await;
+    insta::assert_snapshot!("config_nothing", cleaned(nothing));
+    std::fs::write(folder.join("sluicegate.yaml"), samples::CONFIG).unwrap();
+    let good = without_aws(&["config", "check", &path]).await;
+    insta::assert_snapshot!("config_good", cleaned(good));
+    let wrong = samples::CONFIG.replace("needs: [data]", "needs: [date]");
+    std::fs::write(folder.join("sluicegate.yaml"), wrong).unwrap();
+    let file = format!("{path}/sluicegate.yaml");
+    insta::assert_snapshot!("config_bad", without_aws(&["config", "check", &file]).await);
+    insta::assert_snapshot!(
+        "config_bad_json",
+        without_aws(&["--json", "config", "check", &file]).await
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_clone_is_needed_where_one_is_named() {
+    let text = without_aws(&["audit", "verify", "--repo", "/nonexistent/clone"]).await;
+    insta::assert_snapshot!("audit_no_clone", text);
+}
+
+#[test]
+fn the_pipeline_is_found_by_options_or_file() {
+    let path = std::env::temp_dir().join(format!("sluicegate-settings-{}", std::process::id()));
+    let file = r#"{
+        "table_name": {"value": "t", "sensitive": false},
+        "buckets": {"value": {"artifacts": "b", "audit": "a", "state": "s"}},
+        "log_groups": {"value": {"plan": "/plan"}},
+        "secret_arns": {"value": {"git": "arn"}}
+    }"#;
+    std::fs::write(&path, file).unwrap();
+    let place = args::Place {
+        settings: Some(path.clone()),
+        bucket: Some("mine".into()),
+        ..args::Place::default()
+    };
+    let settings = Settings::read(&place).unwrap();
+    assert_eq!(
+        (settings.table.as_str(), settings.bucket.as_str()),
+        ("t", "mine")
+    );
+    assert_eq!(settings.audit_bucket, "a");
+    assert_eq!(settings.log_groups["plan"], "/plan");
+    std::fs::write(&path, "{").unwrap();
+    assert!(
+        Settings::read(&place)
+            .unwrap_err()
+            .what
+            .contains("is not what")
+    );
+    std::fs::remove_file(path).unwrap();
+    let missing = Settings::read(&args::Place::default()).unwrap_err();
+    insta::assert_snapshot!("settings_missing", missing.to_text());
+}
+
+#[test]
+fn the_command_line_is_well_made() {
+    use clap::CommandFactory as _;
+    Cli::command().debug_assert();
+    for wrong in [
+        vec!["sluicegate"],
+        vec!["sluicegate", "show"],
+        vec!["sluicegate", "runs", "--limit", "0"],
+        vec![
+            "sluicegate",
+            "audit",
+            "verify",
+            "--repo",
+            ".",
+            "--repository",
+            "1",
+        ],
+    ] {
+        assert_eq!(
+            Cli::try_parse_from(&wrong).unwrap_err().exit_code(),
+            2,
+            "{wrong:?}"
+        );
+    }
+}

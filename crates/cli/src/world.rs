@@ -1,0 +1,104 @@
+//! What the commands touch.
+
+use crate::failure::Outcome;
+use crate::settings::Settings;
+use async_trait::async_trait;
+use domain::error::StepError;
+use jiff::Timestamp;
+use ports::{Clock, Objects, Records, Tokens};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The pipeline, as the commands see it.
+#[derive(Clone)]
+pub struct World {
+    /// The table.
+    pub records: Arc<dyn Records>,
+    /// The artifacts bucket.
+    pub artifacts: Arc<dyn Objects>,
+    /// The audit bucket.
+    pub audit: Arc<dyn Objects>,
+    /// Answers the runs that wait.
+    pub tokens: Arc<dyn Tokens>,
+    /// CloudWatch Logs.
+    pub logs: Arc<dyn LogSource>,
+    /// The log groups, by what writes to them.
+    pub log_groups: BTreeMap<String, String>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A line of a log stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamLine {
+    /// When it was written.
+    pub at: Timestamp,
+    /// The stream.
+    pub stream: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Log groups.
+#[async_trait]
+pub trait LogSource: Send + Sync {
+    /// Reads a group's lines since a moment, the oldest first.
+    async fn read(&self, group: &str, since: Timestamp) -> Result<Vec<StreamLine>, StepError>;
+}
+
+/// How many lines of a group are looked at. The lines of other runs count as well.
+const LINES: usize = 20_000;
+
+#[async_trait]
+impl LogSource for aws::Logs {
+    async fn read(&self, group: &str, since: Timestamp) -> Result<Vec<StreamLine>, StepError> {
+        let query = aws::LogQuery {
+            group: group.to_owned(),
+            streams: aws::Streams::All,
+            since: Some(since),
+            limit: LINES,
+        };
+        let lines = Self::read(self, &query).await?;
+        Ok(lines
+            .into_iter()
+            .map(|line| StreamLine {
+                at: line.at,
+                stream: line.stream,
+                text: line.text,
+            })
+            .collect())
+    }
+}
+
+/// The clock of the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where the command line reads the time"
+    )]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+impl World {
+    /// The pipeline in AWS.
+    ///
+    /// # Errors
+    /// When no region is set.
+    pub async fn in_aws(settings: Settings) -> Outcome<Self> {
+        let clients = aws::Clients::from_env().await?;
+        Ok(Self {
+            records: Arc::new(aws::Table::new(&clients, &settings.table)),
+            artifacts: Arc::new(aws::Bucket::new(&clients, &settings.bucket)),
+            audit: Arc::new(aws::Bucket::new(&clients, &settings.audit_bucket)),
+            tokens: Arc::new(aws::TaskTokens::new(&clients)),
+            logs: Arc::new(aws::Logs::new(&clients)),
+            log_groups: settings.log_groups,
+            clock: Arc::new(SystemClock),
+        })
+    }
+}
