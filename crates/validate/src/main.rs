@@ -1,2 +1,12 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve(|world| validate::Validate {
+        records: world.records(),
+        objects: world.artifacts(),
+        forge: world.forge(),
+        announcer: world.announcer(),
+        repositories: world.repositories(),
+        clock: world.clock(),
+    })
+}
