@@ -48,12 +48,12 @@ impl<'de> Deserialize<'de> for States {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<States, A::Error> {
                 let mut states: Vec<(String, State)> = Vec::new();
-                // By way of a value, so that an error says which state it is about.
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                while let Some(name) = map.next_key::<String>()? {
                     if states.iter().any(|(other, _)| *other == name) {
                         return Err(A::Error::custom(format!("state {name} comes twice")));
                     }
-                    let state = serde_json::from_value(value)
+                    let state = map
+                        .next_value()
                         .map_err(|error| A::Error::custom(format!("state {name}: {error}")))?;
                     states.push((name, state));
                 }
@@ -438,7 +438,7 @@ impl Machine {
     }
 
     /// Calls `look` with every state, those inside right after the one that they are in.
-    pub fn each<'m>(&'m self, mut look: impl FnMut(Placed<'_>)) {
+    pub fn each(&self, mut look: impl FnMut(Placed<'_>)) {
         fn walk<'m>(
             states: &'m States,
             within: &mut Vec<&'m str>,

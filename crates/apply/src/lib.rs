@@ -7,10 +7,10 @@ use contract::keys;
 use contract::status::Transition;
 use contract::step::{ApplyInput, ApplyWord, CaughtError, FinishOutput, StackJob};
 use domain::environment::Environment;
-use domain::error::{ErrorName, StepError};
+use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::plan::Touched;
-use domain::run::{Run, StackState};
+use domain::run::{Run, StackRun, StackState};
 use ports::announce::Announcer;
 use ports::documents::{environment_key, load, load_run, update_run};
 use ports::{Clock, Objects, Records, Result, Step, jobs};
@@ -76,10 +76,7 @@ impl Apply {
         let stack = run.stack(name)?;
         let plan = match &stack.state {
             StackState::Applying { job, .. } => {
-                return Ok(StackJob {
-                    stack: name.clone(),
-                    job: job.clone(),
-                });
+                return Ok(self.started(&run, stack, job.clone()).await);
             }
             StackState::Planned { plan, .. } => plan.clone(),
             StackState::Applied { job, .. } => {
@@ -100,6 +97,8 @@ impl Apply {
         };
         let record = self.record(&run, name, plan)?;
         let (job, key, bytes) = record.seal()?;
+        // A plan that may not be used gets no job record either.
+        stack.clone().consume(job.clone())?;
         self.objects.put(&key, bytes).await?;
         // From here on the plan is used: nothing else can be made from it.
         let run = update_run(&*self.records, &run.id, |run| {
@@ -109,12 +108,16 @@ impl Apply {
             Ok(run.clone())
         })
         .await?;
-        let transition = Transition::ApplyStarted(run.mode, name.clone(), record.attempt);
-        self.announcer.announce(&run, transition).await;
-        Ok(StackJob {
-            stack: name.clone(),
-            job,
-        })
+        Ok(self.started(&run, run.stack(name)?, job).await)
+    }
+
+    /// Says that an apply started, once more when the question is repeated: nobody knows whether
+    /// the first answer came so far.
+    async fn started(&self, run: &Run, stack: &StackRun, job: JobId) -> StackJob {
+        let name = stack.stack.name.clone();
+        let transition = Transition::ApplyStarted(run.mode, name.clone(), stack.jobs);
+        self.announcer.announce(run, transition).await;
+        StackJob { stack: name, job }
     }
 
     fn record(&self, run: &Run, name: &StackName, plan: SealedPlan) -> Result<JobRecord> {
@@ -179,8 +182,10 @@ impl Apply {
                 verdict,
             })
         };
-        match &run.stack(name)?.state {
+        let stack = run.stack(name)?;
+        match &stack.state {
             StackState::Applied { job: known, .. } if known == job => {
+                self.ended(&run, stack).await;
                 return answer(ApplyWord::Applied);
             }
             // A stale plan was put back already, and perhaps planned again.
@@ -195,9 +200,7 @@ impl Apply {
                     Ok(run.clone())
                 })
                 .await?;
-                let attempt = run.stack(name)?.jobs;
-                let transition = Transition::ApplyFinished(run.mode, name.clone(), attempt);
-                self.announcer.announce(&run, transition).await;
+                self.ended(&run, run.stack(name)?).await;
                 answer(ApplyWord::Applied)
             }
             Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
@@ -213,26 +216,48 @@ impl Apply {
                 touched,
                 diagnostics,
             }) => {
-                self.failed(&run.id, name, touched).await?;
+                self.failed(&run.id, name, job, touched).await?;
                 Err(jobs::with_diagnostics(&error, &diagnostics))
             }
             Ok(JobOutcome::Planned { .. } | JobOutcome::Validated) => Err(StepError::new(
                 ErrorName::ContractViolation,
                 format!("job {job} of stack {name} left the result of another verb"),
             )),
+            // The result may be there: the state machine asks again.
+            Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {
                 // Without a result nobody knows how far terraform came.
-                self.failed(&run.id, name, Touched::Maybe).await?;
+                self.failed(&run.id, name, job, Touched::Maybe).await?;
                 Err(error)
             }
         }
     }
 
-    async fn failed(&self, run: &RunId, name: &StackName, touched: Touched) -> Result<()> {
+    async fn ended(&self, run: &Run, stack: &StackRun) {
+        let name = stack.stack.name.clone();
+        let transition = Transition::ApplyFinished(run.mode, name, stack.jobs);
+        self.announcer.announce(run, transition).await;
+    }
+
+    /// Writes down that the apply of this job failed. A stack that waits for another job is left
+    /// as it is.
+    async fn failed(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        job: &JobId,
+        touched: Touched,
+    ) -> Result<()> {
         update_run(&*self.records, run, |run| {
-            run.stack_mut(name)?.state = StackState::Failed { touched };
+            let stack = run.stack_mut(name)?;
+            if matches!(&stack.state, StackState::Applying { job: known, .. } if known == job) {
+                stack.state = StackState::Failed { touched };
+            }
             Ok(())
         })
         .await
     }
 }
+
+#[cfg(test)]
+mod tests;

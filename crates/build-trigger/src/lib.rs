@@ -52,15 +52,20 @@ impl BuildTrigger {
             return Ok(BuildTriggerOutput::None);
         };
         if let Build::Ready { .. } = run.build {
+            // Asked again: nobody knows whether the first answer came so far.
+            self.announcer.announce(&run, Transition::ImageReady).await;
             return Ok(BuildTriggerOutput::Ready);
         }
         let image = &self.repository(&run)?.image;
         let commit_tag = keys::commit_tag(&run.trigger.commit);
-        let tree_tag = keys::tree_tag(self.tree(&run)?);
-        if let Some(digest) = self.registry.find(image, &tree_tag).await? {
-            self.registry.tag(image, &digest, &commit_tag).await?;
-            self.ready(&run.id, digest, ImageOrigin::Reused).await?;
-            return Ok(BuildTriggerOutput::Ready);
+        let tree_tag = keys::tree_tag(self.tree(&run)?, &build.dockerfile, &build.test);
+        // A build that was stopped between its two tags left one of them.
+        for (tag, missing) in [(&tree_tag, &commit_tag), (&commit_tag, &tree_tag)] {
+            if let Some(digest) = self.registry.find(image, tag).await? {
+                self.registry.tag(image, &digest, missing).await?;
+                self.ready(&run.id, digest, ImageOrigin::Reused).await?;
+                return Ok(BuildTriggerOutput::Ready);
+            }
         }
         let now = self.clock.now();
         let run = update_run(&*self.records, &run.id, |run| {
@@ -99,6 +104,8 @@ impl BuildTrigger {
     async fn finish(&self, run: &RunId, error: Option<CaughtError>) -> Result<BuildTriggerOutput> {
         let run = load_run(&*self.records, run).await?;
         if let Build::Ready { .. } = run.build {
+            // Asked again: nobody knows whether the first answer came so far.
+            self.announcer.announce(&run, Transition::ImageReady).await;
             return Ok(BuildTriggerOutput::Ready);
         }
         if let Some(error) = error {
@@ -175,3 +182,6 @@ fn variable(name: &str, value: &str) -> BuildVariable {
         kind: "PLAINTEXT".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,9 +68,12 @@ pub fn commit_tag(commit: &CommitId) -> String {
     commit.as_str().to_owned()
 }
 
-/// The tag under which an image is found by what it was built from: git's own digest of the
-/// build context's tree.
+/// The tag under which an image is found by what it was made from: git's own digest of the build
+/// context's tree, and 8 hex digits of what else decides about it, the Dockerfile's path and the
+/// test command.
 #[must_use]
-pub fn tree_tag(tree: &CommitId) -> String {
-    format!("tree-{tree}")
+pub fn tree_tag(tree: &CommitId, dockerfile: &str, test: &str) -> String {
+    let rest = Sha256Digest::of(format!("{dockerfile}\0{test}").as_bytes()).to_string();
+    let short: String = rest.chars().take(8).collect();
+    format!("tree-{tree}-{short}")
 }

@@ -36,6 +36,16 @@ impl Plan {
             Ok(())
         })
         .await?;
+        // A build that failed ends the run while this call may still be on its way. The record of
+        // its end is written before its release, so whoever comes second takes it out again.
+        let run = documents::load_run(&*self.records, &run.id).await?;
+        if run.end.is_some() {
+            documents::update_environment(&*self.records, repository, &name, |environment| {
+                environment.release(&run.id, now);
+                Ok(())
+            })
+            .await?;
+        }
         environment::flush(
             &*self.records,
             &*self.tokens,

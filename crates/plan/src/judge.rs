@@ -5,10 +5,10 @@ use contract::job::{JobOutcome, SealedPlan};
 use contract::keys::{self, JobFile};
 use contract::status::Transition;
 use contract::step::{ApprovalAnswer, CaughtError, JudgeOutput};
-use domain::error::{ErrorName, StepError};
+use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::plan::{self, Touched, Verdict};
-use domain::run::{Approval, StackState};
+use domain::run::{Approval, Run, StackState};
 use ports::documents::update_run;
 use ports::{Result, jobs};
 
@@ -23,24 +23,17 @@ impl Plan {
     ) -> Result<JudgeOutput> {
         let (run, _) = self.load(run).await?;
         let stack = run.stack(name)?;
-        match &stack.state {
+        let made = match &stack.state {
             StackState::Planned {
                 job: known,
                 verdict,
                 ..
-            } if known == job => {
-                return Ok(JudgeOutput {
-                    stack: name.clone(),
-                    verdict: *verdict,
-                });
-            }
-            StackState::Unchanged => {
-                return Ok(JudgeOutput {
-                    stack: name.clone(),
-                    verdict: Verdict::NoChanges,
-                });
-            }
-            _ => {}
+            } if known == job => Some(*verdict),
+            StackState::Unchanged => Some(Verdict::NoChanges),
+            _ => None,
+        };
+        if let Some(verdict) = made {
+            return self.judged(&run, name, verdict).await;
         }
         let result = jobs::result(&*self.objects, &run.id, name, job, error.as_ref()).await;
         let (plan, summary, outputs) = match result.map(|result| result.outcome) {
@@ -55,7 +48,7 @@ impl Plan {
                 error, diagnostics, ..
             }) => {
                 return Err(self
-                    .plan_failed(&run.id, name, &error, &diagnostics)
+                    .plan_failed(&run.id, name, job, &error, &diagnostics)
                     .await?);
             }
             Ok(JobOutcome::Validated | JobOutcome::Applied { .. }) => {
@@ -67,14 +60,16 @@ impl Plan {
                     ),
                 ));
             }
-            Err(error) => return Err(self.plan_failed(&run.id, name, &error, &[]).await?),
+            // The result may be there: the state machine asks again.
+            Err(error) if error.name.class() == ErrorClass::Transient => return Err(error),
+            Err(error) => return Err(self.plan_failed(&run.id, name, job, &error, &[]).await?),
         };
         let verdict = plan::judge(&summary, run.config()?.approval, run.mode);
         if verdict == Verdict::Refused {
             let lost = plan::data_loss(&summary).join(", ");
             let message = format!("the plan of stack {name} would delete protected data: {lost}");
             let error = StepError::new(ErrorName::PlanRefused, message);
-            return Err(self.plan_failed(&run.id, name, &error, &[]).await?);
+            return Err(self.plan_failed(&run.id, name, job, &error, &[]).await?);
         }
         let run = update_run(&*self.records, &run.id, |run| {
             run.stack_mut(name)?.planned(
@@ -87,27 +82,38 @@ impl Plan {
             Ok(run.clone())
         })
         .await?;
+        self.judged(&run, name, verdict).await
+    }
+
+    /// Says that a plan was judged, once more when the question is repeated: nobody knows whether
+    /// the first answer came so far.
+    async fn judged(&self, run: &Run, name: &StackName, verdict: Verdict) -> Result<JudgeOutput> {
         let attempt = run.stack(name)?.jobs;
         let transition = Transition::PlanFinished(run.mode, name.clone(), attempt, verdict);
-        self.announcer.announce(&run, transition).await;
+        self.announcer.announce(run, transition).await;
         Ok(JudgeOutput {
             stack: name.clone(),
             verdict,
         })
     }
 
-    /// Writes down that a plan failed, and gives the error to raise.
+    /// Writes down that the plan of this job failed, and gives the error to raise. A stack that
+    /// waits for another job is left as it is.
     async fn plan_failed(
         &self,
         run: &RunId,
         name: &StackName,
+        job: &JobId,
         error: &StepError,
         diagnostics: &[String],
     ) -> Result<StepError> {
         update_run(&*self.records, run, |run| {
-            run.stack_mut(name)?.state = StackState::Failed {
-                touched: Touched::Nothing,
-            };
+            let stack = run.stack_mut(name)?;
+            if matches!(&stack.state, StackState::Planning { job: known } if known == job) {
+                stack.state = StackState::Failed {
+                    touched: Touched::Nothing,
+                };
+            }
             Ok(())
         })
         .await?;
@@ -150,6 +156,7 @@ impl Plan {
             })?;
             // A token that is gone was answered, or its execution ended: both are fine.
             self.tokens.succeed(&token, &output).await?;
+            return Ok(());
         }
         self.announcer
             .announce(&run, Transition::ApprovalRequested(name.clone()))

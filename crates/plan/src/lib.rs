@@ -84,3 +84,6 @@ impl Plan {
         Ok((run, environment))
     }
 }
+
+#[cfg(test)]
+mod tests;

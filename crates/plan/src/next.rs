@@ -22,7 +22,16 @@ impl Plan {
         let (run, name) = self.load(run).await?;
         let run = self.hold(run, &name).await?;
         let Wave::Plan(stacks) = run.next_wave() else {
-            return Ok(NextOutput::Done);
+            return match run.way().iter().find(|stack| !stack.state.is_done()) {
+                None => Ok(NextOutput::Done),
+                Some(stuck) => Err(StepError::new(
+                    ErrorName::Internal,
+                    format!(
+                        "stack {} of run {} is not done, but cannot be planned either",
+                        stuck.stack.name, run.id
+                    ),
+                )),
+            };
         };
         let mut jobs = Vec::with_capacity(stacks.len());
         for stack in stacks {
@@ -45,16 +54,16 @@ impl Plan {
         let Some(owner) = owner else {
             return Err(not_owned(&run, &environment));
         };
-        if run.lock == (Lock::Held { fence: owner.fence }) {
-            return Ok(run);
-        }
         let fence = owner.fence;
         let run = update_run(&*self.records, &run.id, |run| {
             run.lock = Lock::Held { fence };
             Ok(run.clone())
         })
         .await?;
-        self.announcer.announce(&run, Transition::LockHeld).await;
+        // Until there is a job: a call that was repeated may not have come so far.
+        if run.mode == Mode::Deliver && run.stacks.iter().all(|stack| stack.jobs == 0) {
+            self.announcer.announce(&run, Transition::LockHeld).await;
+        }
         Ok(run)
     }
 
@@ -67,6 +76,8 @@ impl Plan {
     ) -> Result<JobId> {
         let stack = run.stack(name)?;
         if let StackState::Planning { job } = &stack.state {
+            let transition = Transition::PlanStarted(run.mode, name.clone(), stack.jobs);
+            self.announcer.announce(run, transition).await;
             return Ok(job.clone());
         }
         let (source, commit) = run.way_source()?;
