@@ -16,10 +16,6 @@ use ports::{
 };
 use std::cell::OnceCell;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a secret is kept: a rotated one is noticed this much later.
-const SECRET_AGE: Duration = Duration::from_secs(60);
 
 /// The ports of a function, made from its settings. Each method reads the variables that its port
 /// needs; one that is missing or wrong is remembered, and the function answers every event with
@@ -103,7 +99,7 @@ impl World {
     /// The secrets.
     #[must_use]
     pub fn secrets(&self) -> Arc<dyn Secrets> {
-        Arc::new(SecretStore::new(&self.clients, SECRET_AGE))
+        Arc::new(SecretStore::new(&self.clients))
     }
 
     /// The ARN of the secret with the webhook's keys.
@@ -141,8 +137,7 @@ impl World {
         let is_set = !api_url.is_empty();
         let settings = GitHubSettings {
             api_url,
-            // The forge keeps the token itself, and forgets one that was refused.
-            secrets: Arc::new(SecretStore::new(&self.clients, Duration::ZERO)),
+            secrets: self.secrets(),
             secret_arn: self.settings.text(env::GIT_SECRET_ARN),
             workdir: std::env::temp_dir(),
             pause: forge::jitter,

@@ -1,2 +1,14 @@
 //! Wiring only.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lambda::serve_url(|world| {
+        webhook::Webhook::new(
+            world.records(),
+            world.event_bus(),
+            world.secrets(),
+            world.repositories(),
+            world.webhook_secret_arn(),
+            world.clock(),
+        )
+    })
+}
