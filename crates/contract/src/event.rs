@@ -1,6 +1,7 @@
 //! Events on the bus, and the records that Terraform hands to the functions.
 
 use domain::ids::{BranchRef, CommitId, DeliveryId, RepositoryId, RepositoryName, RunId, RunKind};
+use domain::run::Trigger;
 use serde::{Deserialize, Serialize};
 
 /// The version of [`PushEvent`] that this code writes and reads.
@@ -59,6 +60,25 @@ impl PushEvent {
             &self.after,
             self.kind,
         )
+    }
+}
+
+impl PushEvent {
+    /// What the run's record keeps of the event.
+    #[must_use]
+    pub fn trigger(&self) -> Trigger {
+        let event = self.clone();
+        Trigger {
+            kind: event.kind,
+            delivery: event.delivery,
+            repository_id: event.repository.id,
+            repository: event.repository.full_name,
+            branch: event.branch,
+            commit: event.after,
+            before: event.before,
+            pusher: event.pusher,
+            received_at: event.received_at,
+        }
     }
 }
 

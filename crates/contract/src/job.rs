@@ -28,7 +28,7 @@ pub const APPLY_SECONDS: u32 = 6_900;
 pub enum Verb {
     /// `init` without a backend, `fmt -check`, `validate`.
     Validate,
-    /// `init`, `fmt -check`, `validate`, `plan -out`, `show -json`.
+    /// `init`, `fmt -check`, `plan -out` (which validates), `show -json`.
     Plan,
     /// Applies a plan file that an earlier job made.
     Apply,

@@ -11,8 +11,8 @@ use contract::step::{CaughtError, RecordInput, RecordOutput, RecordWord};
 use domain::error::{ErrorName, StepError};
 use domain::run::Run;
 use ports::announce::Announcer;
-use ports::documents::{load, run_key};
-use ports::{Clock, Forge, Objects, Records, Result, Step, Tokens};
+use ports::documents::{insert, load, run_key};
+use ports::{Clock, Forge, Objects, Records, Result, Step, Tokens, Written};
 use std::sync::Arc;
 
 /// The step.
@@ -64,18 +64,43 @@ impl Record {
     ) -> Result<RecordOutput> {
         let error = error.map(CaughtError::to_step_error);
         let id = event.run_id();
-        let run: Option<Run> = load(&*self.records, &run_key(&id)).await?;
-        match run {
+        match self.claimed(event, execution, error.is_some()).await? {
             Some(run) if run.execution == execution => {
                 let run = self.close(&id, error.as_ref()).await?;
                 Ok(answer(&run))
             }
-            // Nothing was claimed, or another execution has the run: there is nothing to end.
+            // Another execution has the run, or the repository is not ours: there is nothing to end.
             Some(run) => Ok(unclaimed(
                 error,
                 &format!("run {id} belongs to execution {}", run.execution),
             )),
             None => Ok(unclaimed(error, &format!("run {id} was never claimed"))),
+        }
+    }
+
+    /// The event's run. An event that was accepted, and failed before `validate` could claim its
+    /// run, is claimed here: it is to have its audit entry like any other.
+    async fn claimed(
+        &self,
+        event: &PushEvent,
+        execution: &str,
+        failed: bool,
+    ) -> Result<Option<Run>> {
+        let key = run_key(&event.run_id());
+        let found: Option<Run> = load(&*self.records, &key).await?;
+        let enrolled = self
+            .repositories
+            .iter()
+            .any(|one| one.id == event.repository.id);
+        if found.is_some() || !failed || !enrolled {
+            return Ok(found);
+        }
+        let now = self.clock.now();
+        let run = Run::new(event.run_id(), event.trigger(), execution.to_owned(), now);
+        match insert(&*self.records, &run).await? {
+            Written::Yes => Ok(Some(run)),
+            // Somebody else was first.
+            Written::No => load(&*self.records, &key).await,
         }
     }
 }

@@ -13,7 +13,7 @@ use domain::config::{CONFIG_FILE, Config};
 use domain::error::{ErrorName, StepError};
 use domain::ids::Sha256Digest;
 use domain::plan::ObjectRef;
-use domain::run::{Run, Source, Trigger};
+use domain::run::{Run, Source};
 use ports::announce::Announcer;
 use ports::documents::{insert, load_run, update_run};
 use ports::{Clock, FileKind, Forge, Objects, Records, Result, Snapshot, Step, Written};
@@ -57,7 +57,7 @@ impl Step for Validate {
             return Err(StepError::new(ErrorName::ContractViolation, message));
         }
         let id = event.run_id();
-        let Some(mut run) = self.claim(event, execution).await? else {
+        let Some(mut run) = self.claim(&event, execution).await? else {
             tracing::info!(run = %id, "another execution has this run");
             return Ok(ValidateOutput {
                 run: id,
@@ -78,20 +78,9 @@ impl Step for Validate {
 
 impl Validate {
     /// Claims the run; none when another execution has it.
-    async fn claim(&self, event: PushEvent, execution: String) -> Result<Option<Run>> {
+    async fn claim(&self, event: &PushEvent, execution: String) -> Result<Option<Run>> {
         let id = event.run_id();
-        let trigger = Trigger {
-            kind: event.kind,
-            delivery: event.delivery,
-            repository_id: event.repository.id,
-            repository: event.repository.full_name,
-            branch: event.branch,
-            commit: event.after,
-            before: event.before,
-            pusher: event.pusher,
-            received_at: event.received_at,
-        };
-        let run = Run::new(id, trigger, execution, self.clock.now());
+        let run = Run::new(id, event.trigger(), execution, self.clock.now());
         if insert(self.records.as_ref(), &run).await? == Written::Yes {
             return Ok(Some(run));
         }

@@ -72,21 +72,12 @@ impl Faults {
 
     /// Writes a request down and says what is to go wrong with it.
     pub(super) fn meet(&mut self, side: Side, method: &str, path: &str) -> Option<FaultKind> {
-        let fault = match self.ordered.get_mut(&side) {
-            None => None,
-            Some(Fault {
-                kind, count: None, ..
-            }) => Some(*kind),
-            Some(Fault { count: Some(0), .. }) => None,
-            Some(Fault {
-                kind,
-                count: Some(left),
-                ..
-            }) => {
-                *left -= 1;
-                Some(*kind)
-            }
-        };
+        let ordered = self.ordered.get_mut(&side);
+        let ordered = ordered.filter(|fault| fault.count != Some(0));
+        let fault = ordered.map(|fault| {
+            fault.count = fault.count.map(|left| left - 1);
+            fault.kind
+        });
         self.calls.push(Call {
             method: method.to_owned(),
             path: path.to_owned(),

@@ -298,7 +298,7 @@ impl Repository {
                 .env(format!("GIT_{who}_EMAIL"), "octocat@example.com")
                 .env(format!("GIT_{who}_DATE"), &time);
         }
-        let commit = trimmed(finish(command, "commit-tree", None).await?);
+        let commit = trimmed(&finish(command, "commit-tree", None).await?);
         let reference = format!("refs/heads/{branch}");
         // An empty old value: the branch must not exist yet.
         let old = parent.unwrap_or("");
@@ -315,7 +315,9 @@ impl Repository {
 
     async fn run(&self, args: &[&str]) -> Result<String, GitError> {
         let name = args.first().copied().unwrap_or_default();
-        finish(self.git(args), name, None).await.map(trimmed)
+        finish(self.git(args), name, None)
+            .await
+            .map(|text| trimmed(&text))
     }
 }
 
@@ -350,7 +352,9 @@ impl<'a> Index<'a> {
             .find(|arg| !arg.starts_with('-'))
             .copied()
             .unwrap_or_default();
-        finish(command, name, input).await.map(trimmed)
+        finish(command, name, input)
+            .await
+            .map(|text| trimmed(&text))
     }
 }
 
@@ -400,6 +404,6 @@ async fn finish(
     })
 }
 
-fn trimmed(text: String) -> String {
+fn trimmed(text: &str) -> String {
     text.trim_end().to_owned()
 }

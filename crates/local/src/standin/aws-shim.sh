@@ -37,12 +37,23 @@ if [ -n "$endpoint" ]; then
     'ecr describe-images')
       repository=$(value_of --repository-name "$@")
       image=$(value_of --image-ids "$@")
+      query=$(value_of --query "$@")
       case "$image" in
         imageTag=*) id="\"imageTag\":\"${image#*=}\"" ;;
         imageDigest=*) id="\"imageDigest\":\"${image#*=}\"" ;;
         *) echo "aws (local run): describe-images takes --image-ids imageTag=... or imageDigest=..." >&2; exit 252 ;;
       esac
-      call DescribeImages "{\"repositoryName\":\"$repository\",\"imageIds\":[{$id}]}" || exit 254
+      case "$query" in
+        '' | 'imageDetails[0].imageDigest') ;;
+        *) echo "aws (local run): describe-images knows no --query '$query'" >&2; exit 252 ;;
+      esac
+      answer=$(call DescribeImages "{\"repositoryName\":\"$repository\",\"imageIds\":[{$id}]}") || exit 254
+      if [ -z "$query" ]; then
+        printf '%s\n' "$answer"
+      else
+        # As text, whatever --output says.
+        printf %s "$answer" | tr -d '\n' | sed -n 's/.*"imageDigest" *: *"\([^"]*\)".*/\1/p'
+      fi
       exit
       ;;
   esac

@@ -1,0 +1,292 @@
+//! The command line of the local run.
+
+use crate::story::{self, Narrator, Teller};
+use crate::world::machine::{self, Docker, Machine};
+use crate::world::up::{self, Containers, Faults, Order};
+use crate::world::{self, STEPS_FILE, WORLD_FILE, World};
+use anyhow::{Context as _, bail};
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Where local runs lie, below the project's root.
+pub const RUNS: &str = ".sluicegate";
+/// The file that holds the process id of whoever owns a directory.
+const PID_FILE: &str = "pid";
+
+/// Runs Sluicegate on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate-local")]
+struct Cli {
+    /// The project's root.
+    #[arg(long, env = "SLUICEGATE_ROOT", default_value = ".")]
+    root: PathBuf,
+    /// Where cargo puts what it builds; `target` in the root by default.
+    #[arg(long, env = "CARGO_TARGET_DIR")]
+    target: Option<PathBuf>,
+    #[arg(long, env = "PATH", hide = true)]
+    path: String,
+    #[arg(long, env = "HOME", hide = true)]
+    home: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Brings a world up and holds it until SIGTERM.
+    Up {
+        /// The directory of this run.
+        #[arg(long)]
+        dir: PathBuf,
+        /// A sample: `owner/name=directory`.
+        #[arg(long = "sample", value_parser = sample)]
+        samples: Vec<(String, PathBuf)>,
+        /// Lets faults be ordered at the emulator.
+        #[arg(long)]
+        faults: bool,
+        /// Runs no containers.
+        #[arg(long)]
+        no_containers: bool,
+    },
+    /// Tells the story of a delivery.
+    Demo {
+        /// Leaves everything running.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Ends every local run and removes what it left.
+    Down,
+    /// Prints the terraform CLI configuration of this machine.
+    TerraformConfig,
+}
+
+fn sample(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, dir) = text
+        .split_once('=')
+        .ok_or("expected owner/name=directory")?;
+    Ok((name.to_owned(), PathBuf::from(dir)))
+}
+
+/// Runs the command line.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            writeln!(std::io::stderr(), "error: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    let root = std::fs::canonicalize(&cli.root)
+        .with_context(|| format!("{} does not exist", cli.root.display()))?;
+    let target = cli.target.unwrap_or_else(|| root.join("target"));
+    let runs = root.join(RUNS);
+    match cli.command {
+        Command::Down => down(&runs).await,
+        Command::TerraformConfig => {
+            write!(
+                std::io::stdout(),
+                "{}",
+                machine::terraform_config(&cli.home)
+            )?;
+            Ok(())
+        }
+        Command::Up {
+            dir,
+            samples,
+            faults,
+            no_containers,
+        } => {
+            let machine = Machine::inspect(&root, &target, &cli.path, &cli.home)?;
+            let faults = if faults {
+                Faults::OnOrder
+            } else {
+                Faults::Never
+            };
+            let containers = if no_containers {
+                Containers::Never
+            } else {
+                Containers::IfPossible
+            };
+            up::hold(
+                &machine,
+                &Order {
+                    dir,
+                    samples,
+                    faults,
+                    containers,
+                },
+            )
+            .await
+        }
+        Command::Demo { keep } => {
+            let machine = Machine::inspect(&root, &target, &cli.path, &cli.home)?;
+            demo(&machine, &runs, keep).await
+        }
+    }
+}
+
+/// Starts a world in a process of its own, and waits until it is ready.
+///
+/// # Errors
+/// When it could not be brought up; what it left is removed.
+pub async fn start(
+    machine: &Machine,
+    dir: &Path,
+    args: &[String],
+    narrator: &Narrator,
+) -> anyhow::Result<World> {
+    std::fs::create_dir_all(dir)?;
+    let log = std::fs::File::create(dir.join("up.err"))?;
+    let program = machine.bin.join("sluicegate-local");
+    let mut child = tokio::process::Command::new(&program)
+        .arg("--root")
+        .arg(&machine.root)
+        .arg("--target")
+        .arg(&machine.target)
+        .args(["up", "--dir"])
+        .arg(dir)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // Ctrl-C ends the story; the world is then taken down in order.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    let pid = child.id().context("the world ended at once")?;
+    std::fs::write(dir.join(PID_FILE), pid.to_string())?;
+    let mut shown = 0;
+    loop {
+        let steps = std::fs::read_to_string(dir.join(STEPS_FILE)).unwrap_or_default();
+        for step in steps.lines().skip(shown) {
+            narrator.step(step);
+            shown += 1;
+        }
+        if dir.join(WORLD_FILE).exists() {
+            return World::find(dir);
+        }
+        if let Some(status) = child.try_wait()? {
+            let said = std::fs::read_to_string(dir.join("up.err")).unwrap_or_default();
+            bail!(
+                "the world could not be brought up ({status}): {}",
+                said.trim()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn demo(machine: &Machine, runs: &Path, keep: bool) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let narrator = Narrator::new(Box::new(std::io::stdout()));
+    let dir = runs.join(format!("demo-{}", std::process::id()));
+    narrator.chapter("Sluicegate on this machine");
+    if machine.docker == Docker::None {
+        narrator.text(
+            "          no Docker engine answers: images are built by buildah, and no service runs",
+        );
+    }
+    let shop = machine.root.join("examples/shop");
+    let args = [format!("--sample={}={}", "acme/shop", shop.display())];
+    let told = tell(machine, &dir, &args, &narrator).await;
+    let took = began.elapsed().as_secs();
+    let verdict = match &told {
+        Ok(runs) => format!("The story is told: {runs} runs, in {took} s."),
+        Err(error) => format!("The story broke after {took} s: {error:#}"),
+    };
+    narrator.text(&format!("\n{verdict}"));
+    if keep || told.is_err() {
+        look_further(&dir, &narrator);
+    }
+    if !keep {
+        take_down(&dir, told.is_err(), runs).await?;
+    }
+    told.map(|_| ()).map_err(|_| anyhow::anyhow!("see above"))
+}
+
+async fn tell(
+    machine: &Machine,
+    dir: &Path,
+    args: &[String],
+    narrator: &Narrator,
+) -> anyhow::Result<usize> {
+    let world = start(machine, dir, args, narrator).await?;
+    let teller = Teller::new(world, narrator.clone()).await;
+    let told = tokio::select! {
+        told = story::tell(&teller) => told,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    teller.end();
+    told
+}
+
+fn look_further(dir: &Path, narrator: &Narrator) {
+    let Ok(world) = World::find(dir) else { return };
+    narrator.text("\nTo look further, in a shell with:\n");
+    for (name, value) in world.environment() {
+        narrator.text(&format!("  export {name}={value}"));
+    }
+    for (name, value) in world.settings() {
+        narrator.text(&format!("  export {name}={value}"));
+    }
+    let bin = world.tools.sluicegate.display();
+    narrator.text(&format!(
+        "\n  {bin} runs\n  {bin} show RUN\n  {bin} logs RUN app\n  {bin} audit list\n  {} stepfunctions list-executions --state-machine-arn {}\n",
+        world.tools.aws.display(),
+        world.installed.state_machine_arn
+    ));
+}
+
+/// Ends the world. After a failure its logs are kept beside it, in `last-failure`.
+///
+/// # Errors
+/// When its process does not end in time.
+pub async fn take_down(dir: &Path, failed: bool, runs: &Path) -> anyhow::Result<()> {
+    if failed {
+        let kept = runs.join("last-failure");
+        std::fs::remove_dir_all(&kept).ok();
+        std::fs::create_dir_all(&kept)?;
+        for entry in std::fs::read_dir(dir)?.flatten() {
+            let name = entry.file_name();
+            let wanted = Path::new(&name)
+                .extension()
+                .is_some_and(|end| end == "log" || end == "err");
+            if wanted {
+                std::fs::copy(entry.path(), kept.join(name))?;
+            }
+        }
+    }
+    let pid: i32 = std::fs::read_to_string(dir.join(PID_FILE))?
+        .trim()
+        .parse()?;
+    world::stop(pid, dir).await?;
+    std::fs::remove_dir(runs).ok();
+    Ok(())
+}
+
+async fn down(runs: &Path) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    let Ok(entries) = std::fs::read_dir(runs) else {
+        writeln!(out, "No local run is there.")?;
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let dir = entry.path();
+        let pid = std::fs::read_to_string(dir.join(PID_FILE));
+        if let Some(pid) = pid.ok().and_then(|text| text.trim().parse::<i32>().ok()) {
+            world::stop(pid, &dir).await?;
+        } else {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        writeln!(out, "Removed {}", dir.display())?;
+    }
+    std::fs::remove_dir(runs).ok();
+    Ok(())
+}

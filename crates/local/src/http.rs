@@ -1,0 +1,93 @@
+//! Plain HTTP requests to addresses of this machine.
+
+use std::time::Duration;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body, as text, at most 1 MiB of it.
+    pub body: String,
+}
+
+/// Gets an address.
+///
+/// # Errors
+/// Text for a person: no connection, no answer in time.
+pub async fn get(url: &str, limit: Duration) -> Result<Answer, String> {
+    let url = url.to_owned();
+    blocking(move || read(agent(limit).get(&url).call())).await
+}
+
+/// Posts a body, with headers.
+///
+/// # Errors
+/// Text for a person: no connection, no answer in time.
+pub async fn post(
+    url: &str,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    limit: Duration,
+) -> Result<Answer, String> {
+    let url = url.to_owned();
+    blocking(move || {
+        let mut request = agent(limit).post(&url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        read(request.send(&body[..]))
+    })
+    .await
+}
+
+/// Puts a body.
+///
+/// # Errors
+/// Text for a person: no connection, no answer in time.
+pub async fn put(url: &str, body: &str, limit: Duration) -> Result<Answer, String> {
+    let (url, body) = (url.to_owned(), body.to_owned());
+    blocking(move || read(agent(limit).put(&url).send(&body))).await
+}
+
+/// Deletes what is at an address.
+///
+/// # Errors
+/// Text for a person: no connection, no answer in time.
+pub async fn delete(url: &str, limit: Duration) -> Result<Answer, String> {
+    let url = url.to_owned();
+    blocking(move || read(agent(limit).delete(&url).call())).await
+}
+
+fn agent(limit: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(limit))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .build()
+        .new_agent()
+}
+
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let status = answer.status().as_u16();
+    let mut body = answer
+        .body_mut()
+        .with_config()
+        .limit(1 << 20)
+        .read_to_vec()
+        .unwrap_or_default();
+    body.truncate(1 << 20);
+    Ok(Answer {
+        status,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| error.to_string())?
+}

@@ -1,0 +1,458 @@
+//! What the story does to a world, and how it looks at it.
+
+use super::narrator::Narrator;
+use crate::github::{self, Change};
+use crate::http;
+use crate::world::{REGION, Sample, World};
+use anyhow::{Context as _, bail, ensure};
+use aws::{Clients, ExecutionState, Executions, QueueReader};
+use contract::status::{self, StatusData};
+use domain::environment::Environment;
+use domain::ids::{CommitId, EnvironmentName, RepositoryId, RunId};
+use domain::run::{Outcome, Run};
+use ports::{Objects, Records, documents};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// The longest time that one run may take here.
+const RUN_LIMIT: Duration = Duration::from_secs(600);
+
+/// Tells the story to a world.
+pub struct Teller {
+    /// The world.
+    pub world: World,
+    /// Where it is told.
+    pub narrator: Narrator,
+    /// Our own table.
+    pub records: Arc<dyn Records>,
+    /// The audit bucket.
+    pub audit: Arc<dyn Objects>,
+    clients: Clients,
+    messages: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Its record.
+    pub run: Run,
+    /// How its execution ended.
+    pub state: ExecutionState,
+}
+
+impl Teller {
+    /// Connects to a world, and begins to read its status queue: each message is told as it
+    /// comes.
+    pub async fn new(world: World, narrator: Narrator) -> Self {
+        let clients = Clients::of_emulator(&world.endpoint, REGION).await;
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let reader = tokio::spawn(read_status(
+            QueueReader::new(&clients, &world.installed.status_queue_url),
+            Arc::clone(&messages),
+            narrator.clone(),
+        ));
+        Self {
+            records: Arc::new(aws::Table::new(&clients, &world.installed.table_name)),
+            audit: Arc::new(aws::Bucket::new(&clients, &world.installed.buckets.audit)),
+            world,
+            narrator,
+            clients,
+            messages,
+            reader,
+        }
+    }
+
+    /// Every status message so far, as it was received.
+    #[must_use]
+    pub fn messages(&self) -> Vec<String> {
+        self.messages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// A sample repository of the world, by `owner/name`.
+    ///
+    /// # Errors
+    /// When the world has no such sample.
+    pub fn sample(&self, full_name: &str) -> anyhow::Result<&Sample> {
+        let found = self
+            .world
+            .samples
+            .iter()
+            .find(|sample| sample.full_name == full_name);
+        found.with_context(|| format!("this world has no repository {full_name}"))
+    }
+
+    /// Commits one-line changes to `main`: in each file, `from` becomes `to`.
+    ///
+    /// # Errors
+    /// When a file does not hold `from`.
+    pub async fn commit(
+        &self,
+        sample: &Sample,
+        edits: &[(&str, &str, &str)],
+        message: &str,
+    ) -> anyhow::Result<CommitId> {
+        let repository = github::Repository::open(&sample.bare);
+        let mut changes = Vec::new();
+        for (path, from, to) in edits {
+            let text = repository.read("main", path).await?;
+            ensure!(
+                text.contains(from),
+                "{path} does not hold {from:?}: the sample changed"
+            );
+            changes.push(Change {
+                path: PathBuf::from(path),
+                text: text.replacen(from, to, 1),
+            });
+        }
+        let commit = repository.commit("main", &changes, message).await?;
+        Ok(CommitId::parse(&commit)?)
+    }
+
+    /// The commit that `main` is at.
+    ///
+    /// # Errors
+    /// When git does not know it.
+    pub async fn head(&self, sample: &Sample) -> anyhow::Result<CommitId> {
+        let head = github::Repository::open(&sample.bare).head("main").await?;
+        Ok(CommitId::parse(&head)?)
+    }
+
+    /// Posts the signed webhook of a push, and gives the answer's status.
+    ///
+    /// # Errors
+    /// When the function URL does not answer.
+    pub async fn push(
+        &self,
+        sample: &Sample,
+        commit: &CommitId,
+        delivery: &str,
+    ) -> anyhow::Result<u16> {
+        let push = github::Push {
+            repository_id: sample.id,
+            full_name: sample.full_name.clone(),
+            branch: "main".into(),
+            before: None,
+            after: commit.to_string(),
+            pusher: "octocat".into(),
+        };
+        let webhook = push.webhook(&self.world.secrets.webhook, delivery);
+        let limit = Duration::from_secs(30);
+        http::post(&self.world.webhook, webhook.headers, webhook.body, limit)
+            .await
+            .map(|answer| answer.status)
+            .map_err(|error| anyhow::anyhow!("the webhook did not answer: {error}"))
+    }
+
+    /// The run that a push of this commit to `main` starts.
+    ///
+    /// # Errors
+    /// Never for a sample's name.
+    pub fn run_id(&self, sample: &Sample, commit: &CommitId) -> anyhow::Result<RunId> {
+        Ok(RunId::derive(
+            RepositoryId(sample.id),
+            &domain::ids::RepositoryName::parse(&sample.full_name)?,
+            &domain::ids::BranchRef::parse("refs/heads/main")?,
+            commit,
+            domain::ids::RunKind::Push,
+        ))
+    }
+
+    /// Pushes a commit and waits for the end of its run.
+    ///
+    /// # Errors
+    /// When the webhook refuses it, or the run does not end in time.
+    pub async fn deliver(&self, sample: &Sample, commit: &CommitId) -> anyhow::Result<Ended> {
+        let delivery = uuid::Uuid::new_v4().to_string();
+        let status = self.push(sample, commit, &delivery).await?;
+        ensure!(
+            status == 202,
+            "the webhook answered {status} to a good push"
+        );
+        self.ended(&self.run_id(sample, commit)?).await
+    }
+
+    /// Waits for a run's record to be there.
+    ///
+    /// # Errors
+    /// When it is not there in time.
+    pub async fn begun(&self, run: &RunId) -> anyhow::Result<Run> {
+        self.until(run, "begin", |_| true).await
+    }
+
+    /// Waits until a run's record is as asked.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub async fn until(
+        &self,
+        run: &RunId,
+        what: &str,
+        is: impl Fn(&Run) -> bool,
+    ) -> anyhow::Result<Run> {
+        let end = tokio::time::Instant::now() + RUN_LIMIT;
+        loop {
+            let found: Option<Run> =
+                documents::load(&*self.records, &documents::run_key(run)).await?;
+            if let Some(found) = found.filter(&is) {
+                return Ok(found);
+            }
+            if tokio::time::Instant::now() >= end {
+                bail!("run {run} did not {what} within {} s", RUN_LIMIT.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits for the end of a run: its audit entry is written and its execution is over.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn ended(&self, run: &RunId) -> anyhow::Result<Ended> {
+        let over = |run: &Run| run.end.as_ref().is_some_and(|end| end.audit_seq.is_some());
+        let run = self.until(run, "end", over).await?;
+        for _ in 0..300 {
+            let execution = Executions::new(&self.clients)
+                .describe(&run.execution)
+                .await?;
+            let state = execution.map(|execution| execution.state);
+            if let Some(state) = state.filter(|state| *state != ExecutionState::Running) {
+                return Ok(Ended { run, state });
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        bail!(
+            "execution {} is still RUNNING a minute after its run ended",
+            run.execution
+        )
+    }
+
+    /// The environment's record.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn environment(&self, sample: &Sample, name: &str) -> anyhow::Result<Environment> {
+        let key =
+            documents::environment_key(RepositoryId(sample.id), &EnvironmentName::parse(name)?);
+        documents::load(&*self.records, &key)
+            .await?
+            .context("the environment has no record")
+    }
+
+    /// The ARNs of all executions of the state machine.
+    ///
+    /// # Errors
+    /// Those of the emulator.
+    pub async fn executions(&self) -> anyhow::Result<BTreeSet<String>> {
+        let arn = &self.world.installed.state_machine_arn;
+        let listed = aws::operator::executions(&self.clients, arn).await?;
+        Ok(listed.into_iter().map(|execution| execution.arn).collect())
+    }
+
+    /// How many executions of the state machine run.
+    ///
+    /// # Errors
+    /// Those of the emulator.
+    pub async fn running(&self) -> anyhow::Result<usize> {
+        let arn = &self.world.installed.state_machine_arn;
+        let listed = aws::operator::executions(&self.clients, arn).await?;
+        Ok(listed
+            .iter()
+            .filter(|execution| execution.state == ExecutionState::Running)
+            .count())
+    }
+
+    /// The word that an execution ended with.
+    ///
+    /// # Errors
+    /// When it did not succeed, or ended without a word.
+    pub async fn executed(&self, arn: &str) -> anyhow::Result<String> {
+        let execution = Executions::new(&self.clients).describe(arn).await?;
+        let execution = execution.with_context(|| format!("there is no execution {arn}"))?;
+        let output = execution.output.with_context(|| {
+            format!(
+                "execution {arn} ended {:?}, without an output",
+                execution.state
+            )
+        })?;
+        let output: serde_json::Value = serde_json::from_str(&output)?;
+        let word = output.get("verdict").and_then(serde_json::Value::as_str);
+        Ok(word.context("the output has no word")?.to_owned())
+    }
+
+    /// The parameters below a path, `name=value` each, in order: asked with AWS's own command
+    /// line, since no part of Sluicegate knows this service.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub async fn parameters(&self, path: &str) -> anyhow::Result<Vec<String>> {
+        let args = [
+            "ssm",
+            "get-parameters-by-path",
+            "--recursive",
+            "--path",
+            path,
+        ];
+        let said = self.aws(&args).await?;
+        let answer: serde_json::Value = serde_json::from_str(&said)?;
+        let list = answer
+            .get("Parameters")
+            .and_then(serde_json::Value::as_array);
+        let text = |value: Option<&serde_json::Value>| {
+            value
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let mut found: Vec<String> = list
+            .into_iter()
+            .flatten()
+            .map(|one| format!("{}={}", text(one.get("Name")), text(one.get("Value"))))
+            .collect();
+        found.sort();
+        Ok(found)
+    }
+
+    /// `sluicegate audit verify` in a clone, without any AWS credentials.
+    ///
+    /// # Errors
+    /// When the chain is broken.
+    pub async fn verify_audit(&self, clone: &Path) -> anyhow::Result<String> {
+        let clone = clone.display().to_string();
+        let args = ["audit", "verify", "--repo", &clone];
+        let mut command = tokio::process::Command::new(&self.world.tools.sluicegate);
+        command.args(args).env_clear();
+        finish(command, &args).await
+    }
+
+    /// An object of a bucket.
+    ///
+    /// # Errors
+    /// Those of the emulator.
+    pub async fn object(&self, bucket: &str, key: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        Ok(aws::Bucket::new(&self.clients, bucket).get(key).await?)
+    }
+
+    /// AWS's own command line, on this world: for what no part of Sluicegate knows.
+    ///
+    /// # Errors
+    /// When the command fails, with what it said.
+    pub async fn aws(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut command = tokio::process::Command::new(&self.world.tools.aws);
+        command
+            .args(args)
+            .args(["--output", "json"])
+            .envs(self.world.environment());
+        finish(command, args).await
+    }
+
+    /// `sluicegate` on this world.
+    ///
+    /// # Errors
+    /// When the command fails, with what it said.
+    pub async fn sluicegate(&self, args: &[&str]) -> anyhow::Result<String> {
+        let mut command = tokio::process::Command::new(&self.world.tools.sluicegate);
+        command
+            .args(args)
+            .envs(self.world.environment())
+            .envs(self.world.settings());
+        finish(command, args).await
+    }
+
+    /// Checks how a run ended, and tells it.
+    ///
+    /// # Errors
+    /// When it ended otherwise, with its first cause.
+    pub fn expect(&self, ended: &Ended, outcome: Outcome) -> anyhow::Result<()> {
+        let run = &ended.run;
+        let cause = run
+            .failure
+            .as_ref()
+            .map_or_else(String::new, |f| format!("; {}", f.error));
+        let found = run.outcome();
+        let state = if outcome.is_success() {
+            ExecutionState::Succeeded
+        } else {
+            ExecutionState::Failed
+        };
+        ensure!(
+            found == outcome && ended.state == state,
+            "run {} ended {:?}, {}; expected {state:?}, {}{cause}",
+            run.id,
+            ended.state,
+            found.as_str(),
+            outcome.as_str()
+        );
+        self.narrator.fact(&format!(
+            "{}: {state:?}, {}{cause}",
+            run.id,
+            outcome.as_str()
+        ));
+        Ok(())
+    }
+
+    /// Stops reading the status queue.
+    pub fn end(self) {
+        self.reader.abort();
+    }
+}
+
+async fn read_status(queue: QueueReader, messages: Arc<Mutex<Vec<String>>>, narrator: Narrator) {
+    loop {
+        let Ok(batch) = queue.receive(2).await else {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            continue;
+        };
+        for message in batch {
+            match status::parse(&message.body) {
+                Ok(received) => narrator.step(&line(&received.data)),
+                Err(error) => {
+                    narrator.step(&format!("a status message that cannot be read: {error}"));
+                }
+            }
+            // A message that is not deleted comes again, which a reader has to expect anyway.
+            queue.delete(&message).await.ok();
+            messages
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(message.body);
+        }
+    }
+}
+
+/// A status message in one line.
+fn line(data: &StatusData) -> String {
+    let mut line = format!("{}  {}", data.run, data.transition.as_str());
+    for part in [
+        data.stack.as_ref().map(ToString::to_string),
+        data.verdict.map(|verdict| format!("{verdict:?}")),
+        data.outcome.map(|outcome| outcome.as_str().to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        line.push_str("  ");
+        line.push_str(&part);
+    }
+    line
+}
+
+async fn finish(mut command: tokio::process::Command, args: &[&str]) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().await?;
+    ensure!(
+        output.status.success(),
+        "`{}` ended with {}: {}{}",
+        args.join(" "),
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

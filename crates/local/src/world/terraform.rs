@@ -1,0 +1,168 @@
+//! Installs Sluicegate into the emulator with the real terraform and AWS provider.
+
+use super::machine::{self, Machine};
+use super::{Installed, REGION, Sample};
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// Terraform on the local root, with all that it writes below the world's directory.
+pub(super) struct Root<'a> {
+    pub(super) machine: &'a Machine,
+    pub(super) dir: &'a Path,
+    pub(super) environment: Vec<(&'static str, String)>,
+}
+
+impl Root<'_> {
+    fn source(&self) -> PathBuf {
+        self.machine.root.join("terraform/roots/local")
+    }
+
+    fn state(&self) -> String {
+        format!("-state={}", self.dir.join("sluicegate.tfstate").display())
+    }
+
+    fn variables(&self) -> String {
+        format!("-var-file={}", self.dir.join("local.tfvars.json").display())
+    }
+
+    /// Writes the variables of the local root.
+    pub(super) fn write_variables(
+        &self,
+        name: &str,
+        registry: &str,
+        forge: &str,
+        artifacts: &Path,
+        samples: &[Sample],
+    ) -> anyhow::Result<()> {
+        let repositories: Vec<_> = samples
+            .iter()
+            .map(|sample| {
+                json!({
+                    "id": sample.id,
+                    "full_name": sample.full_name,
+                    "branches": ["main"],
+                    "clone_url": format!("{forge}/{}.git", sample.full_name),
+                    // The sample's stack makes these roles.
+                    "task_role_arns": [
+                        format!("arn:aws:iam::{}:role/*", super::ACCOUNT),
+                    ],
+                })
+            })
+            .collect();
+        let mut environment = json!({
+            "SLUICEGATE_TERRAFORM": self.machine.terraform,
+        });
+        if let (Some(mirror), Some(map)) = (&self.machine.mirror, environment.as_object_mut()) {
+            map.insert("SLUICEGATE_PROVIDER_MIRROR".into(), json!(mirror));
+        }
+        let variables = json!({
+            "name": name,
+            "repositories": repositories,
+            "artifacts_dir": artifacts,
+            "registry_host": registry,
+            "forge_url": forge,
+            "region": REGION,
+            "log_level": "debug",
+            "runner": { "image": "runner", "environment": environment },
+        });
+        std::fs::write(self.dir.join("local.tfvars.json"), variables.to_string())?;
+        std::fs::write(
+            self.dir.join("terraform.rc"),
+            machine::terraform_config(&self.machine.home),
+        )?;
+        Ok(())
+    }
+
+    /// `init` and `apply`.
+    pub(super) async fn apply(&self) -> anyhow::Result<Installed> {
+        self.run(&["init", "-input=false", "-no-color", "-lockfile=readonly"])
+            .await?;
+        let (state, variables) = (self.state(), self.variables());
+        let flags = [
+            "-input=false",
+            "-no-color",
+            "-auto-approve",
+            "-parallelism=40",
+        ];
+        self.run(&[&["apply"], &flags[..], &[&state, &variables]].concat())
+            .await?;
+        let text = self.run(&["output", "-json", "-no-color", &state]).await?;
+        let outputs: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
+        let values: serde_json::Map<_, _> = outputs
+            .into_iter()
+            .filter_map(|(name, output)| Some((name, output.get("value")?.clone())))
+            .collect();
+        serde_json::from_value(values.into()).context("the local root's outputs")
+    }
+
+    /// `plan`: says what a second apply would change; nothing, when all is well.
+    pub(super) async fn drift(&self) -> anyhow::Result<String> {
+        let (state, variables) = (self.state(), self.variables());
+        self.run(&[
+            "plan",
+            "-input=false",
+            "-no-color",
+            "-lock=false",
+            &state,
+            &variables,
+        ])
+        .await
+    }
+
+    /// `destroy`.
+    pub(super) async fn destroy(&self) -> anyhow::Result<()> {
+        let (state, variables) = (self.state(), self.variables());
+        let flags = [
+            "-input=false",
+            "-no-color",
+            "-auto-approve",
+            "-parallelism=40",
+        ];
+        self.run(&[&["destroy"], &flags[..], &[&state, &variables]].concat())
+            .await?;
+        Ok(())
+    }
+
+    async fn run(&self, args: &[&str]) -> anyhow::Result<String> {
+        let verb = args.first().copied().unwrap_or_default();
+        let output = Command::new(&self.machine.terraform)
+            .args(args)
+            .current_dir(self.source())
+            .env_clear()
+            .envs(self.environment.clone())
+            .env("PATH", &self.machine.path)
+            .env("HOME", self.dir)
+            .env("TMPDIR", self.dir)
+            .env("TF_DATA_DIR", self.dir.join("terraform"))
+            .env("TF_CLI_CONFIG_FILE", self.dir.join("terraform.rc"))
+            .env("TF_IN_AUTOMATION", "1")
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("GOGC", "400")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("start terraform")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let log = self.dir.join(format!("terraform-{verb}.log"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        std::fs::write(&log, format!("{said}{errors}"))?;
+        if !output.status.success() {
+            let start = errors.find("Error").unwrap_or(0);
+            let shown: String = errors
+                .get(start..)
+                .unwrap_or(&errors)
+                .chars()
+                .take(3000)
+                .collect();
+            bail!(
+                "terraform {verb} failed on the local root (whole log: {}):\n{shown}",
+                log.display()
+            );
+        }
+        Ok(said)
+    }
+}

@@ -1,0 +1,463 @@
+//! Brings a world up, holds it, and takes it down.
+
+use super::machine::{Docker, Machine};
+use super::terraform::Root;
+use super::{
+    ACCOUNT, Installed, REGION, STEPS_FILE, Sample, Tools, WORLD_FILE, World, WorldSecrets,
+};
+use crate::github;
+use crate::standin::tools::Builder;
+use crate::standin::{self, Emulator, Host, batch, codebuild};
+use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+/// The Lambdas, which are the binaries' names too.
+pub const FUNCTIONS: [&str; 8] = [
+    "webhook",
+    "validate",
+    "plan",
+    "apply",
+    "build-trigger",
+    "deploy",
+    "rollback",
+    "record",
+];
+
+/// What a world is to be.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Its directory, empty or not there yet.
+    pub dir: PathBuf,
+    /// The sample repositories: `owner/name` and the directory that the first commit is made of.
+    pub samples: Vec<(String, PathBuf)>,
+    /// Whether faults can be ordered at the emulator.
+    pub faults: Faults,
+    /// Whether services are containers where an engine answers.
+    pub containers: Containers,
+}
+
+/// Whether faults can be ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faults {
+    /// They can; for the tests.
+    OnOrder,
+    /// They cannot.
+    Never,
+}
+
+/// Whether the emulator uses a Docker engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Containers {
+    /// Where one answers.
+    IfPossible,
+    /// Never: quicker, for tests that are not about the application.
+    Never,
+}
+
+/// Everything that has to be taken down again.
+struct Held {
+    emulator: Child,
+    batch: batch::Handle,
+    codebuild: codebuild::Handle,
+    github: github::Handle,
+}
+
+/// Brings a world up and holds it until a signal comes.
+///
+/// # Errors
+/// What could not be started; whatever was is taken down again.
+pub async fn hold(machine: &Machine, order: &Order) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&order.dir)?;
+    let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut steps = Steps::open(&order.dir)?;
+    let mut held = None;
+    let result = tokio::select! {
+        up = bring_up(machine, order, &mut steps, &mut held) => match up {
+            Ok(()) => {
+                tokio::select! { _ = end.recv() => {}, _ = interrupt.recv() => {} }
+                Ok(())
+            }
+            Err(error) => {
+                steps.say(&format!("failed: {error:#}"))?;
+                Err(error)
+            }
+        },
+        _ = end.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    if let Some(held) = held {
+        take_down(held).await;
+    }
+    result
+}
+
+/// The steps on the way up, a line each: whoever waits for the world shows them.
+struct Steps(std::fs::File);
+
+impl Steps {
+    fn open(dir: &Path) -> anyhow::Result<Self> {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.join(STEPS_FILE))
+            .context("open the list of steps")?;
+        Ok(Self(file))
+    }
+
+    fn say(&mut self, step: &str) -> anyhow::Result<()> {
+        writeln!(self.0, "{}", step.replace('\n', "\n    "))?;
+        self.0.flush()?;
+        Ok(())
+    }
+}
+
+async fn bring_up(
+    machine: &Machine,
+    order: &Order,
+    steps: &mut Steps,
+    held: &mut Option<Held>,
+) -> anyhow::Result<()> {
+    let dir = &order.dir;
+    let tmp = dir.join("tmp");
+    std::fs::create_dir_all(&tmp)?;
+    let docker = match order.containers {
+        Containers::IfPossible => machine.docker,
+        Containers::Never => Docker::None,
+    };
+
+    steps.say("the stand-ins for Batch and CodeBuild, and the fake GitHub")?;
+    let listeners = (listen().await?, listen().await?, listen().await?);
+    let port = free_port()?;
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let address = |listener: &TcpListener| -> anyhow::Result<String> {
+        Ok(format!("http://{}", listener.local_addr()?))
+    };
+    let (batch_url, codebuild_url, github_url) = (
+        address(&listeners.0)?,
+        address(&listeners.1)?,
+        address(&listeners.2)?,
+    );
+    let cloud = Arc::new(Emulator::new(&endpoint, REGION));
+    let host = Host {
+        region: REGION.into(),
+        account: ACCOUNT.into(),
+        endpoint: Some(endpoint.clone()),
+        scratch: tmp.clone(),
+        path: machine.path.clone(),
+    };
+    let secrets = WorldSecrets {
+        webhook: format!("canary-webhook-{}", uuid::Uuid::new_v4().simple()),
+        token: format!("canary-token-{}", uuid::Uuid::new_v4().simple()),
+    };
+    let batch = batch::start(
+        listeners.0,
+        batch_config(machine, host.clone()),
+        cloud.clone(),
+    )?;
+    let codebuild = codebuild::start(listeners.1, codebuild_config(machine, dir, host)?, cloud)?;
+    let repositories = dir.join("git");
+    std::fs::create_dir_all(&repositories)?;
+    let github = github::start(
+        listeners.2,
+        github::Config {
+            root: repositories.clone(),
+            token: secrets.token.clone(),
+        },
+    )?;
+
+    steps.say(&format!("the emulator at {endpoint}"))?;
+    let emulator = start_emulator(
+        machine,
+        order,
+        &tmp,
+        port,
+        &batch_url,
+        &codebuild_url,
+        docker,
+    )?;
+    let held = held.insert(Held {
+        emulator,
+        batch,
+        codebuild,
+        github,
+    });
+    wait_for_emulator(&mut held.emulator, &endpoint, dir).await?;
+
+    steps.say("the sample repositories")?;
+    let mut samples = Vec::new();
+    for (i, (full_name, files)) in order.samples.iter().enumerate() {
+        let id = 1000 + u64::try_from(i)?;
+        let bare = held.github.create_repository(id, full_name, files).await?;
+        samples.push(Sample {
+            id,
+            full_name: full_name.clone(),
+            bare,
+        });
+    }
+
+    let artifacts = link_functions(machine, dir)?;
+    let mut world = World {
+        pid: i32::try_from(std::process::id())?,
+        dir: dir.clone(),
+        endpoint: endpoint.clone(),
+        batch: batch_url,
+        codebuild: codebuild_url,
+        github: github_url.clone(),
+        webhook: String::new(),
+        docker,
+        tools: Tools {
+            aws: machine.python.with_file_name("aws"),
+            sluicegate: machine.bin.join("sluicegate"),
+        },
+        samples,
+        secrets,
+        installed: Installed::empty(),
+    };
+    steps.say("Sluicegate, by terraform apply of terraform/roots/local (about two minutes)")?;
+    let root = Root {
+        machine,
+        dir,
+        environment: world.environment(),
+    };
+    let registry = format!("127.0.0.1:{port}");
+    root.write_variables(
+        "sluicegate",
+        &registry,
+        &github_url,
+        &artifacts,
+        &world.samples,
+    )?;
+    world.installed = root.apply().await?;
+    world.webhook = local_function_url(&endpoint, &world.installed.webhook_url)?;
+
+    steps.say("the secrets, as an operator puts them in")?;
+    fill_secrets(&world).await?;
+    let text = serde_json::to_string_pretty(&world)?;
+    let draft = dir.join("world.json.draft");
+    std::fs::write(&draft, text)?;
+    std::fs::rename(draft, dir.join(WORLD_FILE))?;
+    steps.say("ready")?;
+    Ok(())
+}
+
+impl Installed {
+    fn empty() -> Self {
+        let none = String::new;
+        Self {
+            webhook_url: none(),
+            status_queue_url: none(),
+            events_lost_queue_url: none(),
+            state_machine_arn: none(),
+            table_name: none(),
+            event_bus_name: none(),
+            buckets: super::Buckets {
+                artifacts: none(),
+                audit: none(),
+                state: none(),
+            },
+            secret_arns: super::SecretArns {
+                webhook: none(),
+                git: none(),
+            },
+            functions: BTreeMap::new(),
+            log_groups: BTreeMap::new(),
+        }
+    }
+}
+
+async fn listen() -> anyhow::Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("bind a free port on 127.0.0.1")
+}
+
+/// A port that nobody has now. The emulator binds it a moment later; should somebody else be
+/// quicker, it says so and ends.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(StdListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn batch_config(machine: &Machine, host: Host) -> batch::Config {
+    let runner = machine.bin.join("runner");
+    batch::Config {
+        host,
+        images: vec![batch::Image {
+            name: "runner*".into(),
+            entrypoint: vec![runner.display().to_string()],
+            env: BTreeMap::new(),
+        }],
+        timing: batch::Timing::default(),
+    }
+}
+
+fn codebuild_config(
+    machine: &Machine,
+    dir: &Path,
+    host: Host,
+) -> anyhow::Result<codebuild::Config> {
+    let cache = machine.target.join("sample-builds");
+    std::fs::create_dir_all(&cache)?;
+    let tools = dir.join("build-tools");
+    let builder = match machine.docker {
+        Docker::Engine => Builder::Docker,
+        Docker::None => Builder::Buildah,
+    };
+    standin::tools::install(&tools, builder)?;
+    let env = BTreeMap::from([
+        ("CARGO_TARGET_DIR".to_owned(), cache.display().to_string()),
+        (
+            "CARGO_HOME".to_owned(),
+            machine.home.join(".cargo").display().to_string(),
+        ),
+        (
+            "RUSTUP_HOME".to_owned(),
+            machine.home.join(".rustup").display().to_string(),
+        ),
+    ]);
+    let timing = codebuild::Timing::default();
+    Ok(codebuild::Config {
+        host,
+        tools: Some(tools),
+        env,
+        timing,
+    })
+}
+
+fn start_emulator(
+    machine: &Machine,
+    order: &Order,
+    tmp: &Path,
+    port: u16,
+    batch: &str,
+    codebuild: &str,
+    docker: Docker,
+) -> anyhow::Result<Child> {
+    let log = std::fs::File::create(order.dir.join("emulator.log"))?;
+    let mut command = Command::new(&machine.python);
+    command
+        .args(["-m", "sluicegate_emulator"])
+        .env_clear()
+        .env("PATH", &machine.path)
+        .env("HOME", tmp)
+        .env("TMPDIR", tmp)
+        .env("PYTHONPATH", machine.root.join("crates/local/launcher"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("GATEWAY_PORT", port.to_string())
+        .env("BIND_HOST", "127.0.0.1")
+        .env("MINISTACK_REGION", REGION)
+        .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
+        .env("AWS_ENDPOINT_URL_BATCH", batch)
+        .env("AWS_ENDPOINT_URL_CODEBUILD", codebuild)
+        .env("IOT_MTLS_ENABLED", "0")
+        .env("LAMBDA_EXECUTOR", "local")
+        .env("SLUICEGATE_INSTANCE", format!("world-{port}"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
+    if docker == Docker::None {
+        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    }
+    if order.faults == Faults::OnOrder {
+        command.env("SLUICEGATE_FAULTS", "1");
+    }
+    command
+        .spawn()
+        .with_context(|| format!("start {}", machine.python.display()))
+}
+
+async fn wait_for_emulator(child: &mut Child, endpoint: &str, dir: &Path) -> anyhow::Result<()> {
+    let health = format!("{endpoint}/_ministack/health");
+    let log = dir.join("emulator.log");
+    for _ in 0..300 {
+        if let Some(status) = child.try_wait()? {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            bail!("the emulator ended ({status}):\n{said}");
+        }
+        if crate::http::get(&health, Duration::from_secs(1))
+            .await
+            .is_ok_and(|a| a.status == 200)
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!(
+        "the emulator did not answer within 30 s; see {}",
+        log.display()
+    )
+}
+
+/// Puts the Lambdas' zips where Terraform takes them from.
+fn link_functions(machine: &Machine, dir: &Path) -> anyhow::Result<PathBuf> {
+    let artifacts = dir.join("artifacts");
+    std::fs::create_dir_all(&artifacts)?;
+    for name in FUNCTIONS {
+        let zip = machine
+            .target
+            .join("lambda")
+            .join(name)
+            .join("bootstrap.zip");
+        std::fs::copy(&zip, artifacts.join(format!("{name}.zip"))).with_context(|| {
+            format!(
+                "{} is missing; build it with scripts/build-lambdas.sh local",
+                zip.display()
+            )
+        })?;
+    }
+    Ok(artifacts)
+}
+
+/// The function URL as this machine reaches it: AWS's name for it resolves nowhere.
+fn local_function_url(endpoint: &str, url: &str) -> anyhow::Result<String> {
+    let id = url
+        .trim_start_matches("https://")
+        .trim_start_matches("http://")
+        .split('.')
+        .next()
+        .filter(|id| !id.is_empty())
+        .with_context(|| format!("{url} is no function URL"))?;
+    Ok(format!("{endpoint}/_aws/lambda-url/{id}/"))
+}
+
+async fn fill_secrets(world: &World) -> anyhow::Result<()> {
+    let clients = aws::Clients::of_emulator(&world.endpoint, REGION).await;
+    let webhook = serde_json::json!({ "current": world.secrets.webhook }).to_string();
+    let git = serde_json::json!({ "token": world.secrets.token }).to_string();
+    let arns = &world.installed.secret_arns;
+    aws::operator::put_secret(&clients, &arns.webhook, &webhook).await?;
+    aws::operator::put_secret(&clients, &arns.git, &git).await?;
+    Ok(())
+}
+
+async fn take_down(held: Held) {
+    let Held {
+        mut emulator,
+        batch,
+        codebuild,
+        github,
+    } = held;
+    // Jobs first: they talk to the emulator until their end.
+    batch.shutdown().await;
+    codebuild.shutdown().await;
+    github.shutdown().await;
+    if let Some(pid) = emulator.id().and_then(|pid| i32::try_from(pid).ok()) {
+        let pid = nix::unistd::Pid::from_raw(pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).ok();
+    }
+    if tokio::time::timeout(Duration::from_secs(40), emulator.wait())
+        .await
+        .is_err()
+    {
+        emulator.kill().await.ok();
+    }
+}
