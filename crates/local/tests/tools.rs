@@ -59,7 +59,10 @@ async fn registry(headers: HeaderMap, body: String) -> (StatusCode, String) {
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(body["repositoryName"], "shop");
     if body["imageIds"][0]["imageTag"] == "known" {
-        return (StatusCode::OK, r#"{"imageDetails": []}"#.to_owned());
+        return (
+            StatusCode::OK,
+            r#"{"imageDetails": [{"imageDigest": "sha256:1", "imageTags": ["known"]}]}"#.to_owned(),
+        );
     }
     (
         StatusCode::BAD_REQUEST,
@@ -80,6 +83,8 @@ async fn aws_asks_the_emulators_registry() {
     let describe =
         "aws ecr describe-images --region r --repository-name shop --image-ids imageTag=";
     assert_eq!(run(&format!("{describe}known")).await.0, 0);
+    let query = format!("{describe}known --query 'imageDetails[0].imageDigest' --output text");
+    assert_eq!(run(&query).await, (0, "sha256:1".to_owned()));
     assert_eq!(run(&format!("{describe}other")).await.0, 254);
     server.shutdown().await;
     assert_ne!(run(&format!("{describe}known")).await.0, 0);
