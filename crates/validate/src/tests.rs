@@ -136,23 +136,23 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
     type Fault = fn(&World);
     let faults: [(&str, Fault); 7] = [
         ("insert lost", |world| {
-            world.records.lose_reply("insert", down(), 1)
+            world.records.lose_reply("insert", down(), 1);
         }),
         ("insert", |world| {
-            world.records.fail_next("insert", down(), 1)
+            world.records.fail_next("insert", down(), 1);
         }),
         ("fetch", |world| world.forge.fail_next("fetch", down(), 1)),
         ("put", |world| {
-            world.objects.fail_next("put_if_absent", down(), 1)
+            world.objects.fail_next("put_if_absent", down(), 1);
         }),
         ("put lost", |world| {
-            world.objects.lose_reply("put_if_absent", down(), 1)
+            world.objects.lose_reply("put_if_absent", down(), 1);
         }),
         ("save", |world| {
-            world.records.fail_next("replace", down(), 1)
+            world.records.fail_next("replace", down(), 1);
         }),
         ("save lost", |world| {
-            world.records.lose_reply("replace", down(), 1)
+            world.records.lose_reply("replace", down(), 1);
         }),
     ];
     for (name, fault) in faults {
