@@ -211,7 +211,18 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
             let error = error.without_snippet();
             let at = error.location().map(|at| (at.line(), at.column()));
             let text = error.to_string();
-            let message = text.lines().next().unwrap_or_default().to_owned();
+            let message = text.lines().next().unwrap_or_default();
+            // The place stands before the message already.
+            let message = match message.rsplit_once(" at line ") {
+                Some((message, place)) if place.starts_with(|c: char| c.is_ascii_digit()) => {
+                    message
+                }
+                _ => message,
+            };
+            // What follows is for whoever calls the reader.
+            let message = message
+                .split_once(", set DuplicateKeyPolicy")
+                .map_or(message, |(message, _)| message);
             let code = if message.contains("unknown field") {
                 "CF010"
             } else if message.contains("duplicate") {
@@ -223,7 +234,7 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
                 code: code.into(),
                 at,
                 key: String::new(),
-                message,
+                message: message.to_owned(),
             }])
         }
     }
@@ -263,6 +274,9 @@ impl Checker {
                 message,
             });
         }
+        // In the order of the file; what has no place comes last.
+        self.errors
+            .sort_by_key(|error| error.at.unwrap_or((u64::MAX, 0)));
         match (environment, self.errors.is_empty()) {
             (Some(environment), true) => Ok(Config {
                 environment,
@@ -529,106 +543,5 @@ fn cycle(rest: &[&Stack]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-    use super::*;
-    use proptest::prelude::*;
-
-    const GOOD: &str = "version: 1
-environment: production
-stacks:
-  - name: app
-    dir: infra/app
-    needs: [data]
-  - name: data
-    dir: infra/data
-build:
-  context: app
-  test: ./test.sh
-deploy:
-  target: ecs
-  stack: app
-  container: shop
-  desired_count: 2
-  health: { path: /health, timeout_seconds: 60 }
-  version: { path: /version }
-";
-
-    fn errors(text: &str) -> String {
-        let errors = parse(text.as_bytes()).unwrap_err();
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n")
-    }
-
-    #[test]
-    fn a_good_file_comes_out_in_order_with_its_defaults() {
-        let config = parse(GOOD.as_bytes()).unwrap();
-        let names: Vec<_> = config
-            .stacks
-            .iter()
-            .map(|stack| stack.name.as_str())
-            .collect();
-        assert_eq!(names, ["data", "app"]);
-        assert_eq!(config.queue, QueueRule::Newest);
-        assert_eq!(config.build.unwrap().dockerfile, "Dockerfile");
-        assert_eq!(config.deploy.unwrap().timeout_seconds, 60);
-    }
-
-    #[test]
-    fn all_errors_come_at_once_each_with_its_place() {
-        insta::assert_snapshot!(errors("version: 2
-environment: Prod!
-stacks:
-  - name: a1
-    dir: ../other
-    needs: [zz]
-  - name: a1
-    dir: /etc
-build: { test: '' }
-deploy:
-  target: ecs
-  stack: nope
-  container: c
-  desired_count: 0
-  health: { path: health, timeout_seconds: 5 }
-"), @"");
-    }
-
-    #[test]
-    fn a_cycle_is_named() {
-        insta::assert_snapshot!(errors("version: 1
-environment: production
-stacks:
-  - { name: aa, dir: a, needs: [bb] }
-  - { name: bb, dir: b, needs: [cc] }
-  - { name: cc, dir: c, needs: [bb] }
-"), @"");
-    }
-
-    #[test]
-    fn what_is_not_of_the_right_shape_says_where() {
-        insta::assert_snapshot!(errors("version: 1\nenvironment: production\nstack: []\n"), @"");
-        insta::assert_snapshot!(errors("version: 1\nversion: 1\nenvironment: production\n"), @"");
-        insta::assert_snapshot!(errors("version: 1\nenvironment: [\n"), @"");
-        insta::assert_snapshot!(errors("# nothing\n"), @"");
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = parse(&bytes).is_ok();
-        }
-
-        #[test]
-        fn no_accepted_path_leaves_the_repository(path in "[a-z./\\\\~:-]{0,20}") {
-            if check_path(&path).is_ok() {
-                let joined = std::path::Path::new("/repo").join(&path);
-                prop_assert!(joined.starts_with("/repo"));
-                prop_assert!(!path.split('/').any(|part| part == ".."));
-            }
-        }
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -355,29 +355,5 @@ pub enum Heard {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-    use super::*;
-
-    fn waiter(n: u8) -> Waiter {
-        Waiter {
-            run: RunId::parse(&format!("shop-{n}")).unwrap(),
-            commit: CommitId::parse(&format!("{n:0>39}1")).unwrap(),
-            received_at: Timestamp::from_second(i64::from(n)).unwrap(),
-            token: format!("token-{n}"),
-        }
-    }
-
-    #[test]
-    fn to_be_told_does_not_decide_who_owns() {
-        let now = Timestamp::from_second(100).unwrap();
-        let name = EnvironmentName::parse("production").unwrap();
-        let mut environment = Environment::new(RepositoryId(1), name);
-        environment.acquire(waiter(1), QueueRule::Newest, now);
-        let tell = environment.untold.first().cloned().unwrap();
-        environment.told(&tell);
-        environment.told(&tell);
-        assert!(environment.untold.is_empty());
-        assert!(environment.is_owned_by(&waiter(1).run));
-    }
-}
+#[path = "environment_tests.rs"]
+mod tests;

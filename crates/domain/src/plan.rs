@@ -250,3 +250,89 @@ impl Action {
         matches!(self, Self::Delete | Self::Replace)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(changes: &[(&str, Action)], outputs_change: OutputsChange) -> PlanSummary {
+        let change = |(kind, action): &(&str, Action)| ResourceChange {
+            address: format!("{kind}.this"),
+            resource_type: (*kind).into(),
+            action: *action,
+        };
+        PlanSummary {
+            changes: changes.iter().map(change).collect(),
+            outputs_change,
+        }
+    }
+
+    /// What a plan does, by rule on the way forward, and on the way back whatever the rule.
+    #[test]
+    fn a_plan_is_judged_by_what_it_loses_then_by_the_rule() {
+        use Verdict::{Auto, NeedsApproval, NoChanges, Refused};
+        let (queue, table) = ("aws_sqs_queue", "aws_dynamodb_table");
+        let none = OutputsChange::None;
+        let cases = [
+            (summary(&[], none), [NoChanges; 4]),
+            (
+                summary(&[], OutputsChange::Some),
+                [Auto, NeedsApproval, Auto, Auto],
+            ),
+            (
+                summary(&[(queue, Action::Create)], none),
+                [Auto, NeedsApproval, Auto, Auto],
+            ),
+            (
+                summary(&[(table, Action::Update)], none),
+                [Auto, NeedsApproval, Auto, Auto],
+            ),
+            (
+                summary(&[(table, Action::Forget)], none),
+                [Auto, NeedsApproval, Auto, Auto],
+            ),
+            (
+                summary(&[(queue, Action::Delete)], none),
+                [Auto, NeedsApproval, NeedsApproval, Auto],
+            ),
+            (
+                summary(&[(queue, Action::Replace)], none),
+                [Auto, NeedsApproval, NeedsApproval, Auto],
+            ),
+            (summary(&[(table, Action::Delete)], none), [Refused; 4]),
+            (
+                summary(&[(queue, Action::Create), (table, Action::Replace)], none),
+                [Refused; 4],
+            ),
+        ];
+        for (plan, expected) in cases {
+            let forward = [
+                ApprovalRule::Never,
+                ApprovalRule::Always,
+                ApprovalRule::OnDestroy,
+            ]
+            .map(|rule| judge(&plan, rule, Mode::Deliver));
+            let back = judge(&plan, ApprovalRule::Always, Mode::Restore);
+            let [never, always, on_destroy] = forward;
+            assert_eq!([never, always, on_destroy, back], expected, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn data_that_would_be_lost_is_named() {
+        let plan = summary(
+            &[
+                ("aws_s3_bucket", Action::Delete),
+                ("aws_sqs_queue", Action::Delete),
+            ],
+            OutputsChange::None,
+        );
+        assert_eq!(data_loss(&plan), ["aws_s3_bucket.this"]);
+        assert_eq!(plan.counts().delete, 2);
+    }
+
+    #[test]
+    fn protected_types_stand_in_order_each_once() {
+        assert!(PROTECTED_TYPES.is_sorted_by(|a, b| a < b));
+    }
+}

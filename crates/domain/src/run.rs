@@ -4,20 +4,23 @@
 //! machine loads it, lets one function here decide, and saves it. A step that is repeated finds
 //! its own decision in the record and answers the same.
 
-use crate::config::{Config, Stack};
+mod outcome;
+mod stack;
+
+pub use outcome::Outcome;
+pub use stack::{Answer, Approval, StackRun, StackState};
+
+use crate::config::Config;
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
 use crate::ids::{
-    BranchRef, CommitId, DeliveryId, ImageDigest, JobId, RepositoryId, RepositoryName, RunId,
-    RunKind, StackName,
+    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryId, RepositoryName, RunId, RunKind,
+    StackName,
 };
-use crate::plan::{Mode, ObjectRef, PlanMade, PlanSummary, SealedPlan, Touched, Verdict};
+use crate::plan::{Mode, ObjectRef};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// How often a stale plan is made again.
-const REPLANS: u32 = 1;
 
 /// A run's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,105 +156,6 @@ pub enum Lock {
     Released,
 }
 
-/// A stack on its way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StackRun {
-    /// The stack.
-    pub stack: Stack,
-    /// Whether everything in it is to be destroyed.
-    pub destroy: bool,
-    /// How many jobs it had.
-    pub jobs: u32,
-    /// How often its plan was made again.
-    pub replans: u32,
-    /// Where it stands.
-    pub state: StackState,
-    /// The last plan that was judged.
-    pub plan: Option<PlanMade>,
-    /// Its outputs, once they are known.
-    pub outputs: Option<ObjectRef>,
-}
-
-/// Where a stack stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum StackState {
-    /// Nothing was done yet.
-    Pending,
-    /// A plan job was made.
-    Planning {
-        /// The job.
-        job: JobId,
-    },
-    /// The plan was judged and sealed.
-    Planned {
-        /// The job.
-        job: JobId,
-        /// The plan.
-        plan: SealedPlan,
-        /// What it would do.
-        summary: PlanSummary,
-        /// The judgement.
-        verdict: Verdict,
-        /// The answer of a person, where one is needed.
-        approval: Option<Approval>,
-    },
-    /// The plan was used: an apply job was made from it.
-    Applying {
-        /// The apply job.
-        job: JobId,
-        /// What it does.
-        summary: PlanSummary,
-    },
-    /// The plan was applied.
-    Applied {
-        /// The apply job.
-        job: JobId,
-        /// What it did.
-        summary: PlanSummary,
-    },
-    /// There was nothing to apply.
-    Unchanged,
-    /// It failed.
-    Failed {
-        /// Whether resources may have changed.
-        touched: Touched,
-    },
-}
-
-/// A person's answer to a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Approval {
-    /// Asked for; the token ends the wait.
-    Asked {
-        /// The task token.
-        token: String,
-        /// Since when.
-        since: Timestamp,
-    },
-    /// Answered.
-    Answered {
-        /// The answer.
-        answer: Answer,
-        /// Who.
-        by: String,
-        /// When.
-        at: Timestamp,
-    },
-}
-
-/// What a person says to a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// Apply it.
-    Approved,
-    /// Do not.
-    Rejected,
-}
-
 /// The way back to the last good commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -345,48 +249,6 @@ pub struct End {
     pub audit_from: u64,
     /// The audit entry's number in its chain; none until it was written.
     pub audit_seq: Option<u64>,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Something changed, and it was verified.
-    Applied,
-    /// Nothing had to change.
-    NoOp,
-    /// A newer commit took its place.
-    Superseded,
-    /// The commit was not fit to be delivered, and nothing was touched.
-    Rejected,
-    /// It failed before it changed anything, or there was nothing to go back to.
-    Failed,
-    /// It failed, and the last good commit runs again.
-    RolledBack,
-    /// It failed, and a person has to act.
-    NeedsOperator,
-}
-
-impl Outcome {
-    /// The word as it is written.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::NoOp => "no-op",
-            Self::Superseded => "superseded",
-            Self::Rejected => "rejected",
-            Self::Failed => "failed",
-            Self::RolledBack => "rolled-back",
-            Self::NeedsOperator => "needs-operator",
-        }
-    }
-
-    /// Whether the execution ends SUCCEEDED.
-    #[must_use]
-    pub fn is_success(self) -> bool {
-        matches!(self, Self::Applied | Self::NoOp | Self::Superseded)
-    }
 }
 
 /// What to do next with the stacks.
@@ -498,12 +360,13 @@ impl Run {
                 .filter(|other| &other.stack.name == name)
                 .all(|other| other.state.is_done())
         };
-        // A stack that is destroyed goes before those that it needs, and after those that need it.
-        let blocked_by_users = |stack: &StackRun| {
-            stack.destroy
-                && way.iter().any(|user| {
-                    user.stack.needs.contains(&stack.stack.name) && !user.state.is_done()
-                })
+        // What is destroyed goes last, once nothing that stays uses it any more: after all that is
+        // restored, after those that need it, and so before those that it needs.
+        let in_use = |stack: &StackRun| {
+            way.iter().any(|other| {
+                let uses = !other.destroy || other.stack.needs.contains(&stack.stack.name);
+                uses && !other.state.is_done()
+            })
         };
         let ready: Vec<StackName> = way
             .iter()
@@ -513,8 +376,13 @@ impl Run {
                     StackState::Pending | StackState::Planning { .. }
                 )
             })
-            .filter(|stack| stack.destroy || stack.stack.needs.iter().all(done))
-            .filter(|stack| !blocked_by_users(stack))
+            .filter(|stack| {
+                if stack.destroy {
+                    !in_use(stack)
+                } else {
+                    stack.stack.needs.iter().all(done)
+                }
+            })
             .map(|stack| stack.stack.name.clone())
             .collect();
         if ready.is_empty() {
@@ -642,7 +510,7 @@ impl Run {
             self.rollback = Some(Rollback::NoLastGood);
             return Turn::Record;
         };
-        let stacks = restore_stacks(&self.stacks, target);
+        let stacks = stack::restore_stacks(&self.stacks, target);
         self.mode = Mode::Restore;
         self.restore = Some(Restore {
             target: target.clone(),
@@ -694,214 +562,6 @@ impl Run {
     }
 }
 
-impl StackRun {
-    fn new(stack: &Stack, destroy: bool) -> Self {
-        Self {
-            stack: stack.clone(),
-            destroy,
-            jobs: 0,
-            replans: 0,
-            state: StackState::Pending,
-            plan: None,
-            outputs: None,
-        }
-    }
-
-    /// Whether terraform may have changed the stack's resources in this run.
-    #[must_use]
-    pub fn was_touched(&self) -> bool {
-        matches!(
-            self.state,
-            StackState::Applying { .. }
-                | StackState::Applied { .. }
-                | StackState::Failed {
-                    touched: Touched::Maybe
-                }
-        )
-    }
-
-    /// Takes the judged plan. A repeated call changes nothing.
-    ///
-    /// # Errors
-    /// `ContractViolation` when the stack does not wait for this job's plan.
-    pub fn planned(
-        &mut self,
-        job: &JobId,
-        plan: SealedPlan,
-        summary: PlanSummary,
-        verdict: Verdict,
-        outputs: Option<ObjectRef>,
-    ) -> Result<(), StepError> {
-        match &self.state {
-            StackState::Planning { job: expected } if expected == job => {}
-            StackState::Planned { job: known, .. } if known == job => return Ok(()),
-            StackState::Unchanged if verdict == Verdict::NoChanges => return Ok(()),
-            _ => return Err(self.unexpected("a plan", job)),
-        }
-        self.outputs = outputs.or(self.outputs.take());
-        self.plan = Some(PlanMade {
-            sha256: plan.file.sha256.clone(),
-            counts: summary.counts(),
-        });
-        self.state = if verdict == Verdict::NoChanges {
-            StackState::Unchanged
-        } else {
-            let job = job.clone();
-            StackState::Planned {
-                job,
-                plan,
-                summary,
-                verdict,
-                approval: None,
-            }
-        };
-        Ok(())
-    }
-
-    /// Uses the sealed plan, once.
-    ///
-    /// # Errors
-    /// `ApprovalRejected` when a person is needed and did not agree, `PlanRefused` when the plan
-    /// was refused, `PlanConsumed` when it was used by another job, `ContractViolation` when
-    /// there is no plan.
-    pub fn consume(&mut self, apply_job: JobId) -> Result<(), StepError> {
-        let name = &self.stack.name;
-        match &self.state {
-            StackState::Planned {
-                summary,
-                verdict,
-                approval,
-                ..
-            } => {
-                let approved = matches!(
-                    approval,
-                    Some(Approval::Answered {
-                        answer: Answer::Approved,
-                        ..
-                    })
-                );
-                match verdict {
-                    Verdict::NeedsApproval if !approved => {
-                        return Err(StepError::new(
-                            ErrorName::ApprovalRejected,
-                            format!("the plan of stack {name} was not approved"),
-                        ));
-                    }
-                    Verdict::Refused => {
-                        return Err(StepError::new(
-                            ErrorName::PlanRefused,
-                            format!("the plan of stack {name} was refused"),
-                        ));
-                    }
-                    Verdict::NoChanges | Verdict::Auto | Verdict::NeedsApproval => {}
-                }
-                self.state = StackState::Applying {
-                    job: apply_job,
-                    summary: summary.clone(),
-                };
-                Ok(())
-            }
-            StackState::Applying { job, .. } if *job == apply_job => Ok(()),
-            StackState::Applying { job, .. } | StackState::Applied { job, .. } => {
-                Err(StepError::new(
-                    ErrorName::PlanConsumed,
-                    format!("the plan of stack {name} was used by job {job}"),
-                ))
-            }
-            _ => Err(self.unexpected("an apply", &apply_job)),
-        }
-    }
-
-    /// Takes the end of the apply. A repeated call changes nothing.
-    ///
-    /// # Errors
-    /// `ContractViolation` when the stack does not wait for this job.
-    pub fn applied(&mut self, job: &JobId, outputs: ObjectRef) -> Result<(), StepError> {
-        match &self.state {
-            StackState::Applying {
-                job: expected,
-                summary,
-            } if expected == job => {
-                let summary = summary.clone();
-                self.state = StackState::Applied {
-                    job: job.clone(),
-                    summary,
-                };
-                self.outputs = Some(outputs);
-                Ok(())
-            }
-            StackState::Applied { job: known, .. } if known == job => Ok(()),
-            _ => Err(self.unexpected("the end of an apply", job)),
-        }
-    }
-
-    /// Takes note that the plan was stale: it is made again, once.
-    ///
-    /// # Errors
-    /// `StalePlan` when it was made again already.
-    pub fn stale(&mut self) -> Result<(), StepError> {
-        if self.replans >= REPLANS {
-            self.state = StackState::Failed {
-                touched: Touched::Nothing,
-            };
-            return Err(StepError::new(
-                ErrorName::StalePlan,
-                format!(
-                    "the state of stack {} changed twice since it was planned",
-                    self.stack.name
-                ),
-            ));
-        }
-        self.replans += 1;
-        self.state = StackState::Pending;
-        Ok(())
-    }
-
-    fn unexpected(&self, what: &str, job: &JobId) -> StepError {
-        StepError::new(
-            ErrorName::ContractViolation,
-            format!(
-                "stack {} does not wait for {what} of job {job}",
-                self.stack.name
-            ),
-        )
-    }
-}
-
-impl StackState {
-    /// Whether nothing is left to do.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        matches!(self, Self::Applied { .. } | Self::Unchanged)
-    }
-}
-
-/// The stacks on the way back: those of the last good commit that this run touched, with all
-/// that need them, planned from the last good source; and those that only the new commit has,
-/// to be destroyed.
-fn restore_stacks(delivered: &[StackRun], target: &LastGood) -> Vec<StackRun> {
-    let touched: Vec<&StackRun> = delivered
-        .iter()
-        .filter(|stack| stack.was_touched())
-        .collect();
-    let known = |name: &StackName| target.config.stacks.iter().any(|stack| &stack.name == name);
-    let mut back: Vec<StackRun> = Vec::new();
-    for stack in &target.config.stacks {
-        let was_touched = touched.iter().any(|other| other.stack.name == stack.name);
-        let needs_restored = stack
-            .needs
-            .iter()
-            .any(|need| back.iter().any(|other| &other.stack.name == need));
-        if was_touched || needs_restored {
-            back.push(StackRun::new(stack, false));
-        }
-    }
-    for stack in touched
-        .iter()
-        .rev()
-        .filter(|stack| !known(&stack.stack.name))
-    {
-        back.push(StackRun::new(&stack.stack, true));
-    }
-    back
-}
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -412,26 +412,26 @@ async fn the_way_back_is_planned_from_the_last_good_source() {
             assert_eq!(run.turn(error, Some(&good), samples::now()), Turn::Restore);
         })
         .await;
-    let jobs = world.next(1).await.unwrap();
-    let records: Vec<JobRecord> = jobs
-        .iter()
-        .map(|job| world.record_of(1, &job.job))
-        .collect();
-    let restore: &Restore = &world.load(1).await.restore.unwrap();
+    let restore: Restore = world.load(1).await.restore.unwrap();
     let own = world.load(1).await.source.unwrap().archive;
-    let app = records
-        .iter()
-        .find(|it| it.stack.as_str() == "app")
-        .unwrap();
-    assert_eq!((&app.source, app.destroy), (&restore.target.source, false));
-    assert_eq!(app.commit, samples::commit(2));
+    let jobs = world.next(1).await.unwrap();
+    let app = world.record_of(1, &jobs[0].job);
+    assert_eq!((app.stack.as_str(), app.destroy), ("app", false));
+    assert_eq!(
+        (app.source, app.commit),
+        (restore.target.source, samples::commit(2))
+    );
+    assert_eq!(jobs.len(), 1, "nothing is destroyed that is still in use");
+    world
+        .change_run(1, |run| {
+            run.stack_mut(&samples::stack("app")).unwrap().state = StackState::Unchanged;
+        })
+        .await;
     // What only this commit has is destroyed by what made it.
-    let data = records
-        .iter()
-        .find(|it| it.stack.as_str() == "data")
-        .unwrap();
-    assert_eq!((&data.source, data.destroy), (&own, true));
-    assert_eq!(data.commit, samples::commit(1));
+    let jobs = world.next(1).await.unwrap();
+    let data = world.record_of(1, &jobs[0].job);
+    assert_eq!((data.stack.as_str(), data.destroy), ("data", true));
+    assert_eq!((data.source, data.commit), (own, samples::commit(1)));
 }
 
 #[tokio::test]

@@ -1,0 +1,113 @@
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+use super::*;
+use proptest::prelude::*;
+
+const GOOD: &str = "version: 1
+environment: production
+stacks:
+  - name: app
+    dir: infra/app
+    needs: [data]
+  - name: data
+    dir: infra/data
+build:
+  context: app
+  test: ./test.sh
+deploy:
+  target: ecs
+  stack: app
+  container: shop
+  desired_count: 2
+  health: { path: /health, timeout_seconds: 60 }
+  version: { path: /version }
+";
+
+fn errors(text: &str) -> String {
+    let errors = parse(text.as_bytes()).unwrap_err();
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn a_good_file_comes_out_in_order_with_its_defaults() {
+    let config = parse(GOOD.as_bytes()).unwrap();
+    let names: Vec<_> = config
+        .stacks
+        .iter()
+        .map(|stack| stack.name.as_str())
+        .collect();
+    assert_eq!(names, ["data", "app"]);
+    assert_eq!(config.queue, QueueRule::Newest);
+    assert_eq!(config.build.unwrap().dockerfile, "Dockerfile");
+    assert_eq!(config.deploy.unwrap().timeout_seconds, 60);
+}
+
+#[test]
+fn all_errors_come_at_once_each_with_its_place() {
+    insta::assert_snapshot!(errors("version: 2
+environment: Prod!
+stacks:
+  - name: a1
+    dir: ../other
+    needs: [zz]
+  - name: a1
+    dir: /etc
+build: { test: '' }
+deploy:
+  target: ecs
+  stack: nope
+  container: c
+  desired_count: 0
+  health: { path: health, timeout_seconds: 5 }
+"), @r#"
+sluicegate.yaml:1:10: CF012 version: found 2, expected the number 1
+sluicegate.yaml:2:14: CF026 environment: "Prod!" is not an environment name: expected ^[a-z][a-z0-9-]{0,38}[a-z0-9]$
+sluicegate.yaml:5:10: CF020 stacks[0].dir: "../other" has an empty, `.` or `..` part; expected a path inside the repository
+sluicegate.yaml:6:13: CF030 stacks[0].needs[0]: no stack is called "zz"
+sluicegate.yaml:7:11: CF011 stacks[1].name: duplicate stack "a1" (lines 4 and 7)
+sluicegate.yaml:8:10: CF020 stacks[1].dir: "/etc" is absolute; expected a path inside the repository
+sluicegate.yaml:9:16: CF028 build.test: is empty; expected the command that tests the application
+sluicegate.yaml:12:10: CF030 deploy.stack: no stack is called "nope"
+sluicegate.yaml:14:18: CF046 deploy.desired_count: found 0, expected 1..1000
+sluicegate.yaml:15:19: CF051 deploy.health.path: "health" is no path; expected `/` and printable ASCII
+sluicegate.yaml:15:44: CF045 deploy.health.timeout_seconds: found 5, expected 30..3600
+"#);
+}
+
+#[test]
+fn a_cycle_is_named() {
+    insta::assert_snapshot!(errors("version: 1
+environment: production
+stacks:
+  - { name: aa, dir: a, needs: [bb] }
+  - { name: bb, dir: b, needs: [cc] }
+  - { name: cc, dir: c, needs: [bb] }
+"), @r#"sluicegate.yaml:5:13: CF031 stacks: cycle: bb -> cc -> bb"#);
+}
+
+#[test]
+fn what_is_not_of_the_right_shape_says_where() {
+    insta::assert_snapshot!(errors("version: 1\nenvironment: production\nstack: []\n"), @r#"sluicegate.yaml:3:1: CF010 unknown field `stack`, expected one of version, environment, queue, approval, stacks, build, deploy"#);
+    insta::assert_snapshot!(errors("version: 1\nversion: 1\nenvironment: production\n"), @r#"sluicegate.yaml:2:1: CF011 duplicate mapping key: version"#);
+    insta::assert_snapshot!(errors("version: 1\nenvironment: [\n"), @r#"sluicegate.yaml:2:14: CF005 expected string scalar"#);
+    insta::assert_snapshot!(errors("# nothing\n"), @r#"sluicegate.yaml: CF004 the file is empty; expected at least `version: 1`"#);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = parse(&bytes).is_ok();
+    }
+
+    #[test]
+    fn no_accepted_path_leaves_the_repository(path in "[a-z./\\\\~:-]{0,20}") {
+        if check_path(&path).is_ok() {
+            let joined = std::path::Path::new("/repo").join(&path);
+            prop_assert!(joined.starts_with("/repo"));
+            prop_assert!(!path.split('/').any(|part| part == ".."));
+        }
+    }
+}
