@@ -82,6 +82,7 @@ impl Clients {
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
+            .disable_operation_attempt_timeout()
             .operation_timeout(TRANSFER)
             .build();
         let config = aws_sdk_s3::config::Builder::from(&self.config)
@@ -99,6 +100,7 @@ impl Clients {
     pub(crate) fn sqs_listening(&self) -> aws_sdk_sqs::Client {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
+            .disable_operation_attempt_timeout()
             .operation_timeout(OPERATION + OPERATION)
             .build();
         let config = aws_sdk_sqs::config::Builder::from(&self.config)

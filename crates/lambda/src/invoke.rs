@@ -14,13 +14,14 @@ pub(crate) async fn invoke<S: Step>(
     event: LambdaEvent<Value>,
 ) -> std::result::Result<S::Output, Diagnostic> {
     let LambdaEvent { payload, context } = event;
-    let text = |key: &str| payload.get(key).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str);
     // An error span, since a span below the level would take its fields with it.
     let span = tracing::error_span!(
         "event",
         step = name::<S>(),
-        action = text("action"),
-        run = text("run"),
+        action = text("/action"),
+        run = text("/run"),
+        delivery = text("/event/delivery"),
         request_id = context.request_id,
     );
     answer(step, payload).instrument(span).await
