@@ -247,7 +247,7 @@ async fn a_run_is_shown() {
     insta::assert_snapshot!("show_no_id", desk.run(&["show", "../x"]).await);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_run_is_followed_to_its_end() {
     let desk = Desk::new().await;
     insta::assert_snapshot!("watch_good", desk.run(&["watch", &id(1)]).await);
@@ -257,7 +257,7 @@ async fn a_run_is_followed_to_its_end() {
         let step = |change: fn(&mut Run)| {
             let (records, run) = (records.clone(), run.clone());
             async move {
-                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(700)).await;
                 let changed = update_run(&records, &run, |run| {
                     change(run);
                     Ok(())
@@ -268,7 +268,10 @@ async fn a_run_is_followed_to_its_end() {
         step(|run| run.stacks[0].state = StackState::Unchanged).await;
         step(|run| run.end = ended(RunOutcome::NoOp, 3)).await;
     });
-    insta::assert_snapshot!("watch_live", desk.run(&["watch", &id(3)]).await);
+    insta::assert_snapshot!(
+        "watch_live",
+        desk.run(&["watch", &id(3), "--interval", "1"]).await
+    );
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub fn state(run: &Run) -> String {
     let back = run.mode == Mode::Restore;
     let word = if run.config.is_none() {
         "checking"
-    } else if run.way().iter().any(|stack| waits_for_a_person(stack)) {
+    } else if run.way().iter().any(waits_for_a_person) {
         "awaiting approval"
     } else if run
         .rollout()
@@ -291,9 +291,13 @@ pub fn next(run: &Run) -> Option<String> {
         ));
     }
     let failure = run.failure.as_ref().filter(|_| run.end.is_some())?;
-    let hint = failure.error.name.hint();
+    let hint = failure
+        .error
+        .name
+        .hint()
+        .replace(" RUN", &format!(" {}", run.id));
     if run.outcome() != Outcome::NeedsOperator {
-        return Some(hint.to_owned());
+        return Some(hint);
     }
     if matches!(run.rollback, Some(Rollback::Refused { .. })) {
         return Some(format!(

@@ -96,10 +96,12 @@ fn entries(repository: &Repository, tree: &Tree<'_>) -> Result<Vec<Found>, git2:
 
 /// Walks the branch back to its first commit. The pipeline only ever adds files to it.
 fn edits(repository: &Repository, tip: git2::Commit<'_>) -> Result<Vec<Problem>, git2::Error> {
-    let mut problems = Vec::new();
+    // Of each commit, the newest first.
+    let mut found: Vec<Vec<Problem>> = Vec::new();
     let mut next = Some(tip);
     while let Some(commit) = next {
         let name = format!("commit {}", commit.id());
+        let mut problems = Vec::new();
         if commit.parent_count() > 1 {
             problems.push(Problem {
                 name: name.clone(),
@@ -129,10 +131,10 @@ fn edits(repository: &Repository, tip: git2::Commit<'_>) -> Result<Vec<Problem>,
                 message: format!("{what} {path}"),
             });
         }
+        found.push(problems);
         next = parent;
     }
-    problems.reverse();
-    Ok(problems)
+    Ok(found.into_iter().rev().flatten().collect())
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Step for Record {
                 event,
                 execution,
                 error,
-            } => self.record(&event, &execution, error.as_ref()).await,
+            } => Box::pin(self.record(&event, &execution, error.as_ref())).await,
             RecordInput::ExecutionEnded { execution, status } => {
                 self.execution_ended(&execution, &status).await
             }

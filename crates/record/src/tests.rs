@@ -3,8 +3,9 @@
     clippy::indexing_slicing,
     reason = "a test may fail by panicking"
 )]
+mod chain;
+
 use super::*;
-use contract::keys;
 use domain::audit::{Entry, Found, verify};
 use domain::environment::{Environment, QueueRule, Waiter};
 use domain::ids::RunId;
@@ -293,12 +294,56 @@ async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_gone_frees_only_the_environment_of_a_run_that_ended() {
+    // Another process told the run and died before it noted that: the run is alive.
+    let world = World::new();
+    world.tokens.abandon("token-2");
+    world.add(2, QueueRule::Newest).await;
+    world
+        .change_environment(|e| {
+            let run = samples::sealed_run(2);
+            let waiter = Waiter {
+                run: run.id,
+                commit: run.trigger.commit,
+                received_at: run.trigger.received_at,
+                token: "used".into(),
+            };
+            e.acquire(waiter, QueueRule::Newest, samples::now());
+        })
+        .await;
+    world.flush().await;
+    assert_eq!(world.environment().await.owner.unwrap().run, id(2));
+
+    // The run ended while it waited, and was handed the environment all the same.
+    let world = World::new();
+    let mut run = samples::sealed_run(2);
+    run.end = Some(domain::run::End {
+        outcome: Outcome::Failed,
+        at: samples::now(),
+        audit_from: 1,
+        audit_seq: Some(1),
+    });
+    insert(&world.records, &run).await.unwrap();
+    let waiter = Waiter {
+        run: run.id.clone(),
+        commit: run.trigger.commit.clone(),
+        received_at: run.trigger.received_at,
+        token: "gone".into(),
+    };
+    world
+        .change_environment(|e| e.acquire(waiter.clone(), QueueRule::Newest, samples::now()))
+        .await;
+    world.flush().await;
+    assert_eq!(world.environment().await.owner, None);
+}
+
+#[tokio::test]
 async fn a_run_that_is_not_this_executions_is_left_alone() {
     let world = World::new();
-    let output = world.record(2, Some("AwsUnavailable")).await.unwrap();
+    let output = world.record(2, None).await.unwrap();
     assert_eq!(
         (output.verdict, output.error.as_str()),
-        (RecordWord::Failed, "AwsUnavailable")
+        (RecordWord::Failed, "RunNotFound")
     );
     world.add(2, QueueRule::Newest).await;
     world
@@ -307,6 +352,32 @@ async fn a_run_that_is_not_this_executions_is_left_alone() {
     let before = world.stored(2).await;
     world.record(2, Some("PlanFailed")).await.unwrap();
     assert_eq!(world.stored(2).await, before);
+    assert!(world.audit.keys().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_that_failed_before_its_claim_is_audited_once() {
+    let world = World::new();
+    for _ in 0..2 {
+        let output = world.record(2, Some("AwsUnavailable")).await.unwrap();
+        assert_eq!(output.error, "AwsUnavailable");
+    }
+    let entries = world.entries();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].outcome, Outcome::Failed);
+    // Of a repository that is not enrolled nothing is kept.
+    let world = World::new();
+    let mut step = world.step();
+    step.repositories = Arc::new([]);
+    let input = RecordInput::Record {
+        event: Box::new(samples::push_event(2)),
+        execution: "one".into(),
+        error: Some(CaughtError {
+            error: "NotEnrolled".into(),
+            cause: String::new(),
+        }),
+    };
+    step.run(input).await.unwrap();
     assert!(world.audit.keys().is_empty());
 }
 
@@ -470,78 +541,4 @@ fn race(records: &FakeRecords, writes: usize, name: &'static str, after: bool) {
     }
     let next = records.clone();
     records.race_next_write(move || race(&next, writes - 1, name, after));
-}
-
-#[tokio::test]
-async fn writers_at_once_make_one_line() {
-    let world = World::new();
-    for n in 2..12 {
-        world.add(n, QueueRule::Every).await;
-    }
-    let step = world.step();
-    let mut tasks = Vec::new();
-    for n in 2..12 {
-        let step = step.clone();
-        tasks.push(tokio::spawn(async move {
-            let input = RecordInput::Record {
-                event: Box::new(samples::push_event(n)),
-                execution: format!("execution-{n}"),
-                error: None,
-            };
-            for _ in 0..3 {
-                step.run(input.clone()).await.unwrap();
-            }
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(world.entries().len(), 10);
-}
-
-#[tokio::test]
-async fn the_head_is_only_a_hint() {
-    let world = World::new();
-    let key = ports::RecordKey {
-        pk: "AUDIT#42".into(),
-        sk: "HEAD".into(),
-    };
-    for (n, seq) in [(2, 7), (3, 0), (4, 1), (5, 900)] {
-        world.records.overwrite(&key, &hint(seq));
-        world.add(n, QueueRule::Newest).await;
-        world.record(n, None).await.unwrap();
-    }
-    assert_eq!(world.entries().len(), 4);
-    // A foreign entry took the number that the run had noted.
-    world.add(6, QueueRule::Newest).await;
-    let key = keys::audit(samples::repository().id, 5);
-    let records = world.records.clone();
-    let (audit, taken) = (world.audit.clone(), world.chain()[3].clone());
-    let previous = domain::audit::Head::of(4, &taken.bytes);
-    let mut stranger = samples::claimed_run(77);
-    stranger.fail(
-        StepError::new(ErrorName::CommitNotFound, "gone"),
-        samples::now(),
-    );
-    let end = domain::run::End {
-        outcome: stranger.outcome(),
-        at: samples::now(),
-        audit_from: 5,
-        audit_seq: None,
-    };
-    let entry = Entry::of(&stranger, &end, None, Some(&previous))
-        .to_bytes()
-        .unwrap();
-    records.race_next_write(move || audit.set(&key, entry));
-    world.record(6, None).await.unwrap();
-    assert_eq!(world.entries().len(), 6);
-    assert_eq!(world.stored(6).await.end.unwrap().audit_seq, Some(6));
-}
-
-fn hint(seq: u64) -> ports::RecordBody {
-    ports::RecordBody {
-        doc: format!("{{\"seq\":{seq},\"sha256\":\"{}\"}}", samples::sha256(1)),
-        index: None,
-        expires: None,
-    }
 }
