@@ -69,8 +69,11 @@ impl Failure {
 
 impl From<StepError> for Failure {
     fn from(error: StepError) -> Self {
-        // Hints are for the pipeline's reader; these two mean something else at a terminal.
+        // Hints are for the pipeline's reader; these mean something else at a terminal.
         let next = match error.name {
+            ErrorName::SettingsInvalid => {
+                "Set AWS_REGION, and use credentials of the pipeline's account."
+            }
             ErrorName::RunNotFound => "`sluicegate runs` lists the runs.",
             ErrorName::AwsDenied => {
                 "Use credentials that may read the pipeline's table and buckets."
