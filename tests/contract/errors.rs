@@ -67,7 +67,8 @@ fn raises(function: &str, action: &str) -> Vec<ErrorName> {
             ConfigInvalid,
             SourceRefused,
         ],
-        ("build_trigger", "decide") => vec![NotEnrolled],
+        // `record`: an end of an execution that names no enrolled repository.
+        ("build_trigger", "decide") | ("record", "record") => vec![NotEnrolled],
         ("build_trigger", "finish") => vec![NotEnrolled, BuildFailed, ImageMissing],
         ("plan", "acquire" | "request-approval") | ("rollback", "decide") => Vec::new(),
         // With what a plan or an apply before it failed with.
@@ -95,8 +96,6 @@ fn raises(function: &str, action: &str) -> Vec<ErrorName> {
         ],
         ("deploy", "check") => vec![LockLost, DeployFailed, Unhealthy],
         ("record", "promote") => vec![LockLost],
-        // An end of an execution that names no enrolled repository.
-        ("record", "record") => vec![NotEnrolled],
         other => panic!("{other:?} is a new step: say here what it raises"),
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const MADE: &[&str] = &[
     "target",
     ".git",
+    ".sluicegate",
     ".terraform",
     "__pycache__",
     ".venv",

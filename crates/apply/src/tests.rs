@@ -75,7 +75,7 @@ impl World {
         let (run, stack) = (run(), samples::stack("data"));
         match self.apply.run(ApplyInput::Start { run, stack }).await? {
             ApplyOutput::Start(StackJob { job, .. }) => Ok(job),
-            other => panic!("{other:?}"),
+            ApplyOutput::Finish(other) => panic!("{other:?}"),
         }
     }
 
@@ -93,7 +93,7 @@ impl World {
         };
         match self.apply.run(input).await? {
             ApplyOutput::Finish(FinishOutput { verdict, .. }) => Ok(verdict),
-            other => panic!("{other:?}"),
+            ApplyOutput::Start(other) => panic!("{other:?}"),
         }
     }
 

@@ -1,0 +1,141 @@
+//! The judgement of plans, and the wait for a person.
+
+use super::*;
+
+#[tokio::test]
+async fn a_plan_is_judged_and_sealed() {
+    let (world, job) = World::planning().await;
+    world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
+    let run = world.load(1).await;
+    let StackState::Planned { plan, .. } = &run.stacks[0].state else {
+        panic!("{:?}", run.stacks[0].state);
+    };
+    assert_eq!((plan.file.clone(), plan.state.serial), (object(1), 3));
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
+}
+
+#[tokio::test]
+async fn a_plan_without_changes_is_done_and_has_outputs() {
+    let (world, job) = World::planning().await;
+    world.leave(&job, planned(&[]));
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
+    let run = world.load(1).await;
+    assert_eq!(run.stacks[0].state, StackState::Unchanged);
+    assert_eq!(run.stacks[0].outputs, Some(object(4)));
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
+}
+
+#[tokio::test]
+async fn a_failed_plan_says_where() {
+    let (world, job) = World::planning().await;
+    world.leave(&job, failed(ErrorName::PlanFailed));
+    for _ in 0..2 {
+        let error = world.judge(&job, None).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::PlanFailed);
+        assert_eq!(
+            error.message,
+            "invalid reference\nmain.tf:3: invalid reference\nsecond"
+        );
+    }
+    assert!(!world.load(1).await.touched_anything());
+}
+
+#[tokio::test]
+async fn a_plan_that_loses_data_is_refused() {
+    let (world, job) = World::planning().await;
+    world.leave(&job, planned(&[("aws_s3_bucket", Action::Replace)]));
+    for _ in 0..2 {
+        let error = world.judge(&job, None).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::PlanRefused);
+        assert!(error.message.contains("aws_s3_bucket.this"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_a_result_is_lost() {
+    let (world, job) = World::planning().await;
+    let error = world.judge(&job, Some(caught("States.TaskFailed"))).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.name, ErrorName::JobLost);
+    assert!(error.message.contains("it broke"), "{error}");
+}
+
+#[tokio::test]
+async fn the_result_of_another_job_is_refused() {
+    let (world, job) = World::planning().await;
+    let key = keys::job(&run(1), &job, JobFile::Result);
+    let others = [
+        json(&JobResult {
+            schema: JOB_SCHEMA,
+            run: run(2),
+            verb: Verb::Plan,
+            stack: samples::stack("data"),
+            outcome: planned(&[]),
+            duration_ms: 1,
+        }),
+        b"{}".to_vec(),
+    ];
+    for bytes in others {
+        world.objects.set(&key, bytes);
+        let error = world.judge(&job, None).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::ContractViolation);
+    }
+    world.leave(&job, JobOutcome::Validated);
+    let error = world.judge(&job, None).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ContractViolation);
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap()
+}
+
+/// The state machine asks again, so nothing may be written down.
+#[tokio::test]
+async fn a_result_that_cannot_be_read_now_is_read_later() {
+    let (world, job) = World::planning().await;
+    world.leave(&job, planned(&[]));
+    world.objects.fail_next("get", throttled(), 1);
+    assert_eq!(world.judge(&job, None).await, Err(throttled()));
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
+}
+
+#[tokio::test]
+async fn a_person_is_asked_and_answers_once() {
+    let (world, job) = World::planning().await;
+    world
+        .change_run(1, |run| {
+            run.config.as_mut().unwrap().approval = ApprovalRule::Always;
+        })
+        .await;
+    world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::NeedsApproval));
+    world.ask("a1").await.unwrap();
+    world.ask("a2").await.unwrap();
+    let run = world.load(1).await;
+    let StackState::Planned { approval, .. } = &run.stacks[0].state else {
+        panic!();
+    };
+    assert!(matches!(approval, Some(Approval::Asked { token, .. }) if token == "a2"));
+    assert_eq!(world.told().len(), 1, "only of the lock");
+    world
+        .change_run(1, |run| {
+            if let StackState::Planned { approval, .. } = &mut run.stacks[0].state {
+                *approval = Some(Approval::Answered {
+                    answer: Answer::Rejected,
+                    by: "mona".into(),
+                    at: samples::now(),
+                });
+            }
+        })
+        .await;
+    world.ask("a3").await.unwrap();
+    assert_eq!(world.told()[1..], [told("a3", "rejected")]);
+}
+
+#[tokio::test]
+async fn only_a_plan_can_be_approved() {
+    let world = World::held().await;
+    let error = world.ask("a1").await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ContractViolation);
+}
