@@ -42,6 +42,6 @@ if [[ $status == 0 ]]; then
   [[ ${1:-} == --keep ]] && echo "demo: everything still runs; scripts/demo.sh down ends it." ||
     echo "demo: look further with scripts/demo.sh --keep"
 else
-  echo "demo: FAILED after $(took) s; the logs are in .sluicegate/last-failure"
+  echo "demo: FAILED after $(took) s; the lines above say where the logs are."
 fi
 exit "$status"

@@ -16,8 +16,16 @@ async fn told(teller: &Teller) -> anyhow::Result<()> {
     story::tell(teller).await?;
     let clone = teller.world.dir.join("fresh-clone");
     let swept = sweep(teller, Some(&clone)).await?;
-    ensure!(swept.leaks.is_empty(), "secrets were found: {:?}", swept.leaks);
-    ensure!(swept.places > 50, "the sweep looked at {} places only", swept.places);
+    ensure!(
+        swept.leaks.is_empty(),
+        "secrets were found: {:?}",
+        swept.leaks
+    );
+    ensure!(
+        swept.places > 50,
+        "the sweep looked at {} places only",
+        swept.places
+    );
     teller.narrator.fact(&format!(
         "no secret in {} places with {} bytes",
         swept.places, swept.bytes
@@ -26,7 +34,9 @@ async fn told(teller: &Teller) -> anyhow::Result<()> {
     if let Some(plan) = teller.world.drift(&machine).await? {
         anyhow::bail!("a second apply of the local root would change:\n{plan}");
     }
-    teller.narrator.fact("a second apply of the local root changes nothing");
+    teller
+        .narrator
+        .fact("a second apply of the local root changes nothing");
     teller.world.uninstall(&machine).await?;
     teller.narrator.fact("destroy removes it");
     Ok(())

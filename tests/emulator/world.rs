@@ -23,7 +23,7 @@ where
     F: AsyncFnOnce(&Teller) -> anyhow::Result<()>,
 {
     let machine = machine();
-    let runs = machine.root.join(command::RUNS);
+    let runs = command::runs(&machine.root);
     let dir = runs.join(format!("{name}-{}", std::process::id()));
     let narrator = Narrator::new(Box::new(std::io::stdout()));
     let result = async {

@@ -11,10 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where local runs lie, below the project's root.
-pub const RUNS: &str = ".sluicegate";
+/// Where the local runs of a project lie: not below its root, since what they build must not find
+/// its workspace, its git repository or its tools' settings in a directory above.
+#[must_use]
+pub fn runs(root: &Path) -> PathBuf {
+    let root = domain::ids::Sha256Digest::of(root.as_os_str().as_encoded_bytes());
+    // Short: a provider's socket lies seven directories further down, and its path has 107 bytes.
+    let name = root.as_str().get(..6).unwrap_or_default();
+    std::env::temp_dir().join(format!("sluicegate-{name}"))
+}
 /// The file that holds the process id of whoever owns a directory.
 const PID_FILE: &str = "pid";
+/// Where the logs of the last world lie whose story broke.
+const LAST_FAILURE: &str = "last-failure";
 
 /// Runs Sluicegate on this machine.
 #[derive(Debug, Parser)]
@@ -86,7 +95,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     let root = std::fs::canonicalize(&cli.root)
         .with_context(|| format!("{} does not exist", cli.root.display()))?;
     let target = cli.target.unwrap_or_else(|| root.join("target"));
-    let runs = root.join(RUNS);
+    let runs = runs(&root);
     match cli.command {
         Command::Down => down(&runs).await,
         Command::TerraformConfig => {
@@ -202,11 +211,14 @@ async fn demo(machine: &Machine, runs: &Path, keep: bool) -> anyhow::Result<()> 
         Err(error) => format!("The story broke after {took} s: {error:#}"),
     };
     narrator.text(&format!("\n{verdict}"));
-    if keep || told.is_err() {
+    if keep {
         look_further(&dir, &narrator);
     }
     if !keep {
         take_down(&dir, told.is_err(), runs).await?;
+    }
+    if told.is_err() && !keep {
+        narrator.text(&format!("Logs: {}", runs.join(LAST_FAILURE).display()));
     }
     told.map(|_| ()).map_err(|_| anyhow::anyhow!("see above"))
 }
@@ -250,7 +262,7 @@ fn look_further(dir: &Path, narrator: &Narrator) {
 /// When its process does not end in time.
 pub async fn take_down(dir: &Path, failed: bool, runs: &Path) -> anyhow::Result<()> {
     if failed {
-        let kept = runs.join("last-failure");
+        let kept = runs.join(LAST_FAILURE);
         std::fs::remove_dir_all(&kept).ok();
         std::fs::create_dir_all(&kept)?;
         for entry in std::fs::read_dir(dir)?.flatten() {

@@ -186,6 +186,8 @@ impl World {
             ("AWS_ENDPOINT_URL_BATCH", self.batch.clone()),
             ("AWS_ENDPOINT_URL_CODEBUILD", self.codebuild.clone()),
             ("AWS_REGION", REGION.to_owned()),
+            // The AWS command line reads only this one.
+            ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),

@@ -127,7 +127,7 @@ async fn bring_up(
     held: &mut Option<Held>,
 ) -> anyhow::Result<()> {
     let dir = &order.dir;
-    let tmp = dir.join("tmp");
+    let tmp = dir.join("t");
     std::fs::create_dir_all(&tmp)?;
     let docker = match order.containers {
         Containers::IfPossible => machine.docker,
