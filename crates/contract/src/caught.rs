@@ -136,7 +136,15 @@ fn failed_phase(cause: &Value) -> Option<String> {
         .pointer("/Contexts/0/Message")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    Some(format!(" in phase {name}: {message}"))
+    Some(format!(" in phase {name}: {}", without_script(message)))
+}
+
+/// CodeBuild quotes the whole command before its reason: of a script, the reason is what counts.
+fn without_script(message: &str) -> &str {
+    match message.rsplit_once(". Reason: ") {
+        Some((command, reason)) if command.contains('\n') => reason,
+        _ => message,
+    }
 }
 
 /// Text without control characters other than line ends, cut to [`CAUSE_LIMIT`].
