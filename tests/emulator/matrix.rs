@@ -18,6 +18,7 @@ use std::time::Duration;
 const FIXTURE: &str = "acme/fixture";
 const ENVIRONMENT: &str = "production";
 const DATA: &str = "infra/data/main.tf";
+const APP: &str = "infra/app/main.tf";
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A fault, and how the run is to end.
@@ -180,17 +181,24 @@ struct Matrix<'a> {
 impl Matrix<'_> {
     /// A commit that changes both stacks and the image.
     async fn commit(&mut self) -> anyhow::Result<CommitId> {
-        let list = |n: u32| format!("items = [\"item-{n}\"]");
-        let text = |n: u32| format!("release {n}\n");
-        let (old_items, old_text) = match self.item {
-            0 => ("items = [\"first\"]".to_owned(), "first".to_owned()),
-            n => (list(n), text(n)),
+        let items = |n: u32| match n {
+            0 => r#"items = ["first"]"#.to_owned(),
+            n => format!(r#"items = ["item-{n}"]"#),
         };
-        self.item += 1;
-        let (items, release) = (list(self.item), text(self.item));
+        let settings = |n: u32| match n {
+            0 => r#"settings = ["greeting"]"#.to_owned(),
+            n => format!(r#"settings = ["setting-{n}"]"#),
+        };
+        let release = |n: u32| match n {
+            0 => "first".to_owned(),
+            n => format!("release {n}."),
+        };
+        let (old, new) = (self.item, self.item + 1);
+        self.item = new;
         let edits = [
-            (DATA, &*old_items, &*items),
-            ("app/release.txt", old_text.trim_end(), release.trim_end()),
+            (DATA, &*items(old), &*items(new)),
+            (APP, &*settings(old), &*settings(new)),
+            ("app/release.txt", &*release(old), &*release(new)),
         ];
         self.teller
             .commit(&self.sample, &edits, &format!("Item {}", self.item))
@@ -276,7 +284,7 @@ impl Matrix<'_> {
                 "the environment is frozen"
             );
             self.teller
-                .sluicegate(&["unfreeze", FIXTURE, ENVIRONMENT])
+                .sluicegate(&["unfreeze", &self.sample.id.to_string(), ENVIRONMENT])
                 .await?;
         }
         if outcome == Outcome::NeedsOperator {
