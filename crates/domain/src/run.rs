@@ -455,9 +455,10 @@ impl Run {
         self.deploy.is_some() || self.stacks.iter().any(StackRun::was_touched)
     }
 
-    /// Takes note of the first error; later ones do not hide it.
+    /// Takes note of the first error; later ones do not hide it. A run that was promoted did what
+    /// it was for: a reply that is lost afterwards does not make it a failure.
     pub fn fail(&mut self, error: StepError, now: Timestamp) {
-        if self.failure.is_none() {
+        if self.failure.is_none() && self.promoted_at.is_none() {
             self.failure = Some(Failure { error, at: now });
         }
     }
@@ -498,11 +499,15 @@ impl Run {
             }
             return Turn::Record;
         }
-        self.fail(error, now);
         // The environment's record is the truth; the run's own may lag behind it.
-        let promoted =
-            self.promoted_at.is_some() || last_good.is_some_and(|good| good.run == self.id);
-        if promoted || !self.touched_anything() {
+        if last_good.is_some_and(|good| good.run == self.id) {
+            self.promoted_at.get_or_insert(now);
+        }
+        if self.promoted_at.is_some() {
+            return Turn::Record;
+        }
+        self.fail(error, now);
+        if !self.touched_anything() {
             self.rollback = Some(Rollback::NotNeeded);
             return Turn::Record;
         }
@@ -540,9 +545,7 @@ impl Run {
                 Outcome::NeedsOperator
             }
             // The way back was begun and never ended: a person has to look.
-            (Some(_), None) if self.promoted_at.is_none() && self.touched_anything() => {
-                Outcome::NeedsOperator
-            }
+            (Some(_), None) if self.touched_anything() => Outcome::NeedsOperator,
             (Some(failure), _) if failure.error.name.rejects() && !self.touched_anything() => {
                 Outcome::Rejected
             }

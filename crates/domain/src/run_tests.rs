@@ -198,12 +198,12 @@ fn an_error_leads_where_the_run_stands() {
         (
             "promoted",
             |run| {
-                run.stacks[0].state = maybe();
+                run.deploy = Some(rollout());
                 run.promoted_at = Some(now());
             },
             true,
             Turn::Record,
-            Outcome::Failed,
+            Outcome::Applied,
         ),
         (
             "over",
