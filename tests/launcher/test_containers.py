@@ -220,7 +220,7 @@ def test_an_instance_removes_its_containers_and_leaves_those_of_others(
 
     def containers(emulator: Emulator) -> int:
         label = f"sluicegate.instance={emulator.instance}"
-        return len(client.containers.list(all=True, filters={"label": label}))
+        return len(client.containers.list(all=True, sparse=True, filters={"label": label}))
 
     other = Emulator(True, tmp_path, None, free_port())
     other.start()
@@ -237,7 +237,9 @@ def test_an_instance_removes_its_containers_and_leaves_those_of_others(
     assert shop.get()
 
     def images() -> list[str]:
-        names = [name for image in client.images.list() for name in image.tags + image.attrs.get("RepoDigests", [])]
+        # The plain list: `images.list()` fails when another suite removes an image meanwhile.
+        found = client.api.images()
+        names = [name for image in found for name in (image["RepoTags"] or []) + (image["RepoDigests"] or [])]
         return [name for name in names if f":{other.port}/" in name]
 
     shop.emulator.wait(lambda: not images(), "the images to be removed")

@@ -87,9 +87,9 @@ def remove_all() -> None:
             break
         time.sleep(0.1)
     registry = f"127.0.0.1:{os.environ['GATEWAY_PORT']}/"
-    for image in docker_client.images.list():
-        names = image.tags + image.attrs.get("RepoDigests", [])
-        for name in names:
+    # The plain list: `images.list()` asks for each image once more, and fails when another instance removes one meanwhile.
+    for image in docker_client.api.images():
+        for name in (image.get("RepoTags") or []) + (image.get("RepoDigests") or []):
             if name.startswith(registry):
                 with contextlib.suppress(Exception):
                     docker_client.images.remove(name)
