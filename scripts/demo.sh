@@ -12,6 +12,7 @@ began=$(date +%s)
 took() { echo $(($(date +%s) - began)); }
 step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
 
+command -v rustc >/dev/null || exec scripts/setup.sh run # says what is missing
 CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET
 local_run=${CARGO_TARGET_DIR:-$root/target}/$CARGO_BUILD_TARGET/debug/sluicegate-local

@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh [run|test]      run (default): for scripts/demo.sh; test: for scripts/test.sh too
 #
-# Everything goes below target/. Safe to run again: what is there is left alone.
+# Everything goes below target/, but for cargo's own tools and buildah. Safe to run again: what is there is left alone.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -82,7 +82,7 @@ if [[ $purpose == test ]]; then
   fi
   if ! cargo nextest --version >/dev/null 2>&1; then
     say "building cargo-nextest from crates.io (some minutes, once)"
-    cargo install --quiet --locked cargo-nextest
+    cargo install --quiet --locked cargo-nextest --version 0.9.143
   fi
 fi
 say "all is there"

@@ -1,7 +1,7 @@
 //! The emulator suite: the whole way on real parts, with AWS played by MiniStack.
 //!
-//! Two worlds, one after the other: the story of the demo with its sample and containers, and the
-//! failure matrix with a sample that needs no cloud. See tests/README.md.
+//! Three worlds, one after the other: the installation itself, the failure matrix with a sample
+//! that needs no cloud, and the story of the demo with its sample and containers. See tests/README.md.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +9,7 @@
     reason = "a test may fail by panicking"
 )]
 
+mod installation;
 mod matrix;
 mod story;
 mod world;

@@ -49,7 +49,8 @@ const fn lost(states: &'static [&'static str], outcomes: &'static [Outcome]) -> 
 
 use Outcome::{Applied, Failed, NeedsOperator, RolledBack};
 
-/// Every Task state fails once, before its work and after it. `States.TaskFailed` is what an
+/// Every Task state fails once before its work, and those whose lost reply has another effect once
+/// after it. `States.TaskFailed` is what an
 /// integration says that has nothing better; no Retry names it.
 const CASES: &[Case] = &[
     fails(&["Validate"], &[Failed]),
@@ -441,7 +442,8 @@ fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No two jobs of a stack applied the same plan: each apply job is another one.
+/// No apply job stands in the record twice. That a plan is used once is shown by the tests of
+/// `apply` and `runner`.
 fn plans_were_used_once(run: &Run) -> anyhow::Result<()> {
     let back = run.restore.iter().flat_map(|restore| &restore.stacks);
     let mut jobs = std::collections::BTreeSet::new();

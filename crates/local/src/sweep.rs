@@ -99,13 +99,18 @@ pub async fn sweep(teller: &Teller, audit_clone: Option<&Path>) -> anyhow::Resul
         })?;
     }
     if let Some(clone) = audit_clone {
-        files(clone, &mut |file, bytes| {
-            look(
-                &mut sweep,
-                &format!("audit branch, {}", file.display()),
-                bytes,
-            );
-        })?;
+        let log = tokio::process::Command::new("git")
+            .arg("-C")
+            .arg(clone)
+            .args(["log", "-p", "--format=fuller", "origin/sluicegate/audit"])
+            .output()
+            .await?;
+        anyhow::ensure!(
+            log.status.success(),
+            "git log of the audit branch: {}",
+            log.status
+        );
+        look(&mut sweep, "audit branch", &log.stdout);
     }
     Ok(sweep)
 }

@@ -27,7 +27,16 @@ impl Record {
             owns(environment, &run, &name)?;
             match run.mode {
                 Mode::Deliver => environment.promote(good.clone()),
-                Mode::Restore => environment.mark_bad(run.trigger.commit.clone(), id.clone(), now),
+                Mode::Restore => {
+                    environment.mark_bad(run.trigger.commit.clone(), id.clone(), now);
+                    // What was made again on the way back may have other ids and addresses.
+                    if let Some(good) = &mut environment.last_good {
+                        good.outputs = run.outputs();
+                        let stacks = &good.config.stacks;
+                        good.outputs
+                            .retain(|name, _| stacks.iter().any(|stack| &stack.name == name));
+                    }
+                }
             }
             Ok(())
         })

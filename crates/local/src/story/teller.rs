@@ -347,8 +347,8 @@ impl Teller {
     pub async fn aws(&self, args: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::new(&self.world.tools.aws);
         command
+            .args(["--endpoint-url", &self.world.endpoint, "--output", "json"])
             .args(args)
-            .args(["--output", "json"])
             .envs(self.world.environment());
         finish(command, args).await
     }
