@@ -119,6 +119,7 @@ impl World {
             stack: samples::stack("data"),
             outcome,
             duration_ms: 1,
+            exit_code: 0,
         };
         let key = keys::job(&run(), job, JobFile::Result);
         self.objects.set(&key, serde_json::to_vec(&result).unwrap());
@@ -241,14 +242,33 @@ async fn without_the_lock_nothing_is_applied() {
 #[tokio::test]
 async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
     let world = World::new(Verdict::NeedsApproval).await;
-    for approval in [None, answered(Answer::Rejected)] {
-        world
-            .set_state(planned(Verdict::NeedsApproval, approval))
-            .await;
+    // The time is over, and the question still stands: nobody answered.
+    let asked = Some(Approval::Asked {
+        token: "token".into(),
+        since: samples::now(),
+    });
+    let mut said = Vec::new();
+    for approval in [asked, answered(Answer::Rejected), None] {
+        let state = planned(Verdict::NeedsApproval, approval);
+        world.set_state(state.clone()).await;
         let error = world.start().await.unwrap_err();
+        assert_eq!(world.start().await, Err(error.clone()), "asked again");
         assert_eq!(error.name, ErrorName::ApprovalRejected);
         assert!(world.objects.keys().is_empty(), "not even a job record");
+        assert_eq!(world.state().await, state);
+        said.push(error.to_string());
     }
+    let since = samples::now();
+    assert_eq!(
+        said,
+        [
+            format!(
+                "ApprovalRejected: the plan of stack data waited for approval since {since}, and nobody answered in time; it was not applied"
+            ),
+            format!("ApprovalRejected: the plan of stack data was rejected by mona at {since}"),
+            "ApprovalRejected: the plan of stack data needs approval, and nobody was asked".into(),
+        ]
+    );
     world
         .set_state(planned(Verdict::NeedsApproval, answered(Answer::Approved)))
         .await;

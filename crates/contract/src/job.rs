@@ -22,6 +22,14 @@ pub const PLAN_SECONDS: u32 = 1_500;
 /// Seconds that terraform may take for an apply; shorter than the Batch job's too.
 pub const APPLY_SECONDS: u32 = 6_900;
 
+/// Seconds past its time within which a job has left its result. A second Batch job of the same
+/// record waits no longer, and ends before Batch ends it.
+pub const RESULT_SECONDS: u32 = 60;
+
+/// The exit code of a plan that a SIGTERM interrupted: the one at which the job definition has
+/// Batch try it again.
+pub const INTERRUPTED_EXIT: u8 = 143;
+
 /// What the runner is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -143,6 +151,14 @@ pub struct JobResult {
     pub outcome: JobOutcome,
     /// Milliseconds from the runner's start to this result.
     pub duration_ms: u64,
+    /// What the runner ends with; [`INTERRUPTED_EXIT`] when the job is to be started again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub exit_code: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(code: &u8) -> bool {
+    *code == 0
 }
 
 /// How a job ended.

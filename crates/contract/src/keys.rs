@@ -19,7 +19,7 @@ pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
 pub enum JobFile {
     /// The sealed record.
     Record,
-    /// Written once, by the container that runs the job.
+    /// Written by the container that runs the job, and again by the next attempt of a plan.
     Started,
     /// The result.
     Result,
@@ -66,6 +66,13 @@ pub fn state(repository: RepositoryId, environment: &EnvironmentName, stack: &St
 #[must_use]
 pub fn commit_tag(commit: &CommitId) -> String {
     commit.as_str().to_owned()
+}
+
+/// The tag of an image that was deployed and healthy. The registry's life cycle spares images with
+/// it: the way back may need them.
+#[must_use]
+pub fn deployed_tag(commit: &CommitId) -> String {
+    format!("deployed-{commit}")
 }
 
 /// The tag under which an image is found by what it was made from: git's own digest of the build

@@ -1,13 +1,15 @@
 //! Looks at a rollout.
 
 use crate::Deploy;
+use contract::keys;
 use contract::status::Transition;
 use contract::step::DeployWord;
 use domain::config;
-use domain::error::{ErrorName, StepError};
+use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::RunId;
+use domain::plan::Mode;
 use domain::rollout::RolloutStage;
-use domain::run::Rollout;
+use domain::run::{Rollout, Run};
 use ports::Result;
 use ports::documents::{load_run, update_run};
 use std::time::Duration;
@@ -41,6 +43,7 @@ impl Deploy {
             tracing::info!(run = %run.id, mode = ?run.mode, %why, "not healthy yet");
             return Ok(DeployWord::InProgress);
         }
+        self.keep_image(&run, rollout).await?;
         let (mode, now) = (run.mode, self.clock.now());
         let run = update_run(&*self.records, &run.id, |run| {
             if run.mode == mode
@@ -55,6 +58,23 @@ impl Deploy {
             .announce(&run, Transition::DeployHealthy(mode))
             .await;
         Ok(DeployWord::Healthy)
+    }
+
+    /// Tags the image, so that the registry's life cycle spares it. Before the run says healthy: a
+    /// repeated check does what a lost answer left undone.
+    async fn keep_image(&self, run: &Run, rollout: &Rollout) -> Result<()> {
+        let tag = keys::deployed_tag(&rollout.commit);
+        let image = self.image(run)?;
+        match self.registry.tag(image, &rollout.image, &tag).await {
+            // The environment is restored: a tag that cannot be set must not freeze it.
+            Err(error)
+                if run.mode == Mode::Restore && error.name.class() == ErrorClass::Permanent =>
+            {
+                tracing::error!(run = %run.id, %error, %tag, "the restored image may expire");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Asks the application whether it is healthy, and whether it is this commit.

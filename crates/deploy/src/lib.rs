@@ -7,8 +7,10 @@ mod start;
 use async_trait::async_trait;
 use contract::event::EnrolledRepository;
 use contract::step::{DeployInput, DeployOutput};
+use domain::error::{ErrorName, StepError};
+use domain::run::Run;
 use ports::announce::Announcer;
-use ports::{Clock, Objects, Probe, Records, Result, Services, Step};
+use ports::{Clock, Objects, Probe, Records, Registry, Result, Services, Step};
 use std::sync::Arc;
 
 /// The step.
@@ -20,6 +22,8 @@ pub struct Deploy {
     pub objects: Arc<dyn Objects>,
     /// ECS.
     pub services: Arc<dyn Services>,
+    /// The images.
+    pub registry: Arc<dyn Registry>,
     /// Asks the delivered application.
     pub probe: Arc<dyn Probe>,
     /// Says what happened.
@@ -41,6 +45,26 @@ impl Step for Deploy {
             DeployInput::Check { run } => self.check(&run).await?,
         };
         Ok(DeployOutput { verdict })
+    }
+}
+
+impl Deploy {
+    /// Where the images of the run's repository lie: `registry/repository`.
+    fn image(&self, run: &Run) -> Result<&str> {
+        let id = run.trigger.repository_id;
+        self.repositories
+            .iter()
+            .find(|repository| repository.id == id)
+            .map(|repository| repository.image.as_str())
+            .ok_or_else(|| {
+                StepError::new(
+                    ErrorName::NotEnrolled,
+                    format!(
+                        "repository {} (id {id}) is not enrolled",
+                        run.trigger.repository
+                    ),
+                )
+            })
     }
 }
 

@@ -5,6 +5,7 @@ fn main() -> std::process::ExitCode {
         records: world.records(),
         objects: world.artifacts(),
         services: world.services(),
+        registry: world.registry(),
         probe: world.probe(),
         announcer: world.announcer(),
         repositories: world.repositories(),

@@ -142,20 +142,7 @@ impl Deploy {
     }
 
     async fn register(&self, run: &Run, plan: &RolloutPlan<'_>, target: &Target) -> Result<String> {
-        let id = run.trigger.repository_id;
-        let repository = self
-            .repositories
-            .iter()
-            .find(|repository| repository.id == id)
-            .ok_or_else(|| {
-                StepError::new(
-                    ErrorName::NotEnrolled,
-                    format!(
-                        "repository {} (id {id}) is not enrolled",
-                        run.trigger.repository
-                    ),
-                )
-            })?;
+        let image = self.image(run)?;
         let environment = BTreeMap::from([
             ("SLUICEGATE_COMMIT".to_owned(), plan.commit.to_string()),
             ("SLUICEGATE_RUN".to_owned(), run.id.to_string()),
@@ -163,7 +150,7 @@ impl Deploy {
         let revision = TaskRevision {
             template: target.template.clone(),
             container: plan.config.container.clone(),
-            image: format!("{}@{}", repository.image, plan.image),
+            image: format!("{image}@{}", plan.image),
             environment,
         };
         self.services.register(&revision).await

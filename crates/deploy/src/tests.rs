@@ -12,8 +12,8 @@ use domain::plan::{Mode, ObjectRef};
 use domain::run::{Build, ImageOrigin, Restore, Run, StackState};
 use ports::documents::{insert, load_run, update_environment, update_run};
 use ports::fakes::{
-    FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeServices, FakeStatusQueue,
-    samples,
+    FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeRegistry, FakeServices,
+    FakeStatusQueue, samples,
 };
 
 const TEMPLATE: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:7";
@@ -29,6 +29,7 @@ struct World {
     records: FakeRecords,
     objects: FakeObjects,
     services: FakeServices,
+    registry: FakeRegistry,
     probe: FakeProbe,
     status: FakeStatusQueue,
     clock: FakeClock,
@@ -51,12 +52,18 @@ impl World {
             records: FakeRecords::new(),
             objects: FakeObjects::new(samples::BUCKET),
             services: FakeServices::new(),
+            registry: FakeRegistry::new(),
             probe: FakeProbe::new(),
             status: FakeStatusQueue::new(),
             clock: FakeClock::default(),
             run: run.clone(),
         };
         world.services.add_service("main", "shop", TEMPLATE);
+        for n in [1, 2] {
+            let (image, tag) = (samples::repository().image, samples::commit(n));
+            let digest = samples::image_digest(n);
+            world.registry.push(&image, &digest, &[tag.as_str()]);
+        }
         insert(&world.records, &run).await.unwrap();
         world.set_outputs(OUTPUTS).await;
         let owner = Owner {
@@ -109,6 +116,7 @@ impl World {
             records: Arc::new(self.records.clone()),
             objects: Arc::new(self.objects.clone()),
             services: Arc::new(self.services.clone()),
+            registry: Arc::new(self.registry.clone()),
             probe: Arc::new(self.probe.clone()),
             announcer: Announcer {
                 status: Arc::new(self.status.clone()),
@@ -135,6 +143,23 @@ impl World {
 
     async fn stored(&self) -> Run {
         load_run(&self.records, &self.run.id).await.unwrap()
+    }
+
+    /// A rollout that finished, and answers.
+    async fn rolled_out() -> Self {
+        let world = Self::new().await;
+        world.start().await.unwrap();
+        world.services.finish_rollout("main", "shop");
+        world.answers_with(2);
+        world
+    }
+
+    /// The tags of the `n`th image beside that of its build.
+    fn deployed_tags(&self, n: u8) -> Vec<String> {
+        let digest = samples::image_digest(n);
+        let mut tags = self.registry.tags(&samples::repository().image, &digest);
+        tags.retain(|tag| tag != samples::commit(n).as_str());
+        tags
     }
 
     fn answers_with(&self, n: u8) {
@@ -181,12 +206,60 @@ async fn an_image_is_rolled_out_and_verified() {
         Ok(DeployWord::InProgress),
         "the old one answers"
     );
+    assert!(world.deployed_tags(2).is_empty(), "it is not verified yet");
     world.answers_with(2);
     assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    let tag = format!("deployed-{}", samples::commit(2));
+    assert_eq!(world.deployed_tags(2), [tag]);
     assert!(world.stored().await.deploy.unwrap().healthy_at.is_some());
     assert_eq!(world.check().await, Ok(DeployWord::Healthy));
     assert_eq!(world.start().await, Ok(DeployWord::Healthy));
     assert_eq!(world.services.revisions().len(), 1);
+}
+
+#[tokio::test]
+async fn an_image_that_has_its_tag_already_is_fine() {
+    let world = World::rolled_out().await;
+    let tag = format!("deployed-{}", samples::commit(2));
+    let image = samples::repository().image;
+    world
+        .registry
+        .push(&image, &samples::image_digest(2), &[&tag]);
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.deployed_tags(2), [tag]);
+}
+
+#[tokio::test]
+async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
+    let world = World::rolled_out().await;
+    let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.registry.fail_next("tag", down.clone(), 1);
+    world.registry.lose_reply("tag", down.clone(), 1);
+    // Both may pass, so the state machine asks again.
+    for _ in 0..2 {
+        assert_eq!(world.check().await, Err(down.clone()));
+        assert_eq!(world.stored().await.deploy.unwrap().healthy_at, None);
+    }
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.deployed_tags(2).len(), 1);
+
+    let world = World::rolled_out().await;
+    let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
+    world.registry.fail_next("tag", denied.clone(), 1);
+    assert_eq!(world.check().await, Err(denied));
+    assert_eq!(world.stored().await.deploy.unwrap().healthy_at, None);
+    assert!(world.deployed_tags(2).is_empty());
+
+    // The tag is immutable: one that another image has is not taken from it.
+    let world = World::rolled_out().await;
+    let tag = format!("deployed-{}", samples::commit(2));
+    let image = samples::repository().image;
+    world
+        .registry
+        .push(&image, &samples::image_digest(1), &[&tag]);
+    let error = world.check().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::AwsRefused, "{error}");
+    assert!(world.deployed_tags(2).is_empty());
 }
 
 #[tokio::test]
@@ -369,7 +442,14 @@ async fn the_way_back_deploys_what_was_verified() {
     );
     world.services.finish_rollout("main", "shop");
     world.answers_with(1);
+    let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.registry.fail_next("tag", down.clone(), 1);
+    assert_eq!(world.check().await, Err(down));
+    // What runs again is not given up for a tag.
+    let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
+    world.registry.fail_next("tag", denied, 1);
     assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert!(world.deployed_tags(2).is_empty(), "it was never healthy");
     let run = world.stored().await;
     assert_eq!(
         run.deploy, bad,

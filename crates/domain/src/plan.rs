@@ -198,6 +198,19 @@ pub enum Verdict {
     Refused,
 }
 
+impl Verdict {
+    /// The word, as it stands in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoChanges => "no-changes",
+            Self::Auto => "auto",
+            Self::NeedsApproval => "needs-approval",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Which way a run goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

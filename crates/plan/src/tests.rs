@@ -160,6 +160,7 @@ impl World {
             stack: samples::stack("data"),
             outcome,
             duration_ms: 1,
+            exit_code: 0,
         };
         let key = keys::job(&run(1), job, JobFile::Result);
         self.objects.set(&key, serde_json::to_vec(&result).unwrap());

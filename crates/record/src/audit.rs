@@ -8,9 +8,14 @@ use domain::ids::RepositoryId;
 use domain::run::{End, Lock, Run};
 use ports::documents::update_run;
 use ports::{AuditFile, RecordBody, RecordKey, Result, Written};
+use std::time::Duration;
 
 /// How many entries one call brings to the audit branch at most.
 const PROJECTED: u64 = 200;
+
+/// How long the branch may take. A forge that hangs must not take the step's own time (120 s), which
+/// would make a run that ended well look lost.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many numbers one call looks at behind the hint; past it something is wrong with the hint.
 const WALKED: u64 = 10_000;
@@ -140,8 +145,16 @@ impl Record {
     /// Brings every entry that the audit branch lacks to it. What cannot be pushed now is pushed
     /// with a later run.
     pub(crate) async fn project(&self, run: &Run) {
-        if let Err(error) = self.try_project(run).await {
-            tracing::error!(run = %run.id, %error, "the audit branch lags behind");
+        match tokio::time::timeout(PATIENCE, self.try_project(run)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(run = %run.id, %error, "the audit branch lags behind");
+            }
+            Err(_) => tracing::error!(
+                run = %run.id,
+                "the audit branch lags behind: the forge did not answer within {} s",
+                PATIENCE.as_secs()
+            ),
         }
     }
 

@@ -479,6 +479,18 @@ async fn an_unreachable_forge_delays_only_the_branch() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_forge_that_hangs_does_not_take_the_steps_own_time() {
+    let world = World::new();
+    world.forge.hang();
+    world.add(2, QueueRule::Newest).await;
+    let start = tokio::time::Instant::now();
+    let output = world.record(2, None).await.unwrap();
+    assert_eq!(output.verdict, RecordWord::Succeeded);
+    assert!(start.elapsed() < std::time::Duration::from_secs(90));
+    assert!(world.environment().await.owner.is_none());
+}
+
 #[tokio::test]
 async fn a_crash_anywhere_is_completed_by_the_retry() {
     let down = || StepError::new(ErrorName::AwsUnavailable, "down");

@@ -53,7 +53,11 @@ impl Rollback {
         if let (Some(Came::Failed { error }), Some(config)) = (&run.rollback, &run.config) {
             let repository = run.trigger.repository_id;
             update_environment(&*self.records, repository, &config.environment, |e| {
-                e.freeze_after(id, error, now);
+                // Only the owner freezes: a late call does not undo what a person mended, nor stop
+                // the run that has the environment now.
+                if e.is_owned_by(id) {
+                    e.freeze_after(id, error, now);
+                }
                 Ok(())
             })
             .await?;

@@ -1,12 +1,25 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 use super::*;
 use contract::step::CaughtError;
+use domain::environment::Owner;
 use domain::error::ErrorName;
 use domain::plan::{Mode, Touched};
 use domain::run::{Outcome, StackState};
 use jiff::SignedDuration;
+use ports::RecordBody;
 use ports::documents::insert;
 use ports::fakes::{FakeClock, FakeForge, FakeRecords, FakeStatusQueue, samples};
+
+/// The run of the `n`th commit as an environment's owner.
+fn owner(n: u8) -> Owner {
+    Owner {
+        run: samples::push_event(n).run_id(),
+        commit: samples::commit(n),
+        fence: n.into(),
+        since: samples::now(),
+        received_at: samples::now(),
+    }
+}
 
 struct World {
     records: FakeRecords,
@@ -16,7 +29,7 @@ struct World {
 }
 
 impl World {
-    /// A run that changed a stack, in an environment where commit 1 was verified.
+    /// A run that changed a stack, in an environment that it owns, where commit 1 was verified.
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
         let data = run.stack_mut(&samples::stack("data")).unwrap();
@@ -31,7 +44,10 @@ impl World {
         };
         insert(&world.records, &run).await.unwrap();
         world
-            .change_environment(|environment| environment.last_good = Some(samples::last_good(1)))
+            .change_environment(|environment| {
+                environment.last_good = Some(samples::last_good(1));
+                environment.owner = Some(owner(2));
+            })
             .await;
         world
     }
@@ -138,11 +154,88 @@ async fn a_crash_between_run_and_environment_is_completed() {
 }
 
 #[tokio::test]
+async fn a_late_call_does_not_freeze_what_a_person_mended() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    world.error("PlanFailed", 2).await.unwrap();
+    assert!(world.environment().await.frozen.is_some());
+    // The run ends, a person mends and unfreezes, and the next run gets the environment.
+    let over = world.run.clone();
+    world
+        .change_environment(|e| {
+            e.release(&over, samples::now());
+            e.unfreeze(samples::now());
+            e.owner = Some(owner(3));
+        })
+        .await;
+    let before = world.environment().await;
+    for second in [2, 3] {
+        assert_eq!(world.error("PlanFailed", second).await, Ok(Turn::Record));
+    }
+    assert_eq!(world.environment().await, before);
+}
+
+#[tokio::test]
+async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    // The first write is the run's. Right before the environment's, another run becomes the owner.
+    let records = world.records.clone();
+    world.records.race_next_write(|| ());
+    world
+        .records
+        .race_next_write(move || give_to_run_3(&records));
+    assert_eq!(world.error("PlanFailed", 2).await, Ok(Turn::Record));
+    let environment = world.environment().await;
+    assert!(environment.frozen.is_none());
+    assert_eq!(environment.owner, Some(owner(3)));
+}
+
+/// Writes the environment as another process does.
+fn give_to_run_3(records: &FakeRecords) {
+    let key = environment_key(samples::repository().id, &samples::environment());
+    let mut environment: Environment =
+        serde_json::from_str(&records.peek(&key).unwrap().doc).unwrap();
+    environment.owner = Some(owner(3));
+    let body = RecordBody {
+        doc: serde_json::to_string(&environment).unwrap(),
+        index: None,
+        expires: None,
+    };
+    records.overwrite(&key, &body);
+}
+
+#[tokio::test]
 async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     assert_eq!(world.error("PlanRefused", 2).await, Ok(Turn::Record));
     assert_eq!(world.stored().await.outcome(), Outcome::NeedsOperator);
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_before_it() {
+    // Another stack was applied already: it goes back.
+    let world = World::new().await;
+    assert_eq!(world.error("ApprovalRejected", 1).await, Ok(Turn::Restore));
+    let failure = world.stored().await.failure.unwrap().error;
+    assert_eq!(failure.name, ErrorName::ApprovalRejected);
+    assert!(world.environment().await.frozen.is_none());
+
+    // Nothing was applied: there is nothing to undo.
+    let world = World::new().await;
+    update_run(&world.records, &world.run, |run| {
+        run.stack_mut(&samples::stack("data"))?.state = StackState::Unchanged;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(world.error("ApprovalRejected", 1).await, Ok(Turn::Record));
+    let run = world.stored().await;
+    assert_eq!(run.rollback, Some(Came::NotNeeded));
+    assert_eq!(run.failure.as_ref().unwrap().error.message, "it broke");
+    assert_eq!(run.outcome(), Outcome::Rejected);
     assert!(world.environment().await.frozen.is_none());
 }
 

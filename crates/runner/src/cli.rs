@@ -10,7 +10,8 @@ use crate::job::Request;
 ///
 /// Ends with 0 whenever a result stands in S3, also that of a failed plan or apply; with 3 when
 /// the job was started before and left no result; with 1 when the result could not be written;
-/// with 2 when the command line or the settings are wrong.
+/// with 2 when the command line or the settings are wrong; with 143 when a SIGTERM interrupted a
+/// plan, so that Batch makes it again. A second start of a job ends as the first one did.
 #[derive(Debug, Parser)]
 #[command(name = "runner", version)]
 pub struct Cli {

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contract::job::{JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use contract::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
 use contract::keys::{self, JobFile};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use ports::{Clock, Objects, Written};
-use serde_json::json;
 use terraform_cli::{Cancel, CancelHandle};
 
 use crate::log::Log;
 use crate::outcome::Stop;
+use crate::rival::{self, Patience};
 use crate::settings::Settings;
+use crate::start::{Claim, Start, changes_nothing};
 use crate::work::Prepared;
 
 /// Which job to run, from the command line.
@@ -41,6 +42,8 @@ pub struct World {
     pub grace: Duration,
     /// The job's settings.
     pub settings: Settings,
+    /// How it waits for the result of another Batch job of the same record.
+    pub patience: Patience,
     /// Tells this process from every other one: a start whose answer was lost is known again.
     pub nonce: String,
 }
@@ -51,9 +54,27 @@ pub enum Ended {
     /// The result stands in S3. Boxed: a summary may be long.
     Written(Box<JobResult>),
     /// The job ran before and its result stands in S3; nothing was done.
-    Finished,
+    Finished {
+        /// What that start ended with.
+        exit_code: u8,
+    },
     /// The job was started before and has no result; nothing was done.
     StartedBefore,
+    /// It was told to stop while it waited for the result of another start; nothing was done.
+    StoppedWaiting,
+}
+
+impl Ended {
+    /// What the runner ends with: Batch and the state machine look at nothing else.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Written(result) => result.exit_code,
+            Self::Finished { exit_code } => *exit_code,
+            Self::StartedBefore => 3,
+            Self::StoppedWaiting => INTERRUPTED_EXIT,
+        }
+    }
 }
 
 /// Runs a job.
@@ -69,45 +90,78 @@ pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
         .await?;
     let record = match sealed_record(request, standing) {
         Ok(record) => record,
-        Err(error) => return finish(request, world, began, Err(error.into())).await,
+        Err(error) => {
+            let work = Work::over(Err(error.into()));
+            return finish(request, world, began, work, Claim::First).await;
+        }
     };
-    if !is_first_start(request, world).await? {
-        let result = world
-            .objects
-            .get(&job_key(request, JobFile::Result))
-            .await?;
-        return Ok(match result {
-            Some(_) => {
+    let start = Start {
+        schema: JOB_SCHEMA,
+        at: world.clock.now(),
+        by: world.nonce.clone(),
+        batch: world.settings.batch.clone(),
+    };
+    let claim = claim(request, world, &start).await?;
+    if let Claim::Rival { first } = &claim {
+        return rival::wait(request, world, &record, first).await;
+    }
+    if claim != Claim::First {
+        let exit_code = standing_exit(request, world).await?;
+        match (&claim, exit_code) {
+            // Only a plan that was interrupted, or that left nothing, is made again.
+            (Claim::Again, None | Some(INTERRUPTED_EXIT)) => {
+                world
+                    .log
+                    .step("the attempt before was interrupted: the plan is made again");
+                let key = job_key(request, JobFile::Started);
+                world.objects.put(&key, written(&start)?).await?;
+            }
+            (_, Some(exit_code)) => {
                 world
                     .log
                     .step("the job ran before, and its result stands: nothing is done");
-                Ended::Finished
+                return Ok(Ended::Finished { exit_code });
             }
-            None => Ended::StartedBefore,
-        });
+            (_, None) => return Ok(Ended::StartedBefore),
+        }
     }
-    let outcome = within_budget(request, world, &record).await;
-    finish(request, world, began, outcome).await
+    let work = within_budget(request, world, &record).await;
+    finish(request, world, began, work, claim).await
 }
 
-/// Claims the job for this process. Whoever comes second is refused, for good: nobody knows what
-/// the first one did.
-async fn is_first_start(request: &Request, world: &World) -> Result<bool, StepError> {
+/// Claims the job for this process, unless another one did before.
+async fn claim(request: &Request, world: &World, start: &Start) -> Result<Claim, StepError> {
     let key = job_key(request, JobFile::Started);
-    let at = world.clock.now().to_string();
-    let started = json!({"schema": JOB_SCHEMA, "at": at, "by": world.nonce}).to_string();
-    let written = world
-        .objects
-        .put_if_absent(&key, started.clone().into_bytes())
-        .await;
-    if let Ok(Written::Yes) = written {
-        return Ok(true);
+    let put = world.objects.put_if_absent(&key, written(start)?).await;
+    if let Ok(Written::Yes) = put {
+        return Ok(Claim::First);
     }
     // No, or no answer: what stands there tells.
     match world.objects.get(&key).await? {
-        Some(standing) => Ok(standing == started.as_bytes()),
-        None => written.map(|_| false),
+        Some(standing) => {
+            let standing: Option<Start> = serde_json::from_slice(&standing).ok();
+            Ok(start.after(standing.as_ref(), request.verb))
+        }
+        None => put.map(|_| Claim::Repeated),
     }
+}
+
+/// What the start that left a result ended with; none when there is no result. One that cannot be
+/// read is for the Lambda that reads it to judge.
+pub(crate) async fn standing_exit(
+    request: &Request,
+    world: &World,
+) -> Result<Option<u8>, StepError> {
+    let key = job_key(request, JobFile::Result);
+    let standing = world.objects.get(&key).await?;
+    Ok(standing.map(|bytes| {
+        serde_json::from_slice(&bytes).map_or(0, |result: JobResult| result.exit_code)
+    }))
+}
+
+fn written(value: &impl serde::Serialize) -> Result<Vec<u8>, StepError> {
+    serde_json::to_vec(value)
+        .map_err(|error| StepError::new(ErrorName::Internal, format!("write JSON: {error}")))
 }
 
 pub(crate) fn job_key(request: &Request, file: JobFile) -> String {
@@ -148,14 +202,17 @@ fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobReco
     Ok(record)
 }
 
-/// Uploads the log and writes the result: the last thing a job does.
+/// Uploads the log and writes the result: the last thing a job does. A plan that is made again
+/// takes the place of the interrupted one.
 async fn finish(
     request: &Request,
     world: &World,
     began: Instant,
-    outcome: Result<JobOutcome, Stop>,
+    work: Work,
+    claim: Claim,
 ) -> Result<Ended, StepError> {
-    let outcome = outcome.unwrap_or_else(|stop| {
+    let exit_code = work.exit_code;
+    let outcome = work.outcome.unwrap_or_else(|stop| {
         world.log.error(&stop.error.to_string());
         stop.into_outcome(|text| world.log.clean(text))
     });
@@ -166,9 +223,9 @@ async fn finish(
         stack: stack_of(&request.job)?,
         outcome,
         duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        exit_code,
     };
-    let bytes = serde_json::to_vec(&result)
-        .map_err(|error| StepError::new(ErrorName::Internal, format!("result: {error}")))?;
+    let bytes = written(&result)?;
     // The log is a convenience: a result without one still counts.
     if let Err(error) = world
         .objects
@@ -179,14 +236,16 @@ async fn finish(
             .log
             .error(&format!("the log could not be uploaded: {error}"));
     }
-    match world
-        .objects
-        .put_if_absent(&job_key(request, JobFile::Result), bytes)
-        .await?
-    {
-        Written::Yes => Ok(Ended::Written(Box::new(result))),
-        Written::No => Ok(Ended::Finished),
-    }
+    let key = job_key(request, JobFile::Result);
+    let put = if claim == Claim::Again {
+        world.objects.put(&key, bytes).await.map(|()| Written::Yes)
+    } else {
+        world.objects.put_if_absent(&key, bytes).await
+    };
+    Ok(match put? {
+        Written::Yes => Ended::Written(Box::new(result)),
+        Written::No => Ended::Finished { exit_code },
+    })
 }
 
 /// The stack's name out of `<verb>-<stack>-<n>-<seal>`.
@@ -204,12 +263,24 @@ fn stack_of(job: &JobId) -> Result<StackName, StepError> {
         })
 }
 
+/// What came of the work.
+struct Work {
+    outcome: Result<JobOutcome, Stop>,
+    exit_code: u8,
+}
+
+impl Work {
+    /// Work that is not done again, whatever came of it.
+    fn over(outcome: Result<JobOutcome, Stop>) -> Self {
+        Self {
+            outcome,
+            exit_code: 0,
+        }
+    }
+}
+
 /// The work, with a SIGTERM or the end of its time handed on as one and the same stop.
-async fn within_budget(
-    request: &Request,
-    world: &World,
-    record: &JobRecord,
-) -> Result<JobOutcome, Stop> {
+async fn within_budget(request: &Request, world: &World, record: &JobRecord) -> Work {
     let (handle, cancel) = CancelHandle::new();
     let limit = Duration::from_secs(record.timeout_seconds.into());
     let mut late = false;
@@ -240,14 +311,21 @@ async fn within_budget(
             }
         }
     };
-    if let Err(stop) = &mut outcome
-        && late
-        && stop.error.name == ErrorName::Interrupted
-    {
+    let Err(stop) = &mut outcome else {
+        return Work::over(outcome);
+    };
+    if stop.error.name != ErrorName::Interrupted {
+        return Work::over(outcome);
+    }
+    if late {
         stop.error.message = format!(
             "the job ran longer than its {} s and was stopped: {}",
             record.timeout_seconds, stop.error.message
         );
+        return Work::over(outcome);
     }
-    outcome
+    // More time would not help one that is late; one whose container was taken away is made again.
+    let taken_away = world.cancel.is_cancelled() && changes_nothing(request.verb);
+    let exit_code = if taken_away { INTERRUPTED_EXIT } else { 0 };
+    Work { outcome, exit_code }
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use contract::job::RESULT_SECONDS;
 use domain::error::{ErrorName, StepError};
 use runner::cli::Cli;
 use runner::clock::SystemClock;
 use runner::job::{self, Ended, World};
 use runner::log::Log;
 use runner::redact::Redactor;
+use runner::rival::Patience;
 use runner::settings::Settings;
 use terraform_cli::CancelHandle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,15 +21,18 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Batch gives a container 30 s after SIGTERM; the rest is for errored.tfstate, log and result.
 const GRACE: Duration = Duration::from_secs(25);
 
+/// How often a start looks for the result of another one.
+const LOOK: Duration = Duration::from_secs(5);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli).await {
-        Ok(Ended::Written(_) | Ended::Finished) => ExitCode::SUCCESS,
-        Ok(Ended::StartedBefore) => fail(
-            3,
+        Ok(ended @ Ended::StartedBefore) => fail(
+            ended.exit_code(),
             "the job was started before and left no result; it is not started again, since nobody knows what the first start did",
         ),
+        Ok(ended) => ExitCode::from(ended.exit_code()),
         Err(error) if error.name == ErrorName::SettingsInvalid => fail(2, &error.to_string()),
         Err(error) => fail(1, &error.to_string()),
     }
@@ -77,6 +82,10 @@ async fn run(cli: Cli) -> Result<Ended, StepError> {
         log: Log::new(Box::new(std::io::stdout()), redactor, clock),
         cancel,
         grace: GRACE,
+        patience: Patience {
+            every: LOOK,
+            beyond: Duration::from_secs(RESULT_SECONDS.into()),
+        },
         nonce: uuid::Uuid::new_v4().to_string(),
         settings,
     };

@@ -5,7 +5,14 @@ use std::path::PathBuf;
 use contract::env;
 use domain::error::{ErrorName, StepError};
 
-/// What the container is told by its job definition.
+use crate::start::BatchAttempt;
+
+/// The Batch job's id, set by Batch itself.
+const BATCH_JOB: &str = "AWS_BATCH_JOB_ID";
+/// Counts the attempts of a Batch job, set by Batch itself.
+const BATCH_ATTEMPT: &str = "AWS_BATCH_JOB_ATTEMPT";
+
+/// What the container is told by its job definition, and by Batch.
 #[derive(Clone)]
 pub struct Settings {
     /// The artifacts bucket.
@@ -16,6 +23,8 @@ pub struct Settings {
     pub mirror: Option<PathBuf>,
     /// `error`, `warn`, `info` or `debug`; for what the libraries say on standard error.
     pub log: String,
+    /// Which attempt of which Batch job this is; none outside of Batch.
+    pub batch: Option<BatchAttempt>,
     /// Where working directories are made.
     pub temp: PathBuf,
     /// All variables of the job; what terraform sees of them is decided by `terraform-cli`.
@@ -65,6 +74,12 @@ impl Settings {
                 .into(),
             mirror,
             log: get(env::LOG).unwrap_or_else(|| "info".to_owned()),
+            batch: get(BATCH_JOB).map(|job| BatchAttempt {
+                job,
+                attempt: get(BATCH_ATTEMPT)
+                    .and_then(|attempt| attempt.parse().ok())
+                    .unwrap_or(1),
+            }),
             temp,
             variables,
         })
@@ -114,6 +129,14 @@ mod tests {
             read(&[("SLUICEGATE_BUCKET", "b"), ("AWS_ENDPOINT_URL", "http://e")]).unwrap();
         assert_eq!(settings.terraform, PathBuf::from("terraform"));
         assert!(settings.mirror.is_none() && settings.path_style());
+        assert_eq!(settings.batch, None);
+        let of_batch = [
+            ("SLUICEGATE_BUCKET", "b"),
+            ("AWS_BATCH_JOB_ID", "j"),
+            ("AWS_BATCH_JOB_ATTEMPT", "2"),
+        ];
+        let attempt = read(&of_batch).unwrap().batch.unwrap();
+        assert_eq!((attempt.job.as_str(), attempt.attempt), ("j", 2));
         let missing = read(&[("SLUICEGATE_BUCKET", "")]).unwrap_err();
         assert_eq!(missing.name, ErrorName::SettingsInvalid);
         let relative = read(&[

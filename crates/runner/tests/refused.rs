@@ -300,7 +300,7 @@ async fn a_second_start_is_refused_for_good() {
     bench.objects.set(&started, b"another process".to_vec());
     assert!(matches!(
         bench.run(&request).await.unwrap(),
-        Ended::Finished
+        Ended::Finished { exit_code: 0 }
     ));
     assert_eq!(bench.stored(&request), first, "the first result stands");
     bench

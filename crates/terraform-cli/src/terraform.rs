@@ -246,14 +246,21 @@ impl Terraform {
         })
     }
 
-    /// Makes a plan file.
+    /// Makes a plan file. It takes no lock of the state, and leaves none behind; [`Self::apply`]
+    /// does, and refuses a plan of another state.
     ///
     /// # Errors
     /// As the command ends.
     pub async fn plan(&self, options: &PlanOptions) -> Result<PlanReport, Error> {
-        let mut args: Vec<OsString> = ["plan", "-json", "-input=false", "-detailed-exitcode"]
-            .map(OsString::from)
-            .into();
+        let mut args: Vec<OsString> = [
+            "plan",
+            "-json",
+            "-input=false",
+            "-lock=false",
+            "-detailed-exitcode",
+        ]
+        .map(OsString::from)
+        .into();
         args.push(joined("-out=", &options.out));
         args.extend(
             options

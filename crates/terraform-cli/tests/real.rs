@@ -206,7 +206,7 @@ fn make_executable(path: &Path) {
 }
 
 #[tokio::test]
-async fn a_stop_releases_the_lock_and_leaves_a_tainted_resource() {
+async fn an_apply_keeps_others_out_and_a_stop_leaves_no_lock_and_a_tainted_resource() {
     let Some(stack) = Stack::new(
         r#"
 resource "terraform_data" "quick" {}
@@ -244,14 +244,17 @@ resource "terraform_data" "slow" {
         out: stack.path("p2"),
         ..PlanOptions::default()
     };
-    let (report, locked) = tokio::join!(terraform.apply(&plan.out), async {
+    let (report, (planned, rival)) = tokio::join!(terraform.apply(&plan.out), async {
         slow.recv().await;
-        let locked = other.plan(&second).await;
+        let planned = other.plan(&second).await;
+        let rival = other.apply(&second.out).await;
         handle.cancel();
-        locked
+        (planned, rival)
     });
-    let Err(Error::StateLocked { lock }) = locked else {
-        panic!("{locked:?}")
+    assert!(planned.unwrap().has_changes, "a plan needs no lock");
+    let rival = rival.unwrap().end;
+    let Err(Error::StateLocked { lock }) = rival else {
+        panic!("{rival:?}")
     };
     assert_eq!(lock.operation, "OperationTypeApply");
     assert!(!lock.id.is_empty() && lock.who.contains('@'));

@@ -189,27 +189,15 @@ impl StackRun {
                 approval,
                 ..
             } => {
-                let approved = matches!(
-                    approval,
-                    Some(Approval::Answered {
-                        answer: Answer::Approved,
-                        ..
-                    })
-                );
                 match verdict {
-                    Verdict::NeedsApproval if !approved => {
-                        return Err(StepError::new(
-                            ErrorName::ApprovalRejected,
-                            format!("the plan of stack {name} was not approved"),
-                        ));
-                    }
+                    Verdict::NeedsApproval => approved(name, approval.as_ref())?,
                     Verdict::Refused => {
                         return Err(StepError::new(
                             ErrorName::PlanRefused,
                             format!("the plan of stack {name} was refused"),
                         ));
                     }
-                    Verdict::NoChanges | Verdict::Auto | Verdict::NeedsApproval => {}
+                    Verdict::NoChanges | Verdict::Auto => {}
                 }
                 self.state = StackState::Applying {
                     job: apply_job,
@@ -282,6 +270,29 @@ impl StackRun {
             ),
         )
     }
+}
+
+/// Whether a person agreed to the plan of a stack; if not, what was said, or that nobody answered.
+fn approved(name: &StackName, approval: Option<&Approval>) -> Result<(), StepError> {
+    let why = match approval {
+        Some(Approval::Answered {
+            answer: Answer::Approved,
+            ..
+        }) => return Ok(()),
+        Some(Approval::Answered {
+            answer: Answer::Rejected,
+            by,
+            at,
+        }) => format!("was rejected by {by} at {at}"),
+        Some(Approval::Asked { since, .. }) => format!(
+            "waited for approval since {since}, and nobody answered in time; it was not applied"
+        ),
+        None => "needs approval, and nobody was asked".to_owned(),
+    };
+    Err(StepError::new(
+        ErrorName::ApprovalRejected,
+        format!("the plan of stack {name} {why}"),
+    ))
 }
 
 impl StackState {

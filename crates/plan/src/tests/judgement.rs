@@ -73,6 +73,7 @@ async fn the_result_of_another_job_is_refused() {
             stack: samples::stack("data"),
             outcome: planned(&[]),
             duration_ms: 1,
+            exit_code: 0,
         }),
         b"{}".to_vec(),
     ];

@@ -5,11 +5,8 @@
 )]
 use super::*;
 use crate::fakes::{FakeClock, FakeForge, FakeStatusQueue, samples};
-use crate::{AuditFile, Result, Snapshot};
-use async_trait::async_trait;
 use contract::status::{Word, parse};
 use domain::error::{ErrorName, StepError};
-use domain::ids::CommitId;
 use proptest::prelude::*;
 
 struct World {
@@ -97,44 +94,15 @@ async fn an_unreachable_forge_stops_nothing() {
     assert!(world.forge.statuses().is_empty());
 }
 
-/// A forge that takes a connection and never answers.
-struct Silent;
-
-#[async_trait]
-impl Forge for Silent {
-    async fn fetch(&self, _: &EnrolledRepository, _: &CommitId) -> Result<Snapshot> {
-        std::future::pending().await
-    }
-    async fn set_status(
-        &self,
-        _: &EnrolledRepository,
-        _: &CommitId,
-        _: &CommitStatus,
-    ) -> Result<()> {
-        std::future::pending().await
-    }
-    async fn append_audit(&self, _: &EnrolledRepository, _: &[AuditFile]) -> Result<()> {
-        std::future::pending().await
-    }
-    async fn audited_up_to(&self, _: &EnrolledRepository) -> Result<Option<u64>> {
-        std::future::pending().await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_silent_forge_is_waited_for_five_seconds() {
-    let World {
-        status, announcer, ..
-    } = world();
-    let announcer = Announcer {
-        forge: Arc::new(Silent),
-        ..announcer
-    };
+    let world = world();
+    world.forge.hang();
     let start = tokio::time::Instant::now();
     let run = samples::sealed_run(1);
-    announcer.announce(&run, Transition::Sealed).await;
+    world.announcer.announce(&run, Transition::Sealed).await;
     assert_eq!(start.elapsed(), PATIENCE);
-    assert_eq!(status.messages().len(), 1);
+    assert_eq!(world.status.messages().len(), 1);
 }
 
 #[tokio::test]

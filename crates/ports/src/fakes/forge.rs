@@ -35,9 +35,17 @@ struct Branch {
     commits: Vec<AuditCommit>,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reach {
+    #[default]
+    Answers,
+    Refuses,
+    Hangs,
+}
+
 #[derive(Debug, Default)]
 struct Host {
-    unreachable: bool,
+    reach: Reach,
     commits: BTreeMap<(RepositoryId, CommitId), Snapshot>,
     statuses: Vec<SetStatus>,
     audit: BTreeMap<RepositoryId, Branch>,
@@ -67,7 +75,16 @@ impl FakeForge {
 
     /// Takes the forge off the network, or puts it back.
     pub fn set_unreachable(&self, unreachable: bool) {
-        self.host.lock().unreachable = unreachable;
+        self.host.lock().reach = if unreachable {
+            Reach::Refuses
+        } else {
+            Reach::Answers
+        };
+    }
+
+    /// From now on the forge takes every request and answers none.
+    pub fn hang(&self) {
+        self.host.lock().reach = Reach::Hangs;
     }
 
     /// The statuses that were set, in order.
@@ -96,20 +113,24 @@ impl FakeForge {
             .unwrap_or_default()
     }
 
-    fn begin(&self, operation: &'static str) -> Result<()> {
+    async fn begin(&self, operation: &'static str) -> Result<()> {
         self.faults.before(operation)?;
-        if self.host.lock().unreachable {
-            let message = "github.test: connection refused";
-            return Err(StepError::new(ErrorName::ForgeUnavailable, message));
+        let reach = self.host.lock().reach;
+        match reach {
+            Reach::Answers => Ok(()),
+            Reach::Refuses => Err(StepError::new(
+                ErrorName::ForgeUnavailable,
+                "github.test: connection refused",
+            )),
+            Reach::Hangs => std::future::pending().await,
         }
-        Ok(())
     }
 }
 
 #[async_trait]
 impl Forge for FakeForge {
     async fn fetch(&self, repository: &EnrolledRepository, commit: &CommitId) -> Result<Snapshot> {
-        self.begin("fetch")?;
+        self.begin("fetch").await?;
         let found = self
             .host
             .lock()
@@ -132,7 +153,7 @@ impl Forge for FakeForge {
         commit: &CommitId,
         status: &CommitStatus,
     ) -> Result<()> {
-        self.begin("set_status")?;
+        self.begin("set_status").await?;
         self.host.lock().statuses.push(SetStatus {
             repository: repository.id,
             commit: commit.clone(),
@@ -146,7 +167,7 @@ impl Forge for FakeForge {
         repository: &EnrolledRepository,
         files: &[AuditFile],
     ) -> Result<()> {
-        self.begin("append_audit")?;
+        self.begin("append_audit").await?;
         {
             let mut host = self.host.lock();
             let branch = host.audit.entry(repository.id).or_default();
@@ -166,11 +187,18 @@ impl Forge for FakeForge {
     }
 
     async fn audited_up_to(&self, repository: &EnrolledRepository) -> Result<Option<u64>> {
-        self.begin("audited_up_to")?;
+        self.begin("audited_up_to").await?;
         let newest = self
             .audit_files(repository.id)
             .keys()
-            .filter_map(|path| path.rsplit('/').next()?.strip_suffix(".json")?.parse().ok())
+            .filter_map(|path| {
+                path.rsplit('/')
+                    .next()?
+                    .split(['-', '.'])
+                    .next()?
+                    .parse()
+                    .ok()
+            })
             .max();
         self.faults.after("audited_up_to")?;
         Ok(newest)

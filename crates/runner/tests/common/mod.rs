@@ -25,6 +25,7 @@ use ports::fakes::{FakeClock, FakeObjects};
 use runner::job::{Ended, Request, World};
 use runner::log::Log;
 use runner::redact::Redactor;
+use runner::rival::Patience;
 use runner::settings::Settings;
 use terraform_cli::Cancel;
 use zip::write::SimpleFileOptions;
@@ -69,6 +70,7 @@ pub struct Bench {
     pub printed: Printed,
     pub terraform: PathBuf,
     pub grace: Duration,
+    pub patience: Patience,
     attempt: Mutex<u32>,
 }
 
@@ -108,6 +110,10 @@ impl Bench {
             printed: Printed::default(),
             terraform,
             grace: Duration::from_secs(25),
+            patience: Patience {
+                every: Duration::from_millis(5),
+                beyond: Duration::from_secs(60),
+            },
             attempt: Mutex::new(0),
         }
     }
@@ -169,6 +175,25 @@ impl Bench {
     }
 
     pub async fn run_until(&self, request: &Request, cancel: Cancel) -> Result<Ended, StepError> {
+        runner::job::run(request, &self.world(cancel, &[], "this process")).await
+    }
+
+    /// Runs it as one attempt of a Batch job: a process of its own.
+    pub async fn run_in_batch(
+        &self,
+        request: &Request,
+        (job, attempt): (&str, u32),
+        cancel: Cancel,
+    ) -> Result<Ended, StepError> {
+        let process = format!("attempt {attempt} of {job}");
+        let variables = [
+            ("AWS_BATCH_JOB_ID", job.to_owned()),
+            ("AWS_BATCH_JOB_ATTEMPT", attempt.to_string()),
+        ];
+        runner::job::run(request, &self.world(cancel, &variables, &process)).await
+    }
+
+    fn world(&self, cancel: Cancel, more: &[(&str, String)], process: &str) -> World {
         let mut variables: Vec<(String, String)> = [
             ("SLUICEGATE_BUCKET", "artifacts"),
             ("SLUICEGATE_TERRAFORM", self.terraform.to_str().unwrap()),
@@ -178,6 +203,10 @@ impl Bench {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
+        variables.extend(
+            more.iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone())),
+        );
         variables.push(("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()));
         let redactor = Redactor::of_environment(
             variables
@@ -185,16 +214,16 @@ impl Bench {
                 .map(|(key, value)| (key.as_str(), value.as_str())),
         );
         let clock = Arc::new(FakeClock::default());
-        let world = World {
+        World {
             objects: Arc::new(self.objects.clone()),
             clock: clock.clone(),
             log: Log::new(Box::new(self.printed.clone()), redactor, clock),
             cancel,
             grace: self.grace,
+            patience: self.patience,
             settings: Settings::read(variables, self.temp.path().to_owned()).unwrap(),
-            nonce: "this process".to_owned(),
-        };
-        runner::job::run(request, &world).await
+            nonce: process.to_owned(),
+        }
     }
 
     /// Seals and runs a job that must leave a result.
