@@ -4,11 +4,18 @@ locals {
       capacity = "FARGATE_SPOT" # a plan that is interrupted is simply made again
       attempts = 2
       role_arn = aws_iam_role.plan.arn
+      # The first that matches decides; without the last, every other end would be tried again too.
+      exits = [
+        { action = "RETRY", on_exit_code = "143" }, # the runner, stopped by SIGTERM
+        { action = "RETRY", on_status_reason = "Your Spot Task was interrupted*" },
+        { action = "EXIT", on_reason = "*" },
+      ]
     }
     apply = {
       capacity = "FARGATE"
       attempts = 1 # an apply is never repeated by Batch: the state machine decides what follows
       role_arn = aws_iam_role.apply.arn
+      exits    = []
     }
   }
 }
@@ -89,6 +96,17 @@ resource "aws_batch_job_definition" "this" {
 
   retry_strategy {
     attempts = each.value.attempts
+
+    dynamic "evaluate_on_exit" {
+      for_each = each.value.exits
+
+      content {
+        action           = evaluate_on_exit.value.action
+        on_exit_code     = lookup(evaluate_on_exit.value, "on_exit_code", null)
+        on_reason        = lookup(evaluate_on_exit.value, "on_reason", null)
+        on_status_reason = lookup(evaluate_on_exit.value, "on_status_reason", null)
+      }
+    }
   }
 
   timeout {

@@ -117,7 +117,7 @@ resource "aws_iam_role_policy" "execution" {
 
 resource "aws_iam_role" "plan" {
   name               = "${var.name}-jobs-plan"
-  description        = "Plans: reads the account and the states, holds the lock of a state while it reads."
+  description        = "Plans: reads the account and the states, and writes neither."
   assume_role_policy = local.task_trust
 }
 
@@ -136,7 +136,6 @@ resource "aws_iam_role_policy" "plan" {
         Action   = "s3:GetObject"
         Resource = local.states
       },
-      local.lock,
       local.keys,
       local.guard_secrets,
       local.guard_pipeline,

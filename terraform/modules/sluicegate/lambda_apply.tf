@@ -27,14 +27,7 @@ module "apply" {
       local.need_status,
       local.need_git,
       local.need_artifacts,
-      [
-        {
-          Sid      = "Jobs"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject"]
-          Resource = "${module.artifacts.arn}/runs/*"
-        },
-      ],
+      local.need_jobs,
     )
   })
 }

@@ -28,14 +28,7 @@ module "plan" {
       local.need_git,
       local.need_artifacts,
       local.need_answer,
-      [
-        {
-          Sid      = "Jobs"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject"]
-          Resource = "${module.artifacts.arn}/runs/*"
-        },
-      ],
+      local.need_jobs,
     )
   })
 }

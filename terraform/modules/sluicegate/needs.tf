@@ -72,6 +72,16 @@ locals {
     },
   ]
 
+  # What jobs are given and what they leave. With need_artifacts.
+  need_jobs = [
+    {
+      Sid      = "Jobs"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject", "s3:PutObject"]
+      Resource = "${module.artifacts.arn}/runs/*"
+    },
+  ]
+
   need_answer = [
     {
       # Waiting states are answered by token; the state machine is what the token belongs to.

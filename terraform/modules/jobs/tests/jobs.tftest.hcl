@@ -36,6 +36,14 @@ run "applies_are_never_repeated_and_plans_are_cheap" {
   }
 
   assert {
+    condition = length(aws_batch_job_definition.this["apply"].retry_strategy[0].evaluate_on_exit) == 0 && [
+      for exit in aws_batch_job_definition.this["plan"].retry_strategy[0].evaluate_on_exit :
+      "${lower(exit.action)} ${join(" ", compact([exit.on_exit_code, exit.on_status_reason, exit.on_reason]))}"
+    ] == ["retry 143", "retry Your Spot Task was interrupted*", "exit *"]
+    error_message = "A plan that was interrupted is made again, and no other: the first rule that matches decides."
+  }
+
+  assert {
     condition     = aws_batch_compute_environment.this["plan"].compute_resources[0].type == "FARGATE_SPOT" && aws_batch_compute_environment.this["apply"].compute_resources[0].type == "FARGATE"
     error_message = "Plans run on spot capacity, applies never."
   }

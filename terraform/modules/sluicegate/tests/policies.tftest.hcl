@@ -121,11 +121,29 @@ run "jobs_stay_out_of_the_pipeline" {
   }
 
   assert {
+    condition = [for role, policy in output.role_policies : role if anytrue([
+      for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && anytrue([for resource in flatten([statement.Resource]) : endswith(resource, ".tflock")])
+    ])] == ["jobs-apply"]
+    error_message = "Only an apply locks a state: a plan that is killed would leave the lock behind."
+  }
+
+  assert {
     condition = alltrue([for statement in jsondecode(output.role_policies["jobs-apply"]).Statement :
       toset(statement.Resource) == toset(["arn:aws:s3:::mocked-bucket/1/*.tfstate", "arn:aws:s3:::mocked-bucket/22/*.tfstate"])
       if statement.Sid == "State"
     ])
     error_message = "An apply must see the states of enrolled repositories only."
+  }
+}
+
+run "only_who_names_images_may_tag_them" {
+  command = plan
+
+  assert {
+    condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && anytrue([
+      for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && contains(flatten([statement.Action]), "ecr:PutImage")
+    ])] == ["lambda-build-trigger", "lambda-deploy"]
+    error_message = "build-trigger tags an image that it found, deploy one that is healthy; no other function may."
   }
 }
 
