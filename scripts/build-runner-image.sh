@@ -1,23 +1,28 @@
 #!/usr/bin/env bash
 # Builds the image of the Batch jobs from what this machine has.
 #
-#   scripts/build-runner-image.sh [TAG]        default tag: sluicegate-runner:local
+#   scripts/build-runner-image.sh [TAG]     for AWS; default tag: sluicegate-runner:aws
+#   scripts/build-runner-image.sh local     for the local run: quick to build, its name says its
+#                                           content, and an image that is there is taken as it is.
+#                                           Its /mirror is empty: the local run mounts a mirror there
 #
 # Settings, by environment:
 #   TERRAFORM         the binary to put in            (default: terraform on the PATH)
 #   TERRAFORM_SHA256  the digest it must have         (default: the one pinned in the Dockerfile;
-#                     `any` takes the binary as it is, for the local run only)
+#                     `any` takes the binary as it is, as `local` does)
 #   PROVIDER_MIRROR   directory holding registry.terraform.io/...   (default: the usual places)
-#   PROFILE           cargo profile                   (default: release; `dev` builds quicker)
+#   PROFILE           cargo profile                   (default: release; dev for `local`)
 #   CONTEXT_ONLY=1    prepare the context, print its path, build no image
 #
-# Output: one line a step; the image's id last. Exit 0 when the image was built and answers.
+# Output: one line a step; the image's name last. Exit 0 when the image is there and answers.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 dockerfile=$root/crates/runner/Dockerfile
-tag=${1:-sluicegate-runner:local}
-profile=${PROFILE:-release}
+tag=${1:-sluicegate-runner:aws}
+[[ $tag == local ]] && local_run=1 || local_run=
+[[ $local_run ]] && profile=${PROFILE:-dev} || profile=${PROFILE:-release}
+output=${CARGO_TARGET_DIR:-$root/target}
 
 die() {
   echo "build-runner-image: $1" >&2
@@ -52,16 +57,19 @@ target=$machine-unknown-linux-gnu
 terraform=${TERRAFORM:-$(command -v terraform || true)}
 [[ -x $terraform ]] || die "no terraform found" "install terraform $(pinned TERRAFORM_VERSION), or set TERRAFORM"
 found=$(sha256sum "$terraform" | cut -d' ' -f1)
+[[ $local_run ]] && TERRAFORM_SHA256=any
 expected=${TERRAFORM_SHA256:-$(pinned TERRAFORM_SHA256)}
 if [[ $expected != any && $found != "$expected" ]]; then
   die "$terraform has the digest $found, expected $expected" \
     "use terraform $(pinned TERRAFORM_VERSION) for $platform, or set TERRAFORM_SHA256 to a digest that you checked"
 fi
-version=$("$terraform" version -json 2>/dev/null | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
 
-mirror=${PROVIDER_MIRROR:-$(find_mirror)}
-[[ -d $mirror/registry.terraform.io ]] || die "no provider mirror found" \
-  "make one with \`terraform providers mirror DIR\` (unpacked), or set PROVIDER_MIRROR"
+mirror=
+if [[ ! $local_run ]]; then
+  mirror=${PROVIDER_MIRROR:-$(find_mirror)}
+  [[ -d $mirror/registry.terraform.io ]] || die "no provider mirror found" \
+    "make one with \`terraform providers mirror DIR\` (unpacked), or set PROVIDER_MIRROR"
+fi
 
 authorities=
 for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
@@ -70,28 +78,53 @@ done
 [[ -n $authorities ]] || die "no CA certificates found" "install the package ca-certificates"
 
 echo "runner: cargo build, profile $profile, static"
-# --target keeps the flags away from build scripts and procedural macros.
-RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet --locked \
-  --manifest-path "$root/Cargo.toml" -p sluicegate-runner --profile "$profile" --target "$target"
-built=$root/target/$target/${profile/#dev/debug}/runner
+# The flag is needed where the program is linked only: no dependency is built anew for it.
+cargo rustc --quiet --locked --manifest-path "$root/Cargo.toml" -p sluicegate-runner --bin runner \
+  --profile "$profile" --target "$target" --target-dir "$output" -- -C target-feature=+crt-static ||
+  die "the runner could not be built as a static binary" \
+    "read the lines above; the linker needs the static C library (libc6-dev, glibc-static)"
+built=$output/$target/${profile/#dev/debug}/runner
+passwd="runner:x:65532:65532:runner:/tmp:/nonexistent"
 
-context=$root/target/runner-image
-rm -rf "$context"
+if [[ $local_run ]]; then
+  content=$({ echo "$passwd" "$found"; sha256sum <"$dockerfile"; sha256sum <"$built"; sha256sum <"$authorities"; } |
+    sha256sum | cut -c1-16)
+  tag=sluicegate-runner:local-$content
+  if docker image inspect "$tag" >/dev/null 2>&1; then
+    echo "$tag"
+    exit 0
+  fi
+  # Of its own: another world may build at the same time.
+  context=$(mktemp -d "$output/runner-image.XXXXXX")
+  [[ ${CONTEXT_ONLY:-} == 1 ]] || trap 'rm -rf "$context"' EXIT
+  chmod 755 "$context"
+else
+  context=$output/runner-image
+  rm -rf "$context"
+fi
+version=$("$terraform" version -json 2>/dev/null | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
 mkdir -p "$context/tmp" "$context/mirror"
 chmod 1777 "$context/tmp"
 cp "$built" "$context/runner"
 cp "$terraform" "$context/terraform"
 cp "$authorities" "$context/ca-certificates.crt"
-echo "runner:x:65532:65532:runner:/tmp:/nonexistent" >"$context/passwd"
-# The AWS provider alone has 700 MB: shared blocks where the file system can do that.
-cp -R --reflink=auto "$mirror/registry.terraform.io" "$context/mirror/"
+echo "$passwd" >"$context/passwd"
+if [[ ! $local_run ]]; then
+  # The AWS provider alone has 700 MB: shared blocks where the file system can do that.
+  cp -R --reflink=auto "$mirror/registry.terraform.io" "$context/mirror/"
+  find "$context/mirror" -name 'terraform-provider-*' -path "*/$platform/*" | grep -q . ||
+    die "the mirror at $mirror holds no unpacked provider for $platform" \
+      "unpack the archives in it: <version>/$platform/terraform-provider-<type>_v<version>"
+fi
 chmod -R a+rX "$context"
-find "$context/mirror" -name 'terraform-provider-*' -path "*/$platform/*" | grep -q . ||
-  die "the mirror at $mirror holds no unpacked provider for $platform" \
-    "unpack the archives in it: <version>/$platform/terraform-provider-<type>_v<version>"
-echo "context: $context ($(du -sh "$context" | cut -f1)), terraform $version, mirror $mirror"
+echo "context: $context ($(du -sh "$context" | cut -f1)), terraform $version, mirror ${mirror:-empty}"
 [[ ${CONTEXT_ONLY:-} == 1 ]] && exit 0
 
 docker build --quiet --file "$dockerfile" --tag "$tag" \
   --build-arg "TERRAFORM_VERSION=$version" --build-arg "TERRAFORM_SHA256=$found" "$context"
-docker run --rm "$tag" --version
+docker run --rm "$tag" --version || {
+  # Under its name it would be taken the next time.
+  docker image rm "$tag" >/dev/null
+  die "the image was built, but its runner does not start" "look at $built: it must be static (file, ldd)"
+}
+echo "$tag"

@@ -34,6 +34,8 @@ scripts/setup.sh run
 step "Building: the Lambdas, the runner, the command line (about ten minutes the first time)"
 scripts/build-lambdas.sh local
 cargo build --quiet --workspace
+# Here, since the world would be long in coming; it says so itself when this is not possible.
+! docker info >/dev/null 2>&1 || scripts/build-runner-image.sh local || true
 step "The story"
 status=0
 "$local_run" --root "$root" demo "$@" || status=$?

@@ -3,19 +3,36 @@
 #
 #   scripts/setup.sh [run|test]      run (default): for scripts/demo.sh; test: for scripts/test.sh too
 #
-# Everything goes below target/, but for cargo's own tools and buildah. Safe to run again: what is there is left alone.
+# Everything goes below target/, but for buildah. Safe to run again: what is there is left alone.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 purpose=${1:-run}
 target=${CARGO_TARGET_DIR:-$root/target}
 tools=$target/local-tools
+cargo_tools=$target/cargo-tools
 launcher=$root/crates/local/launcher
 
 say() { printf 'setup: %s\n' "$1"; }
 die() {
   printf 'setup: %s\n  next: %s\n' "$1" "$2" >&2
   exit 1
+}
+
+# Whether a version is that of $2 or newer.
+enough() { [[ $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+
+# A subcommand of cargo: the one on the PATH if it is new enough, else one below target/, which scripts/test.sh finds first.
+cargo_tool() {
+  local name=cargo-$1 wanted=$2 found
+  found=$(PATH=$cargo_tools/bin:$PATH cargo "$1" --version 2>/dev/null | sed -n "s/^$name \([0-9.]*\).*/\1/p;q") || true
+  if [[ -n $found ]] && enough "$found" "$wanted"; then
+    say "$name $found"
+    return
+  fi
+  say "building $name $wanted from crates.io into target/cargo-tools (some minutes, once)"
+  # For this machine by itself, whatever the workspace is built for.
+  env -u CARGO_BUILD_TARGET cargo install --quiet --locked --root "$cargo_tools" "$name" --version "$wanted"
 }
 
 for program in git cargo python3; do
@@ -76,13 +93,7 @@ if [[ $purpose == test ]]; then
     "$lint/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$list"
     touch "$stamp"
   fi
-  if ! cargo deny --version >/dev/null 2>&1; then
-    say "building cargo-deny from crates.io (some minutes, once)"
-    cargo install --quiet --locked cargo-deny --version 0.20.2
-  fi
-  if ! cargo nextest --version >/dev/null 2>&1; then
-    say "building cargo-nextest from crates.io (some minutes, once)"
-    cargo install --quiet --locked cargo-nextest --version 0.9.143
-  fi
+  cargo_tool deny 0.20.2
+  cargo_tool nextest 0.9.143
 fi
 say "all is there"

@@ -12,6 +12,8 @@ cd "$root" || exit 1
 target=${CARGO_TARGET_DIR:-$root/target}
 logs=$target/test-logs
 lint=$target/lint-tools/bin
+# What setup.sh installed of cargo's subcommands.
+export PATH=$target/cargo-tools/bin:$PATH
 python=$target/local-tools/bin/python
 began=$(date +%s)
 took() { echo $(($(date +%s) - began)); }
@@ -66,7 +68,12 @@ asl() {
 }
 
 unit() {
-  cargo nextest run --workspace --all-features --no-fail-fast -E 'not binary(emulator)'
+  local status=0
+  cargo nextest run --workspace --all-features --no-fail-fast -E 'not binary(emulator)' || status=1
+  # The ports over AWS, each against the emulator.
+  scripts/with-emulator.sh cargo nextest run --workspace --all-features --no-fail-fast \
+    -E 'package(sluicegate-aws) & binary(emulator)' || status=1
+  return $status
 }
 
 launcher() {

@@ -1,7 +1,9 @@
 //! The command line of the local run.
 
 use crate::story::{self, Narrator, Teller};
-use crate::world::machine::{self, Docker, Machine};
+use crate::world::containers;
+use crate::world::lifeline::{Lifeline, Owner, Signals};
+use crate::world::machine::{self, Docker, Homes, Machine};
 use crate::world::up::{self, Containers, Faults, Order};
 use crate::world::{self, STEPS_FILE, WORLD_FILE, World};
 use anyhow::{Context as _, bail};
@@ -39,6 +41,10 @@ struct Cli {
     path: String,
     #[arg(long, env = "HOME", hide = true)]
     home: PathBuf,
+    #[arg(long, env = "CARGO_HOME", hide = true)]
+    cargo_home: Option<PathBuf>,
+    #[arg(long, env = "RUSTUP_HOME", hide = true)]
+    rustup_home: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,6 +65,9 @@ enum Command {
         /// Runs no containers.
         #[arg(long)]
         no_containers: bool,
+        /// Ends with its owner: when standard input closes before a byte came.
+        #[arg(long)]
+        owned: bool,
     },
     /// Tells the story of a delivery.
     Demo {
@@ -82,7 +91,7 @@ fn sample(text: &str) -> Result<(String, PathBuf), String> {
 /// Runs the command line.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
-    match dispatch(cli).await {
+    match Box::pin(dispatch(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             writeln!(std::io::stderr(), "error: {error:#}").ok();
@@ -96,13 +105,18 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         .with_context(|| format!("{} does not exist", cli.root.display()))?;
     let target = cli.target.unwrap_or_else(|| root.join("target"));
     let runs = runs(&root);
+    let homes = Homes {
+        home: cli.home,
+        cargo: cli.cargo_home,
+        rustup: cli.rustup_home,
+    };
     match cli.command {
-        Command::Down => down(&runs).await,
+        Command::Down => down(&runs, &cli.path).await,
         Command::TerraformConfig => {
             write!(
                 std::io::stdout(),
                 "{}",
-                machine::terraform_config(&cli.home)
+                machine::terraform_config(&homes.home)
             )?;
             Ok(())
         }
@@ -111,8 +125,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             samples,
             faults,
             no_containers,
+            owned,
         } => {
-            let machine = Machine::inspect(&root, &target, &cli.path, &cli.home)?;
+            let machine = Machine::inspect(&root, &target, &cli.path, &homes)?;
             let faults = if faults {
                 Faults::OnOrder
             } else {
@@ -123,6 +138,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             } else {
                 Containers::IfPossible
             };
+            let owner = if owned {
+                Owner::StandardInput
+            } else {
+                Owner::Nobody
+            };
             up::hold(
                 &machine,
                 &Order {
@@ -130,26 +150,29 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
                     samples,
                     faults,
                     containers,
+                    owner,
                 },
             )
             .await
         }
         Command::Demo { keep } => {
-            let machine = Machine::inspect(&root, &target, &cli.path, &cli.home)?;
+            let machine = Machine::inspect(&root, &target, &cli.path, &homes)?;
             demo(&machine, &runs, keep).await
         }
     }
 }
 
-/// Starts a world in a process of its own, and waits until it is ready.
+/// Starts a world in a process of its own, and waits until it is ready. It ends when `lifeline`
+/// does, so also with this process.
 ///
 /// # Errors
-/// When it could not be brought up; what it left is removed.
+/// When it could not be brought up; its logs are left, for [`take_down`].
 pub async fn start(
     machine: &Machine,
     dir: &Path,
     args: &[String],
     narrator: &Narrator,
+    lifeline: &mut Lifeline,
 ) -> anyhow::Result<World> {
     std::fs::create_dir_all(dir)?;
     let log = std::fs::File::create(dir.join("up.err"))?;
@@ -159,16 +182,17 @@ pub async fn start(
         .arg(&machine.root)
         .arg("--target")
         .arg(&machine.target)
-        .args(["up", "--dir"])
+        .args(["up", "--owned", "--dir"])
         .arg(dir)
         .args(args)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)
         // Ctrl-C ends the story; the world is then taken down in order.
         .process_group(0)
         .spawn()
         .with_context(|| format!("start {}", program.display()))?;
+    lifeline.hold(child.stdin.take());
     let pid = child.id().context("the world ended at once")?;
     std::fs::write(dir.join(PID_FILE), pid.to_string())?;
     let mut shown = 0;
@@ -204,7 +228,10 @@ async fn demo(machine: &Machine, runs: &Path, keep: bool) -> anyhow::Result<()> 
     }
     let shop = machine.root.join("examples/shop");
     let args = [format!("--sample={}={}", "acme/shop", shop.display())];
-    let told = tell(machine, &dir, &args, &narrator).await;
+    let mut lifeline = Lifeline::default();
+    let told = tell(machine, &dir, &args, &narrator, &mut lifeline).await;
+    let interrupted = told.as_ref().is_err_and(anyhow::Error::is::<Interrupted>);
+    let keep = keep && !interrupted;
     let took = began.elapsed().as_secs();
     let verdict = match &told {
         Ok(runs) => format!("The story is told: {runs} runs, in {took} s."),
@@ -213,8 +240,9 @@ async fn demo(machine: &Machine, runs: &Path, keep: bool) -> anyhow::Result<()> 
     narrator.text(&format!("\n{verdict}"));
     if keep {
         look_further(&dir, &narrator);
-    }
-    if !keep {
+        // A world that could not be brought up is gone, and left its logs.
+        lifeline.let_go().ok();
+    } else {
         take_down(&dir, told.is_err(), runs).await?;
     }
     if told.is_err() && !keep {
@@ -223,17 +251,27 @@ async fn demo(machine: &Machine, runs: &Path, keep: bool) -> anyhow::Result<()> 
     told.map(|_| ()).map_err(|_| anyhow::anyhow!("see above"))
 }
 
+/// SIGINT or SIGTERM came.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
 async fn tell(
     machine: &Machine,
     dir: &Path,
     args: &[String],
     narrator: &Narrator,
+    lifeline: &mut Lifeline,
 ) -> anyhow::Result<usize> {
-    let world = start(machine, dir, args, narrator).await?;
+    let mut signals = Signals::listen()?;
+    let world = tokio::select! {
+        world = start(machine, dir, args, narrator, lifeline) => world?,
+        () = signals.next() => return Err(Interrupted.into()),
+    };
     let teller = Teller::new(world, narrator.clone()).await;
     let told = tokio::select! {
         told = story::tell(&teller) => told,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = signals.next() => Err(Interrupted.into()),
     };
     teller.end();
     told
@@ -265,7 +303,7 @@ pub async fn take_down(dir: &Path, failed: bool, runs: &Path) -> anyhow::Result<
         let kept = runs.join(LAST_FAILURE);
         std::fs::remove_dir_all(&kept).ok();
         std::fs::create_dir_all(&kept)?;
-        for entry in std::fs::read_dir(dir)?.flatten() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let wanted = Path::new(&name)
                 .extension()
@@ -275,15 +313,21 @@ pub async fn take_down(dir: &Path, failed: bool, runs: &Path) -> anyhow::Result<
             }
         }
     }
-    let pid: i32 = std::fs::read_to_string(dir.join(PID_FILE))?
-        .trim()
-        .parse()?;
-    world::stop(pid, dir).await?;
+    end(dir).await?;
     std::fs::remove_dir(runs).ok();
     Ok(())
 }
 
-async fn down(runs: &Path) -> anyhow::Result<()> {
+/// Ends the world in a directory, if one was started there, and removes the directory.
+async fn end(dir: &Path) -> anyhow::Result<()> {
+    let pid = std::fs::read_to_string(dir.join(PID_FILE));
+    match pid.ok().and_then(|text| text.trim().parse().ok()) {
+        Some(pid) => world::stop(pid, dir).await,
+        None => world::remove(dir),
+    }
+}
+
+async fn down(runs: &Path, path: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let Ok(entries) = std::fs::read_dir(runs) else {
         writeln!(out, "No local run is there.")?;
@@ -291,11 +335,12 @@ async fn down(runs: &Path) -> anyhow::Result<()> {
     };
     for entry in entries.flatten() {
         let dir = entry.path();
-        let pid = std::fs::read_to_string(dir.join(PID_FILE));
-        if let Some(pid) = pid.ok().and_then(|text| text.trim().parse::<i32>().ok()) {
-            world::stop(pid, &dir).await?;
-        } else {
-            std::fs::remove_dir_all(&dir)?;
+        let world = World::find(&dir).ok();
+        end(&dir).await?;
+        // A world that was killed could not remove its containers and images.
+        if let (Some(world), Docker::Engine) = (world, machine::engine(path)) {
+            containers::remove(path, &world.instance).await?;
+            containers::remove_images(path, world.registry()).await?;
         }
         writeln!(out, "Removed {}", dir.display())?;
     }

@@ -16,8 +16,27 @@ pub struct Answer {
 /// # Errors
 /// Text for a person: no connection, no answer in time.
 pub async fn get(url: &str, limit: Duration) -> Result<Answer, String> {
+    get_with(url, Vec::new(), limit).await
+}
+
+/// Gets an address, with headers.
+///
+/// # Errors
+/// Text for a person: no connection, no answer in time.
+pub async fn get_with(
+    url: &str,
+    headers: Vec<(String, String)>,
+    limit: Duration,
+) -> Result<Answer, String> {
     let url = url.to_owned();
-    blocking(move || read(agent(limit).get(&url).call())).await
+    blocking(move || {
+        let mut request = agent(limit).get(&url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        read(request.call())
+    })
+    .await
 }
 
 /// Posts a body, with headers.

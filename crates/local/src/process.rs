@@ -88,8 +88,33 @@ pub struct StartError {
 pub async fn run(
     command: &Command,
     limits: Limits,
+    stop: Stop,
+    lines: mpsc::Sender<String>,
+) -> Result<End, StartError> {
+    watch(command, limits, stop, lines, None).await
+}
+
+/// As [`run`], for a program that only stands before what really runs, as `docker start --attach`
+/// does: SIGTERM and SIGKILL go to `signal` instead of its group, and it is expected to end by that.
+///
+/// # Errors
+/// When the program cannot be started.
+pub async fn run_before(
+    command: &Command,
+    limits: Limits,
+    stop: Stop,
+    lines: mpsc::Sender<String>,
+    signal: &(dyn Fn(Signal) + Send + Sync),
+) -> Result<End, StartError> {
+    watch(command, limits, stop, lines, Some(signal)).await
+}
+
+async fn watch(
+    command: &Command,
+    limits: Limits,
     mut stop: Stop,
     lines: mpsc::Sender<String>,
+    behind: Option<&(dyn Fn(Signal) + Send + Sync)>,
 ) -> Result<End, StartError> {
     let failed = |cause| StartError {
         program: command.program.clone(),
@@ -108,6 +133,10 @@ pub async fn run(
         .spawn()
         .map_err(failed)?;
     let group = Group::led_by(child.id());
+    let tell = |signal| match behind {
+        Some(behind) => behind(signal),
+        None => group.signal(signal),
+    };
     let mut readers = JoinSet::new();
     if let Some(output) = child.stdout.take() {
         readers.spawn(forward(output, lines.clone()));
@@ -129,7 +158,7 @@ pub async fn run(
                 let Some(grace) = *stop.borrow_and_update() else { continue };
                 if cause == Cause::Itself {
                     cause = Cause::Stopped;
-                    group.signal(Signal::SIGTERM);
+                    tell(Signal::SIGTERM);
                 }
                 let at = Instant::now() + grace;
                 kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
@@ -137,12 +166,12 @@ pub async fn run(
             () = at(time_over), if cause == Cause::Itself => {
                 cause = Cause::TimedOut;
                 time_over = None;
-                group.signal(Signal::SIGTERM);
+                tell(Signal::SIGTERM);
                 kill_at = Some(Instant::now() + limits.grace);
             }
             () = at(kill_at) => {
                 kill_at = None;
-                group.signal(Signal::SIGKILL);
+                tell(Signal::SIGKILL);
             }
         }
     };
@@ -173,10 +202,10 @@ fn exit_code(status: ExitStatus) -> i32 {
 }
 
 /// A process group; dropping it kills what is left of it.
-struct Group(Option<Pid>);
+pub(crate) struct Group(Option<Pid>);
 
 impl Group {
-    fn led_by(pid: Option<u32>) -> Self {
+    pub(crate) fn led_by(pid: Option<u32>) -> Self {
         // 0 and 1 would be this process's own group and everybody's.
         Self(
             pid.and_then(|pid| i32::try_from(pid).ok())

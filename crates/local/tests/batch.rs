@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use local::standin::batch::{self, Config, Handle, Image, Timing};
+use local::standin::batch::{self, Config, Handle, Image, Runs, Timing};
 use local::standin::{Cloud as _, MemoryCloud};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,7 +32,10 @@ impl World {
         let cloud = Arc::new(MemoryCloud::default());
         let shell = Image {
             name: "registry/shell:*".to_owned(),
-            entrypoint: vec!["/bin/sh".to_owned(), "-c".to_owned()],
+            runs: Runs::Process {
+                program: "/bin/sh".to_owned(),
+                args: vec!["-c".to_owned()],
+            },
             env: BTreeMap::from([
                 ("FROM_IMAGE".to_owned(), "image".to_owned()),
                 ("WHO".to_owned(), "image".to_owned()),
@@ -261,6 +264,105 @@ async fn a_job_that_fails_is_tried_again_as_often_as_it_may() {
     assert_eq!(job["attempts"].as_array().unwrap().len(), 3);
     assert_eq!(job["container"]["exitCode"], 9);
     assert_eq!(job["statusReason"], "Essential container in task exited");
+}
+
+/// As the definition of plan jobs has it: the order counts.
+fn plan_rules() -> Value {
+    json!([
+        { "action": "RETRY", "onExitCode": "143" },
+        { "action": "RETRY", "onStatusReason": "Your Spot Task was interrupted*" },
+        { "action": "EXIT", "onReason": "*" },
+    ])
+}
+
+#[tokio::test]
+async fn the_exit_decides_whether_a_job_is_tried_again() {
+    let world = World::new().await;
+    let strategy = json!({ "attempts": 3, "evaluateOnExit": plan_rules() });
+    world
+        .define("plan", json!({ "retryStrategy": strategy }))
+        .await;
+    let described = world
+        .ok(
+            "describejobdefinitions",
+            json!({ "jobDefinitions": ["plan"] }),
+        )
+        .await;
+    assert_eq!(described["jobDefinitions"][0]["retryStrategy"], strategy);
+
+    // Interrupted, interrupted, failed: the failure is the end.
+    let script = r#"test "$AWS_BATCH_JOB_ATTEMPT" = 3 && exit 1; exit 143"#;
+    let id = world.submit("plan", script).await;
+    let job = world.reach(&id, "FAILED").await;
+    assert_eq!(job["retryStrategy"], strategy);
+    let codes: Vec<&Value> = job["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| &attempt["container"]["exitCode"])
+        .collect();
+    assert_eq!(codes, [143, 143, 1]);
+    let id = world.submit("plan", "exit 1").await;
+    let job = world.reach(&id, "FAILED").await;
+    assert_eq!(job["attempts"].as_array().unwrap().len(), 1);
+
+    // What a submission says goes before what its definition says.
+    let own =
+        json!({ "attempts": 2, "evaluateOnExit": [{ "action": "EXIT", "onExitCode": "14*" }] });
+    let submitted = world
+        .ok(
+            "submitjob",
+            json!({
+                "jobName": "job", "jobQueue": "q", "jobDefinition": "plan", "retryStrategy": own,
+                "containerOverrides": { "command": ["exit 143"] },
+            }),
+        )
+        .await;
+    let job = world
+        .reach(submitted["jobId"].as_str().unwrap(), "FAILED")
+        .await;
+    assert_eq!(job["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(job["retryStrategy"], own);
+
+    let bad = json!({ "attempts": 2, "evaluateOnExit": [{ "action": "AGAIN" }] });
+    let mut submission = json!({ "jobName": "job", "jobQueue": "q", "jobDefinition": "plan" });
+    submission["retryStrategy"] = bad;
+    let refused = world.refused("submitjob", submission).await;
+    assert!(refused.contains("RETRY or EXIT"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_job_that_spot_interrupts_is_tried_again_and_one_that_is_terminated_is_not() {
+    let world = World::new().await;
+    let strategy = json!({ "attempts": 2, "evaluateOnExit": plan_rules() });
+    world
+        .define("plan", json!({ "retryStrategy": strategy }))
+        .await;
+    // Deaf to SIGTERM: only the status reason tells what happened.
+    let script = r#"test "$AWS_BATCH_JOB_ATTEMPT" = 2 && exit 0
+        trap '' TERM; echo started; while :; do sleep 1; done"#;
+    let id = world.submit("plan", script).await;
+    let job = world.reach(&id, "RUNNING").await;
+    eventually("the first line", async || world.log(&job).first().cloned()).await;
+    world.batch.interrupt(&id);
+    let job = world.reach(&id, "SUCCEEDED").await;
+    let first = &job["attempts"][0];
+    assert_eq!(first["statusReason"], "Your Spot Task was interrupted.");
+    assert_eq!(first["container"]["exitCode"], 137);
+    assert_eq!(job["attempts"].as_array().unwrap().len(), 2);
+    assert_eq!(job["statusReason"], "Essential container in task exited");
+
+    let script = "trap 'exit 143' TERM; echo started; while :; do sleep 0.05; done";
+    let id = world.submit("plan", script).await;
+    let job = world.reach(&id, "RUNNING").await;
+    eventually("the first line", async || world.log(&job).first().cloned()).await;
+    world
+        .ok("terminatejob", json!({ "jobId": id, "reason": "aborted" }))
+        .await;
+    let job = world.reach(&id, "FAILED").await;
+    assert_eq!(job["container"]["exitCode"], 143);
+    assert_eq!(job["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(job["statusReason"], "aborted");
 }
 
 #[tokio::test]

@@ -170,7 +170,17 @@ resource "aws_batch_job_definition" "d" {
   type                  = "container"
   platform_capabilities = ["FARGATE"]
   propagate_tags        = true
-  retry_strategy { attempts = var.size }
+  retry_strategy {
+    attempts = var.size
+    evaluate_on_exit {
+      action       = "RETRY"
+      on_exit_code = "143"
+    }
+    evaluate_on_exit {
+      action    = "EXIT"
+      on_reason = "*"
+    }
+  }
   timeout { attempt_duration_seconds = 600 }
   parameters = { verb = "plan" }
   container_properties = jsonencode({

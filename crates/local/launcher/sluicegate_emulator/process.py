@@ -62,6 +62,8 @@ async def _serve(original: Callable, app: object, config: object) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if os.environ.get("SLUICEGATE_OWNED"):  # its owner holds the other end, and is gone when this can be read
+        loop.add_reader(sys.stdin.fileno(), stop.set)
     if engine.gateway():  # containers reach the emulator here
         config.bind.append(f"{engine.gateway()}:{os.environ['GATEWAY_PORT']}")
     server = asyncio.create_task(original(app, config, shutdown_trigger=asyncio.Event().wait))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import urllib.parse
 from collections.abc import Callable
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
-from ministack.services import cloudwatch, ec2, ecs, eventbridge, lambda_svc
+from ministack.services import cloudwatch, ec2, ecs, eventbridge, lambda_svc, s3
 from ministack.services import stepfunctions as sfn
 
 # --- CloudWatch alarms: the provider speaks the query protocol, of which MiniStack answers a part
@@ -101,7 +102,7 @@ def describe_alarms(original: Callable) -> Callable:
     return describe
 
 
-# --- Step Functions, ECS, EC2, Lambda, EventBridge
+# --- Step Functions, ECS, EC2, Lambda, EventBridge, S3
 
 
 def keep_tracing(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
@@ -220,6 +221,42 @@ def describe_flow_logs(original: Callable[[dict], tuple]) -> Callable[[dict], tu
     return describe
 
 
+_UPLOAD_TAGS = "sluicegate-tags"
+
+
+def create_multipart_upload(original: Callable) -> Callable:
+    """CreateMultipartUpload that keeps the tags for the object to come."""
+
+    def create(bucket: str, key: str, headers: dict) -> tuple:
+        tags = dict(urllib.parse.parse_qsl(headers.get("x-amz-tagging", ""), keep_blank_values=True))
+        if len(tags) > 10:
+            return s3._error("BadRequest", "Object tags cannot be greater than 10", 400)
+        status, fields, body = original(bucket, key, headers)
+        if status < 400:
+            upload = body.partition(b"<UploadId>")[2].partition(b"<")[0].decode()
+            s3._multipart_uploads[upload][_UPLOAD_TAGS] = tags
+        return status, fields, body
+
+    return create
+
+
+def complete_multipart_upload(original: Callable) -> Callable:
+    """CompleteMultipartUpload that gives the object the tags of its upload, and those only."""
+
+    def complete(bucket: str, key: str, body: bytes, query: dict, headers: dict | None = None) -> tuple:
+        name = s3._qp(query, "uploadId")
+        upload = s3._multipart_uploads.get(name)
+        reply = original(bucket, key, body, query, headers)
+        if upload is not None and name not in s3._multipart_uploads:
+            version = (bucket, key, s3._buckets[bucket]["objects"][key].get("version_id"))
+            s3._object_tags.pop(version, None)
+            if upload.get(_UPLOAD_TAGS):
+                s3._object_tags[version] = upload[_UPLOAD_TAGS]
+        return reply
+
+    return complete
+
+
 def apply() -> None:
     """Puts the functions above in place of MiniStack's."""
     cloudwatch._put_metric_alarm = put_alarm(cloudwatch._put_metric_alarm, "PutMetricAlarm")
@@ -235,3 +272,5 @@ def apply() -> None:
     ec2._ACTION_MAP[action] = keep_egress_tags(ec2._ACTION_MAP[action])
     lambda_svc._put_event_invoke_config = put_event_invoke_config(lambda_svc._put_event_invoke_config)
     eventbridge._put_permission = put_permission(eventbridge._put_permission)
+    s3._create_multipart_upload = create_multipart_upload(s3._create_multipart_upload)
+    s3._complete_multipart_upload = complete_multipart_upload(s3._complete_multipart_upload)

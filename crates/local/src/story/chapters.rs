@@ -17,6 +17,15 @@ const ENVIRONMENT: &str = "production";
 const SETTINGS: &str = "app/src/settings.rs";
 const APP: &str = "infra/app/main.tf";
 const GREETING: &str = r#"parameters = { "/${local.name}/greeting" = "welcome" }"#;
+/// Taken out where no engine answers: nothing would serve the address that the step verifies.
+const DEPLOY: &str = "deploy:
+  target: ecs
+  stack: app
+  container: shop
+  desired_count: 2
+  health: { path: /health, timeout_seconds: 300 }
+  version: { path: /version }
+";
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A chapter: its number and what happens in it.
@@ -66,8 +75,8 @@ struct Told {
     good: CommitId,
     /// Its run.
     run: Run,
-    /// The service's address.
-    url: String,
+    /// The service's address; none where it is not deployed.
+    url: Option<String>,
     /// Every run so far, in the order of their ends.
     runs: Vec<Run>,
 }
@@ -87,8 +96,10 @@ pub async fn tell(teller: &Teller) -> anyhow::Result<usize> {
     };
     title(1);
     let mut told = first(teller, &shop).await?;
-    let shown = teller.world.docker == Docker::Engine;
-    let load = shown.then(|| Load::start(format!("{}/version", told.url)));
+    let load = told
+        .url
+        .as_ref()
+        .map(|url| Load::start(format!("{url}/version")));
     title(2);
     code_only(teller, &shop, &mut told).await?;
     title(3);
@@ -112,12 +123,20 @@ pub async fn tell(teller: &Teller) -> anyhow::Result<usize> {
 }
 
 async fn first(teller: &Teller, shop: &Sample) -> anyhow::Result<Told> {
+    if !deploys(teller) {
+        teller.narrator.text(
+            "          not shown: no Docker engine answers, so the sample is delivered without `deploy:`",
+        );
+        teller
+            .commit(shop, &[("sluicegate.yaml", DEPLOY, "")], "No deployment")
+            .await?;
+    }
     let commit = teller.head(shop).await?;
     teller
         .narrator
         .step(&format!("push {} to main of {SHOP}", commit.short()));
     let ended = teller.deliver(shop, &commit).await?;
-    teller.expect(&ended, Outcome::Applied)?;
+    ends(teller, shop, &ended, Outcome::Applied).await?;
     let run = ended.run;
     let states: Vec<_> = run
         .stacks
@@ -134,8 +153,12 @@ async fn first(teller: &Teller, shop: &Sample) -> anyhow::Result<Told> {
         ),
         "expected stacks data and app to be applied, found {states:?}"
     );
-    let rollout = run.deploy.as_ref().context("the run deployed nothing")?;
-    let url = rollout.url.clone();
+    let url = if deploys(teller) {
+        let rollout = run.deploy.as_ref().context("the run deployed nothing")?;
+        Some(rollout.url.clone())
+    } else {
+        None
+    };
     let told = Told {
         good: commit,
         url,
@@ -143,8 +166,8 @@ async fn first(teller: &Teller, shop: &Sample) -> anyhow::Result<Told> {
         run,
     };
     answers(teller, &told).await?;
-    if teller.world.docker == Docker::Engine {
-        let item = format!("{}/items/first", told.url);
+    if let Some(url) = &told.url {
+        let item = format!("{url}/items/first");
         let put = http::put(&item, "written in chapter 1", LIMIT)
             .await
             .map_err(anyhow::Error::msg)?;
@@ -156,15 +179,40 @@ async fn first(teller: &Teller, shop: &Sample) -> anyhow::Result<Told> {
     Ok(told)
 }
 
+/// Whether the sample's service runs.
+fn deploys(teller: &Teller) -> bool {
+    teller.world.docker == Docker::Engine
+}
+
+/// How the run of a commit ends that changes code only.
+fn delivered(teller: &Teller) -> Outcome {
+    if deploys(teller) {
+        Outcome::Applied
+    } else {
+        Outcome::NoOp
+    }
+}
+
+/// A run ended so, and GitHub shows it.
+async fn ends(
+    teller: &Teller,
+    shop: &Sample,
+    ended: &Ended,
+    outcome: Outcome,
+) -> anyhow::Result<()> {
+    teller.expect(ended, outcome)?;
+    teller.expect_status(shop, ended).await
+}
+
 /// The address answers with the commit that runs.
 async fn answers(teller: &Teller, told: &Told) -> anyhow::Result<()> {
-    if teller.world.docker == Docker::None {
+    let Some(url) = &told.url else {
         teller
             .narrator
             .text("          not shown: no Docker engine answers, so nothing serves the address");
         return Ok(());
-    }
-    let url = format!("{}/version", told.url);
+    };
+    let url = format!("{url}/version");
     let answer = http::get(&url, LIMIT).await.map_err(anyhow::Error::msg)?;
     ensure!(
         answer.status == 200 && answer.body.trim() == told.good.as_str(),
@@ -195,7 +243,7 @@ async fn code_only(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::R
         "the webhook refused the push"
     );
     let ended = teller.ended(&teller.run_id(shop, &commit)?).await?;
-    teller.expect(&ended, Outcome::Applied)?;
+    ends(teller, shop, &ended, delivered(teller)).await?;
     let unchanged = ended
         .run
         .stacks
@@ -213,8 +261,8 @@ async fn code_only(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::R
     teller.narrator.fact(&format!("a new image, {after}"));
     advance(told, commit, ended);
     answers(teller, told).await?;
-    if teller.world.docker == Docker::Engine {
-        let item = format!("{}/items/first", told.url);
+    if let Some(url) = &told.url {
+        let item = format!("{url}/items/first");
         let got = http::get(&item, LIMIT).await.map_err(anyhow::Error::msg)?;
         ensure!(
             got.body == "written in chapter 1",
@@ -285,7 +333,7 @@ async fn tests_fail(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::
         .narrator
         .step(&format!("push {} to main: its tests fail", commit.short()));
     let ended = teller.deliver(shop, &commit).await?;
-    teller.expect(&ended, Outcome::Failed)?;
+    ends(teller, shop, &ended, Outcome::Failed).await?;
     ensure!(
         ended.run.build == Build::Failed,
         "the build is {:?}",
@@ -297,7 +345,7 @@ async fn tests_fail(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::
 }
 
 async fn half_way(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Result<()> {
-    let before = resources(teller, told).await?;
+    let before = resources(teller).await?;
     let broken = r#"parameters = { "/${local.name}/greeting" = "closing down", "/${local.name}/sale" = "ten percent", "/aws/${local.name}" = "refused" }"#;
     let commit = teller
         .commit(shop, &[(APP, GREETING, broken)], "A sale")
@@ -307,8 +355,8 @@ async fn half_way(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Re
         commit.short()
     ));
     let ended = teller.deliver(shop, &commit).await?;
-    teller.expect(&ended, Outcome::RolledBack)?;
-    let after = resources(teller, told).await?;
+    ends(teller, shop, &ended, Outcome::RolledBack).await?;
+    let after = resources(teller).await?;
     ensure!(
         before == after,
         "resources were {before:?}, and are {after:?}"
@@ -324,14 +372,12 @@ async fn half_way(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Re
 }
 
 /// The parameters that stack `app` made.
-async fn resources(teller: &Teller, told: &Told) -> anyhow::Result<Vec<String>> {
-    let name = format!("/shop-{ENVIRONMENT}");
-    ensure!(!told.url.is_empty(), "the service has no address");
-    teller.parameters(&name).await
+async fn resources(teller: &Teller) -> anyhow::Result<Vec<String>> {
+    teller.parameters(&format!("/shop-{ENVIRONMENT}")).await
 }
 
 async fn unhealthy(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Result<()> {
-    if teller.world.docker == Docker::None {
+    if !deploys(teller) {
         teller
             .narrator
             .text("          not shown: no Docker engine answers, so nothing can be unhealthy");
@@ -344,7 +390,7 @@ async fn unhealthy(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::R
         commit.short()
     ));
     let ended = teller.deliver(shop, &commit).await?;
-    teller.expect(&ended, Outcome::RolledBack)?;
+    ends(teller, shop, &ended, Outcome::RolledBack).await?;
     told.runs.push(ended.run);
     good_is_still(teller, shop, told).await?;
     answers(teller, told).await?;
@@ -418,10 +464,10 @@ async fn three_pushes(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow
         );
         runs.push((run, commit));
     }
-    let expected = [Outcome::Applied, Outcome::Superseded, Outcome::Applied];
+    let expected = [delivered(teller), Outcome::Superseded, delivered(teller)];
     for ((run, commit), outcome) in runs.into_iter().zip(expected) {
         let ended = teller.ended(&run).await?;
-        teller.expect(&ended, outcome)?;
+        ends(teller, shop, &ended, outcome).await?;
         if outcome == Outcome::Superseded {
             ensure!(
                 matches!(ended.run.build, Build::Ready { .. }),

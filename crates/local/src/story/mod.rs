@@ -5,6 +5,7 @@
 //! audit branch. A chapter fails at the first thing that is not as it should be.
 
 mod chapters;
+mod forge;
 mod load;
 mod narrator;
 mod teller;

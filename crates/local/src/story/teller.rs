@@ -224,6 +224,8 @@ impl Teller {
                 .await?;
             let state = execution.map(|execution| execution.state);
             if let Some(state) = state.filter(|state| *state != ExecutionState::Running) {
+                // Read again: the lock is given back after the audit entry is written.
+                let run = self.begun(&run.id).await?;
                 return Ok(Ended { run, state });
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -432,7 +434,7 @@ fn line(data: &StatusData) -> String {
     let mut line = format!("{}  {}", data.run, data.transition.as_str());
     for part in [
         data.stack.as_ref().map(ToString::to_string),
-        data.verdict.map(|verdict| format!("{verdict:?}")),
+        data.verdict.map(|verdict| verdict.as_str().to_owned()),
         data.outcome.map(|outcome| outcome.as_str().to_owned()),
     ]
     .into_iter()

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -33,10 +34,39 @@ pub struct Machine {
     pub mirror: Option<PathBuf>,
     /// The Docker engine.
     pub docker: Docker,
+    /// Whether the engine runs on this very machine, so that a container on its host network
+    /// reaches what listens on 127.0.0.1 here, and finds this machine's files.
+    pub engine_is_here: bool,
     /// `PATH` for all that is started.
     pub path: String,
-    /// The home directory: build tools keep their caches there.
+    /// Where tools keep their caches.
+    pub homes: Homes,
+}
+
+/// Directories in which a person's tools keep what is theirs.
+#[derive(Debug, Clone)]
+pub struct Homes {
+    /// The home directory.
     pub home: PathBuf,
+    /// `CARGO_HOME`; none where it is the usual one.
+    pub cargo: Option<PathBuf>,
+    /// `RUSTUP_HOME`; none where it is the usual one.
+    pub rustup: Option<PathBuf>,
+}
+
+impl Homes {
+    /// The variables by which a build with another home directory finds this person's Rust.
+    #[must_use]
+    pub fn of_rust(&self) -> BTreeMap<String, String> {
+        let place = |given: &Option<PathBuf>, usual: &str| {
+            let place = given.clone().unwrap_or_else(|| self.home.join(usual));
+            place.display().to_string()
+        };
+        BTreeMap::from([
+            ("CARGO_HOME".to_owned(), place(&self.cargo, ".cargo")),
+            ("RUSTUP_HOME".to_owned(), place(&self.rustup, ".rustup")),
+        ])
+    }
 }
 
 impl Machine {
@@ -44,7 +74,7 @@ impl Machine {
     ///
     /// # Errors
     /// What is missing, and how to get it.
-    pub fn inspect(root: &Path, target: &Path, path: &str, home: &Path) -> anyhow::Result<Self> {
+    pub fn inspect(root: &Path, target: &Path, path: &str, homes: &Homes) -> anyhow::Result<Self> {
         let python = target.join("local-tools/bin/python");
         if !python.exists() {
             bail!("{} does not exist; run scripts/setup.sh", python.display());
@@ -59,16 +89,18 @@ impl Machine {
             bin.pop();
         }
         let tools = python.parent().map(Path::to_path_buf).unwrap_or_default();
+        let (docker, engine_is_here) = find_docker(path);
         Ok(Self {
             root: root.to_owned(),
             target: target.to_owned(),
             bin,
-            mirror: find_mirror(home),
-            docker: find_docker(path),
+            mirror: find_mirror(&homes.home),
+            docker,
+            engine_is_here,
             path: format!("{}:{path}", tools.display()),
             python,
             terraform,
-            home: home.to_owned(),
+            homes: homes.clone(),
         })
     }
 }
@@ -119,18 +151,66 @@ fn find_mirror(home: &Path) -> Option<PathBuf> {
         .find(|place| place.join("registry.terraform.io/hashicorp/aws").is_dir())
 }
 
-fn find_docker(path: &str) -> Docker {
-    let answered = Command::new("docker")
-        .arg("info")
+/// Whether an engine answers. `path` is the `PATH` to find `docker` in.
+#[must_use]
+pub fn engine(path: &str) -> Docker {
+    find_docker(path).0
+}
+
+/// The engine at the usual place, as everything here uses it, and whether it runs on this machine.
+fn find_docker(path: &str) -> (Docker, bool) {
+    let info = Command::new("docker")
+        .args(["info", "--format", "{{.Name}} {{.SecurityOptions}}"])
+        .env_clear()
         .env("PATH", path)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if answered {
-        Docker::Engine
-    } else {
-        Docker::None
+        .output();
+    let Some(info) = info.ok().filter(|info| info.status.success()) else {
+        return (Docker::None, false);
+    };
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let info = String::from_utf8_lossy(&info.stdout);
+    (Docker::Engine, is_here(&info, name.trim()))
+}
+
+/// An engine of another name runs in a virtual machine or on another host; a rootless one has a
+/// loopback of its own.
+fn is_here(info: &str, machine: &str) -> bool {
+    let (name, options) = info.trim().split_once(' ').unwrap_or_default();
+    name == machine && !options.contains("name=rootless")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_here_when_it_has_this_machines_name_and_loopback() {
+        assert!(is_here(
+            "build-7 [name=seccomp,profile=default]\n",
+            "build-7"
+        ));
+        assert!(!is_here("docker-desktop [name=seccomp]", "build-7"));
+        assert!(!is_here("build-7 [name=seccomp name=rootless]", "build-7"));
+        assert!(!is_here("", "build-7"));
+    }
+
+    #[test]
+    fn builds_find_rust_where_its_owner_keeps_it() {
+        let mut homes = Homes {
+            home: "/home/ada".into(),
+            cargo: None,
+            rustup: None,
+        };
+        let of_rust = |homes: &Homes| homes.of_rust().into_values().collect::<Vec<_>>();
+        assert_eq!(
+            of_rust(&homes),
+            ["/home/ada/.cargo", "/home/ada/.rustup"],
+            "the usual places"
+        );
+        homes.cargo = Some("/opt/cargo".into());
+        homes.rustup = Some("/opt/rustup".into());
+        assert_eq!(of_rust(&homes), ["/opt/cargo", "/opt/rustup"]);
     }
 }

@@ -3,11 +3,16 @@
 //! One process, `sluicegate-local up`, owns all of it ([`up`]); everybody else talks to it over
 //! HTTP and finds it by the file `world.json` in its directory ([`World`]).
 
+pub mod containers;
+pub mod lifeline;
 pub mod machine;
+mod stop;
 mod terraform;
 pub mod up;
 
-use anyhow::{Context as _, bail};
+pub use stop::{remove, stop};
+
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +21,9 @@ use std::time::Duration;
 pub const WORLD_FILE: &str = "world.json";
 /// The file that `up` writes its steps to, a line each.
 pub const STEPS_FILE: &str = "up.log";
+
+/// The file that holds what Terraform installed, as `terraform output -json` writes it.
+pub const SETTINGS_FILE: &str = "sluicegate.json";
 
 /// The region of every local run.
 pub const REGION: &str = "eu-central-1";
@@ -41,6 +49,10 @@ pub struct World {
     pub webhook: String,
     /// Whether containers run.
     pub docker: machine::Docker,
+    /// What Batch jobs run as.
+    pub jobs: containers::Jobs,
+    /// The name of this world on its containers, see [`containers::LABEL`].
+    pub instance: String,
     /// Programs that look at it.
     pub tools: Tools,
     /// The sample repositories.
@@ -178,6 +190,12 @@ impl World {
         root.destroy().await
     }
 
+    /// The registry of its images, `127.0.0.1:<port>`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        self.endpoint.trim_start_matches("http://")
+    }
+
     /// The environment in which the AWS command line, terraform and `sluicegate` reach this world.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
@@ -196,57 +214,12 @@ impl World {
 }
 
 impl World {
-    /// What `sluicegate` needs to know of this installation.
+    /// What `sluicegate` needs to know of this installation: where the outputs of its Terraform are.
     #[must_use]
     pub fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![
-            (contract::env::TABLE, self.installed.table_name.clone()),
-            (
-                contract::env::BUCKET,
-                self.installed.buckets.artifacts.clone(),
-            ),
-            (
-                contract::env::AUDIT_BUCKET,
-                self.installed.buckets.audit.clone(),
-            ),
-            (
-                contract::env::STATUS_QUEUE_URL,
-                self.installed.status_queue_url.clone(),
-            ),
-        ]
+        let file = self.dir.join(SETTINGS_FILE);
+        vec![("SLUICEGATE_SETTINGS", file.display().to_string())]
     }
-}
-
-/// Ends the process that owns a world's directory, and waits until both are gone.
-///
-/// # Errors
-/// When the process does not end in time.
-pub async fn stop(pid: i32, dir: &Path) -> anyhow::Result<()> {
-    let process = nix::unistd::Pid::from_raw(pid);
-    if nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM).is_ok() {
-        let gone = wait_until(Duration::from_secs(90), || {
-            nix::sys::signal::kill(process, None).is_err() || is_zombie(pid)
-        })
-        .await;
-        if !gone {
-            bail!(
-                "process {pid} did not end within 90 s; end it with `kill -9 {pid}` and remove {}",
-                dir.display()
-            );
-        }
-    }
-    if dir.exists() {
-        std::fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
-    }
-    Ok(())
-}
-
-fn is_zombie(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        stat.rsplit(')')
-            .next()
-            .is_some_and(|rest| rest.trim().starts_with('Z'))
-    })
 }
 
 /// Looks every 100 ms whether something holds. Says whether it did in time.

@@ -1,7 +1,9 @@
 //! Installs Sluicegate into the emulator with the real terraform and AWS provider.
 
+use super::containers::{self, Jobs};
 use super::machine::{self, Machine};
 use super::{Installed, REGION, Sample};
+use crate::process::Group;
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,7 @@ impl Root<'_> {
         forge: &str,
         artifacts: &Path,
         samples: &[Sample],
+        jobs: &Jobs,
     ) -> anyhow::Result<()> {
         let repositories: Vec<_> = samples
             .iter()
@@ -52,12 +55,17 @@ impl Root<'_> {
                 })
             })
             .collect();
-        let mut environment = json!({
-            "SLUICEGATE_TERRAFORM": self.machine.terraform,
-        });
-        if let (Some(mirror), Some(map)) = (&self.machine.mirror, environment.as_object_mut()) {
-            map.insert("SLUICEGATE_PROVIDER_MIRROR".into(), json!(mirror));
-        }
+        let mirror = self.machine.mirror.as_ref();
+        let environment = match (jobs, mirror) {
+            // The image says where both are.
+            (Jobs::Containers(_), Some(_)) => json!({}),
+            (Jobs::Containers(_), None) => json!({ "SLUICEGATE_PROVIDER_MIRROR": "" }),
+            (Jobs::Processes(_), Some(mirror)) => json!({
+                "SLUICEGATE_TERRAFORM": self.machine.terraform,
+                "SLUICEGATE_PROVIDER_MIRROR": mirror,
+            }),
+            (Jobs::Processes(_), None) => json!({ "SLUICEGATE_TERRAFORM": self.machine.terraform }),
+        };
         let variables = json!({
             "name": name,
             "repositories": repositories,
@@ -66,12 +74,12 @@ impl Root<'_> {
             "forge_url": forge,
             "region": REGION,
             "log_level": "debug",
-            "runner": { "image": "runner", "environment": environment },
+            "runner": { "image": containers::IMAGE, "environment": environment },
         });
         std::fs::write(self.dir.join("local.tfvars.json"), variables.to_string())?;
         std::fs::write(
             self.dir.join("terraform.rc"),
-            machine::terraform_config(&self.machine.home),
+            machine::terraform_config(&self.machine.homes.home),
         )?;
         Ok(())
     }
@@ -90,6 +98,7 @@ impl Root<'_> {
         self.run(&[&["apply"], &flags[..], &[&state, &variables]].concat())
             .await?;
         let text = self.run(&["output", "-json", "-no-color", &state]).await?;
+        std::fs::write(self.dir.join(super::SETTINGS_FILE), &text)?;
         let outputs: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
         let values: serde_json::Map<_, _> = outputs
             .into_iter()
@@ -128,7 +137,7 @@ impl Root<'_> {
 
     async fn run(&self, args: &[&str]) -> anyhow::Result<String> {
         let verb = args.first().copied().unwrap_or_default();
-        let output = Command::new(&self.machine.terraform)
+        let child = Command::new(&self.machine.terraform)
             .args(args)
             .current_dir(self.source())
             .env_clear()
@@ -142,10 +151,19 @@ impl Root<'_> {
             .env("CHECKPOINT_DISABLE", "1")
             .env("GOGC", "400")
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true)
-            .output()
-            .await
+            .spawn()
             .context("start terraform")?;
+        // Its providers are processes of their own, and do not end with it when it is killed.
+        let group = Group::led_by(child.id());
+        let output = child
+            .wait_with_output()
+            .await
+            .context("wait for terraform")?;
+        drop(group);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let log = self.dir.join(format!("terraform-{verb}.log"));
         let errors = String::from_utf8_lossy(&output.stderr);

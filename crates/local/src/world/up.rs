@@ -1,5 +1,7 @@
 //! Brings a world up, holds it, and takes it down.
 
+use super::containers;
+use super::lifeline::{End, Ends, Owner};
 use super::machine::{Docker, Machine};
 use super::terraform::Root;
 use super::{
@@ -40,8 +42,10 @@ pub struct Order {
     pub samples: Vec<(String, PathBuf)>,
     /// Whether faults can be ordered at the emulator.
     pub faults: Faults,
-    /// Whether services are containers where an engine answers.
+    /// Whether services and jobs are containers where an engine answers.
     pub containers: Containers,
+    /// Whether it ends with the process that ordered it.
+    pub owner: Owner,
 }
 
 /// Whether faults can be ordered.
@@ -53,7 +57,7 @@ pub enum Faults {
     Never,
 }
 
-/// Whether the emulator uses a Docker engine.
+/// Whether the emulator and the Batch stand-in use a Docker engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Containers {
     /// Where one answers.
@@ -64,40 +68,46 @@ pub enum Containers {
 
 /// Everything that has to be taken down again.
 struct Held {
+    /// `127.0.0.1:<port>`, where images are pushed to.
+    registry: String,
     emulator: Child,
     batch: batch::Handle,
     codebuild: codebuild::Handle,
     github: github::Handle,
 }
 
-/// Brings a world up and holds it until a signal comes.
+/// Brings a world up and holds it until a signal comes or its owner is gone.
 ///
 /// # Errors
 /// What could not be started; whatever was is taken down again.
 pub async fn hold(machine: &Machine, order: &Order) -> anyhow::Result<()> {
+    let mut ends = Ends::listen(order.owner)?;
     std::fs::create_dir_all(&order.dir)?;
-    let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let mut steps = Steps::open(&order.dir)?;
     let mut held = None;
     let result = tokio::select! {
         up = bring_up(machine, order, &mut steps, &mut held) => match up {
-            Ok(()) => {
-                tokio::select! { _ = end.recv() => {}, _ = interrupt.recv() => {} }
-                Ok(())
-            }
+            Ok(()) => Ok(ends.next().await),
             Err(error) => {
-                steps.say(&format!("failed: {error:#}"))?;
+                steps.say(&format!("failed: {error:#}")).ok();
                 Err(error)
             }
         },
-        _ = end.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        end = ends.next() => Ok(end),
     };
     if let Some(held) = held {
+        let registry = held.registry.clone();
         take_down(held).await;
+        if machine.docker == Docker::Engine {
+            containers::remove_images(&machine.path, &registry).await?;
+        }
     }
-    result
+    if result? == End::Orphaned {
+        super::remove(&order.dir)?;
+        // The directory of all runs; another one may be in it.
+        order.dir.parent().map(std::fs::remove_dir);
+    }
+    Ok(())
 }
 
 /// The steps on the way up, a line each: whoever waits for the world shows them.
@@ -134,10 +144,17 @@ async fn bring_up(
         Containers::Never => Docker::None,
     };
 
+    if order.containers == Containers::IfPossible && docker == Docker::Engine {
+        steps.say("the runner's image (some minutes the first time)")?;
+    }
+    let jobs = containers::jobs(machine, order.containers).await;
+    steps.say(&jobs.to_string())?;
+
     steps.say("the stand-ins for Batch and CodeBuild, and the fake GitHub")?;
     let listeners = (listen().await?, listen().await?, listen().await?);
     let port = free_port()?;
     let endpoint = format!("http://127.0.0.1:{port}");
+    let instance = format!("world-{port}");
     let address = |listener: &TcpListener| -> anyhow::Result<String> {
         Ok(format!("http://{}", listener.local_addr()?))
     };
@@ -160,7 +177,11 @@ async fn bring_up(
     };
     let batch = batch::start(
         listeners.0,
-        batch_config(machine, host.clone()),
+        batch::Config {
+            host: host.clone(),
+            images: vec![containers::stands_for_runner(machine, &jobs, &instance)],
+            timing: batch::Timing::default(),
+        },
         cloud.clone(),
     )?;
     let codebuild = codebuild::start(listeners.1, codebuild_config(machine, dir, host)?, cloud)?;
@@ -179,12 +200,14 @@ async fn bring_up(
         machine,
         order,
         &tmp,
-        port,
+        (port, &instance),
         &batch_url,
         &codebuild_url,
         docker,
     )?;
+    let registry = format!("127.0.0.1:{port}");
     let held = held.insert(Held {
+        registry: registry.clone(),
         emulator,
         batch,
         codebuild,
@@ -214,6 +237,8 @@ async fn bring_up(
         github: github_url.clone(),
         webhook: String::new(),
         docker,
+        jobs,
+        instance,
         tools: Tools {
             aws: machine.python.with_file_name("aws"),
             sluicegate: machine.bin.join("sluicegate"),
@@ -228,13 +253,13 @@ async fn bring_up(
         dir,
         environment: world.environment(),
     };
-    let registry = format!("127.0.0.1:{port}");
     root.write_variables(
         "sluicegate",
         &registry,
         &github_url,
         &artifacts,
         &world.samples,
+        &world.jobs,
     )?;
     world.installed = root.apply().await?;
     world.webhook = local_function_url(&endpoint, &world.installed.webhook_url)?;
@@ -286,19 +311,6 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(StdListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn batch_config(machine: &Machine, host: Host) -> batch::Config {
-    let runner = machine.bin.join("runner");
-    batch::Config {
-        host,
-        images: vec![batch::Image {
-            name: "runner*".into(),
-            entrypoint: vec![runner.display().to_string()],
-            env: BTreeMap::new(),
-        }],
-        timing: batch::Timing::default(),
-    }
-}
-
 fn codebuild_config(
     machine: &Machine,
     dir: &Path,
@@ -312,17 +324,8 @@ fn codebuild_config(
         Docker::None => Builder::Buildah,
     };
     standin::tools::install(&tools, builder)?;
-    let env = BTreeMap::from([
-        ("CARGO_TARGET_DIR".to_owned(), cache.display().to_string()),
-        (
-            "CARGO_HOME".to_owned(),
-            machine.home.join(".cargo").display().to_string(),
-        ),
-        (
-            "RUSTUP_HOME".to_owned(),
-            machine.home.join(".rustup").display().to_string(),
-        ),
-    ]);
+    let mut env = machine.homes.of_rust();
+    env.insert("CARGO_TARGET_DIR".to_owned(), cache.display().to_string());
     let timing = codebuild::Timing::default();
     Ok(codebuild::Config {
         host,
@@ -336,7 +339,7 @@ fn start_emulator(
     machine: &Machine,
     order: &Order,
     tmp: &Path,
-    port: u16,
+    (port, instance): (u16, &str),
     batch: &str,
     codebuild: &str,
     docker: Docker,
@@ -359,8 +362,10 @@ fn start_emulator(
         .env("AWS_ENDPOINT_URL_CODEBUILD", codebuild)
         .env("IOT_MTLS_ENABLED", "0")
         .env("LAMBDA_EXECUTOR", "local")
-        .env("SLUICEGATE_INSTANCE", format!("world-{port}"))
-        .stdin(Stdio::null())
+        .env("SLUICEGATE_INSTANCE", instance)
+        // It ends when this process does, however that is.
+        .env("SLUICEGATE_OWNED", "1")
+        .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)
         .kill_on_drop(true);
@@ -441,6 +446,7 @@ async fn fill_secrets(world: &World) -> anyhow::Result<()> {
 
 async fn take_down(held: Held) {
     let Held {
+        registry: _,
         mut emulator,
         batch,
         codebuild,

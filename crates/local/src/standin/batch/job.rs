@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::retry::Strategy;
 use crate::process::Stop;
 use crate::standin::now_ms;
 
@@ -60,7 +61,7 @@ pub(super) struct Spec {
     pub(super) image: String,
     /// In thousandths.
     pub(super) vcpus: u64,
-    pub(super) attempts: u32,
+    pub(super) retry: Strategy,
     pub(super) timeout: Option<Duration>,
     pub(super) log: Log,
 }
@@ -91,6 +92,8 @@ pub(super) struct Job {
     pub(super) end_reason: Option<String>,
     pub(super) cancelled: bool,
     pub(super) terminated: bool,
+    /// Whether Spot took the capacity of the attempt that runs.
+    interrupted: bool,
     stop: watch::Sender<Option<Duration>>,
 }
 
@@ -118,6 +121,7 @@ impl Job {
             end_reason: None,
             cancelled: false,
             terminated: false,
+            interrupted: false,
             stop: watch::Sender::new(None),
         }
     }
@@ -130,6 +134,23 @@ impl Job {
         self.terminated = true;
         self.end_reason.get_or_insert_with(|| reason.to_owned());
         self.stop.send_replace(Some(grace));
+    }
+
+    /// Ends the attempt that runs, for a reason that is not the job's.
+    pub(super) fn interrupt(&mut self, grace: Duration) {
+        if self.status == Status::Running && self.end_reason.is_none() {
+            self.interrupted = true;
+            self.stop.send_replace(Some(grace));
+        }
+    }
+
+    /// Whether the attempt that ended was interrupted; the next one is not.
+    pub(super) fn take_interruption(&mut self) -> bool {
+        let interrupted = std::mem::take(&mut self.interrupted) && self.end_reason.is_none();
+        if interrupted {
+            self.stop.send_replace(None);
+        }
+        interrupted
     }
 
     /// Ends the job if no container was asked for yet; else nothing happens.
@@ -187,7 +208,7 @@ impl Job {
             "status": self.status.name(),
             "attempts": self.attempts,
             "createdAt": self.created_at,
-            "retryStrategy": { "attempts": spec.attempts, "evaluateOnExit": [] },
+            "retryStrategy": spec.retry.shown(),
             "dependsOn": [],
             "parameters": spec.parameters,
             "container": container,

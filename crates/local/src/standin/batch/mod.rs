@@ -1,15 +1,18 @@
 //! AWS Batch: compute environments, queues, job definitions and jobs on Fargate, where a job is a
-//! native process.
+//! native process or a container.
 //!
 //! Kept of Batch: the states of a job, retries, the timeout, `TerminateJob` and `CancelJob`, the
 //! capacity of a compute environment, logs and events. Refused by name: array and multi-node jobs,
-//! dependencies, EC2 and EKS, `evaluateOnExit`.
+//! dependencies, EC2 and EKS.
 
 mod api;
+mod container;
 mod job;
 mod resources;
+mod retry;
 mod run;
 mod submit;
+mod work;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +25,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use self::container::Container;
 use self::job::Job;
+pub use self::work::Runs;
 use super::Host;
 use super::cloud::Cloud;
 use super::events::{self, Publisher};
@@ -45,8 +50,8 @@ pub struct Config {
 pub struct Image {
     /// The image's name as the job definition says it; a `*` at the end stands for anything.
     pub name: String,
-    /// Program and first arguments; the job's command follows.
-    pub entrypoint: Vec<String>,
+    /// What a job of it runs as.
+    pub runs: Runs,
     /// The image's own environment: what a job definition says goes before.
     pub env: BTreeMap<String, String>,
 }
@@ -110,6 +115,15 @@ impl Handle {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Takes the capacity of a running job away, as Fargate Spot does: SIGTERM, SIGKILL after the
+    /// grace, and a status reason of its own. A job that does not run is left as it is.
+    pub fn interrupt(&self, id: &str) {
+        let grace = self.batch.config.timing.grace;
+        if let Some(job) = self.batch.state().jobs.get_mut(id) {
+            job.interrupt(grace);
+        }
     }
 
     /// Stops listening, ends every job and returns when their processes and directories are gone.

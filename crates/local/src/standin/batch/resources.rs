@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::job::put;
+use super::retry::Strategy;
 use super::submit::fargate_size;
 use super::{Answer, Batch, Refused, State, refuse};
 
@@ -341,12 +342,7 @@ impl Batch {
         if text(request, "type") != Some("container") {
             return refuse("the stand-in has container job definitions only");
         }
-        let rules = request
-            .pointer("/retryStrategy/evaluateOnExit")
-            .and_then(Value::as_array);
-        if rules.is_some_and(|rules| !rules.is_empty()) {
-            return refuse("the stand-in does not know retryStrategy.evaluateOnExit");
-        }
+        Strategy::of(request, &Value::Null)?;
         let mut container = request
             .get("containerProperties")
             .cloned()

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::job::{Attempt, Job, Spec, Status, put};
+use super::retry::End;
+use super::work::{Finished, Work};
 use super::{Batch, State, lock};
-use crate::process::{self, Cause, Command, Limits, Scratch, Stop};
+use crate::process::{Cause, Limits, Stop};
 use crate::standin::cloud::{CloudError, Event};
 use crate::standin::logs::LogWriter;
 use crate::standin::now_ms;
@@ -16,12 +17,13 @@ use crate::standin::now_ms;
 const EXITED: &str = "Essential container in task exited";
 const NOT_STARTED: &str = "Task failed to start";
 const OVERTIME: &str = "Job attempt duration exceeded timeout";
+const SPOT: &str = "Your Spot Task was interrupted.";
 const STOPPED_EARLY: &str = "Job was ended before it started";
 
 /// How an attempt ended.
 struct Ended {
     code: Option<i32>,
-    /// The container's reason, where the container itself could not run.
+    /// The container's reason, where it could not run or was ended by the engine.
     reason: Option<String>,
     cause: Cause,
 }
@@ -41,7 +43,7 @@ impl Batch {
     }
 
     async fn live(&self, spec: Spec, mut stop: Stop) {
-        for number in 1..=spec.attempts {
+        for number in 1..=spec.retry.attempts {
             if !self.reach_container(&spec, &mut stop).await {
                 self.change(&spec.id, |job| {
                     let reason = job.end_reason.clone();
@@ -121,11 +123,11 @@ impl Batch {
         };
         self.change_quietly(&spec.id, |job| job.latest = latest);
         tokio::time::sleep(self.config.timing.step).await;
-        match self.run_process(spec, number, &stream, stop).await {
-            Ok(end) => Ended {
-                code: Some(end.code),
-                reason: None,
-                cause: end.cause,
+        match self.run_work(spec, number, &stream, stop).await {
+            Ok(finished) => Ended {
+                code: Some(finished.end.code),
+                reason: finished.reason,
+                cause: finished.end.cause,
             },
             Err(reason) => Ended {
                 code: None,
@@ -135,46 +137,29 @@ impl Batch {
         }
     }
 
-    async fn run_process(
+    async fn run_work(
         &self,
         spec: &Spec,
         number: u32,
         stream: &str,
         stop: &Stop,
-    ) -> Result<process::End, String> {
+    ) -> Result<Finished, String> {
         let image = self
             .config
             .images
             .iter()
             .find(|image| fits(&image.name, &spec.image));
-        let Some((image, program)) =
-            image.and_then(|image| Some((image, image.entrypoint.first()?)))
-        else {
+        let Some(image) = image else {
             return Err(format!(
-                "CannotPullContainerError: no host program stands for image {}",
+                "CannotPullContainerError: nothing here stands for image {}",
                 spec.image
             ));
         };
-        let scratch = Scratch::below(&self.config.host.scratch, "batch-");
-        let scratch = scratch.map_err(|error| format!("CannotCreateContainerError: {error}"))?;
-        let mut env = self.config.host.environment(scratch.path());
-        env.extend(image.env.clone());
+        let mut env = image.env.clone();
         env.extend(spec.environment.clone());
         env.insert("AWS_BATCH_JOB_ID".to_owned(), spec.id.clone());
         env.insert("AWS_BATCH_JOB_ATTEMPT".to_owned(), number.to_string());
         env.insert("AWS_BATCH_JQ_NAME".to_owned(), spec.queue.clone());
-        let command = Command {
-            program: program.clone(),
-            args: image
-                .entrypoint
-                .iter()
-                .skip(1)
-                .chain(&spec.command)
-                .cloned()
-                .collect(),
-            env,
-            dir: scratch.path().to_owned(),
-        };
         let cloud = Arc::clone(&self.cloud);
         let log = LogWriter::open(cloud, &spec.log.group, stream, spec.log.create_group).await;
         let log = log.map_err(|error| no_log(&error))?;
@@ -186,10 +171,17 @@ impl Batch {
             duration: spec.timeout,
             grace: self.config.timing.grace,
         };
-        let lines: mpsc::Sender<String> = log.lines.clone();
-        let end = process::run(&command, limits, stop.clone(), lines).await;
+        let work = Work {
+            spec,
+            number,
+            env,
+            limits,
+            stop: stop.clone(),
+            lines: log.lines.clone(),
+        };
+        let finished = image.runs.run(&self.config.host, work).await;
         log.close().await;
-        end.map_err(|error| format!("CannotStartContainerError: {error}"))
+        finished
     }
 
     /// Writes an attempt's end down; true when another attempt follows.
@@ -197,11 +189,14 @@ impl Batch {
         let mut again = false;
         self.change(&spec.id, |job| {
             let now = now_ms();
-            let good = ended.code == Some(0) && ended.cause == Cause::Itself;
+            let interrupted = job.take_interruption();
+            let left_alone = ended.cause == Cause::Itself || interrupted;
+            let good = ended.code == Some(0) && left_alone;
             let reason = match (ended.cause, &job.end_reason, &ended.reason) {
                 (Cause::TimedOut, ..) => OVERTIME,
+                (Cause::Stopped, None, _) if interrupted => SPOT,
                 (Cause::Stopped, Some(reason), _) => reason,
-                (_, _, Some(_)) => NOT_STARTED,
+                (_, _, Some(_)) if ended.code.is_none() => NOT_STARTED,
                 _ => EXITED,
             };
             let reason = reason.to_owned();
@@ -210,12 +205,17 @@ impl Batch {
             let started = job.started_at.unwrap_or(started);
             job.attempts
                 .push(attempt(&job.latest, started, now, &reason));
-            job.status_reason = Some(reason);
+            let end = End {
+                exit_code: ended.code,
+                reason: ended.reason.as_deref(),
+                status_reason: &reason,
+            };
             // A job that was ended or took too long is not tried again.
             again = !good
-                && number < spec.attempts
-                && ended.cause == Cause::Itself
-                && job.end_reason.is_none();
+                && left_alone
+                && job.end_reason.is_none()
+                && spec.retry.tries_again(number, end);
+            job.status_reason = Some(reason);
             if again {
                 job.status = Status::Runnable;
                 return;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::job::{Job, Log, Spec, put};
 use super::resources::{required, short, text};
+use super::retry::Strategy;
 use super::{Answer, Batch, Refused, refuse};
 
 /// The most that a request may hold.
@@ -74,12 +75,7 @@ impl Batch {
         let command = command.into_iter().flatten().filter_map(Value::as_str);
         let command = command.map(|word| fill_in(word, &parameters)).collect();
         let tags = request.get("tags").filter(|tags| !tags.is_null()).cloned();
-        let attempts = request
-            .pointer("/retryStrategy/attempts")
-            .or_else(|| definition.pointer("/retryStrategy/attempts"))
-            .and_then(Value::as_u64)
-            .unwrap_or(1)
-            .clamp(1, 10);
+        let retry = Strategy::of(request, definition)?;
         let timeout = match self.timeout_of(request)? {
             None => self.timeout_of(definition)?,
             own => own,
@@ -100,7 +96,7 @@ impl Batch {
             environment: environment(&container),
             image: text(&container, "image").unwrap_or_default().to_owned(),
             vcpus: fargate_size(&container)?,
-            attempts: u32::try_from(attempts).unwrap_or(1),
+            retry,
             timeout,
             log: log(&container, definition_name),
             propagate_tags: definition.get("propagateTags") == Some(&json!(true)),
@@ -272,17 +268,20 @@ fn fill_in(word: &str, parameters: &Value) -> String {
     filled
 }
 
+/// How much a container asks for of a resource, in the definition's words.
+pub(super) fn resource<'a>(container: &'a Value, kind: &str) -> Option<&'a str> {
+    let list = container
+        .get("resourceRequirements")
+        .and_then(Value::as_array);
+    let mut list = list.into_iter().flatten();
+    list.find(|entry| text(entry, "type") == Some(kind))
+        .and_then(|entry| text(entry, "value"))
+}
+
 /// The thousandths of a vCPU that a container asks for, if Fargate has such a size.
 pub(super) fn fargate_size(container: &Value) -> Result<u64, Refused> {
-    let asked = |kind: &str| {
-        let list = container
-            .get("resourceRequirements")
-            .and_then(Value::as_array);
-        let mut list = list.into_iter().flatten();
-        list.find(|entry| text(entry, "type") == Some(kind))
-            .and_then(|entry| text(entry, "value"))
-    };
-    let (Some(vcpu), Some(memory)) = (asked("VCPU"), asked("MEMORY")) else {
+    let (Some(vcpu), Some(memory)) = (resource(container, "VCPU"), resource(container, "MEMORY"))
+    else {
         return refuse("resourceRequirements must hold VCPU and MEMORY for a Fargate job");
     };
     let memory_mib: u64 = memory.parse().unwrap_or(0);

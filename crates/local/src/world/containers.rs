@@ -1,0 +1,170 @@
+//! The containers of a world: what its Batch jobs run as, and how whatever is left is found.
+
+use super::machine::{Docker, Machine};
+use super::up::Containers;
+use crate::standin::batch::{Container, Image, Runs};
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// The label of every container of a world; its value is the world's instance. The emulator gives
+/// the same label to those of services, and removes all that bear it at its end.
+pub const LABEL: &str = "sluicegate.instance";
+
+/// The name of the runner's image in the job definitions.
+pub(super) const IMAGE: &str = "runner";
+
+/// What Batch jobs run as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Jobs {
+    /// Containers of this image.
+    Containers(String),
+    /// Native processes, and why.
+    Processes(String),
+}
+
+impl std::fmt::Display for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Containers(image) => write!(f, "Batch jobs are containers of {image}"),
+            Self::Processes(why) => write!(f, "Batch jobs are native processes: {why}"),
+        }
+    }
+}
+
+/// Decides what jobs run as, and has the runner's image built where it is missing.
+pub(super) async fn jobs(machine: &Machine, wanted: Containers) -> Jobs {
+    let why = match (wanted, machine.docker) {
+        (Containers::Never, _) => "no containers are wanted",
+        (_, Docker::None) => "no Docker engine answers",
+        _ if !machine.engine_is_here => "the Docker engine does not run on this machine",
+        _ => {
+            return match runner_image(machine).await {
+                Ok(image) => Jobs::Containers(image),
+                Err(error) => Jobs::Processes(format!("{error:#}")),
+            };
+        }
+    };
+    Jobs::Processes(why.to_owned())
+}
+
+/// The image of the runner as it is now; quick when it was built before.
+async fn runner_image(machine: &Machine) -> anyhow::Result<String> {
+    let script = machine.root.join("scripts/build-runner-image.sh");
+    let output = Command::new(&script)
+        .arg("local")
+        .current_dir(&machine.root)
+        // What a cargo around this process sets would have dependencies built anew.
+        .env_clear()
+        .env("PATH", &machine.path)
+        .env("HOME", &machine.homes.home)
+        .envs(machine.homes.of_rust())
+        .env("CARGO_TARGET_DIR", &machine.target)
+        .env("TERRAFORM", &machine.terraform)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("start {}", script.display()))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("the runner's image was not built: {}", complaint.trim());
+    }
+    let image = said.lines().last().map(str::to_owned);
+    image.with_context(|| format!("{} named no image", script.display()))
+}
+
+/// What stands for the runner's image in the Batch stand-in.
+pub(super) fn stands_for_runner(machine: &Machine, jobs: &Jobs, instance: &str) -> Image {
+    let runs = match jobs {
+        Jobs::Containers(image) => Runs::Container(Container {
+            image: image.clone(),
+            // The AWS provider has 700 MB: the image of the local run leaves the mirror out.
+            mounts: machine
+                .mirror
+                .iter()
+                .map(|mirror| (mirror.clone(), "/mirror".to_owned()))
+                .collect(),
+            label: (LABEL.to_owned(), instance.to_owned()),
+        }),
+        Jobs::Processes(_) => Runs::Process {
+            program: machine.bin.join("runner").display().to_string(),
+            args: Vec::new(),
+        },
+    };
+    Image {
+        name: format!("{IMAGE}*"),
+        runs,
+        env: BTreeMap::new(),
+    }
+}
+
+/// The ids of the containers that an instance has, whatever their state. `path` is the `PATH` to
+/// find `docker` in.
+///
+/// # Errors
+/// When no engine answers.
+pub async fn left(path: &str, instance: &str) -> anyhow::Result<Vec<String>> {
+    let filter = format!("--filter=label={LABEL}={instance}");
+    let ids = docker(path, &["ps", "--all", "--quiet", &filter]).await?;
+    Ok(ids.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Removes the containers that an instance left, with their volumes.
+///
+/// # Errors
+/// When the engine does not remove one.
+pub async fn remove(path: &str, instance: &str) -> anyhow::Result<()> {
+    for id in left(path, instance).await? {
+        docker(path, &["rm", "--force", "--volumes", &id]).await?;
+    }
+    Ok(())
+}
+
+/// The images that were built for or pulled from a world's registry, `127.0.0.1:<port>`.
+///
+/// # Errors
+/// When no engine answers.
+pub async fn images(path: &str, registry: &str) -> anyhow::Result<Vec<String>> {
+    let names = docker(path, &["images", "--format", "{{.Repository}}:{{.Tag}}"]).await?;
+    let own = format!("{registry}/");
+    let names = names.lines().filter(|name| name.starts_with(&own));
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// Removes the images of a world's registry. The emulator does it for those that it knows of; a
+/// world without containers has an emulator without an engine, and its builds use one all the same.
+///
+/// # Errors
+/// When the engine does not remove one.
+pub async fn remove_images(path: &str, registry: &str) -> anyhow::Result<()> {
+    let images = images(path, registry).await?;
+    if images.is_empty() {
+        return Ok(());
+    }
+    let mut args = vec!["rmi"];
+    args.extend(images.iter().map(String::as_str));
+    docker(path, &args).await?;
+    Ok(())
+}
+
+/// Asks the engine at the usual place.
+async fn docker(path: &str, args: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("docker")
+        .args(args)
+        .env_clear()
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("start docker")?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("docker {}: {}", args.join(" "), complaint.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,104 @@
+//! When a world ends: at a signal, or with the process that brought it up.
+//!
+//! The owner holds the other end of the world's standard input. It closes however the owner ends,
+//! also by `kill -9`, and then the world goes with all that is its own; a byte lets it stay.
+
+use std::io::{Read as _, Write as _};
+use tokio::process::ChildStdin;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// The owner's end. The world lives as long as it does.
+#[derive(Debug, Default)]
+pub struct Lifeline(Option<ChildStdin>);
+
+impl Lifeline {
+    /// Holds the world whose standard input this is.
+    pub fn hold(&mut self, input: Option<ChildStdin>) {
+        self.0 = input;
+    }
+
+    /// Lets the world live on without an owner, until somebody ends it.
+    ///
+    /// # Errors
+    /// When the world is gone.
+    pub fn let_go(self) -> std::io::Result<()> {
+        let Some(input) = self.0 else { return Ok(()) };
+        std::fs::File::from(input.into_owned_fd()?).write_all(b".")
+    }
+}
+
+/// SIGINT and SIGTERM, from the moment this is made.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Completes at the next signal.
+    pub async fn next(&mut self) {
+        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
+    }
+}
+
+/// Whether somebody owns a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The process at the other end of standard input.
+    StandardInput,
+    /// Nobody: only a signal ends it.
+    Nobody,
+}
+
+/// Why a world ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Somebody asked, and removes its directory.
+    Asked,
+    /// Its owner is gone: nobody else removes its directory.
+    Orphaned,
+}
+
+/// What ends a world.
+pub(super) struct Ends {
+    signals: Signals,
+    orphaned: oneshot::Receiver<()>,
+}
+
+impl Ends {
+    pub(super) fn listen(owner: Owner) -> std::io::Result<Self> {
+        let (gone, orphaned) = oneshot::channel();
+        if owner == Owner::StandardInput {
+            // A thread, since a read of standard input cannot be given up: a task would hold the
+            // end of the process up.
+            std::thread::spawn(move || {
+                if !matches!(std::io::stdin().read(&mut [0]), Ok(1)) {
+                    gone.send(()).ok();
+                }
+            });
+        }
+        Ok(Self {
+            signals: Signals::listen()?,
+            orphaned,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> End {
+        tokio::select! {
+            () = self.signals.next() => End::Asked,
+            Ok(()) = &mut self.orphaned => End::Orphaned,
+        }
+    }
+}
