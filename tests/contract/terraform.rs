@@ -304,8 +304,8 @@ fn the_inner_deadline_comes_first() {
             .unwrap();
         let job = number(row, "timeout_seconds = ");
         assert!(
-            terraform + 60 <= job,
-            "{verb}: terraform has {terraform} s of the job's {job} s"
+            terraform + contract::job::RESULT_SECONDS + 60 <= job,
+            "{verb}: terraform has {terraform} s of the job's {job} s, and a second start waits longer"
         );
         assert!(
             job * attempts < tasks[state],
@@ -313,6 +313,20 @@ fn the_inner_deadline_comes_first() {
             tasks[state]
         );
     }
+}
+
+/// The life cycle of images spares those that were deployed.
+#[test]
+fn the_tag_of_a_deployed_image_is_the_one_that_the_life_cycle_spares() {
+    let registry = text("terraform/modules/registry/main.tf");
+    let prefixes = block(&registry, "tagPrefixList = ", '[', ']');
+    let prefix = prefixes.trim_matches(|c: char| !c.is_ascii_alphabetic() && c != '-');
+    let commit = domain::ids::CommitId::parse(&"1".repeat(40)).unwrap();
+    let tag = contract::keys::deployed_tag(&commit);
+    assert!(
+        !prefix.is_empty() && tag.starts_with(prefix),
+        "{tag} {prefix:?}"
+    );
 }
 
 #[test]

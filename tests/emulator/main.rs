@@ -9,7 +9,10 @@
     reason = "a test may fail by panicking"
 )]
 
+mod cli;
 mod installation;
 mod matrix;
+mod owner;
+mod planted;
 mod story;
 mod world;

@@ -4,6 +4,14 @@
 //! The sample needs no cloud provider, so a delivery takes seconds; the runner, terraform, the
 //! Lambdas and the state machine are the real ones.
 
+mod approval;
+mod cases;
+mod github;
+mod jobs;
+mod service;
+
+use self::cases::{Case, Fault};
+use self::service::Service;
 use crate::world::{machine, with_world};
 use anyhow::{Context as _, ensure};
 use domain::environment::Environment;
@@ -21,77 +29,6 @@ const DATA: &str = "infra/data/main.tf";
 const APP: &str = "infra/app/main.tf";
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A fault, and how the run is to end.
-struct Case {
-    /// The Task states that fail, each once, in any order.
-    states: &'static [&'static str],
-    /// Whether the states do their work first and only their replies are lost.
-    after: bool,
-    /// The ends that are right; a reply that is lost may be found again.
-    outcomes: &'static [Outcome],
-}
-
-const fn fails(states: &'static [&'static str], outcomes: &'static [Outcome]) -> Case {
-    Case {
-        states,
-        after: false,
-        outcomes,
-    }
-}
-
-const fn lost(states: &'static [&'static str], outcomes: &'static [Outcome]) -> Case {
-    Case {
-        states,
-        after: true,
-        outcomes,
-    }
-}
-
-use Outcome::{Applied, Failed, NeedsOperator, RolledBack};
-
-/// Every Task state fails once before its work, and those whose lost reply has another effect once
-/// after it. `States.TaskFailed` is what an
-/// integration says that has nothing better; no Retry names it.
-const CASES: &[Case] = &[
-    fails(&["Validate"], &[Failed]),
-    fails(&["DecideBuild"], &[Failed]),
-    fails(&["RunBuild"], &[Failed]),
-    fails(&["FinishBuild"], &[Failed]),
-    fails(&["AcquireLock"], &[Failed]),
-    fails(&["NameFirstStacks"], &[Failed]),
-    fails(&["RunFirstPlan"], &[Failed]),
-    fails(&["JudgeFirstPlan"], &[Failed]),
-    fails(&["StartApply"], &[Failed]),
-    // A job without a result may have changed something.
-    fails(&["RunApply"], &[RolledBack]),
-    fails(&["FinishApply"], &[RolledBack]),
-    fails(&["NameNextStacks"], &[RolledBack]),
-    fails(&["RunPlan"], &[RolledBack]),
-    fails(&["JudgePlan"], &[RolledBack]),
-    fails(&["StartDeploy"], &[RolledBack]),
-    fails(&["CheckDeploy"], &[RolledBack]),
-    fails(&["Promote"], &[RolledBack]),
-    // Step Functions' own event hands the run to `record` once more.
-    fails(&["Record"], &[Applied]),
-    // An error while an error is handled: a person has to look.
-    fails(&["RunApply", "Rollback"], &[NeedsOperator]),
-    lost(&["Validate"], &[Failed]),
-    lost(&["DecideBuild"], &[Failed]),
-    lost(&["FinishBuild"], &[Failed]),
-    lost(&["NameFirstStacks"], &[Failed]),
-    lost(&["JudgeFirstPlan"], &[Failed]),
-    lost(&["StartApply"], &[RolledBack]),
-    // The job's result is read whatever Step Functions heard of the job.
-    lost(&["RunApply"], &[Applied]),
-    lost(&["FinishApply"], &[RolledBack]),
-    lost(&["NameNextStacks"], &[RolledBack]),
-    lost(&["StartDeploy"], &[RolledBack]),
-    lost(&["CheckDeploy"], &[RolledBack]),
-    // The commit was verified and promoted: a lost reply does not undo that.
-    lost(&["Promote"], &[Applied]),
-    lost(&["Record"], &[Applied]),
-];
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_fails_the_invariants_hold() {
     let fixture = machine().root.join("examples/fixture");
@@ -100,11 +37,15 @@ async fn whatever_fails_the_invariants_hold() {
         "--faults".to_owned(),
         "--no-containers".to_owned(),
     ];
-    with_world("matrix", &args, async |teller| matrix(teller).await).await;
+    with_world("matrix", &args, async |teller| {
+        Box::pin(matrix(teller)).await
+    })
+    .await;
 }
 
 async fn matrix(teller: &Teller) -> anyhow::Result<()> {
-    every_task_has_a_case()?;
+    let definition = machine().root.join("statemachine/deliver.asl.json");
+    cases::every_task_has_its_cases(&std::fs::read_to_string(definition)?)?;
     let sample = teller.sample(FIXTURE)?.clone();
     let service = Service::make(teller, &sample).await?;
     let mut matrix = Matrix {
@@ -120,56 +61,19 @@ async fn matrix(teller: &Teller) -> anyhow::Result<()> {
     teller.expect(&ended, Outcome::Applied)?;
     matrix.good = first;
     matrix.runs = 1;
-    for case in CASES {
-        matrix.check(case).await.with_context(|| {
-            format!(
-                "{:?} fail {}",
-                case.states,
-                if case.after { "after their work" } else { "" }
-            )
-        })?;
+    for case in cases::CASES {
+        matrix.check(case).await.with_context(|| case.name())?;
     }
+    matrix.people_are_asked().await?;
+    matrix.operators_stop_runs().await?;
+    Box::pin(matrix.github_is_away()).await?;
     matrix.every_push_in_order().await?;
+    let applies = jobs::check(teller).await?;
+    teller.narrator.fact(&format!(
+        "{applies} applies: one at a time, each from a plan of its own; no job was started twice"
+    ));
     service.end();
     Ok(())
-}
-
-/// A Task state that is added to the state machine needs a case here.
-fn every_task_has_a_case() -> anyhow::Result<()> {
-    let file = machine().root.join("statemachine/deliver.asl.json");
-    let machine: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    let mut tasks = Vec::new();
-    collect_tasks(&machine, &mut tasks);
-    for task in tasks {
-        // Nobody is asked in this sample; the path is in the tests of `plan` and `apply`.
-        let covered = task == "AwaitApproval" || CASES.iter().any(|c| c.states.contains(&&*task));
-        ensure!(
-            covered,
-            "Task state {task} has no case in the failure matrix"
-        );
-    }
-    Ok(())
-}
-
-fn collect_tasks(value: &serde_json::Value, tasks: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            if let Some(serde_json::Value::Object(states)) = fields.get("States") {
-                let task = |state: &serde_json::Value| state["Type"] == "Task";
-                tasks.extend(
-                    states
-                        .iter()
-                        .filter(|(_, s)| task(s))
-                        .map(|(name, _)| name.clone()),
-                );
-            }
-            fields
-                .values()
-                .for_each(|field| collect_tasks(field, tasks));
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_tasks(item, tasks)),
-        _ => {}
-    }
 }
 
 struct Matrix<'a> {
@@ -208,35 +112,40 @@ impl Matrix<'_> {
     }
 
     async fn check(&mut self, case: &Case) -> anyhow::Result<()> {
-        let teller = self.teller;
-        teller.narrator.step(&format!(
-            "{} {}",
-            case.states.join(" and "),
-            if case.after {
-                "lose their reply"
-            } else {
-                "fail"
-            }
-        ));
+        self.teller.narrator.step(&case.name());
         let before = self.states().await?;
-        for state in case.states {
-            self.order(state, case.after).await?;
+        for fault in case.faults() {
+            self.order(fault).await?;
         }
         let commit = self.commit().await?;
-        let ended = teller.deliver(&self.sample, &commit).await?;
+        let ended = if case.asks {
+            self.deliver_and_approve(&commit).await?
+        } else {
+            self.teller.deliver(&self.sample, &commit).await?
+        };
         self.disarm().await?;
+        self.teller.expect_status(&self.sample, &ended).await?;
+        self.judge(&ended, case.outcome, &before).await
+    }
+
+    /// Checks how a run ended, and all that has to hold after it.
+    async fn judge(
+        &mut self,
+        ended: &Ended,
+        outcome: Outcome,
+        before: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
         self.runs += 1;
-        let outcome = ended.run.outcome();
+        let run = &ended.run;
         ensure!(
-            case.outcomes.contains(&outcome),
-            "run {} ended {}; expected {:?}; first error: {:?}",
-            ended.run.id,
+            run.outcome() == outcome,
+            "run {} ended {}; expected {}; first error: {:?}",
+            run.id,
+            run.outcome().as_str(),
             outcome.as_str(),
-            case.outcomes,
-            ended.run.failure
+            run.failure
         );
-        self.invariants(&ended, &commit, &before).await?;
-        Ok(())
+        self.invariants(ended, &run.trigger.commit, before).await
     }
 
     /// The invariants of the design, as far as one run can break them.
@@ -250,7 +159,6 @@ impl Matrix<'_> {
         let outcome = run.outcome();
         let environment = self.teller.environment(&self.sample, ENVIRONMENT).await?;
         lock_is_free(&environment)?;
-        plans_were_used_once(run)?;
         let good = environment
             .last_good
             .as_ref()
@@ -267,7 +175,10 @@ impl Matrix<'_> {
                 "last good moved to {good:?}"
             );
         }
-        if outcome == Outcome::Failed || outcome == Outcome::RolledBack {
+        if matches!(
+            outcome,
+            Outcome::Failed | Outcome::Rejected | Outcome::RolledBack
+        ) {
             let after = self.states().await?;
             ensure!(
                 *before == after,
@@ -289,10 +200,11 @@ impl Matrix<'_> {
                 .sluicegate(&["unfreeze", &self.sample.id.to_string(), ENVIRONMENT])
                 .await?;
         }
+        self.audit(run).await?;
         if outcome == Outcome::NeedsOperator {
             self.mend().await?;
         }
-        self.audit(run).await
+        Ok(())
     }
 
     /// What a person does after a rollback that failed: a commit that works.
@@ -350,10 +262,10 @@ impl Matrix<'_> {
         Ok(held)
     }
 
-    async fn order(&self, state: &str, after: bool) -> anyhow::Result<()> {
+    async fn order(&self, fault: &Fault) -> anyhow::Result<()> {
         let fault = serde_json::json!({
-            "state": state, "error": "States.TaskFailed", "cause": "ordered by the test",
-            "times": 1, "skip": 0, "after": after,
+            "state": fault.state, "error": fault.error, "cause": "ordered by the test",
+            "times": 1, "skip": 0, "after": fault.after,
         });
         let url = format!("{}/_sluicegate/faults", self.teller.world.endpoint);
         let answer = http::post(&url, Vec::new(), fault.to_string().into_bytes(), LIMIT).await;
@@ -440,85 +352,4 @@ fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
         environment.untold
     );
     Ok(())
-}
-
-/// No apply job stands in the record twice. That a plan is used once is shown by the tests of
-/// `apply` and `runner`.
-fn plans_were_used_once(run: &Run) -> anyhow::Result<()> {
-    let back = run.restore.iter().flat_map(|restore| &restore.stacks);
-    let mut jobs = std::collections::BTreeSet::new();
-    for stack in run.stacks.iter().chain(back) {
-        if let domain::run::StackState::Applied { job, .. } = &stack.state {
-            ensure!(jobs.insert(job.clone()), "job {job} is there twice");
-        }
-    }
-    Ok(())
-}
-
-/// The service that the sample deploys to: ECS's control plane, and an address that is healthy.
-struct Service {
-    commit: CommitId,
-    server: tokio::task::JoinHandle<()>,
-}
-
-impl Service {
-    async fn make(teller: &Teller, sample: &Sample) -> anyhow::Result<Self> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let server = tokio::spawn(answer_everything(listener));
-        teller
-            .aws(&["ecs", "create-cluster", "--cluster-name", "fixture"])
-            .await?;
-        let containers = r#"[{"name":"fixture","image":"none","essential":true}]"#;
-        let register = [
-            "ecs",
-            "register-task-definition",
-            "--family",
-            "fixture",
-            "--container-definitions",
-            containers,
-        ];
-        teller.aws(&register).await?;
-        let create = [
-            "ecs",
-            "create-service",
-            "--cluster",
-            "fixture",
-            "--service-name",
-            "fixture",
-            "--task-definition",
-            "fixture",
-            "--desired-count",
-            "0",
-        ];
-        teller.aws(&create).await?;
-        let edits = [
-            (
-                "infra/app/service.tf",
-                "http://127.0.0.1:8080",
-                &*format!("http://{address}"),
-            ),
-            ("sluicegate.yaml", "  version: { path: /version }\n", ""),
-        ];
-        let commit = teller
-            .commit(sample, &edits, "Where the service is")
-            .await?;
-        Ok(Self { commit, server })
-    }
-
-    fn end(self) {
-        self.server.abort();
-    }
-}
-
-/// Answers 200 to every request.
-async fn answer_everything(listener: tokio::net::TcpListener) {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let mut request = [0; 2048];
-        if stream.read(&mut request).await.is_ok() {
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
-            stream.write_all(answer).await.ok();
-        }
-    }
 }

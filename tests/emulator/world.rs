@@ -2,7 +2,10 @@
 
 use local::command;
 use local::story::{Narrator, Teller};
-use local::world::machine::Machine;
+use local::world::World;
+use local::world::containers;
+use local::world::lifeline::Lifeline;
+use local::world::machine::{Docker, Homes, Machine};
 use std::path::{Path, PathBuf};
 
 /// This machine.
@@ -14,7 +17,12 @@ pub(crate) fn machine() -> Machine {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let target = variable("CARGO_TARGET_DIR").unwrap_or_else(|| root.join("target"));
     let path = std::env::var_os("PATH").unwrap().into_string().unwrap();
-    Machine::inspect(&root, &target, &path, &variable("HOME").unwrap()).unwrap()
+    let homes = Homes {
+        home: variable("HOME").unwrap(),
+        cargo: variable("CARGO_HOME"),
+        rustup: variable("RUSTUP_HOME"),
+    };
+    Machine::inspect(&root, &target, &path, &homes).unwrap()
 }
 
 /// Brings a world up, lets a test look at it, and takes it down.
@@ -26,17 +34,26 @@ where
     let runs = command::runs(&machine.root);
     let dir = runs.join(format!("{name}-{}", std::process::id()));
     let narrator = Narrator::new(Box::new(std::io::stdout()));
+    // A test that panics or is killed drops it, and the world ends by itself.
+    let mut lifeline = Lifeline::default();
     let result = async {
-        let world = command::start(&machine, &dir, args, &narrator).await?;
+        let world = command::start(&machine, &dir, args, &narrator, &mut lifeline).await?;
         let teller = Teller::new(world, narrator.clone()).await;
         let result = test(&teller).await;
         teller.end();
         result
     }
     .await;
+    let world = World::find(&dir);
     command::take_down(&dir, result.is_err(), &runs)
         .await
         .unwrap();
     assert!(!dir.exists(), "the world left {}", dir.display());
+    if let Some(world) = world.ok().filter(|_| machine.docker == Docker::Engine) {
+        let left = containers::left(&machine.path, &world.instance).await;
+        assert_eq!(left.unwrap(), [""; 0], "the world left containers");
+        let left = containers::images(&machine.path, world.registry()).await;
+        assert_eq!(left.unwrap(), [""; 0], "the world left images");
+    }
     result.unwrap();
 }

@@ -48,6 +48,7 @@ class Emulator:
     port: int = field(default_factory=free_port)
     instance: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    stdin: int | None = None
     process: subprocess.Popen | None = None
     _clients: dict = field(default_factory=dict)
 
@@ -87,8 +88,8 @@ class Emulator:
         log = (self.directory / "log").open("wb")
         module = "sluicegate_emulator" if self.mended else "ministack"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=LAUNCHER, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+            [sys.executable, "-m", module], cwd=LAUNCHER, env=environment, stdin=self.stdin, stdout=log, stderr=log,
+            start_new_session=True)
         self.wait(self._answers, "the emulator to answer", 30)
 
     def _answers(self) -> bool:

@@ -62,6 +62,18 @@ def test_a_killed_emulator_leaves_no_process_either(launched: Emulator) -> None:
     launched.wait(lambda: group(launched.process.pid) == [], "the function's process to be killed")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_it_ends_with_its_owner(tmp_path: Path) -> None:
+    ours, owners = os.pipe()
+    emulator = Emulator(True, tmp_path / "owned", None, free_port(), environment={"SLUICEGATE_OWNED": "1"}, stdin=ours)
+    emulator.start()
+    os.close(ours)
+    assert emulator.process.poll() is None
+    os.close(owners)
+    assert emulator.process.wait(10) == 0
+    assert group(emulator.process.pid) == []
+
+
 def test_everything_it_writes_lies_below_its_directory(launched: Emulator, tmp_path: Path) -> None:
     def strays() -> set[str]:
         return {entry.name for entry in Path("/tmp").iterdir() if str(launched.port) in entry.name}

@@ -141,6 +141,23 @@ def test_a_flow_log_is_read_as_it_was_written(emulator: Emulator) -> None:
     assert found.get("Tags") == [{"Key": "k", "Value": "v"}]
 
 
+@mend("upload-tags")
+def test_an_object_uploaded_in_parts_keeps_its_tags(emulator: Emulator) -> None:
+    client, bucket = emulator.client("s3"), unique("b")
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def upload(**given: str) -> list[dict]:
+        started = client.create_multipart_upload(Bucket=bucket, Key="k", **given)["UploadId"]
+        part = client.upload_part(Bucket=bucket, Key="k", UploadId=started, PartNumber=1, Body=b"x")["ETag"]
+        client.complete_multipart_upload(
+            Bucket=bucket, Key="k", UploadId=started, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
+        return client.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
+
+    assert upload(Tagging="k=v%20w&empty=") == [{"Key": "k", "Value": "v w"}, {"Key": "empty", "Value": ""}]
+    assert upload() == []
+
+
 def mirror() -> str | None:
     """A directory that holds the AWS provider, in the places where such mirrors lie."""
     for place in ("/usr/share", "/usr/local/share", "/opt", str(Path.home())):

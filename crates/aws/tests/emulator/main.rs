@@ -1,12 +1,13 @@
-//! Every port against an emulator, whose address is in `SLUICEGATE_TEST_EMULATOR`. Each test makes
-//! what it needs, under a name of its own, so that they run at once and more than once.
+//! Every port against an emulator, whose address is in `SLUICEGATE_TEST_EMULATOR`:
+//! `scripts/with-emulator.sh` starts one. Without it they fail, since a test that looks at nothing
+//! shows nothing. Each makes what it needs, under a name of its own, so that they run at once and
+//! more than once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a test may panic, reads its own switch and says that it is skipped"
+    reason = "a test may panic, and reads where its emulator is"
 )]
 
 mod bucket;
@@ -33,13 +34,11 @@ struct Stage {
     name: String,
 }
 
-/// None, with a word, when there is no emulator.
-async fn stage(test: &str) -> Option<Stage> {
+async fn stage(test: &str) -> Stage {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let Ok(endpoint) = std::env::var("SLUICEGATE_TEST_EMULATOR") else {
-        eprintln!("{test} is skipped: SLUICEGATE_TEST_EMULATOR is not set");
-        return None;
-    };
+    let endpoint = std::env::var("SLUICEGATE_TEST_EMULATOR").expect(
+        "SLUICEGATE_TEST_EMULATOR is not set; put scripts/with-emulator.sh before the command",
+    );
     let http = aws_smithy_http_client::Builder::new().build_http();
     let config = aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(&endpoint)
@@ -52,11 +51,11 @@ async fn stage(test: &str) -> Option<Stage> {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    Some(Stage {
+    Stage {
         clients: Clients::of_emulator(&endpoint, REGION).await,
         config,
         name: format!("{test}-{:x}-{next}", since.as_micros()),
-    })
+    }
 }
 
 /// Asks until there is an answer, for five seconds.

@@ -4,9 +4,7 @@ use ports::{EventBus as _, Secrets as _, StatusQueue as _};
 
 #[tokio::test]
 async fn messages_come_in_order_and_once() {
-    let Some(stage) = stage("queue").await else {
-        return;
-    };
+    let stage = stage("queue").await;
     let url = make_queue(&stage).await;
     let queue = aws::SqsStatusQueue::new(&stage.clients, &url);
     for (id, body) in [("1", "a"), ("2", "b"), ("1", "again"), ("3", "c")] {
@@ -32,9 +30,7 @@ async fn messages_come_in_order_and_once() {
 
 #[tokio::test]
 async fn an_event_is_taken_by_a_bus() {
-    let Some(stage) = stage("bus").await else {
-        return;
-    };
+    let stage = stage("bus").await;
     aws_sdk_eventbridge::Client::new(&stage.config)
         .create_event_bus()
         .name(&stage.name)
@@ -46,20 +42,16 @@ async fn an_event_is_taken_by_a_bus() {
         bus.publish("github.com", "push", r#"{"a":1}"#).await,
         Ok(())
     );
-    // An event whose detail is no JSON is refused within a call that succeeds.
-    let error = bus.publish("github.com", "push", "{").await;
-    if let Err(error) = error {
+    // An event whose detail is no JSON is refused within a call that succeeds; not every emulator
+    // looks at it.
+    if let Err(error) = bus.publish("github.com", "push", "{").await {
         assert_eq!(error.name, ErrorName::AwsRefused, "{error}");
-    } else {
-        eprintln!("this emulator takes a detail that is no JSON");
     }
 }
 
 #[tokio::test]
 async fn a_secret_without_a_value_says_what_to_do() {
-    let Some(stage) = stage("secret").await else {
-        return;
-    };
+    let stage = stage("secret").await;
     let setup = aws_sdk_secretsmanager::Client::new(&stage.config);
     let made = setup
         .create_secret()

@@ -5,9 +5,7 @@ use ports::Registry as _;
 
 #[tokio::test]
 async fn an_image_gets_a_tag_that_stays() {
-    let Some(stage) = stage("registry").await else {
-        return;
-    };
+    let stage = stage("registry").await;
     let setup = aws_sdk_ecr::Client::new(&stage.config);
     setup
         .create_repository()
@@ -47,12 +45,10 @@ async fn an_image_gets_a_tag_that_stays() {
     assert_eq!(found.as_ref(), Some(&digests[0]));
     let error = registry.tag(&image, &digests[1], "tree-1").await;
     let found = registry.find(&image, "tree-1").await.unwrap();
-    match error {
-        Err(error) => {
-            assert_eq!(error.name, ErrorName::AwsRefused, "{error}");
-            assert_eq!(found.as_ref(), Some(&digests[0]));
-        }
-        Ok(()) => eprintln!("this emulator moves an immutable tag"),
+    // Not every emulator knows of immutable tags.
+    if let Err(error) = error {
+        assert_eq!(error.name, ErrorName::AwsRefused, "{error}");
+        assert_eq!(found.as_ref(), Some(&digests[0]));
     }
     let unknown = ImageDigest::parse(&format!("sha256:{}", "f".repeat(64))).unwrap();
     let error = registry.tag(&image, &unknown, "x").await.unwrap_err();

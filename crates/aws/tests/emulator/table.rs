@@ -63,9 +63,7 @@ fn body(doc: &str, place: &str) -> RecordBody {
 
 #[tokio::test]
 async fn records_are_written_under_their_conditions_only() {
-    let Some(stage) = stage("table").await else {
-        return;
-    };
+    let stage = stage("table").await;
     let table = make(&stage).await;
     let (a, b) = (key("a"), key("b"));
     assert_eq!(table.get(&a).await, Ok(None));
@@ -99,9 +97,7 @@ async fn records_are_written_under_their_conditions_only() {
 
 #[tokio::test]
 async fn of_ten_writers_one_wins() {
-    let Some(stage) = stage("race").await else {
-        return;
-    };
+    let stage = stage("race").await;
     let table = make(&stage).await;
     table.insert(&key("a"), &body("0", "1")).await.unwrap();
     let writers = (1..=10).map(|n| {
@@ -122,9 +118,7 @@ async fn of_ten_writers_one_wins() {
 
 #[tokio::test]
 async fn the_index_lists_the_greatest_first() {
-    let Some(stage) = stage("index").await else {
-        return;
-    };
+    let stage = stage("index").await;
     let table = make(&stage).await;
     for n in ["1", "3", "2"] {
         table.insert(&key(n), &body(n, n)).await.unwrap();
@@ -138,9 +132,7 @@ async fn the_index_lists_the_greatest_first() {
 
 #[tokio::test]
 async fn a_table_that_does_not_exist_is_refused_with_its_name() {
-    let Some(stage) = stage("none").await else {
-        return;
-    };
+    let stage = stage("none").await;
     let table = aws::Table::new(&stage.clients, &stage.name);
     let error = table.get(&key("a")).await.unwrap_err();
     assert_eq!(error.name, ErrorName::AwsRefused);

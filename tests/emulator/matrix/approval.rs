@@ -1,0 +1,191 @@
+//! A person is asked before each apply; an operator stops runs.
+
+use super::Matrix;
+use super::cases::ASKING;
+use anyhow::{Context as _, ensure};
+use contract::status::{self, Word};
+use domain::ids::{CommitId, RunId, StackName};
+use domain::run::{Approval, Lock, Outcome, Run, StackState};
+use local::story::Ended;
+use std::time::Duration;
+
+impl Matrix<'_> {
+    /// With `approval: always` nothing is applied before a person agreed.
+    pub(super) async fn people_are_asked(&mut self) -> anyhow::Result<()> {
+        self.teller.narrator.chapter("A person is asked.");
+        self.configure("approval: never", "approval: always")
+            .await?;
+
+        self.teller.narrator.step("a person agrees");
+        let before = self.states().await?;
+        let commit = self.commit().await?;
+        let run = self.start(&commit).await?;
+        self.asked(&run, "data").await?;
+        self.developers_see_the_question(&commit, &run).await?;
+        ensure!(
+            self.states().await? == before,
+            "something was applied before anybody agreed"
+        );
+        self.answer("approve", &run, "data").await?;
+        self.asked(&run, "app").await?;
+        self.answer("approve", &run, "app").await?;
+        let ended = self.teller.ended(&run).await?;
+        self.judge(&ended, Outcome::Applied, &before).await?;
+
+        self.teller.narrator.step("a person refuses");
+        let before = self.states().await?;
+        let commit = self.commit().await?;
+        let run = self.start(&commit).await?;
+        self.asked(&run, "data").await?;
+        self.answer("reject", &run, "data").await?;
+        let ended = self.teller.ended(&run).await?;
+        self.judge(&ended, Outcome::Rejected, &before).await?;
+
+        for case in ASKING {
+            self.check(case).await.with_context(|| case.name())?;
+        }
+        Ok(())
+    }
+
+    /// Whoever stops an execution in AWS's console leaves a run that is recorded all the same.
+    pub(super) async fn operators_stop_runs(&mut self) -> anyhow::Result<()> {
+        self.teller
+            .narrator
+            .chapter("An operator stops executions.");
+        self.teller.narrator.step("while a person is asked");
+        let before = self.states().await?;
+        let commit = self.commit().await?;
+        let run = self.start(&commit).await?;
+        let waiting = self.asked(&run, "data").await?;
+        self.stop(&waiting).await?;
+        let ended = self.teller.ended(&run).await?;
+        self.judge(&ended, Outcome::Failed, &before).await?;
+        self.configure("approval: always", "approval: never")
+            .await?;
+
+        self.teller.narrator.step("while terraform applies");
+        let before = self.states().await?;
+        let commit = self.commit().await?;
+        let run = self.start(&commit).await?;
+        let applying = |run: &Run| {
+            run.stacks
+                .iter()
+                .any(|stack| matches!(stack.state, StackState::Applying { .. }))
+        };
+        let applying = self.teller.until(&run, "apply", applying).await?;
+        self.stop(&applying).await?;
+        let ended = self.teller.ended(&run).await?;
+        self.judge(&ended, Outcome::NeedsOperator, &before).await
+    }
+
+    /// Pushes a commit, and gives its run once it owns the environment.
+    async fn start(&self, commit: &CommitId) -> anyhow::Result<RunId> {
+        let delivery = uuid::Uuid::new_v4().to_string();
+        let status = self.teller.push(&self.sample, commit, &delivery).await?;
+        ensure!(status == 202, "the webhook answered {status}");
+        let run = self.teller.run_id(&self.sample, commit)?;
+        let owns = |run: &Run| matches!(run.lock, Lock::Held { .. }) || run.end.is_some();
+        let found = self.teller.until(&run, "own its environment", owns).await?;
+        ensure!(found.end.is_none(), "run {run} ended: {:?}", found.failure);
+        Ok(run)
+    }
+
+    /// Waits until a person is asked about a stack.
+    async fn asked(&self, run: &RunId, stack: &str) -> anyhow::Result<Run> {
+        let stack = StackName::parse(stack)?;
+        let asked = |run: &Run| waits(run).contains(&stack) || run.end.is_some();
+        let found = self.teller.until(run, "ask a person", asked).await?;
+        ensure!(found.end.is_none(), "run {run} ended: {:?}", found.failure);
+        Ok(found)
+    }
+
+    async fn answer(&self, answer: &str, run: &RunId, stack: &str) -> anyhow::Result<()> {
+        let args = [answer, run.as_str(), stack, "--by", "an operator"];
+        self.teller.sluicegate(&args).await?;
+        Ok(())
+    }
+
+    /// The question stands on the status queue and beside the commit.
+    async fn developers_see_the_question(
+        &self,
+        commit: &CommitId,
+        run: &RunId,
+    ) -> anyhow::Result<()> {
+        let end = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let told = self.teller.messages().iter().any(|message| {
+                status::parse(message).is_ok_and(|message| {
+                    message.data.run == *run && message.data.transition == Word::ApprovalRequested
+                })
+            });
+            let statuses = self.teller.statuses(&self.sample, commit).await?;
+            let shown = statuses.first().is_some_and(|status| {
+                let text = status.description.as_deref().unwrap_or_default();
+                status.state == "pending" && text.contains("sluicegate approve")
+            });
+            if told && shown {
+                return Ok(());
+            }
+            ensure!(
+                tokio::time::Instant::now() < end,
+                "the question was not shown: told {told}, statuses {statuses:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Delivers a commit, with a person who agrees to every plan.
+    pub(super) async fn deliver_and_approve(&self, commit: &CommitId) -> anyhow::Result<Ended> {
+        let run = self.teller.run_id(&self.sample, commit)?;
+        tokio::select! {
+            ended = self.teller.deliver(&self.sample, commit) => ended,
+            never = self.agree(&run) => never,
+        }
+    }
+
+    async fn agree(&self, run: &RunId) -> anyhow::Result<Ended> {
+        loop {
+            let asking = |run: &Run| !waits(run).is_empty();
+            let asked = self.teller.until(run, "ask a person", asking).await?;
+            for stack in waits(&asked) {
+                // The wait may have ended in the meantime, which the run's end will show.
+                self.answer("approve", run, stack.as_str()).await.ok();
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn stop(&self, run: &Run) -> anyhow::Result<()> {
+        let args = [
+            "stepfunctions",
+            "stop-execution",
+            "--execution-arn",
+            &run.execution,
+            "--cause",
+            "an operator stopped it",
+        ];
+        self.teller.aws(&args).await?;
+        Ok(())
+    }
+
+    /// Changes the configuration, without a push: the next commit carries it.
+    async fn configure(&self, from: &str, to: &str) -> anyhow::Result<()> {
+        let edit = ("sluicegate.yaml", from, to);
+        self.teller.commit(&self.sample, &[edit], to).await?;
+        Ok(())
+    }
+}
+
+/// The stacks whose plans wait for a person.
+fn waits(run: &Run) -> Vec<StackName> {
+    let waiting = run.stacks.iter().filter(|stack| {
+        matches!(
+            &stack.state,
+            StackState::Planned {
+                approval: Some(Approval::Asked { .. }),
+                ..
+            }
+        )
+    });
+    waiting.map(|stack| stack.stack.name.clone()).collect()
+}

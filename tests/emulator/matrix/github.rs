@@ -1,0 +1,117 @@
+//! GitHub cannot be reached: no run ends otherwise for that.
+
+use super::Matrix;
+use super::cases::Fault;
+use anyhow::ensure;
+use domain::run::{Outcome, Run};
+use local::github::{FaultKind, Repository, Side};
+use std::path::PathBuf;
+
+impl Matrix<'_> {
+    /// An unreachable GitHub never changes a run's outcome, and what it missed it is told later.
+    pub(super) async fn github_is_away(&mut self) -> anyhow::Result<()> {
+        let teller = self.teller;
+        teller.narrator.chapter("GitHub is away.");
+
+        teller.narrator.step("its API answers 500: a good commit");
+        let met = teller.heal_github().await?;
+        teller
+            .break_github(Side::Api, FaultKind::ServerError, None)
+            .await?;
+        let before = self.states().await?;
+        let commit = self.commit().await?;
+        let ended = teller.deliver(&self.sample, &commit).await?;
+        self.judge(&ended, Outcome::Applied, &before).await?;
+        ensure!(
+            teller.heal_github().await? > met,
+            "nobody asked GitHub anything"
+        );
+        let statuses = teller.statuses(&self.sample, &commit).await?;
+        ensure!(statuses.is_empty(), "GitHub was away and has {statuses:?}");
+
+        teller
+            .narrator
+            .step("all of it cuts connections once the source is sealed: a good commit");
+        let before = self.states().await?;
+        let commit = self.commit().await?;
+        let gone = (FaultKind::Close, FaultKind::Close);
+        let ended = self.deliver_without_github(&commit, gone).await?;
+        self.judge(&ended, Outcome::Applied, &before).await?;
+        let behind = self.audited("behind").await?;
+        ensure!(
+            behind + 1 == self.runs,
+            "the audit branch has {behind} entries of {} runs, and GitHub was away for one",
+            self.runs
+        );
+
+        teller
+            .narrator
+            .step("all of it hangs once the source is sealed: a commit whose apply fails");
+        let before = self.states().await?;
+        self.order(&Fault {
+            state: "RunApply",
+            error: "States.TaskFailed",
+            after: false,
+        })
+        .await?;
+        let commit = self.commit().await?;
+        let gone = (FaultKind::Hang, FaultKind::Hang);
+        let ended = self.deliver_without_github(&commit, gone).await?;
+        self.disarm().await?;
+        self.judge(&ended, Outcome::RolledBack, &before).await?;
+
+        teller.narrator.step("it is back: a good commit");
+        let before = self.states().await?;
+        let commit = self.commit().await?;
+        let ended = teller.deliver(&self.sample, &commit).await?;
+        teller.expect_status(&self.sample, &ended).await?;
+        self.judge(&ended, Outcome::Applied, &before).await?;
+        let entries = self.audited("caught-up").await?;
+        ensure!(
+            entries == self.runs,
+            "the audit branch has {entries} entries for {} runs",
+            self.runs
+        );
+        teller.narrator.fact(&format!(
+            "the audit branch caught up: {entries} entries, one for each run"
+        ));
+        Ok(())
+    }
+
+    async fn deliver_without_github(
+        &self,
+        commit: &domain::ids::CommitId,
+        (api, git): (FaultKind, FaultKind),
+    ) -> anyhow::Result<local::story::Ended> {
+        let teller = self.teller;
+        let delivery = uuid::Uuid::new_v4().to_string();
+        let status = teller.push(&self.sample, commit, &delivery).await?;
+        ensure!(status == 202, "the webhook answered {status}");
+        let run = teller.run_id(&self.sample, commit)?;
+        let sealed = |run: &Run| run.source.is_some();
+        let found = teller.until(&run, "seal its source", sealed).await?;
+        ensure!(found.end.is_none(), "run {run} ended too early");
+        let met = teller.heal_github().await?;
+        teller.break_github(Side::Api, api, None).await?;
+        teller.break_github(Side::Git, git, None).await?;
+        let ended = teller.ended(&run).await;
+        ensure!(
+            teller.heal_github().await? > met,
+            "nobody asked GitHub anything"
+        );
+        ended
+    }
+
+    /// How many entries a fresh clone's audit branch has; its chain is checked without AWS.
+    async fn audited(&self, name: &str) -> anyhow::Result<u64> {
+        let teller = self.teller;
+        let clone: PathBuf = teller.world.dir.join(name);
+        let origin = format!("{}/{}.git", teller.world.github, self.sample.full_name);
+        Repository::clone(&origin, &teller.world.secrets.token, &clone).await?;
+        let log = Repository::open(&clone)
+            .log("origin/sluicegate/audit")
+            .await?;
+        teller.verify_audit(&clone).await?;
+        Ok(u64::try_from(log.lines().count())?)
+    }
+}

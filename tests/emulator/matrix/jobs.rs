@@ -1,0 +1,168 @@
+//! The Batch jobs as Batch tells of them: what the runs' records say about jobs is not asked.
+
+use anyhow::{Context as _, ensure};
+use contract::job::{JobRecord, Verb};
+use contract::keys::{self, JobFile};
+use domain::ids::{JobId, RunId};
+use local::story::Teller;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A job as `DescribeJobs` shows it; times are milliseconds since 1970.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Job {
+    job_name: String,
+    started_at: Option<i64>,
+    stopped_at: Option<i64>,
+    container: Container,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Container {
+    command: Vec<String>,
+}
+
+const DONE: [&str; 2] = ["SUCCEEDED", "FAILED"];
+const UNDER_WAY: [&str; 5] = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"];
+
+/// Checks invariants 1 and 2 over all jobs since the world began, and that none is under way.
+/// Gives the number of applies.
+pub(super) async fn check(teller: &Teller) -> anyhow::Result<usize> {
+    let mut names = BTreeSet::new();
+    let (mut plans, mut applies) = (BTreeMap::new(), Vec::new());
+    for queue in queues(teller).await? {
+        for status in UNDER_WAY {
+            let jobs = list(teller, &queue, status).await?;
+            ensure!(jobs.is_empty(), "{jobs:?} are {status} after their run");
+        }
+        for status in DONE {
+            let ids = list(teller, &queue, status).await?;
+            for job in describe(teller, &ids).await? {
+                ensure!(
+                    names.insert(job.job_name.clone()),
+                    "job {} was started twice",
+                    job.job_name
+                );
+                let (id, record) = record(teller, &job).await?;
+                match record.verb {
+                    Verb::Plan => {
+                        plans.insert(keys::job(&record.run, &id, JobFile::Plan), record);
+                    }
+                    _ => applies.push((job, record)),
+                }
+            }
+        }
+    }
+    each_from_a_plan_of_its_own(&applies, &plans)?;
+    one_at_a_time(&applies)?;
+    Ok(applies.len())
+}
+
+/// Each apply used a plan that no other used, of the same repository, commit and stack.
+fn each_from_a_plan_of_its_own(
+    applies: &[(Job, JobRecord)],
+    plans: &BTreeMap<String, JobRecord>,
+) -> anyhow::Result<()> {
+    let mut used = BTreeSet::new();
+    for (job, apply) in applies {
+        let name = &job.job_name;
+        let sealed = apply.plan.as_ref();
+        let key = &sealed
+            .with_context(|| format!("{name} has no sealed plan"))?
+            .file
+            .key;
+        ensure!(used.insert(key), "plan {key} was used twice");
+        let plan = plans
+            .get(key)
+            .with_context(|| format!("{name} used {key}, which no plan job made"))?;
+        let same = plan.repository_id == apply.repository_id
+            && plan.commit == apply.commit
+            && plan.environment == apply.environment
+            && plan.stack == apply.stack
+            && plan.source == apply.source;
+        ensure!(same, "{name} used {key}, a plan of something else");
+    }
+    Ok(())
+}
+
+/// At most one apply per stack at any time.
+fn one_at_a_time(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
+    let mut spans: BTreeMap<String, Vec<(i64, i64)>> = BTreeMap::new();
+    for (job, record) in applies {
+        let stack = format!("{}/{}", record.environment, record.stack);
+        // A job that was ended before it started changed nothing.
+        if let (Some(from), Some(to)) = (job.started_at, job.stopped_at) {
+            spans.entry(stack).or_default().push((from, to));
+        }
+    }
+    for (stack, mut spans) in spans {
+        spans.sort_unstable();
+        for (earlier, later) in spans.iter().zip(spans.iter().skip(1)) {
+            ensure!(
+                earlier.1 <= later.0,
+                "two applies of {stack} ran at once: {earlier:?} and {later:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The sealed record that the job was given.
+async fn record(teller: &Teller, job: &Job) -> anyhow::Result<(JobId, JobRecord)> {
+    let command = &job.container.command;
+    let run = command
+        .iter()
+        .skip_while(|word| *word != "--run")
+        .nth(1)
+        .with_context(|| format!("job {} names no run: {command:?}", job.job_name))?;
+    let id = JobId::parse(&job.job_name)?;
+    let key = keys::job(&RunId::parse(run)?, &id, JobFile::Record);
+    let bytes = teller
+        .object(&teller.world.installed.buckets.artifacts, &key)
+        .await?
+        .with_context(|| format!("{key} is missing"))?;
+    ensure!(id.seals(&bytes), "{key} is not what job {id} was made from");
+    Ok((id, serde_json::from_slice(&bytes)?))
+}
+
+async fn queues(teller: &Teller) -> anyhow::Result<Vec<String>> {
+    let query = ["--query", "jobQueues[].jobQueueName"];
+    let said = teller
+        .aws(&[&["batch", "describe-job-queues"], &query[..]].concat())
+        .await?;
+    let queues: Vec<String> = serde_json::from_str(&said)?;
+    ensure!(
+        queues.len() == 2,
+        "expected two job queues, found {queues:?}"
+    );
+    Ok(queues)
+}
+
+/// The ids of a queue's jobs.
+async fn list(teller: &Teller, queue: &str, status: &str) -> anyhow::Result<Vec<String>> {
+    let args = [
+        "batch",
+        "list-jobs",
+        "--job-queue",
+        queue,
+        "--job-status",
+        status,
+        "--query",
+        "jobSummaryList[].jobId",
+    ];
+    Ok(serde_json::from_str(&teller.aws(&args).await?)?)
+}
+
+async fn describe(teller: &Teller, ids: &[String]) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    // Batch takes a hundred at once.
+    for ids in ids.chunks(100) {
+        let mut args = vec!["batch", "describe-jobs", "--query", "jobs", "--jobs"];
+        args.extend(ids.iter().map(String::as_str));
+        let some: Vec<Job> = serde_json::from_str(&teller.aws(&args).await?)?;
+        ensure!(some.len() == ids.len(), "Batch forgot some of {ids:?}");
+        jobs.extend(some);
+    }
+    Ok(jobs)
+}

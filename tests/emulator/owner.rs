@@ -1,0 +1,72 @@
+//! A world ends with its owner: by a signal, and also when the owner is killed while it comes up.
+
+use crate::world::machine;
+use local::command;
+use local::world::{STEPS_FILE, wait_until};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_ends_the_owner_nothing_of_its_world_is_left() {
+    for signal in ["KILL", "TERM", "INT"] {
+        let machine = machine();
+        let mut owner = Command::new(machine.bin.join("sluicegate-local"))
+            .arg("--root")
+            .arg(&machine.root)
+            .arg("--target")
+            .arg(&machine.target)
+            .arg("demo")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let dir = command::runs(&machine.root).join(format!("demo-{}", owner.id()));
+        // The first one may have to build the runner's image.
+        let installing = wait_until(Duration::from_secs(1200), || {
+            let steps = std::fs::read_to_string(dir.join(STEPS_FILE)).unwrap_or_default();
+            let installs = steps.contains("by terraform apply") && processes(&dir).len() > 2;
+            installs || owner.try_wait().unwrap().is_some()
+        })
+        .await;
+        let ended = owner.try_wait().unwrap();
+        assert!(
+            installing && ended.is_none(),
+            "no world comes up in {}: {ended:?}",
+            dir.display()
+        );
+        send(signal, &owner);
+        assert!(!owner.wait().unwrap().success());
+        // Killed, it has no time to wait for its world; else it does so.
+        let patience = Duration::from_secs(if signal == "KILL" { 60 } else { 0 });
+        let gone = wait_until(patience, || !dir.exists() && processes(&dir).is_empty()).await;
+        assert!(
+            gone,
+            "SIG{signal}: {} is there: {}, and processes {:?}",
+            dir.display(),
+            dir.exists(),
+            processes(&dir)
+        );
+    }
+}
+
+fn send(signal: &str, child: &Child) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &id]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// The processes that have a directory in their command line or environment: the owner's child,
+/// and all that it started.
+fn processes(dir: &Path) -> Vec<String> {
+    let dir = dir.to_str().unwrap();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
+        let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        if line.contains(dir) || String::from_utf8_lossy(&read("environ")).contains(dir) {
+            found.push(format!("{}: {line}", entry.file_name().display()));
+        }
+    }
+    found
+}
