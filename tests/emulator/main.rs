@@ -15,4 +15,5 @@ mod matrix;
 mod owner;
 mod planted;
 mod story;
+mod swept;
 mod world;

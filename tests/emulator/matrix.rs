@@ -5,22 +5,28 @@
 //! Lambdas and the state machine are the real ones.
 
 mod approval;
+mod bad;
 mod cases;
 mod github;
 mod jobs;
+mod judge;
+mod queue;
+mod retried;
 mod service;
+mod together;
 
 use self::cases::{Case, Fault};
+use self::judge::first_cause;
 use self::service::Service;
+use crate::swept;
 use crate::world::{machine, with_world};
 use anyhow::{Context as _, ensure};
-use domain::environment::Environment;
-use domain::ids::CommitId;
-use domain::run::{Outcome, Run};
+use domain::ids::{CommitId, RunId};
+use domain::run::Outcome;
 use local::http;
-use local::story::{Ended, Teller};
+use local::story::Teller;
 use local::world::Sample;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const FIXTURE: &str = "acme/fixture";
@@ -54,6 +60,7 @@ async fn matrix(teller: &Teller) -> anyhow::Result<()> {
         good: service.commit.clone(),
         runs: 0,
         item: 0,
+        repeated: BTreeSet::new(),
     };
     teller.narrator.chapter("The failure matrix.");
     let first = matrix.commit().await?;
@@ -61,17 +68,23 @@ async fn matrix(teller: &Teller) -> anyhow::Result<()> {
     teller.expect(&ended, Outcome::Applied)?;
     matrix.good = first;
     matrix.runs = 1;
+    Box::pin(matrix.stacks_together()).await?;
     for case in cases::CASES {
-        matrix.check(case).await.with_context(|| case.name())?;
+        let checked = Box::pin(matrix.check(case)).await;
+        checked.with_context(|| case.name())?;
     }
-    matrix.people_are_asked().await?;
-    matrix.operators_stop_runs().await?;
+    Box::pin(matrix.a_bad_commit_again()).await?;
+    Box::pin(matrix.people_are_asked()).await?;
+    Box::pin(matrix.operators_stop_runs()).await?;
     Box::pin(matrix.github_is_away()).await?;
-    matrix.every_push_in_order().await?;
-    let applies = jobs::check(teller).await?;
+    Box::pin(matrix.every_push_in_order()).await?;
+    let applies = jobs::check(teller, &matrix.repeated).await?;
     teller.narrator.fact(&format!(
-        "{applies} applies: one at a time, each from a plan of its own; no job was started twice"
+        "{applies} applies: one at a time, each from a plan of its own; no job was started twice \
+         that was not asked for twice, and no run went back twice"
     ));
+    let clone = matrix.clone_of("swept").await?;
+    swept::no_secret_is_left(teller, &clone, 200).await?;
     service.end();
     Ok(())
 }
@@ -82,10 +95,12 @@ struct Matrix<'a> {
     good: CommitId,
     runs: u64,
     item: u32,
+    /// Runs whose jobs Step Functions asked for twice.
+    repeated: BTreeSet<RunId>,
 }
 
 impl Matrix<'_> {
-    /// A commit that changes both stacks and the image.
+    /// A commit that changes the stacks `data` and `app`, and the image.
     async fn commit(&mut self) -> anyhow::Result<CommitId> {
         let items = |n: u32| match n {
             0 => r#"items = ["first"]"#.to_owned(),
@@ -125,122 +140,18 @@ impl Matrix<'_> {
         };
         self.disarm().await?;
         self.teller.expect_status(&self.sample, &ended).await?;
-        self.judge(&ended, case.outcome, &before).await
-    }
-
-    /// Checks how a run ended, and all that has to hold after it.
-    async fn judge(
-        &mut self,
-        ended: &Ended,
-        outcome: Outcome,
-        before: &BTreeMap<String, String>,
-    ) -> anyhow::Result<()> {
-        self.runs += 1;
-        let run = &ended.run;
-        ensure!(
-            run.outcome() == outcome,
-            "run {} ended {}; expected {}; first error: {:?}",
-            run.id,
-            run.outcome().as_str(),
-            outcome.as_str(),
-            run.failure
-        );
-        self.invariants(ended, &run.trigger.commit, before).await
-    }
-
-    /// The invariants of the design, as far as one run can break them.
-    async fn invariants(
-        &mut self,
-        ended: &Ended,
-        commit: &CommitId,
-        before: &BTreeMap<String, String>,
-    ) -> anyhow::Result<()> {
-        let run = &ended.run;
-        let outcome = run.outcome();
-        let environment = self.teller.environment(&self.sample, ENVIRONMENT).await?;
-        lock_is_free(&environment)?;
-        let good = environment
-            .last_good
-            .as_ref()
-            .map(|good| good.commit.clone());
-        if outcome == Outcome::Applied {
-            ensure!(
-                good.as_ref() == Some(commit),
-                "last good is {good:?}, expected {commit}"
-            );
-            self.good = commit.clone();
-        } else {
-            ensure!(
-                good.as_ref() == Some(&self.good),
-                "last good moved to {good:?}"
-            );
+        if !case.outcome.is_success() {
+            first_cause(&ended, case.cause)?;
         }
-        if matches!(
-            outcome,
-            Outcome::Failed | Outcome::Rejected | Outcome::RolledBack
-        ) {
-            let after = self.states().await?;
-            ensure!(
-                *before == after,
-                "the stacks held {before:?} and hold {after:?}"
-            );
-        }
-        if outcome == Outcome::RolledBack {
-            ensure!(
-                environment.is_bad(commit),
-                "the commit is not marked as bad"
-            );
-        }
-        if environment.frozen.is_some() {
-            ensure!(
-                outcome == Outcome::NeedsOperator,
-                "the environment is frozen"
-            );
-            self.teller
-                .sluicegate(&["unfreeze", &self.sample.id.to_string(), ENVIRONMENT])
-                .await?;
-        }
-        self.audit(run).await?;
-        if outcome == Outcome::NeedsOperator {
-            self.mend().await?;
-        }
-        Ok(())
-    }
-
-    /// What a person does after a rollback that failed: a commit that works.
-    async fn mend(&mut self) -> anyhow::Result<()> {
-        let commit = self.commit().await?;
-        let ended = self.teller.deliver(&self.sample, &commit).await?;
-        self.teller.expect(&ended, Outcome::Applied)?;
-        self.good = commit;
-        self.runs += 1;
-        Ok(())
-    }
-
-    /// Each run has one entry, and the chain has no gap.
-    async fn audit(&self, run: &Run) -> anyhow::Result<()> {
-        let said = self.teller.sluicegate(&["audit", "list", "--json"]).await?;
-        let entries: Vec<serde_json::Value> = serde_json::from_str(&said)?;
-        let own = entries
-            .iter()
-            .filter(|entry| entry["run"] == run.id.as_str())
-            .count();
-        ensure!(own == 1, "run {} has {own} audit entries", run.id);
-        let count = u64::try_from(entries.len())?;
-        ensure!(
-            count == self.runs,
-            "{count} audit entries for {} runs",
-            self.runs
-        );
-        self.teller.sluicegate(&["audit", "verify"]).await?;
-        Ok(())
+        let end = (case.outcome, case.execution);
+        self.judge_all(&ended, end, &before).await
     }
 
     /// What the stacks hold, from their states: the items, without ids and serials.
     async fn states(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let bucket = &self.teller.world.installed.buckets.state;
         let mut held = BTreeMap::new();
-        for stack in ["data", "app"] {
+        for stack in ["data", "app", "alarms"] {
             let key = format!("{}/{ENVIRONMENT}/{stack}.tfstate", self.sample.id);
             let Some(bytes) = self.teller.object(bucket, &key).await? else {
                 continue;
@@ -289,67 +200,4 @@ impl Matrix<'_> {
         ensure!(armed == 0, "a fault did not fire: {said}");
         Ok(())
     }
-
-    /// With `queue: every`, each of three pushes is deployed, in order.
-    async fn every_push_in_order(&mut self) -> anyhow::Result<()> {
-        self.teller
-            .narrator
-            .chapter("Three pushes with `queue: every`.");
-        let edit = ("sluicegate.yaml", "queue: newest", "queue: every");
-        let mut commits = vec![
-            self.teller
-                .commit(&self.sample, &[edit], "Deliver every commit")
-                .await?,
-        ];
-        for _ in 0..3 {
-            commits.push(self.commit().await?);
-        }
-        let mut runs = Vec::new();
-        for commit in &commits {
-            let delivery = uuid::Uuid::new_v4().to_string();
-            let status = self.teller.push(&self.sample, commit, &delivery).await?;
-            ensure!(status == 202, "the webhook answered {status}");
-            let run = self.teller.run_id(&self.sample, commit)?;
-            self.teller
-                .until(&run, "ask for its environment", |run| {
-                    run.lock != domain::run::Lock::None || run.end.is_some()
-                })
-                .await?;
-            runs.push(run);
-        }
-        let mut held = Vec::new();
-        for run in &runs {
-            let ended = self.teller.ended(run).await?;
-            let outcome = ended.run.outcome();
-            ensure!(
-                outcome.is_success() && outcome != Outcome::Superseded,
-                "{run}: {outcome:?}"
-            );
-            held.push(ended.run.end.map(|end| end.at));
-        }
-        ensure!(held.is_sorted(), "the runs ended out of order: {held:?}");
-        self.teller
-            .narrator
-            .fact("each was deployed, in the order of the pushes");
-        Ok(())
-    }
-}
-
-fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
-    ensure!(
-        environment.owner.is_none(),
-        "the lock is held by {:?}",
-        environment.owner
-    );
-    ensure!(
-        environment.queue.is_empty(),
-        "runs still wait: {:?}",
-        environment.queue
-    );
-    ensure!(
-        environment.untold.is_empty(),
-        "runs were not told: {:?}",
-        environment.untold
-    );
-    Ok(())
 }

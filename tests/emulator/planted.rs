@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, ensure};
 use local::story::Teller;
-use local::sweep::{Sweep, sweep};
+use local::sweep::{STATUS_UNREAD, Sweep, name_of, queues, sweep};
 
 /// Plants a secret everywhere, and checks that each place is found.
 pub(crate) async fn is_found(teller: &Teller) -> anyhow::Result<()> {
@@ -17,17 +17,18 @@ pub(crate) async fn is_found(teller: &Teller) -> anyhow::Result<()> {
     let object = plant_object(teller, &secret).await?;
     plant_log(teller, &secret).await?;
     plant_item(teller, &secret).await?;
-    plant_message(teller, &secret).await?;
+    let queues = plant_messages(teller, &secret).await?;
     plant_execution(teller, &secret).await?;
     let found = sweep(teller, None).await?;
-    for place in [
+    let places = [
         "planted.txt",
         "log group",
         "table",
-        "queue of lost events",
         "describe-execution",
         "get-execution-history",
-    ] {
+    ];
+    let queues = queues.iter().map(String::as_str);
+    for place in places.into_iter().chain(queues) {
         ensure!(
             is_in(&found, place),
             "a secret planted in a {place} was not found: {:?}",
@@ -82,13 +83,41 @@ async fn plant_item(teller: &Teller, secret: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn plant_message(teller: &Teller, secret: &str) -> anyhow::Result<()> {
-    let queue = &teller.world.installed.events_lost_queue_url;
-    let send = ["sqs", "send-message", "--queue-url", queue];
-    teller
-        .aws(&[&send[..], &["--message-body", secret]].concat())
-        .await?;
-    Ok(())
+/// One message in each queue, behind more than what is received at once. Gives the places where
+/// they are to be found.
+async fn plant_messages(teller: &Teller, secret: &str) -> anyhow::Result<Vec<String>> {
+    let mut places = Vec::new();
+    for url in queues(teller).await? {
+        let before = (0..10).map(|i| message(&url, &format!("planted-{i}"), "nothing"));
+        for entries in [
+            before.collect(),
+            vec![message(&url, "planted-secret", secret)],
+        ] {
+            let entries = serde_json::Value::Array(entries).to_string();
+            let send = ["sqs", "send-message-batch", "--queue-url", &url];
+            let said = teller
+                .aws(&[&send[..], &["--entries", &entries]].concat())
+                .await?;
+            ensure!(!said.contains("\"Failed\""), "{url} took not all: {said}");
+        }
+        places.push(format!("queue {}", name_of(&url)));
+    }
+    ensure!(
+        places.iter().any(|place| place.contains(STATUS_UNREAD)),
+        "no secret was planted in {STATUS_UNREAD}: {places:?}"
+    );
+    Ok(places)
+}
+
+fn message(url: &str, id: &str, body: &str) -> serde_json::Value {
+    if url.ends_with(".fifo") {
+        serde_json::json!({
+            "Id": id, "MessageBody": body,
+            "MessageGroupId": "planted", "MessageDeduplicationId": id,
+        })
+    } else {
+        serde_json::json!({ "Id": id, "MessageBody": body })
+    }
 }
 
 /// An execution whose input no step understands.

@@ -1,10 +1,10 @@
 //! The seven chapters, as assertions; then a sweep for secrets.
 
 use crate::cli;
+use crate::swept;
 use crate::world::{machine, with_world};
 use anyhow::ensure;
 use local::story::{self, Teller};
-use local::sweep::sweep;
 use local::world::containers::Jobs;
 use local::world::machine::Docker;
 
@@ -27,20 +27,5 @@ async fn told(teller: &Teller) -> anyhow::Result<()> {
     let runs = story::tell(teller).await?;
     cli::shows_the_story(teller, runs).await?;
     let clone = teller.world.dir.join("fresh-clone");
-    let swept = sweep(teller, Some(&clone)).await?;
-    ensure!(
-        swept.leaks.is_empty(),
-        "secrets were found: {:?}",
-        swept.leaks
-    );
-    ensure!(
-        swept.places > 50,
-        "the sweep looked at {} places only",
-        swept.places
-    );
-    teller.narrator.fact(&format!(
-        "no secret in {} places with {} bytes",
-        swept.places, swept.bytes
-    ));
-    Ok(())
+    swept::no_secret_is_left(teller, &clone, 50).await
 }

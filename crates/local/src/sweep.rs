@@ -1,7 +1,10 @@
 //! Looks for the world's secrets in everything that a delivery wrote.
 
 use crate::story::Teller;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use serde_json::json;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -25,31 +28,41 @@ pub struct Sweep {
     pub bytes: usize,
 }
 
-/// Looks through every log, message, queue, object, item, execution and audit entry.
+/// How many calls are under way at once.
+const AT_ONCE: usize = 4;
+
+/// How often a queue is asked before it is said to have no end.
+const RECEIVES: usize = 500;
+
+impl Sweep {
+    fn look(&mut self, teller: &Teller, place: &str, bytes: &[u8]) {
+        self.places += 1;
+        self.bytes += bytes.len();
+        let secrets = &teller.world.secrets;
+        for (secret, value) in [("webhook", &secrets.webhook), ("token", &secrets.token)] {
+            if contains(bytes, value.as_bytes()) {
+                self.leaks.push(Leak {
+                    place: place.to_owned(),
+                    secret,
+                });
+            }
+        }
+    }
+}
+
+/// Looks through every log, message, queue, object, item, execution and audit entry. Queues are
+/// empty afterwards: of a queue with order, only what is deleted lets the next message come.
 ///
 /// # Errors
 /// When a place cannot be read: nothing is passed over.
 pub async fn sweep(teller: &Teller, audit_clone: Option<&Path>) -> anyhow::Result<Sweep> {
     let world = &teller.world;
     let mut sweep = Sweep::default();
-    let look = |sweep: &mut Sweep, place: &str, bytes: &[u8]| {
-        sweep.places += 1;
-        sweep.bytes += bytes.len();
-        let secrets = [
-            ("webhook", &world.secrets.webhook),
-            ("token", &world.secrets.token),
-        ];
-        for (secret, value) in secrets {
-            if contains(bytes, value.as_bytes()) {
-                sweep.leaks.push(Leak {
-                    place: place.to_owned(),
-                    secret,
-                });
-            }
+    for url in queues(teller).await? {
+        let place = format!("queue {}", name_of(&url));
+        for messages in drain(teller, &url).await? {
+            sweep.look(teller, &place, messages.as_bytes());
         }
-    };
-    for message in teller.messages() {
-        look(&mut sweep, "status queue", message.as_bytes());
     }
     let names = [
         "logs",
@@ -61,7 +74,7 @@ pub async fn sweep(teller: &Teller, audit_clone: Option<&Path>) -> anyhow::Resul
         let lines = teller
             .aws(&["logs", "filter-log-events", "--log-group-name", &group])
             .await?;
-        look(&mut sweep, &format!("log group {group}"), lines.as_bytes());
+        sweep.look(teller, &format!("log group {group}"), lines.as_bytes());
     }
     let scan = [
         "dynamodb",
@@ -69,33 +82,17 @@ pub async fn sweep(teller: &Teller, audit_clone: Option<&Path>) -> anyhow::Resul
         "--table-name",
         &world.installed.table_name,
     ];
-    look(&mut sweep, "table", teller.aws(&scan).await?.as_bytes());
-    for arn in teller.executions().await? {
-        for question in ["describe-execution", "get-execution-history"] {
-            let said = teller
-                .aws(&["stepfunctions", question, "--execution-arn", &arn])
-                .await?;
-            look(&mut sweep, &format!("{question} {arn}"), said.as_bytes());
-        }
+    sweep.look(teller, "table", teller.aws(&scan).await?.as_bytes());
+    for (place, said) in executions(teller).await? {
+        sweep.look(teller, &place, said.as_bytes());
     }
-    let lost = [
-        "sqs",
-        "receive-message",
-        "--queue-url",
-        &world.installed.events_lost_queue_url,
-    ];
-    look(
-        &mut sweep,
-        "queue of lost events",
-        teller.aws(&lost).await?.as_bytes(),
-    );
     let buckets = &world.installed.buckets;
     for bucket in [&buckets.artifacts, &buckets.audit, &buckets.state] {
         let copy = world.dir.join("sweep").join(bucket);
         let (from, to) = (format!("s3://{bucket}"), copy.display().to_string());
         teller.aws(&["s3", "sync", "--quiet", &from, &to]).await?;
         files(&copy, &mut |file, bytes| {
-            look(&mut sweep, &format!("{bucket}/{}", file.display()), bytes);
+            sweep.look(teller, &format!("{bucket}/{}", file.display()), bytes);
         })?;
     }
     if let Some(clone) = audit_clone {
@@ -105,14 +102,128 @@ pub async fn sweep(teller: &Teller, audit_clone: Option<&Path>) -> anyhow::Resul
             .args(["log", "-p", "--format=fuller", "origin/sluicegate/audit"])
             .output()
             .await?;
-        anyhow::ensure!(
+        ensure!(
             log.status.success(),
             "git log of the audit branch: {}",
             log.status
         );
-        look(&mut sweep, "audit branch", &log.stdout);
+        sweep.look(teller, "audit branch", &log.stdout);
+    }
+    // Last, so that what the reader took while the queues were read is among them.
+    let place = format!("queue {}", name_of(&world.installed.status_queue_url));
+    for message in teller.messages() {
+        sweep.look(teller, &place, message.as_bytes());
     }
     Ok(sweep)
+}
+
+/// The addresses of all queues of the world, those of dead letters too.
+///
+/// # Errors
+/// When one that Sluicegate has is not among them.
+pub async fn queues(teller: &Teller) -> anyhow::Result<Vec<String>> {
+    let said = teller
+        .aws(&["sqs", "list-queues", "--query", "QueueUrls"])
+        .await?;
+    let urls = list(&said)?;
+    let names: Vec<&str> = urls.iter().map(|url| name_of(url)).collect();
+    let installed = &teller.world.installed;
+    let known = [
+        &installed.status_queue_url,
+        &installed.events_lost_queue_url,
+    ];
+    for name in known.map(|url| name_of(url)) {
+        ensure!(names.contains(&name), "queue {name} is not among {names:?}");
+    }
+    ensure!(
+        names.iter().any(|name| name.contains(STATUS_UNREAD)),
+        "no {STATUS_UNREAD} is among the queues {names:?}"
+    );
+    Ok(urls)
+}
+
+/// In the name of the queue of status messages that nobody read.
+pub const STATUS_UNREAD: &str = "status-unread";
+
+/// A queue's name: the end of its address.
+#[must_use]
+pub fn name_of(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
+/// Every message of a queue with all that stands on it, ten at most in one text; they are deleted.
+async fn drain(teller: &Teller, url: &str) -> anyhow::Result<Vec<String>> {
+    let receive = [
+        "sqs",
+        "receive-message",
+        "--queue-url",
+        url,
+        "--max-number-of-messages",
+        "10",
+        "--wait-time-seconds",
+        "1",
+        "--attribute-names",
+        "All",
+        "--message-attribute-names",
+        "All",
+    ];
+    let mut read = Vec::new();
+    for _ in 0..RECEIVES {
+        let said = teller.aws(&receive).await?;
+        if said.trim().is_empty() {
+            return Ok(read);
+        }
+        let batch: Batch = serde_json::from_str(&said)
+            .with_context(|| format!("not messages of {url}: {said}"))?;
+        if batch.messages.is_empty() {
+            return Ok(read);
+        }
+        let entries: Vec<_> = batch
+            .messages
+            .iter()
+            .enumerate()
+            .map(|(i, message)| json!({ "Id": i.to_string(), "ReceiptHandle": message.receipt }))
+            .collect();
+        let entries = serde_json::Value::from(entries).to_string();
+        let delete = ["sqs", "delete-message-batch", "--queue-url", url];
+        teller
+            .aws(&[&delete[..], &["--entries", &entries]].concat())
+            .await?;
+        read.push(said);
+    }
+    bail!("queue {url} still had messages after it was asked {RECEIVES} times")
+}
+
+/// Messages as the AWS command line shows them.
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(rename = "Messages", default)]
+    messages: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(rename = "ReceiptHandle")]
+    receipt: String,
+}
+
+/// Every execution as it is described, and its history.
+async fn executions(teller: &Teller) -> anyhow::Result<Vec<(String, String)>> {
+    let ask = |(question, arn): (&'static str, String)| async move {
+        let said = teller
+            .aws(&["stepfunctions", question, "--execution-arn", &arn])
+            .await?;
+        anyhow::Ok((format!("{question} {arn}"), said))
+    };
+    let arns = teller.executions().await?;
+    let questions = arns.into_iter().flat_map(|arn| {
+        ["describe-execution", "get-execution-history"].map(|question| (question, arn.clone()))
+    });
+    futures::stream::iter(questions)
+        .map(ask)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 fn list(text: &str) -> anyhow::Result<Vec<String>> {

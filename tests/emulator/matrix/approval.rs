@@ -1,9 +1,10 @@
 //! A person is asked before each apply; an operator stops runs.
 
-use super::Matrix;
-use super::cases::ASKING;
+use super::cases::{ASKING, Execution};
+use super::{Matrix, first_cause};
 use anyhow::{Context as _, ensure};
 use contract::status::{self, Word};
+use domain::error::ErrorName;
 use domain::ids::{CommitId, RunId, StackName};
 use domain::run::{Approval, Lock, Outcome, Run, StackState};
 use local::story::Ended;
@@ -39,12 +40,14 @@ impl Matrix<'_> {
         self.asked(&run, "data").await?;
         self.answer("reject", &run, "data").await?;
         let ended = self.teller.ended(&run).await?;
+        first_cause(&ended, ErrorName::ApprovalRejected)?;
         self.judge(&ended, Outcome::Rejected, &before).await?;
 
         for case in ASKING {
-            self.check(case).await.with_context(|| case.name())?;
+            let checked = Box::pin(self.check(case)).await;
+            checked.with_context(|| case.name())?;
         }
-        Ok(())
+        Box::pin(self.each_task_is_tried_again()).await
     }
 
     /// Whoever stops an execution in AWS's console leaves a run that is recorded all the same.
@@ -59,7 +62,9 @@ impl Matrix<'_> {
         let waiting = self.asked(&run, "data").await?;
         self.stop(&waiting).await?;
         let ended = self.teller.ended(&run).await?;
-        self.judge(&ended, Outcome::Failed, &before).await?;
+        first_cause(&ended, ErrorName::Interrupted)?;
+        let stopped = (Outcome::Failed, Execution::Stopped);
+        self.judge_all(&ended, stopped, &before).await?;
         self.configure("approval: always", "approval: never")
             .await?;
 
@@ -75,7 +80,9 @@ impl Matrix<'_> {
         let applying = self.teller.until(&run, "apply", applying).await?;
         self.stop(&applying).await?;
         let ended = self.teller.ended(&run).await?;
-        self.judge(&ended, Outcome::NeedsOperator, &before).await
+        first_cause(&ended, ErrorName::Interrupted)?;
+        let stopped = (Outcome::NeedsOperator, Execution::Stopped);
+        self.judge_all(&ended, stopped, &before).await
     }
 
     /// Pushes a commit, and gives its run once it owns the environment.

@@ -105,13 +105,20 @@ impl Matrix<'_> {
     /// How many entries a fresh clone's audit branch has; its chain is checked without AWS.
     async fn audited(&self, name: &str) -> anyhow::Result<u64> {
         let teller = self.teller;
-        let clone: PathBuf = teller.world.dir.join(name);
-        let origin = format!("{}/{}.git", teller.world.github, self.sample.full_name);
-        Repository::clone(&origin, &teller.world.secrets.token, &clone).await?;
+        let clone = self.clone_of(name).await?;
         let log = Repository::open(&clone)
             .log("origin/sluicegate/audit")
             .await?;
         teller.verify_audit(&clone).await?;
         Ok(u64::try_from(log.lines().count())?)
+    }
+
+    /// A fresh clone of the sample's repository.
+    pub(super) async fn clone_of(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let world = &self.teller.world;
+        let clone = world.dir.join(name);
+        let origin = format!("{}/{}.git", world.github, self.sample.full_name);
+        Repository::clone(&origin, &world.secrets.token, &clone).await?;
+        Ok(clone)
     }
 }

@@ -26,37 +26,86 @@ struct Container {
 const DONE: [&str; 2] = ["SUCCEEDED", "FAILED"];
 const UNDER_WAY: [&str; 5] = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"];
 
-/// Checks invariants 1 and 2 over all jobs since the world began, and that none is under way.
+/// Checks invariants 1, 2 and 8 over all jobs since the world began, and that none is under way.
+/// Jobs were started twice in the `repeated` runs only, where Step Functions asked for them twice.
 /// Gives the number of applies.
-pub(super) async fn check(teller: &Teller) -> anyhow::Result<usize> {
-    let mut names = BTreeSet::new();
-    let (mut plans, mut applies) = (BTreeMap::new(), Vec::new());
+pub(super) async fn check(teller: &Teller, repeated: &BTreeSet<RunId>) -> anyhow::Result<usize> {
     for queue in queues(teller).await? {
         for status in UNDER_WAY {
             let jobs = list(teller, &queue, status).await?;
             ensure!(jobs.is_empty(), "{jobs:?} are {status} after their run");
         }
-        for status in DONE {
-            let ids = list(teller, &queue, status).await?;
-            for job in describe(teller, &ids).await? {
-                ensure!(
-                    names.insert(job.job_name.clone()),
-                    "job {} was started twice",
-                    job.job_name
-                );
-                let (id, record) = record(teller, &job).await?;
-                match record.verb {
-                    Verb::Plan => {
-                        plans.insert(keys::job(&record.run, &id, JobFile::Plan), record);
-                    }
-                    _ => applies.push((job, record)),
-                }
+    }
+    let (mut names, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    let (mut plans, mut applies) = (BTreeMap::new(), Vec::new());
+    for job in done(teller).await? {
+        let (id, record) = record(teller, &job).await?;
+        if !names.insert(job.job_name.clone()) {
+            ensure!(
+                repeated.contains(&record.run),
+                "job {} was started twice",
+                job.job_name
+            );
+            // It waited for the first one and did nothing itself.
+            twice.insert(record.run);
+            continue;
+        }
+        match record.verb {
+            Verb::Plan => {
+                plans.insert(keys::job(&record.run, &id, JobFile::Plan), record);
             }
+            _ => applies.push((job, record)),
         }
     }
+    ensure!(
+        &twice == repeated,
+        "expected jobs that were started twice in {repeated:?}, found some in {twice:?}"
+    );
     each_from_a_plan_of_its_own(&applies, &plans)?;
     one_at_a_time(&applies)?;
+    one_each_way(&applies)?;
     Ok(applies.len())
+}
+
+/// When a run's jobs started and stopped, by verb and stack.
+pub(super) async fn spans(
+    teller: &Teller,
+    run: &RunId,
+) -> anyhow::Result<BTreeMap<(&'static str, String), (i64, i64)>> {
+    let mut spans = BTreeMap::new();
+    for job in done(teller).await? {
+        let (_, record) = record(teller, &job).await?;
+        if let (true, Some(from), Some(to)) = (record.run == *run, job.started_at, job.stopped_at) {
+            let known = spans.insert((record.verb.as_str(), record.stack.to_string()), (from, to));
+            ensure!(
+                known.is_none(),
+                "run {run} has another job like {}",
+                job.job_name
+            );
+        }
+    }
+    Ok(spans)
+}
+
+/// A run applies a stack at most once towards its commit, and once on its way back.
+fn one_each_way(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
+    let mut ways = BTreeSet::new();
+    for (job, record) in applies {
+        let way = (
+            record.run.clone(),
+            record.stack.clone(),
+            record.commit.clone(),
+        );
+        ensure!(
+            ways.insert(way),
+            "{} is a second apply of stack {} at commit {} in run {}",
+            job.job_name,
+            record.stack,
+            record.commit,
+            record.run
+        );
+    }
+    Ok(())
 }
 
 /// Each apply used a plan that no other used, of the same repository, commit and stack.
@@ -137,6 +186,18 @@ async fn queues(teller: &Teller) -> anyhow::Result<Vec<String>> {
         "expected two job queues, found {queues:?}"
     );
     Ok(queues)
+}
+
+/// All jobs that ended.
+async fn done(teller: &Teller) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    for queue in queues(teller).await? {
+        for status in DONE {
+            let ids = list(teller, &queue, status).await?;
+            jobs.extend(describe(teller, &ids).await?);
+        }
+    }
+    Ok(jobs)
 }
 
 /// The ids of a queue's jobs.

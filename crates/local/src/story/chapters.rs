@@ -1,6 +1,7 @@
 //! The seven chapters.
 
 use super::load::Load;
+use super::resources;
 use super::teller::{Ended, Teller};
 use crate::github;
 use crate::http;
@@ -96,20 +97,25 @@ pub async fn tell(teller: &Teller) -> anyhow::Result<usize> {
     };
     title(1);
     let mut told = first(teller, &shop).await?;
-    let load = told
+    let mut load = told
         .url
         .as_ref()
         .map(|url| Load::start(format!("{url}/version")));
     title(2);
     code_only(teller, &shop, &mut told).await?;
+    went_on(teller, load.as_mut())?;
     title(3);
     tests_fail(teller, &shop, &mut told).await?;
+    went_on(teller, load.as_mut())?;
     title(4);
     half_way(teller, &shop, &mut told).await?;
+    went_on(teller, load.as_mut())?;
     title(5);
     unhealthy(teller, &shop, &mut told).await?;
+    went_on(teller, load.as_mut())?;
     title(6);
     three_pushes(teller, &shop, &mut told).await?;
+    went_on(teller, load.as_mut())?;
     if let Some(load) = load {
         let seen = load.stop().await;
         teller.narrator.text(&format!(
@@ -120,6 +126,23 @@ pub async fn tell(teller: &Teller) -> anyhow::Result<usize> {
     title(7);
     audit(teller, &shop, &told).await?;
     Ok(told.runs.len())
+}
+
+/// The client of the service kept asking during the chapter.
+fn went_on(teller: &Teller, load: Option<&mut Load>) -> anyhow::Result<()> {
+    let Some(load) = load else {
+        return Ok(());
+    };
+    let seen = load.since();
+    ensure!(
+        seen.sent > 0,
+        "expected requests to the service during the chapter, none was sent"
+    );
+    teller.narrator.fact(&format!(
+        "{} requests were sent to the service meanwhile; {} failed",
+        seen.sent, seen.failed
+    ));
+    Ok(())
 }
 
 async fn first(teller: &Teller, shop: &Sample) -> anyhow::Result<Told> {
@@ -345,7 +368,7 @@ async fn tests_fail(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::
 }
 
 async fn half_way(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Result<()> {
-    let before = resources(teller).await?;
+    let before = resources_of(teller, shop).await?;
     let broken = r#"parameters = { "/${local.name}/greeting" = "closing down", "/${local.name}/sale" = "ten percent", "/aws/${local.name}" = "refused" }"#;
     let commit = teller
         .commit(shop, &[(APP, GREETING, broken)], "A sale")
@@ -356,7 +379,9 @@ async fn half_way(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Re
     ));
     let ended = teller.deliver(shop, &commit).await?;
     ends(teller, shop, &ended, Outcome::RolledBack).await?;
-    let after = resources(teller).await?;
+    let (changed, refused) = (r#"this["/shop-production/greeting"]"#, r#"this["/aws/"#);
+    resources::were_changed_half_way(teller, &ended.run.id, "app", changed, refused).await?;
+    let after = resources_of(teller, shop).await?;
     ensure!(
         before == after,
         "resources were {before:?}, and are {after:?}"
@@ -371,9 +396,14 @@ async fn half_way(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Re
     revert(teller, shop, &[(APP, broken, GREETING)]).await
 }
 
-/// The parameters that stack `app` made.
-async fn resources(teller: &Teller) -> anyhow::Result<Vec<String>> {
-    teller.parameters(&format!("/shop-{ENVIRONMENT}")).await
+/// The parameters that stack `app` made; all that the stacks made is what their states say.
+async fn resources_of(teller: &Teller, shop: &Sample) -> anyhow::Result<Vec<String>> {
+    let parameters = teller.parameters(&format!("/shop-{ENVIRONMENT}")).await?;
+    let count = resources::are_those_of_the_states(teller, shop, ENVIRONMENT, &parameters).await?;
+    teller.narrator.fact(&format!(
+        "{count} resources bear the environment's tag or path, and are those of the states"
+    ));
+    Ok(parameters)
 }
 
 async fn unhealthy(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::Result<()> {
@@ -391,6 +421,7 @@ async fn unhealthy(teller: &Teller, shop: &Sample, told: &mut Told) -> anyhow::R
     ));
     let ended = teller.deliver(shop, &commit).await?;
     ends(teller, shop, &ended, Outcome::RolledBack).await?;
+    resources_of(teller, shop).await?;
     told.runs.push(ended.run);
     good_is_still(teller, shop, told).await?;
     answers(teller, told).await?;

@@ -14,6 +14,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
+    told: Seen,
     task: JoinHandle<()>,
 }
 
@@ -24,7 +25,7 @@ struct Counts {
 }
 
 /// What the client saw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) sent: u64,
     pub(super) failed: u64,
@@ -45,16 +46,40 @@ impl Load {
                 tokio::time::sleep(PAUSE).await;
             }
         });
-        Self { stop, counts, task }
+        Self {
+            stop,
+            counts,
+            told: Seen::default(),
+            task,
+        }
     }
 
+    /// What the client saw since this was asked last.
+    pub(super) fn since(&mut self) -> Seen {
+        let (now, told) = (self.counts.seen(), self.told);
+        self.told = now;
+        Seen {
+            sent: now.sent - told.sent,
+            failed: now.failed - told.failed,
+        }
+    }
+
+    /// What it saw in all.
     pub(super) async fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
         let counts = Arc::clone(&self.counts);
         self.task.await.ok();
+        counts.seen()
+    }
+}
+
+impl Counts {
+    fn seen(&self) -> Seen {
+        // A request is counted as sent before it is counted as failed.
+        let failed = self.failed.load(Ordering::Relaxed);
         Seen {
-            sent: counts.sent.load(Ordering::Relaxed),
-            failed: counts.failed.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
+            failed,
         }
     }
 }

@@ -8,8 +8,10 @@ mod chapters;
 mod forge;
 mod load;
 mod narrator;
+mod resources;
 mod teller;
 
+pub use aws::ExecutionState;
 pub use chapters::{CHAPTERS, Chapter, tell};
 pub use narrator::Narrator;
 pub use teller::{Ended, Teller};

@@ -5,7 +5,7 @@ use crate::github::{self, Change};
 use crate::http;
 use crate::world::{REGION, Sample, World};
 use anyhow::{Context as _, bail, ensure};
-use aws::{Clients, ExecutionState, Executions, QueueReader};
+use aws::{Clients, Execution, ExecutionState, Executions, QueueReader};
 use contract::status::{self, StatusData};
 use domain::environment::Environment;
 use domain::ids::{CommitId, EnvironmentName, RepositoryId, RunId};
@@ -43,6 +43,10 @@ pub struct Ended {
     pub run: Run,
     /// How its execution ended.
     pub state: ExecutionState,
+    /// The error that its execution failed with.
+    pub error: Option<String>,
+    /// The cause of that error.
+    pub cause: Option<String>,
 }
 
 impl Teller {
@@ -160,6 +164,7 @@ impl Teller {
             RepositoryId(sample.id),
             &domain::ids::RepositoryName::parse(&sample.full_name)?,
             &domain::ids::BranchRef::parse("refs/heads/main")?,
+            None,
             commit,
             domain::ids::RunKind::Push,
         ))
@@ -222,11 +227,15 @@ impl Teller {
             let execution = Executions::new(&self.clients)
                 .describe(&run.execution)
                 .await?;
-            let state = execution.map(|execution| execution.state);
-            if let Some(state) = state.filter(|state| *state != ExecutionState::Running) {
-                // Read again: the lock is given back after the audit entry is written.
-                let run = self.begun(&run.id).await?;
-                return Ok(Ended { run, state });
+            let over = |execution: &Execution| execution.state != ExecutionState::Running;
+            if let Some(execution) = execution.filter(over) {
+                return Ok(Ended {
+                    // Read again: the lock is given back after the audit entry is written.
+                    run: self.begun(&run.id).await?,
+                    state: execution.state,
+                    error: execution.error,
+                    cause: execution.cause,
+                });
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

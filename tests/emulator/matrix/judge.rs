@@ -1,0 +1,305 @@
+//! How a run is judged: its execution, its record, the environment, the resources, the service,
+//! the audit and the status messages have to say the same.
+
+use super::cases::Execution;
+use super::{ENVIRONMENT, Matrix};
+use anyhow::{Context as _, ensure};
+use contract::status::{self, Word};
+use domain::environment::Environment;
+use domain::error::ErrorName;
+use domain::ids::RunId;
+use domain::run::{Outcome, Run, Turn};
+use local::story::{Ended, ExecutionState};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long after the end of an execution its last status message may come.
+const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Checks what a run says of its first error.
+pub(super) fn first_cause(ended: &Ended, cause: ErrorName) -> anyhow::Result<()> {
+    let found = ended.run.failure.as_ref().map(|failure| &failure.error);
+    ensure!(
+        found.is_some_and(|error| error.name == cause),
+        "expected {cause} as the first cause of run {}, found {found:?}",
+        ended.run.id
+    );
+    Ok(())
+}
+
+impl Matrix<'_> {
+    /// Checks how a run and its execution ended, and all that has to hold after it.
+    pub(super) async fn judge(
+        &mut self,
+        ended: &Ended,
+        outcome: Outcome,
+        before: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        self.judge_all(ended, (outcome, Execution::AsTheRun), before)
+            .await
+    }
+
+    /// The same where the execution may end otherwise than its run.
+    pub(super) async fn judge_all(
+        &mut self,
+        ended: &Ended,
+        (outcome, execution): (Outcome, Execution),
+        before: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        self.runs += 1;
+        let run = &ended.run;
+        ensure!(
+            run.outcome() == outcome,
+            "run {} ended {}; expected {}; first error: {:?}",
+            run.id,
+            run.outcome().as_str(),
+            outcome.as_str(),
+            run.failure
+        );
+        execution_ended(ended, execution)?;
+        self.infrastructure(run, before).await?;
+        self.one_way_back(run).await?;
+        self.audit(run).await?;
+        if outcome == Outcome::NeedsOperator {
+            self.mend().await?;
+        }
+        Ok(())
+    }
+
+    /// The lock is free, and *last good*, the stacks and the service are one commit's: this one's
+    /// where it was applied, else the one's before.
+    async fn infrastructure(
+        &mut self,
+        run: &Run,
+        before: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        let (outcome, commit) = (run.outcome(), &run.trigger.commit);
+        let environment = self.teller.environment(&self.sample, ENVIRONMENT).await?;
+        lock_is_free(&environment)?;
+        if outcome == Outcome::Applied {
+            self.good = commit.clone();
+        }
+        let good = environment.last_good.as_ref().context("nothing is good")?;
+        ensure!(
+            good.commit == self.good,
+            "last good is {}, expected {}",
+            good.commit,
+            self.good
+        );
+        match outcome {
+            Outcome::Applied => {
+                let after = self.states().await?;
+                let items = [("data", "item"), ("app", "setting")]
+                    .map(|(stack, item)| (stack, format!("\"{item}-{}\"", self.item)));
+                for (stack, item) in items {
+                    ensure!(
+                        after.get(stack).is_some_and(|held| held.contains(&item)),
+                        "expected stack {stack} to hold {item}, the states hold {after:?}"
+                    );
+                }
+            }
+            Outcome::Failed | Outcome::Rejected | Outcome::RolledBack => {
+                let after = self.states().await?;
+                ensure!(
+                    *before == after,
+                    "expected the stacks to hold {before:?}, they hold {after:?}"
+                );
+            }
+            Outcome::NoOp | Outcome::Superseded | Outcome::NeedsOperator => {}
+        }
+        if outcome != Outcome::NeedsOperator {
+            let runs = self.task_definition().await?;
+            ensure!(
+                good.task_definition.as_ref() == Some(&runs),
+                "expected the service to run last good's {:?}, it runs {runs}",
+                good.task_definition
+            );
+        }
+        if outcome == Outcome::RolledBack {
+            ensure!(
+                environment.is_bad(commit),
+                "the commit is not marked as bad"
+            );
+        }
+        if environment.frozen.is_some() {
+            ensure!(
+                outcome == Outcome::NeedsOperator,
+                "the environment is frozen"
+            );
+            self.teller
+                .sluicegate(&["unfreeze", &self.sample.id.to_string(), ENVIRONMENT])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The task definition that the service is told to run.
+    async fn task_definition(&self) -> anyhow::Result<String> {
+        let describe = [
+            "ecs",
+            "describe-services",
+            "--cluster",
+            "fixture",
+            "--services",
+            "fixture",
+            "--query",
+            "services[0].taskDefinition",
+        ];
+        Ok(serde_json::from_str(&self.teller.aws(&describe).await?)?)
+    }
+
+    /// There is at most one way back, and none from the way back: as the run's record, its status
+    /// messages and its execution's history tell.
+    async fn one_way_back(&self, run: &Run) -> anyhow::Result<()> {
+        let back = |turned: &&domain::run::Turned| turned.turn == Turn::Restore;
+        let recorded = run.turns.iter().filter(back).count();
+        let told = self.told(&run.id, Word::RollbackStarted).await?;
+        let expected = match run.outcome() {
+            Outcome::RolledBack => 1..=1,
+            Outcome::NeedsOperator => 0..=1,
+            _ => 0..=0,
+        };
+        ensure!(
+            expected.contains(&recorded) && expected.contains(&told),
+            "expected {expected:?} ways back of run {}, its record tells of {recorded}, its status \
+             messages of {told}",
+            run.id
+        );
+        if *expected.end() > 0 {
+            let begun = self.ways_back(&run.execution).await?;
+            ensure!(
+                expected.contains(&begun),
+                "expected {expected:?} ways back of run {}, its execution went {begun}",
+                run.id
+            );
+        }
+        Ok(())
+    }
+
+    /// How often the run's status messages say this, once they are all there.
+    async fn told(&self, run: &RunId, word: Word) -> anyhow::Result<usize> {
+        let end = tokio::time::Instant::now() + MESSAGE_LIMIT;
+        loop {
+            let messages = self.teller.messages();
+            let own = messages.iter().filter_map(|text| status::parse(text).ok());
+            let words: Vec<Word> = own
+                .filter(|message| message.data.run == *run)
+                .map(|message| message.data.transition)
+                .collect();
+            if words.contains(&Word::Finished) {
+                return Ok(words.iter().filter(|said| **said == word).count());
+            }
+            ensure!(
+                tokio::time::Instant::now() < end,
+                "expected a status message that run {run} finished, it says {words:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// How often an execution left the state Rollback for the way back.
+    async fn ways_back(&self, execution: &str) -> anyhow::Result<usize> {
+        let history = [
+            "stepfunctions",
+            "get-execution-history",
+            "--execution-arn",
+            execution,
+            "--query",
+            "events[?stateExitedEventDetails.name=='Rollback'].stateExitedEventDetails.output",
+        ];
+        let outputs: Vec<String> = serde_json::from_str(&self.teller.aws(&history).await?)?;
+        let mut count = 0;
+        for output in outputs {
+            let output: serde_json::Value = serde_json::from_str(&output)?;
+            count += usize::from(output["verdict"] == "restore");
+        }
+        Ok(count)
+    }
+
+    /// What a person does after a rollback that failed: a commit that works.
+    async fn mend(&mut self) -> anyhow::Result<()> {
+        let commit = self.commit().await?;
+        let ended = self.teller.deliver(&self.sample, &commit).await?;
+        self.teller.expect(&ended, Outcome::Applied)?;
+        self.good = commit;
+        self.runs += 1;
+        Ok(())
+    }
+
+    /// Each run has one entry, which says how it ended, and the chain has no gap.
+    async fn audit(&self, run: &Run) -> anyhow::Result<()> {
+        let said = self.teller.sluicegate(&["audit", "list", "--json"]).await?;
+        let entries: Vec<serde_json::Value> = serde_json::from_str(&said)?;
+        let own: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry["run"] == run.id.as_str())
+            .map(|entry| &entry["outcome"])
+            .collect();
+        ensure!(
+            own == [run.outcome().as_str()],
+            "expected one audit entry of run {}, {}, found {own:?}",
+            run.id,
+            run.outcome().as_str()
+        );
+        let count = u64::try_from(entries.len())?;
+        ensure!(
+            count == self.runs,
+            "{count} audit entries for {} runs",
+            self.runs
+        );
+        self.teller.sluicegate(&["audit", "verify"]).await?;
+        Ok(())
+    }
+}
+
+/// The execution ended as its run did, and says its first cause.
+fn execution_ended(ended: &Ended, execution: Execution) -> anyhow::Result<()> {
+    let run = &ended.run;
+    let good = run.outcome().is_success();
+    let failure = run.failure.as_ref().map(|failure| &failure.error);
+    let (state, error, cause) = match (execution, failure) {
+        (Execution::AsTheRun, _) if good => (ExecutionState::Succeeded, None, ""),
+        (Execution::AsTheRun, Some(error)) => (
+            ExecutionState::Failed,
+            Some(error.name.as_str()),
+            &*error.message,
+        ),
+        (Execution::AsTheRun, None) => anyhow::bail!("run {} has no first error", run.id),
+        (Execution::Unrecorded, _) => (
+            ExecutionState::Failed,
+            Some("States.TaskFailed"),
+            "The record could not be written",
+        ),
+        (Execution::Stopped, _) => (ExecutionState::Aborted, None, ""),
+    };
+    let said = ended.cause.as_deref().unwrap_or_default();
+    ensure!(
+        ended.state == state && ended.error.as_deref() == error && said.contains(cause),
+        "expected the execution of run {}, {}, to end {state:?} with error {error:?} and a cause \
+         with {cause:?}; it ended {:?} with error {:?} and cause {said:?}",
+        run.id,
+        run.outcome().as_str(),
+        ended.state,
+        ended.error
+    );
+    Ok(())
+}
+
+fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
+    ensure!(
+        environment.owner.is_none(),
+        "the lock is held by {:?}",
+        environment.owner
+    );
+    ensure!(
+        environment.queue.is_empty(),
+        "runs still wait: {:?}",
+        environment.queue
+    );
+    ensure!(
+        environment.untold.is_empty(),
+        "runs were not told: {:?}",
+        environment.untold
+    );
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Pushes that wait for one another.
+
+use super::{ENVIRONMENT, Matrix};
+use anyhow::{Context as _, ensure};
+use domain::run::{Lock, Outcome, Run, StackState};
+
+impl Matrix<'_> {
+    /// With `queue: every`, each of three pushes is deployed, in order.
+    pub(super) async fn every_push_in_order(&mut self) -> anyhow::Result<()> {
+        self.teller
+            .narrator
+            .chapter("Three pushes with `queue: every`.");
+        let edit = ("sluicegate.yaml", "queue: newest", "queue: every");
+        let mut commits = vec![
+            self.teller
+                .commit(&self.sample, &[edit], "Deliver every commit")
+                .await?,
+        ];
+        for _ in 0..3 {
+            commits.push(self.commit().await?);
+        }
+        let mut runs = Vec::new();
+        for commit in &commits {
+            let delivery = uuid::Uuid::new_v4().to_string();
+            let status = self.teller.push(&self.sample, commit, &delivery).await?;
+            ensure!(status == 202, "the webhook answered {status}");
+            let run = self.teller.run_id(&self.sample, commit)?;
+            self.teller
+                .until(&run, "ask for its environment", |run| {
+                    run.lock != Lock::None || run.end.is_some()
+                })
+                .await?;
+            runs.push(run);
+        }
+        let mut ends = Vec::new();
+        for (i, run) in runs.iter().enumerate() {
+            let ended = self.teller.ended(run).await?;
+            // The first changes no stack, and is rolled out since the service says its commit.
+            self.teller.expect(&ended, Outcome::Applied)?;
+            changed(&ended.run, if i == 0 { &[] } else { &["data", "app"] })?;
+            self.runs += 1;
+            let end = ended.run.end.context("the run has no end")?;
+            ends.push((end.at, end.audit_seq));
+        }
+        ensure!(ends.is_sorted(), "the runs ended out of order: {ends:?}");
+        let environment = self.teller.environment(&self.sample, ENVIRONMENT).await?;
+        let good = environment.last_good.map(|good| good.commit);
+        ensure!(
+            good.as_ref() == commits.last(),
+            "last good is {good:?}, expected the last of {commits:?}"
+        );
+        let held = self.states().await?;
+        let item = format!("\"item-{}\"", self.item);
+        ensure!(
+            held.get("data").is_some_and(|held| held.contains(&item)),
+            "expected stack data to hold {item}, the states hold {held:?}"
+        );
+        self.teller
+            .narrator
+            .fact("each was deployed, in the order of the pushes");
+        Ok(())
+    }
+}
+
+/// The run applied these stacks and no other.
+fn changed(run: &Run, expected: &[&str]) -> anyhow::Result<()> {
+    let applied =
+        |stack: &&domain::run::StackRun| matches!(stack.state, StackState::Applied { .. });
+    let names = run.stacks.iter().filter(applied);
+    let names: Vec<&str> = names.map(|stack| stack.stack.name.as_str()).collect();
+    ensure!(
+        names == expected,
+        "expected run {} to apply {expected:?}, it applied {names:?}",
+        run.id
+    );
+    Ok(())
+}
