@@ -11,6 +11,9 @@ export TF_IN_AUTOMATION=1 TF_INPUT=0 CHECKPOINT_DISABLE=1
 mkdir "$scratch/top"
 cp -r . "$scratch/top/terraform"
 cp -r ../statemachine "$scratch/top/statemachine"
+# A test compares the times of jobs with the code that runs in them.
+mkdir -p "$scratch/top/crates/contract/src"
+cp ../crates/contract/src/job.rs "$scratch/top/crates/contract/src/"
 rm -rf "$scratch"/top/terraform/roots/*/.terraform
 cd "$scratch/top/terraform"
 

@@ -57,6 +57,16 @@ locals {
     Condition = { Bool = { "aws:SecureTransport" = "false" } }
   }
 
+  # Policies of roles name the bucket; a request through an access point names that instead and would pass their denials.
+  no_access_points = {
+    Sid       = "NoAccessPoints"
+    Effect    = "Deny"
+    Principal = "*"
+    Action    = "s3:*"
+    Resource  = [local.bucket_arn, "${local.bucket_arn}/*"]
+    Condition = { Null = { "s3:DataAccessPointArn" = "false" } }
+  }
+
   log_delivery = {
     Sid       = "AccessLogDelivery"
     Effect    = "Allow"
@@ -71,7 +81,7 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [for statement in [local.tls_only, local.log_delivery] : statement
+    Statement = [for statement in [local.tls_only, local.no_access_points, local.log_delivery] : statement
       if statement.Effect == "Deny" || var.receives_access_logs
     ]
   })

@@ -27,6 +27,11 @@ variable "log_bucket" {
   description = "Bucket that receives the access log; null for the log bucket itself."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.receives_access_logs != (var.log_bucket != null)
+    error_message = "log_bucket must be set, except for the bucket that receives the logs itself."
+  }
 }
 
 variable "receives_access_logs" {
@@ -50,6 +55,11 @@ variable "expirations" {
     days   = number
   }))
   default = []
+
+  validation {
+    condition     = alltrue([for expiration in var.expirations : expiration.days >= 1 && floor(expiration.days) == expiration.days])
+    error_message = "days of expirations must be whole numbers, at least 1: S3 accepts nothing else."
+  }
 }
 
 variable "noncurrent_days" {
@@ -58,8 +68,8 @@ variable "noncurrent_days" {
   default     = 365
 
   validation {
-    condition     = var.noncurrent_days >= 1
-    error_message = "noncurrent_days must be at least 1: with 0 a mistaken delete could not be undone."
+    condition     = var.noncurrent_days >= 1 && floor(var.noncurrent_days) == var.noncurrent_days
+    error_message = "noncurrent_days must be a whole number, at least 1: with 0 a mistaken delete could not be undone."
   }
 }
 
@@ -67,4 +77,9 @@ variable "object_lock_days" {
   description = "Days that a new object can be neither changed nor deleted (governance mode); null for no lock. Only a new bucket can get one."
   type        = number
   default     = null
+
+  validation {
+    condition     = var.object_lock_days == null || try(var.object_lock_days >= 1 && floor(var.object_lock_days) == var.object_lock_days, false)
+    error_message = "object_lock_days must be null or a whole number, at least 1: S3 accepts nothing else."
+  }
 }

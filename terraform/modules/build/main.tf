@@ -88,7 +88,7 @@ resource "aws_codebuild_project" "this" {
   build_timeout          = var.timeout_minutes
   queued_timeout         = var.queued_timeout_minutes
   encryption_key         = var.key_arn
-  concurrent_build_limit = 10
+  concurrent_build_limit = var.concurrent_build_limit
 
   # Every build is given its source: `<bucket>/sources/<sha256>.zip`. The phases are ours, whatever the archive brings.
   source {

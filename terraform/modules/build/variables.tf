@@ -40,24 +40,40 @@ variable "compute_type" {
 }
 
 variable "timeout_minutes" {
-  description = "Minutes after which a build is stopped, 5 to 2160."
+  description = "Minutes after which a build is stopped, at least 5; with queued_timeout_minutes at most 90."
   type        = number
   default     = 60
 
   validation {
-    condition     = var.timeout_minutes >= 5 && var.timeout_minutes <= 2160
-    error_message = "timeout_minutes must lie between 5 and 2160: CodeBuild accepts nothing else."
+    condition     = var.timeout_minutes >= 5 && floor(var.timeout_minutes) == var.timeout_minutes
+    error_message = "timeout_minutes must be a whole number, at least 5: CodeBuild accepts nothing else."
+  }
+
+  validation {
+    condition     = (var.timeout_minutes + var.queued_timeout_minutes) * 60 <= 5400
+    error_message = "timeout_minutes and queued_timeout_minutes must be 90 together at most: the state machine waits little longer for a build and would give up first."
   }
 }
 
 variable "queued_timeout_minutes" {
-  description = "Minutes that a build may wait for its machine, 5 to 480."
+  description = "Minutes that a build may wait for its machine, at least 5; with timeout_minutes at most 90."
   type        = number
   default     = 30
 
   validation {
-    condition     = var.queued_timeout_minutes >= 5 && var.queued_timeout_minutes <= 480
-    error_message = "queued_timeout_minutes must lie between 5 and 480: CodeBuild accepts nothing else."
+    condition     = var.queued_timeout_minutes >= 5 && floor(var.queued_timeout_minutes) == var.queued_timeout_minutes
+    error_message = "queued_timeout_minutes must be a whole number, at least 5: CodeBuild accepts nothing else."
+  }
+}
+
+variable "concurrent_build_limit" {
+  description = "Builds that may run at once; null for as many as the account may, which in a young one is 1: CodeBuild refuses more."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.concurrent_build_limit == null || try(var.concurrent_build_limit >= 1 && floor(var.concurrent_build_limit) == var.concurrent_build_limit, false)
+    error_message = "concurrent_build_limit must be null or a whole number, at least 1."
   }
 }
 

@@ -24,6 +24,7 @@ locals {
     Resource = "${var.artifacts.arn}/sources/*"
   }
 
+  # Plans and states that could not be written are tagged: they are kept a few days only.
   runs = {
     Sid      = "Runs"
     Effect   = "Allow"
@@ -54,30 +55,124 @@ locals {
     Condition = { StringEquals = { "kms:ViaService" = "s3.${var.account.region}.amazonaws.com" } }
   }
 
-  # Code of a delivered repository runs in these jobs: the pipeline itself stays out of its reach.
-  guard_secrets = {
-    Sid      = "NotThePipelinesSecrets"
-    Effect   = "Deny"
-    Action   = "secretsmanager:*"
-    Resource = var.secret_arns
+  # Code of a delivered repository runs in these jobs: the pipeline itself stays out of its reach, whatever its managed
+  # policies allow. Where jobs have work in one of the pipeline's own stores, all but that work is denied.
+  guard = [
+    {
+      Sid      = "NotThePipelinesSecrets"
+      Effect   = "Deny"
+      Action   = "secretsmanager:*"
+      Resource = var.pipeline.secret_arns
+    },
+    {
+      Sid    = "NotThePipeline"
+      Effect = "Deny"
+      Action = [
+        "batch:*",
+        "cloudformation:*",
+        "cloudwatch:*",
+        "codebuild:*",
+        "dynamodb:*",
+        "ec2:*",
+        "ecs:*",
+        "events:*",
+        "iam:*",
+        "lambda:*",
+        "logs:*",
+        "s3:*",
+        "sqs:*",
+        "states:*",
+      ]
+      Resource = var.pipeline.arns
+    },
+    {
+      Sid    = "NotThePipelinesImages"
+      Effect = "Deny"
+      Action = [
+        "ecr:BatchDelete*",
+        "ecr:BatchImport*",
+        "ecr:Complete*",
+        "ecr:Create*",
+        "ecr:Delete*",
+        "ecr:Initiate*",
+        "ecr:Put*",
+        "ecr:Replicate*",
+        "ecr:Set*",
+        "ecr:Start*",
+        "ecr:Tag*",
+        "ecr:Untag*",
+        "ecr:Update*",
+        "ecr:Upload*",
+      ]
+      Resource = var.pipeline.image_arns
+    },
+    {
+      Sid      = "NotThePipelinesKeys"
+      Effect   = "Deny"
+      Action   = "kms:*"
+      Resource = var.pipeline.key_arns
+    },
+    {
+      # S3 uses them for the jobs; S3 knows no call that would change a key.
+      Sid       = "KeysOfStoresThroughS3Only"
+      Effect    = "Deny"
+      Action    = "kms:*"
+      Resource  = [var.artifacts.key_arn, var.state.key_arn]
+      Condition = { StringNotEquals = { "kms:ViaService" = "s3.${var.account.region}.amazonaws.com" } }
+    },
+    {
+      Sid       = "BucketsAreListedOnly"
+      Effect    = "Deny"
+      NotAction = "s3:ListBucket"
+      Resource  = [var.artifacts.arn, var.state.arn]
+    },
+    {
+      Sid       = "SourcesAreReadOnly"
+      Effect    = "Deny"
+      NotAction = "s3:GetObject"
+      Resource  = "${var.artifacts.arn}/sources/*"
+    },
+    {
+      Sid       = "RunsAreReadAndWrittenOnly"
+      Effect    = "Deny"
+      NotAction = local.runs.Action
+      Resource  = "${var.artifacts.arn}/runs/*"
+    },
+  ]
+
+  guard_state = {
+    plan = [{
+      Sid       = "StatesAreReadOnly"
+      Effect    = "Deny"
+      NotAction = "s3:GetObject"
+      Resource  = "${var.state.arn}/*"
+    }]
+    apply = [
+      {
+        Sid       = "StatesAreReadAndWrittenOnly"
+        Effect    = "Deny"
+        NotAction = ["s3:GetObject", "s3:PutObject"]
+        Resource  = "${var.state.arn}/*.tfstate"
+      },
+      {
+        Sid       = "LocksAreTakenAndGivenOnly"
+        Effect    = "Deny"
+        NotAction = local.lock.Action
+        Resource  = "${var.state.arn}/*.tflock"
+      },
+    ]
   }
 
-  guard_pipeline = {
-    Sid    = "NotThePipeline"
-    Effect = "Deny"
-    Action = [
-      "batch:*",
-      "codebuild:*",
-      "dynamodb:*",
-      "events:*",
-      "iam:*",
-      "lambda:*",
-      "s3:*",
-      "sqs:*",
-      "states:*",
-    ]
-    Resource = var.pipeline_arns
-  }
+  # Whoever changes the policies of the jobs gives them other rights. Reading stays: a stack's own roles get the boundary.
+  own_policy_arns = [for arn in distinct(compact(concat(var.plan_policy_arns, var.apply_policy_arns, [var.permissions_boundary_arn]))) :
+    arn if !can(regex(":iam::aws:", arn))
+  ]
+  guard_policies = [for arns in length(local.own_policy_arns) == 0 ? [] : [local.own_policy_arns] : {
+    Sid      = "NotTheJobsPolicies"
+    Effect   = "Deny"
+    Action   = ["iam:Create*", "iam:Delete*", "iam:Set*", "iam:Tag*", "iam:Untag*"]
+    Resource = arns
+  }]
 }
 
 resource "aws_iam_role" "execution" {
@@ -126,20 +221,23 @@ resource "aws_iam_role_policy" "plan" {
   role = aws_iam_role.plan.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      local.sources,
-      local.runs,
-      local.list,
-      {
-        Sid      = "State"
-        Effect   = "Allow"
-        Action   = "s3:GetObject"
-        Resource = local.states
-      },
-      local.keys,
-      local.guard_secrets,
-      local.guard_pipeline,
-    ]
+    Statement = concat(
+      [
+        local.sources,
+        local.runs,
+        local.list,
+        {
+          Sid      = "State"
+          Effect   = "Allow"
+          Action   = "s3:GetObject"
+          Resource = local.states
+        },
+        local.keys,
+      ],
+      local.guard,
+      local.guard_state.plan,
+      local.guard_policies,
+    )
   })
 }
 
@@ -162,21 +260,24 @@ resource "aws_iam_role_policy" "apply" {
   role = aws_iam_role.apply.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
-      local.sources,
-      local.runs,
-      local.list,
-      {
-        Sid      = "State"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = local.states
-      },
-      local.lock,
-      local.keys,
-      local.guard_secrets,
-      local.guard_pipeline,
-    ]
+    Statement = concat(
+      [
+        local.sources,
+        local.runs,
+        local.list,
+        {
+          Sid      = "State"
+          Effect   = "Allow"
+          Action   = ["s3:GetObject", "s3:PutObject"]
+          Resource = local.states
+        },
+        local.lock,
+        local.keys,
+      ],
+      local.guard,
+      local.guard_state.apply,
+      local.guard_policies,
+    )
   })
 }
 

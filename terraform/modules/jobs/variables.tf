@@ -45,9 +45,34 @@ variable "sizes" {
   }
 
   validation {
-    condition     = alltrue([for size in values(var.sizes) : size.timeout_seconds >= 60])
-    error_message = "timeout_seconds must be at least 60: Batch accepts nothing shorter."
+    condition     = alltrue([for size in values(var.sizes) : try(contains(local.fargate_memory_mb[tostring(size.vcpu)], size.memory_mb), true)])
+    error_message = "memory_mb must be one that Fargate offers for the vcpu: ${join("; ", [for vcpu, sizes in local.fargate_memory_mb : "${vcpu} vcpu: ${sizes[0]} to ${sizes[length(sizes) - 1]}, step ${sizes[1] - sizes[0]}"])}."
   }
+
+  validation {
+    condition     = alltrue([for size in values(var.sizes) : size.max_vcpus >= max(1, size.vcpu) && floor(size.max_vcpus) == size.max_vcpus])
+    error_message = "max_vcpus must be a whole number, at least 1 and the vcpu of one job: else no job ever starts."
+  }
+
+  validation {
+    condition = alltrue([for kind, size in var.sizes :
+      size.timeout_seconds >= local.terraform_seconds[kind] + 120 && floor(size.timeout_seconds) == size.timeout_seconds
+    ])
+    error_message = "timeout_seconds must be a whole number, at least ${join(" and ", [for kind, seconds in local.terraform_seconds : "${seconds + 120} for ${kind}"])}: the runner itself stops terraform after its own time and then needs up to 120 s; Batch would kill it in the middle."
+  }
+
+  validation {
+    condition     = alltrue([for kind, size in var.sizes : size.timeout_seconds * local.attempts[kind] + 300 <= var.state_seconds[kind]])
+    error_message = "timeout_seconds is too long: the state machine waits ${join(" and ", [for kind, seconds in var.state_seconds : "${seconds} s for ${kind}"])}, which all attempts (${join(", ", [for kind, count in local.attempts : "${kind}: ${count}"])}) and 300 s of waiting for Fargate must fit into."
+  }
+}
+
+variable "state_seconds" {
+  description = "Seconds that the state machine waits for a job, by kind: the shortest timeout of the states that start one."
+  type = object({
+    plan  = number
+    apply = number
+  })
 }
 
 variable "user" {
@@ -65,6 +90,11 @@ variable "environment" {
   description = "Further environment variables of the jobs, such as SLUICEGATE_PROVIDER_MIRROR."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !startswith(name, "AWS_BATCH") && !contains(["AWS_REGION", "SLUICEGATE_BUCKET"], name)])
+    error_message = "environment must hold names of variables, neither AWS_REGION nor SLUICEGATE_BUCKET, which are set already, nor AWS_BATCH..., which Batch refuses."
+  }
 }
 
 variable "network" {
@@ -76,7 +106,7 @@ variable "network" {
 }
 
 variable "artifacts" {
-  description = "Artifacts bucket: sealed sources are read, the runs' own objects read and written."
+  description = "Artifacts bucket: sealed sources are read, the runs' own objects read, written and tagged."
   type = object({
     name    = string
     arn     = string
@@ -113,14 +143,17 @@ variable "permissions_boundary_arn" {
   default     = null
 }
 
-variable "pipeline_arns" {
-  description = "ARNs (patterns) of the pipeline's own resources, which no job may change, whatever its managed policies allow."
-  type        = list(string)
-}
-
-variable "secret_arns" {
-  description = "The pipeline's own secrets, which no job may read."
-  type        = list(string)
+variable "pipeline" {
+  description = <<-EOT
+    What no job may change, whatever its managed policies allow: ARNs (patterns) of the pipeline's own resources, of its
+    secrets, of its repositories of images (which may be read) and of the keys that no job uses.
+  EOT
+  type = object({
+    arns        = list(string)
+    secret_arns = list(string)
+    image_arns  = list(string)
+    key_arns    = list(string)
+  })
 }
 
 variable "registry_arn" {

@@ -23,7 +23,7 @@ variable "zip_path" {
 
   validation {
     condition     = fileexists(var.zip_path)
-    error_message = "The Lambda's zip is missing. Build it with `cargo lambda build --release --output-format zip` and copy it to <artifacts_dir>/<name>.zip."
+    error_message = "The Lambda's zip is missing. Build all with `scripts/build-lambdas.sh ${var.architecture}` and copy each target/lambda/<name>/bootstrap.zip to <artifacts_dir>/<name>.zip."
   }
 }
 
@@ -48,8 +48,8 @@ variable "memory_mb" {
   default     = 256
 
   validation {
-    condition     = var.memory_mb >= 128 && var.memory_mb <= 10240
-    error_message = "memory_mb must lie between 128 and 10240: Lambda accepts nothing else."
+    condition     = var.memory_mb >= 128 && var.memory_mb <= 10240 && floor(var.memory_mb) == var.memory_mb
+    error_message = "memory_mb must be a whole number between 128 and 10240: Lambda accepts nothing else."
   }
 }
 
@@ -59,8 +59,8 @@ variable "timeout_seconds" {
   default     = 30
 
   validation {
-    condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900
-    error_message = "timeout_seconds must lie between 1 and 900: Lambda accepts nothing else."
+    condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
+    error_message = "timeout_seconds must be a whole number between 1 and 900: Lambda accepts nothing else."
   }
 }
 
@@ -70,8 +70,8 @@ variable "reserved_concurrency" {
   default     = 10
 
   validation {
-    condition     = var.reserved_concurrency >= -1 && var.reserved_concurrency != 0
-    error_message = "reserved_concurrency must be -1 or at least 1: 0 would stop the function."
+    condition     = var.reserved_concurrency >= -1 && var.reserved_concurrency != 0 && floor(var.reserved_concurrency) == var.reserved_concurrency
+    error_message = "reserved_concurrency must be -1 or a whole number, at least 1: 0 would stop the function."
   }
 }
 
@@ -79,6 +79,11 @@ variable "ephemeral_storage_mb" {
   description = "Size of /tmp in MiB, 512 to 10240."
   type        = number
   default     = 512
+
+  validation {
+    condition     = var.ephemeral_storage_mb >= 512 && var.ephemeral_storage_mb <= 10240 && floor(var.ephemeral_storage_mb) == var.ephemeral_storage_mb
+    error_message = "ephemeral_storage_mb must be a whole number between 512 and 10240: Lambda accepts nothing else."
+  }
 }
 
 variable "environment" {

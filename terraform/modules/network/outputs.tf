@@ -17,3 +17,18 @@ output "policies" {
   description = "The roles' policies as JSON, by role."
   value       = { flow_log = aws_iam_role_policy.flow.policy }
 }
+
+output "arns" {
+  description = "ARNs of everything that the jobs' traffic needs."
+  value = concat(
+    [
+      aws_vpc.this.arn,
+      aws_internet_gateway.this.arn,
+      aws_route_table.this.arn,
+      aws_security_group.jobs.arn,
+      aws_flow_log.this.arn,
+    ],
+    [for zone in var.zones : aws_subnet.this[zone].arn],
+    [for service in sort(keys(aws_vpc_endpoint.this)) : aws_vpc_endpoint.this[service].arn],
+  )
+}

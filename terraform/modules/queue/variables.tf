@@ -29,7 +29,7 @@ variable "retention_days" {
   default     = 14
 
   validation {
-    condition     = var.retention_days >= 1 && var.retention_days <= 14
+    condition     = var.retention_days >= 1 && var.retention_days <= 14 && floor(var.retention_days * 86400) == var.retention_days * 86400
     error_message = "retention_days must lie between 1 and 14: SQS keeps nothing longer."
   }
 }
@@ -38,6 +38,11 @@ variable "visibility_timeout_seconds" {
   description = "Seconds that a reader has before the message is shown to another one."
   type        = number
   default     = 60
+
+  validation {
+    condition     = var.visibility_timeout_seconds >= 0 && var.visibility_timeout_seconds <= 43200 && floor(var.visibility_timeout_seconds) == var.visibility_timeout_seconds
+    error_message = "visibility_timeout_seconds must be a whole number between 0 and 43200: SQS accepts nothing else."
+  }
 }
 
 variable "dead_letter" {
@@ -47,6 +52,11 @@ variable "dead_letter" {
     attempts = optional(number, 5)
   })
   default = null
+
+  validation {
+    condition     = var.dead_letter == null || try(var.dead_letter.attempts >= 1 && var.dead_letter.attempts <= 1000 && floor(var.dead_letter.attempts) == var.dead_letter.attempts, false)
+    error_message = "dead_letter.attempts must be a whole number between 1 and 1000: SQS accepts nothing else."
+  }
 }
 
 variable "dead_letter_for" {

@@ -41,6 +41,8 @@ module "jobs" {
   sizes        = var.job_sizes
   registry_arn = module.runner_registry.arn
 
+  state_seconds = local.job_seconds
+
   network = {
     subnet_ids        = module.network.subnet_ids
     security_group_id = module.network.security_group_id
@@ -61,37 +63,77 @@ module "jobs" {
   plan_policy_arns         = var.job_policies.plan_arns
   apply_policy_arns        = var.job_policies.apply_arns
   permissions_boundary_arn = var.job_policies.boundary_arn
-  secret_arns              = [module.webhook_secret.arn, module.git_secret.arn]
   log_key_arn              = module.key_logs.arn
   log_retention_days       = var.retention.log_days
 
-  pipeline_arns = [
-    module.table.arn,
-    module.audit.arn,
-    "${module.audit.arn}/*",
-    "${module.artifacts.arn}/functions/*",
-    module.status.arn,
-    module.events_lost.arn,
-    local.machine_arn,
-    local.execution_arns,
-    "${local.rule_arn}/${var.name}*",
-    "arn:${local.account.partition}:batch:${local.region_account}:*/${var.name}-*",
-    "arn:${local.account.partition}:codebuild:${local.region_account}:project/${var.name}-build",
-    "arn:${local.account.partition}:iam::${local.account.id}:role/${var.name}-*",
-    "arn:${local.account.partition}:lambda:${local.region_account}:function:${var.name}-*",
-  ]
+  pipeline = {
+    arns        = concat(local.pipeline_arns, module.network.arns)
+    secret_arns = [module.webhook_secret.arn, module.git_secret.arn]
+    image_arns  = local.pipeline_image_arns
+    key_arns = [
+      module.key_secrets.arn,
+      module.key_messages.arn,
+      module.key_logs.arn,
+      "arn:${local.account.partition}:kms:${local.region_account}:alias/${var.name}-*",
+    ]
+  }
+}
+
+locals {
+  # By name where there is one: a role's policy has room for 10240 characters.
+  pipeline_arns = concat(
+    [
+      module.table.arn,
+      "${module.table.arn}/*",
+      module.audit.arn,
+      "${module.audit.arn}/*",
+      module.access_logs.arn,
+      "${module.access_logs.arn}/*",
+      "${module.artifacts.arn}/functions/*",
+      "arn:${local.account.partition}:iam::${local.account.id}:role/${var.name}-*",
+      "arn:${local.account.partition}:cloudwatch::${local.account.id}:dashboard/${var.name}",
+    ],
+    [for resource in [
+      "batch:{}:*/${var.name}-*",
+      "batch:{}:job/*", # ids are Batch's; one job must not end another
+      "cloudformation:{}:stack/${var.name}-*",
+      "cloudwatch:{}:alarm:${var.name}-*",
+      "codebuild:{}:*/${var.name}-build*",
+      "ecs:{}:*/AWSBatch-${var.name}-*", # the clusters in which Batch starts jobs
+      "ecs:{}:*/${var.name}-*_Batch_*",
+      "events:{}:event-bus/${var.name}",
+      "events:{}:rule/${var.name}*",
+      "events:{}:rule/StepFunctionsGetEvent*", # by which the state machine hears of a job's end
+      "lambda:{}:function:${var.name}-*",
+      "logs:{}:log-group:/${var.name}/*",
+      "logs:{}:log-group:/aws/codebuild/${var.name}-*",
+      "logs:{}:log-group:/aws/lambda/${var.name}-*",
+      "logs:{}:log-group:/aws/vendedlogs/states/${var.name}-*",
+      "sqs:{}:${var.name}-*",
+      "states:{}:*:${var.name}-deliver*",
+    ] : "arn:${local.account.partition}:${replace(resource, "{}", local.region_account)}"],
+  )
+
+  # Repositories of images: the runner's, and those of enrolled repositories, most of which the pattern names.
+  pipeline_image_arns = [for name in concat(["${var.name}/*"], sort([
+    for repository in local.repositories : repository.image_repository if !startswith(repository.image_repository, "${var.name}/")
+  ])) : "arn:${local.account.partition}:ecr:${local.region_account}:repository/${name}"]
 }
 
 module "build" {
   source = "../build"
 
-  account            = local.account
-  name               = "${var.name}-build"
-  architecture       = var.architecture
-  environment_image  = var.build.environment_image
-  compute_type       = var.build.compute_type
-  timeout_minutes    = var.build.timeout_minutes
-  registry_arns      = local.image_repository_arns
+  account           = local.account
+  name              = "${var.name}-build"
+  architecture      = var.architecture
+  environment_image = var.build.environment_image
+  compute_type      = var.build.compute_type
+  timeout_minutes   = var.build.timeout_minutes
+  registry_arns     = local.image_repository_arns
+
+  queued_timeout_minutes = var.build.queued_timeout_minutes
+  concurrent_build_limit = var.build.concurrent_build_limit
+
   key_arn            = module.key_data.arn
   log_key_arn        = module.key_logs.arn
   log_retention_days = var.retention.log_days
@@ -107,7 +149,7 @@ module "state_machine" {
 
   account            = local.account
   name               = "${var.name}-deliver"
-  definition_file    = coalesce(var.definition_file, "${path.module}/../../../statemachine/deliver.asl.json")
+  definition_file    = local.definition_file
   jobs               = module.jobs.jobs
   build_project      = module.build.project
   key_arn            = module.key_data.arn

@@ -18,6 +18,7 @@ module "apply" {
   environment = merge(local.env_step, {
     SLUICEGATE_BUCKET       = module.artifacts.name
     SLUICEGATE_STATE_BUCKET = module.state.name
+    SLUICEGATE_JOB_QUEUES   = local.job_queues
   })
 
   policy_json = jsonencode({
@@ -28,6 +29,7 @@ module "apply" {
       local.need_git,
       local.need_artifacts,
       local.need_jobs,
+      local.need_batch,
     )
   })
 }

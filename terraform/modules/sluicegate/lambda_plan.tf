@@ -18,6 +18,7 @@ module "plan" {
   environment = merge(local.env_step, {
     SLUICEGATE_BUCKET       = module.artifacts.name
     SLUICEGATE_STATE_BUCKET = module.state.name
+    SLUICEGATE_JOB_QUEUES   = local.job_queues
   })
 
   policy_json = jsonencode({
@@ -29,6 +30,7 @@ module "plan" {
       local.need_artifacts,
       local.need_answer,
       local.need_jobs,
+      local.need_batch,
     )
   })
 }

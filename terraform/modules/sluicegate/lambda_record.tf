@@ -21,7 +21,10 @@ module "record" {
     key_arn   = module.key_messages.arn
   }
 
-  environment = merge(local.env_step, { SLUICEGATE_AUDIT_BUCKET = module.audit.name })
+  environment = merge(local.env_step, {
+    SLUICEGATE_AUDIT_BUCKET = module.audit.name
+    SLUICEGATE_JOB_QUEUES   = local.job_queues
+  })
 
   policy_json = jsonencode({
     Version = "2012-10-17"
@@ -30,6 +33,7 @@ module "record" {
       local.need_status,
       local.need_git,
       local.need_answer,
+      local.need_batch,
       [
         {
           Sid       = "AuditHead"

@@ -82,6 +82,24 @@ locals {
     },
   ]
 
+  # The Batch jobs themselves, when the state machine lost sight of one: whether it still runs, and its end.
+  need_batch = [
+    {
+      # Batch knows no resource for these calls.
+      Sid      = "FollowJobs"
+      Effect   = "Allow"
+      Action   = ["batch:DescribeJobs", "batch:ListJobs"]
+      Resource = "*"
+    },
+    {
+      # Jobs are named by Batch, and have no tags that a condition could ask for.
+      Sid      = "StopJobs"
+      Effect   = "Allow"
+      Action   = ["batch:TerminateJob"]
+      Resource = "arn:${local.account.partition}:batch:${local.region_account}:job/*"
+    },
+  ]
+
   need_answer = [
     {
       # Waiting states are answered by token; the state machine is what the token belongs to.
@@ -110,6 +128,9 @@ locals {
     SLUICEGATE_REPOSITORIES     = local.enrolled
     SLUICEGATE_FORGE_URL        = var.forge_url
   })
+
+  # What the Lambdas with need_batch get as SLUICEGATE_JOB_QUEUES.
+  job_queues = "${module.jobs.queue_names.plan},${module.jobs.queue_names.apply}"
 
   lambda_defaults = {
     webhook       = { memory_mb = 256, timeout_seconds = 10, reserved_concurrency = 50, ephemeral_storage_mb = 512 }

@@ -60,6 +60,30 @@ variable "repositories" {
     condition     = alltrue([for repository in var.repositories : repository.clone_url == null || can(regex("^(https?|file)://", repository.clone_url))])
     error_message = "clone_url must start with https:// (locally also http:// or file://): the token is sent by HTTP only."
   }
+
+  validation {
+    condition     = alltrue(flatten([for repository in var.repositories : [for arn in repository.task_role_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/*-]+$", arn))]]))
+    error_message = "task_role_arns must hold ARNs of IAM roles, such as arn:aws:iam::111122223333:role/shop-task."
+  }
+
+  validation {
+    condition = length(distinct(concat(["${var.name}/runner"], [
+      for repository in var.repositories : coalesce(repository.image_repository, "${var.name}/${lower(repository.full_name)}")
+    ]))) == length(var.repositories) + 1
+    error_message = "Two repositories have the same image_repository, or one has the runner's, <name>/runner."
+  }
+
+  # A Lambda's environment holds 4096 bytes; all but SLUICEGATE_REPOSITORIES needs less than 800.
+  validation {
+    condition = sum([for repository in var.repositories : 80 + length(jsonencode({
+      id        = repository.id
+      full_name = repository.full_name
+      branches  = repository.branches
+      clone_url = coalesce(repository.clone_url, "https://github.com/${repository.full_name}.git")
+      image     = coalesce(repository.image_repository, "${var.name}/${repository.full_name}")
+    }))]) <= 3296
+    error_message = "Too many repositories for one installation (about a dozen fit): the environment of a Lambda holds 4096 bytes. Enrol the others in a second one with another name."
+  }
 }
 
 variable "artifacts_dir" {
@@ -121,10 +145,15 @@ variable "runner" {
     environment  = optional(map(string), {})
   })
   default = {}
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.runner.tag))
+    error_message = "runner.tag must be an image's tag: letters, digits, _ . and -, 128 at most."
+  }
 }
 
 variable "job_sizes" {
-  description = "Size of the plan and apply jobs: vcpu, memory in MiB, timeout in seconds, vcpus that may run at once."
+  description = "Size of the plan and apply jobs: vcpu, memory in MiB (one that Fargate offers for the vcpu), timeout in seconds (plan 1620 to 1800, apply 7020 to 14100), vcpus that may run at once."
   type = object({
     plan  = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 })
     apply = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 })
@@ -145,14 +174,26 @@ variable "job_policies" {
     condition     = alltrue([for arn in concat(var.job_policies.plan_arns, var.job_policies.apply_arns) : can(regex("^arn:[a-z-]+:iam::(aws|[0-9]{12}):policy/", arn))])
     error_message = "job_policies must hold ARNs of IAM policies, such as arn:aws:iam::aws:policy/ReadOnlyAccess."
   }
+
+  validation {
+    condition     = var.job_policies.boundary_arn == null || can(regex("^arn:[a-z-]+:iam::(aws|[0-9]{12}):policy/", var.job_policies.boundary_arn))
+    error_message = "job_policies.boundary_arn must be null or the ARN of an IAM policy, such as arn:aws:iam::111122223333:policy/delivery-boundary."
+  }
+
+  validation {
+    condition     = max(length(distinct(var.job_policies.plan_arns)), length(distinct(var.job_policies.apply_arns))) <= 10
+    error_message = "job_policies may hold 10 policies for each kind of job: IAM attaches no more to a role."
+  }
 }
 
 variable "build" {
-  description = "CodeBuild: image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped."
+  description = "CodeBuild: image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped and that it may wait for its machine (90 together at most), builds at once (null: as many as the account may)."
   type = object({
-    environment_image = optional(string)
-    compute_type      = optional(string, "BUILD_GENERAL1_SMALL")
-    timeout_minutes   = optional(number, 60)
+    environment_image      = optional(string)
+    compute_type           = optional(string, "BUILD_GENERAL1_SMALL")
+    timeout_minutes        = optional(number, 60)
+    queued_timeout_minutes = optional(number, 30)
+    concurrent_build_limit = optional(number)
   })
   default = {}
 }
@@ -170,6 +211,11 @@ variable "lambda_settings" {
   validation {
     condition     = alltrue([for name in keys(var.lambda_settings) : contains(["webhook", "validate", "plan", "apply", "build-trigger", "deploy", "rollback", "record"], name)])
     error_message = "lambda_settings names a Lambda that does not exist; there are webhook, validate, plan, apply, build-trigger, deploy, rollback and record."
+  }
+
+  validation {
+    condition     = alltrue([for name, settings in var.lambda_settings : coalesce(settings.timeout_seconds, 1) < lookup(local.call_seconds, name, 901)])
+    error_message = "timeout_seconds of a Lambda must be less than the state machine waits for it, else nobody hears what it was doing: below ${join(", ", [for name, seconds in local.call_seconds : "${seconds} for ${name}"])}."
   }
 }
 
@@ -191,7 +237,7 @@ variable "zones" {
 }
 
 variable "retention" {
-  description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked; null for no lock)."
+  description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked)."
   type = object({
     log_days        = optional(number, 365)
     run_days        = optional(number, 365)
@@ -206,8 +252,18 @@ variable "retention" {
   }
 
   validation {
-    condition     = var.retention.run_days >= 30
-    error_message = "retention.run_days must be at least 30: a rollback reads the last good run's results."
+    condition     = var.retention.run_days >= 30 && floor(var.retention.run_days) == var.retention.run_days
+    error_message = "retention.run_days must be a whole number, at least 30: a rollback reads the last good run's results."
+  }
+
+  validation {
+    condition     = var.retention.noncurrent_days >= 1 && floor(var.retention.noncurrent_days) == var.retention.noncurrent_days
+    error_message = "retention.noncurrent_days must be a whole number, at least 1: with 0 a mistaken delete could not be undone."
+  }
+
+  validation {
+    condition     = var.retention.audit_lock_days >= 1 && floor(var.retention.audit_lock_days) == var.retention.audit_lock_days
+    error_message = "retention.audit_lock_days must be a whole number, at least 1: the audit is always locked."
   }
 }
 

@@ -70,7 +70,7 @@ variable "runner" {
 }
 
 variable "job_sizes" {
-  description = "Size of the plan and apply jobs: vcpu, memory in MiB, timeout in seconds, vcpus that may run at once."
+  description = "Size of the plan and apply jobs: vcpu, memory in MiB (one that Fargate offers for the vcpu), timeout in seconds (plan 1620 to 1800, apply 7020 to 14100), vcpus that may run at once."
   type = object({
     plan  = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 })
     apply = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 })
@@ -89,11 +89,13 @@ variable "job_policies" {
 }
 
 variable "build" {
-  description = "CodeBuild: image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped."
+  description = "CodeBuild: image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped and that it may wait for its machine (90 together at most), builds at once (null: as many as the account may)."
   type = object({
-    environment_image = optional(string)
-    compute_type      = optional(string, "BUILD_GENERAL1_SMALL")
-    timeout_minutes   = optional(number, 60)
+    environment_image      = optional(string)
+    compute_type           = optional(string, "BUILD_GENERAL1_SMALL")
+    timeout_minutes        = optional(number, 60)
+    queued_timeout_minutes = optional(number, 30)
+    concurrent_build_limit = optional(number)
   })
   default = {}
 }
@@ -122,7 +124,7 @@ variable "zones" {
 }
 
 variable "retention" {
-  description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked; null for no lock)."
+  description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked)."
   type = object({
     log_days        = optional(number, 365)
     run_days        = optional(number, 365)

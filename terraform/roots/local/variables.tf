@@ -76,7 +76,7 @@ variable "runner" {
 }
 
 variable "job_sizes" {
-  description = "Size of the plan and apply jobs: vcpu, memory in MiB, timeout in seconds, vcpus that may run at once."
+  description = "Size of the plan and apply jobs: vcpu, memory in MiB (one that Fargate offers for the vcpu), timeout in seconds (plan 1620 to 1800, apply 7020 to 14100), vcpus that may run at once."
   type = object({
     plan  = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 })
     apply = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 })

@@ -34,9 +34,10 @@ run "private_encrypted_and_versioned" {
 
   assert {
     condition = [for statement in jsondecode(aws_s3_bucket_policy.this.policy).Statement : [statement.Effect, statement.Condition]] == [
-      ["Deny", { Bool = { "aws:SecureTransport" = "false" } }]
+      ["Deny", { Bool = { "aws:SecureTransport" = "false" } }],
+      ["Deny", { Null = { "s3:DataAccessPointArn" = "false" } }],
     ]
-    error_message = "The bucket must refuse requests without TLS and allow nothing by its policy."
+    error_message = "The bucket must refuse requests without TLS or through an access point, and allow nothing by its policy."
   }
 
   assert {
@@ -66,4 +67,34 @@ run "name_too_long" {
   }
 
   expect_failures = [var.name]
+}
+
+run "lock_of_no_day" {
+  command = plan
+
+  variables {
+    object_lock_days = 0
+  }
+
+  expect_failures = [var.object_lock_days]
+}
+
+run "expiration_of_half_a_day" {
+  command = plan
+
+  variables {
+    expirations = [{ id = "old", days = 0.5 }]
+  }
+
+  expect_failures = [var.expirations]
+}
+
+run "nobody_logs_its_access" {
+  command = plan
+
+  variables {
+    log_bucket = null
+  }
+
+  expect_failures = [var.log_bucket]
 }

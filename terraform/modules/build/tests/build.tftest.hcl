@@ -56,3 +56,47 @@ run "timeout_too_short" {
 
   expect_failures = [var.timeout_minutes]
 }
+
+run "build_and_queue_longer_than_the_state" {
+  command = plan
+
+  variables {
+    timeout_minutes        = 60
+    queued_timeout_minutes = 31
+  }
+
+  expect_failures = [var.timeout_minutes]
+}
+
+run "build_and_queue_as_long_as_the_state_allows" {
+  command = plan
+
+  variables {
+    timeout_minutes        = 80
+    queued_timeout_minutes = 10
+  }
+
+  assert {
+    condition     = aws_codebuild_project.this.build_timeout == 80 && aws_codebuild_project.this.queued_timeout == 10
+    error_message = "The project must have the given times."
+  }
+}
+
+run "as_many_builds_as_the_account_may" {
+  command = plan
+
+  assert {
+    condition     = aws_codebuild_project.this.concurrent_build_limit == null
+    error_message = "A young account refuses any limit above 1: by default there is none."
+  }
+}
+
+run "no_build_at_all" {
+  command = plan
+
+  variables {
+    concurrent_build_limit = 0
+  }
+
+  expect_failures = [var.concurrent_build_limit]
+}

@@ -11,17 +11,22 @@ mock_provider "aws" {
 }
 
 variables {
-  account            = { partition = "aws", id = "111122223333", region = "eu-central-1" }
-  name               = "example"
-  image              = "registry/runner:1"
-  network            = { subnet_ids = ["subnet-1"], security_group_id = "sg-1" }
-  artifacts          = { name = "artifacts", arn = "arn:aws:s3:::artifacts", key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
-  state              = { arn = "arn:aws:s3:::state", key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
-  repository_ids     = [1]
-  plan_policy_arns   = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
-  apply_policy_arns  = ["arn:aws:iam::111122223333:policy/delivery"]
-  pipeline_arns      = ["arn:aws:s3:::audit"]
-  secret_arns        = ["arn:aws:secretsmanager:eu-central-1:111122223333:secret:git"]
+  account           = { partition = "aws", id = "111122223333", region = "eu-central-1" }
+  name              = "example"
+  image             = "registry/runner:1"
+  network           = { subnet_ids = ["subnet-1"], security_group_id = "sg-1" }
+  artifacts         = { name = "artifacts", arn = "arn:aws:s3:::artifacts", key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
+  state             = { arn = "arn:aws:s3:::state", key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
+  repository_ids    = [1]
+  plan_policy_arns  = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
+  apply_policy_arns = ["arn:aws:iam::111122223333:policy/delivery"]
+  state_seconds     = { plan = 3900, apply = 14400 }
+  pipeline = {
+    arns        = ["arn:aws:s3:::audit"]
+    secret_arns = ["arn:aws:secretsmanager:eu-central-1:111122223333:secret:git"]
+    image_arns  = ["arn:aws:ecr:eu-central-1:111122223333:repository/sluicegate/*"]
+    key_arns    = ["arn:aws:kms:eu-central-1:111122223333:alias/sluicegate-*"]
+  }
   registry_arn       = "arn:aws:ecr:eu-central-1:111122223333:repository/runner"
   log_key_arn        = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
   log_retention_days = 365
@@ -93,15 +98,158 @@ run "root_is_refused" {
   expect_failures = [var.user]
 }
 
-run "size_that_fargate_does_not_offer" {
+run "vcpu_that_fargate_does_not_offer" {
   command = plan
 
   variables {
     sizes = {
-      plan  = { vcpu = 3, memory_mb = 2048, timeout_seconds = 600, max_vcpus = 4 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 600, max_vcpus = 4 }
+      plan  = { vcpu = 3, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
+      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
     }
   }
 
   expect_failures = [var.sizes]
+}
+
+run "memory_that_fargate_does_not_offer_for_the_vcpu" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
+      apply = { vcpu = 0.5, memory_mb = 8192, timeout_seconds = 7200, max_vcpus = 16 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "memory_between_two_sizes" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 2, memory_mb = 5000, timeout_seconds = 1800, max_vcpus = 16 }
+      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "fewer_vcpus_than_one_job_needs" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 4, memory_mb = 8192, timeout_seconds = 1800, max_vcpus = 2 }
+      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "plan_that_batch_would_kill_in_the_middle" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1619, max_vcpus = 16 }
+      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "apply_that_batch_would_kill_in_the_middle" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
+      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7019, max_vcpus = 16 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "two_attempts_longer_than_the_state" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1801, max_vcpus = 16 }
+      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "apply_longer_than_the_state" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
+      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 14101, max_vcpus = 16 }
+    }
+  }
+
+  expect_failures = [var.sizes]
+}
+
+run "times_at_their_ends" {
+  command = plan
+
+  variables {
+    sizes = {
+      plan  = { vcpu = 0.25, memory_mb = 512, timeout_seconds = 1620, max_vcpus = 1 }
+      apply = { vcpu = 16, memory_mb = 122880, timeout_seconds = 14100, max_vcpus = 16 }
+    }
+  }
+
+  assert {
+    condition     = { for kind, definition in aws_batch_job_definition.this : kind => definition.timeout[0].attempt_duration_seconds } == { plan = 1620, apply = 14100 }
+    error_message = "The shortest and the longest time must be taken."
+  }
+}
+
+run "environment_that_is_set_already" {
+  command = plan
+
+  variables {
+    environment = { SLUICEGATE_BUCKET = "another" }
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "times_are_the_runners" {
+  command = plan
+
+  assert {
+    condition = local.terraform_seconds == { for kind, name in { plan = "PLAN_SECONDS", apply = "APPLY_SECONDS" } : kind => tonumber(
+      replace(one(regex("pub const ${name}: u32 = ([0-9_]+);", file("../../../crates/contract/src/job.rs"))), "_", "")
+    ) }
+    error_message = "local.terraform_seconds must be PLAN_SECONDS and APPLY_SECONDS of crates/contract/src/job.rs."
+  }
+}
+
+run "policies_of_the_jobs_stay_as_they_are" {
+  command = plan
+
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary"
+  }
+
+  assert {
+    condition = alltrue([for policy in [aws_iam_role_policy.plan.policy, aws_iam_role_policy.apply.policy] : one([
+      for statement in jsondecode(policy).Statement : toset(statement.Resource) if statement.Sid == "NotTheJobsPolicies"
+    ]) == toset(["arn:aws:iam::111122223333:policy/delivery", "arn:aws:iam::111122223333:policy/boundary"])])
+    error_message = "No job may change the account's own policies that the jobs have; AWS's nobody can."
+  }
 }

@@ -96,3 +96,110 @@ run "policy_that_is_no_arn" {
   }
   expect_failures = [var.job_policies]
 }
+
+run "boundary_that_is_no_policy" {
+  command = plan
+  variables {
+    job_policies = { boundary_arn = "arn:aws:iam::111122223333:role/delivery" }
+  }
+  expect_failures = [var.job_policies]
+}
+
+run "task_role_that_is_no_role" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/shop", task_role_arns = ["shop-task"] }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "images_in_the_runners_repository" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/shop", image_repository = "sluicegate/runner" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "images_of_two_in_one_repository" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/shop", image_repository = "images" }, { id = 2, full_name = "acme/site", image_repository = "images" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "audit_lock_of_no_day" {
+  command = plan
+  variables {
+    retention = { audit_lock_days = 0 }
+  }
+  expect_failures = [var.retention]
+}
+
+run "replaced_versions_gone_at_once" {
+  command = plan
+  variables {
+    retention = { noncurrent_days = 0 }
+  }
+  expect_failures = [var.retention]
+}
+
+run "lambda_as_long_as_its_state" {
+  command = plan
+  variables {
+    lambda_settings = { plan = { timeout_seconds = 90 } }
+  }
+  expect_failures = [var.lambda_settings]
+}
+
+run "lambda_as_long_as_its_shortest_state" {
+  command = plan
+  variables {
+    lambda_settings = { record = { timeout_seconds = 150 } }
+  }
+  expect_failures = [var.lambda_settings]
+}
+
+run "tag_that_is_none" {
+  command = plan
+  variables {
+    runner = { tag = "sha256:abc" }
+  }
+  expect_failures = [var.runner]
+}
+
+run "more_repositories_than_an_environment_holds" {
+  command = plan
+  variables {
+    repositories = [
+      { id = 1, full_name = "acme/a-repository-with-quite-a-long-name-1", branches = ["main", "staging", "production"] },
+      { id = 2, full_name = "acme/a-repository-with-quite-a-long-name-2", branches = ["main", "staging", "production"] },
+      { id = 3, full_name = "acme/a-repository-with-quite-a-long-name-3", branches = ["main", "staging", "production"] },
+      { id = 4, full_name = "acme/a-repository-with-quite-a-long-name-4", branches = ["main", "staging", "production"] },
+      { id = 5, full_name = "acme/a-repository-with-quite-a-long-name-5", branches = ["main", "staging", "production"] },
+      { id = 6, full_name = "acme/a-repository-with-quite-a-long-name-6", branches = ["main", "staging", "production"] },
+      { id = 7, full_name = "acme/a-repository-with-quite-a-long-name-7", branches = ["main", "staging", "production"] },
+      { id = 8, full_name = "acme/a-repository-with-quite-a-long-name-8", branches = ["main", "staging", "production"] },
+      { id = 9, full_name = "acme/a-repository-with-quite-a-long-name-9", branches = ["main", "staging", "production"] },
+      { id = 10, full_name = "acme/a-repository-with-quite-a-long-name-10", branches = ["main", "staging", "production"] },
+      { id = 11, full_name = "acme/a-repository-with-quite-a-long-name-11", branches = ["main", "staging", "production"] },
+      { id = 12, full_name = "acme/a-repository-with-quite-a-long-name-12", branches = ["main", "staging", "production"] },
+      { id = 13, full_name = "acme/a-repository-with-quite-a-long-name-13", branches = ["main", "staging", "production"] },
+      { id = 14, full_name = "acme/a-repository-with-quite-a-long-name-14", branches = ["main", "staging", "production"] },
+      { id = 15, full_name = "acme/a-repository-with-quite-a-long-name-15", branches = ["main", "staging", "production"] },
+    ]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "lambdas_just_shorter_than_their_states" {
+  command = plan
+  variables {
+    lambda_settings = { plan = { timeout_seconds = 89 }, record = { memory_mb = 1024 }, validate = { timeout_seconds = 299 } }
+  }
+  assert {
+    condition     = local.lambda["plan"].timeout_seconds == 89 && local.lambda["record"].timeout_seconds == 120
+    error_message = "Settings that leave the state time must be taken, and the others keep their defaults."
+  }
+}

@@ -107,10 +107,10 @@ run "jobs_stay_out_of_the_pipeline" {
   command = plan
 
   assert {
-    condition = alltrue([for role in ["jobs-plan", "jobs-apply"] : toset([
-      for statement in jsondecode(output.role_policies[role]).Statement : statement.Sid if statement.Effect == "Deny"
-    ]) == toset(["NotThePipeline", "NotThePipelinesSecrets"])])
-    error_message = "Jobs run code of delivered repositories: both roles need both denials."
+    condition = alltrue(flatten([for role in ["jobs-plan", "jobs-apply"] : [
+      for statement in jsondecode(output.role_policies[role]).Statement : !strcontains(jsonencode(statement.Resource), "\"*\"") if statement.Effect == "Deny"
+    ]]))
+    error_message = "A denial of everything would end every delivery; see guard.tftest.hcl for what is denied."
   }
 
   assert {
@@ -155,5 +155,40 @@ run "roles_are_passed_to_ecs_only" {
       statement.Resource, statement.Condition.StringEquals["iam:PassedToService"]
     ] if contains(statement.Action, "iam:PassRole")] == [[["arn:aws:iam::111122223333:role/shop-task"], "ecs-tasks.amazonaws.com"]]
     error_message = "deploy must be able to pass the configured task roles, to ECS tasks only."
+  }
+}
+
+run "who_tags_objects" {
+  command = plan
+
+  assert {
+    condition = { for role, policy in output.role_policies : role => one([for statement in jsondecode(policy).Statement :
+      [statement.Action, statement.Resource] if statement.Effect == "Allow" && contains(flatten([try(statement.Action, [])]), "s3:PutObjectTagging")
+      ]) if strcontains(policy, "\"Allow\"") && anytrue([for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && contains(flatten([try(statement.Action, [])]), "s3:PutObjectTagging")]) } == { for role in ["jobs-plan", "jobs-apply"] :
+      role => [["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"], "arn:aws:s3:::mocked-bucket/runs/*"]
+    }
+    error_message = "The runner tags what is kept a few days only, where it writes it; nobody else tags an object."
+  }
+}
+
+run "who_follows_and_ends_jobs" {
+  command = plan
+
+  assert {
+    condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && strcontains(policy, "batch:")] == [
+      "lambda-apply", "lambda-plan", "lambda-record",
+    ]
+    error_message = "Only plan, apply and record ask Batch."
+  }
+
+  assert {
+    condition = alltrue([for role in ["lambda-apply", "lambda-plan", "lambda-record"] : {
+      for statement in jsondecode(output.role_policies[role]).Statement : statement.Sid => [statement.Action, statement.Resource]
+      if anytrue([for action in flatten([statement.Action]) : startswith(action, "batch:")])
+      } == {
+      FollowJobs = [["batch:DescribeJobs", "batch:ListJobs"], "*"]
+      StopJobs   = [["batch:TerminateJob"], "arn:aws:batch:eu-central-1:111122223333:job/*"]
+    }])
+    error_message = "These three find jobs and end them, and start none."
   }
 }

@@ -81,3 +81,40 @@ run "local_registry_is_part_of_the_images" {
     error_message = "With registry_host images must be named <host>/<repository>, in lower case."
   }
 }
+
+run "job_queues_reach_the_lambdas_that_ask_batch" {
+  command = plan
+
+  assert {
+    condition = { for name, environment in output.function_environments : name => environment.SLUICEGATE_JOB_QUEUES
+      if can(environment.SLUICEGATE_JOB_QUEUES)
+    } == { for name in ["apply", "plan", "record"] : name => "sluicegate-plan,sluicegate-apply" }
+    error_message = "plan, apply and record must know the names of both queues, with a comma between."
+  }
+}
+
+run "whoever_is_inside_ends_first" {
+  command = plan
+
+  assert {
+    condition     = toset([for name, seconds in local.call_seconds : name if seconds == 901]) == toset(["webhook"])
+    error_message = "The state machine calls every Lambda but the webhook: limits.tf does not find its states any more."
+  }
+
+  assert {
+    condition     = alltrue([for seconds in values(local.job_seconds) : seconds < 259200])
+    error_message = "The state machine starts both kinds of jobs: limits.tf does not find its states any more."
+  }
+
+  assert {
+    condition = length(local.waits) == length([
+      for line in split("\n", file("../../../statemachine/deliver.asl.json")) : line if can(regex("\"(FunctionName|JobDefinition)\": ", line))
+    ])
+    error_message = "limits.tf must see every state of the definition that calls a function or starts a job."
+  }
+
+  assert {
+    condition     = alltrue([for name, settings in local.lambda : settings.timeout_seconds < local.call_seconds[name]])
+    error_message = "A Lambda's own timeout must be shorter than the state's that calls it."
+  }
+}

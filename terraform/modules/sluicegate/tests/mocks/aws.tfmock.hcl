@@ -111,15 +111,35 @@ mock_resource "aws_cloudwatch_event_bus" {
 
 mock_resource "aws_vpc" {
   override_during = plan
-  defaults        = { id = "vpc-0123456789abcdef0" }
+  defaults        = { id = "vpc-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:111122223333:vpc/vpc-0123456789abcdef0" }
 }
 
 mock_resource "aws_subnet" {
   override_during = plan
-  defaults        = { id = "subnet-0123456789abcdef0" }
+  defaults        = { id = "subnet-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:111122223333:subnet/subnet-0123456789abcdef0" }
 }
 
 mock_resource "aws_security_group" {
   override_during = plan
-  defaults        = { id = "sg-0123456789abcdef0" }
+  defaults        = { id = "sg-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:111122223333:security-group/sg-0123456789abcdef0" }
+}
+
+mock_resource "aws_internet_gateway" {
+  override_during = plan
+  defaults        = { id = "igw-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:111122223333:internet-gateway/igw-0123456789abcdef0" }
+}
+
+mock_resource "aws_route_table" {
+  override_during = plan
+  defaults        = { id = "rtb-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:111122223333:route-table/rtb-0123456789abcdef0" }
+}
+
+mock_resource "aws_flow_log" {
+  override_during = plan
+  defaults        = { id = "fl-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:111122223333:vpc-flow-log/fl-0123456789abcdef0" }
+}
+
+mock_resource "aws_vpc_endpoint" {
+  override_during = plan
+  defaults        = { id = "vpce-0123456789abcdef0", arn = "arn:aws:ec2:eu-central-1:111122223333:vpc-endpoint/vpce-0123456789abcdef0" }
 }
