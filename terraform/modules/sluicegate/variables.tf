@@ -75,13 +75,13 @@ variable "repositories" {
 
   # A Lambda's environment holds 4096 bytes; all but SLUICEGATE_REPOSITORIES needs less than 800.
   validation {
-    condition = sum([for repository in var.repositories : 80 + length(jsonencode({
+    condition = sum(concat([0], [for repository in var.repositories : 80 + length(jsonencode({
       id        = repository.id
       full_name = repository.full_name
       branches  = repository.branches
       clone_url = coalesce(repository.clone_url, "https://github.com/${repository.full_name}.git")
       image     = coalesce(repository.image_repository, "${var.name}/${repository.full_name}")
-    }))]) <= 3296
+    }))])) <= 3296
     error_message = "Too many repositories for one installation (about a dozen fit): the environment of a Lambda holds 4096 bytes. Enrol the others in a second one with another name."
   }
 }
