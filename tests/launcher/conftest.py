@@ -1,8 +1,10 @@
-"""Fixtures: an emulator with the mends, one without, and stand-ins for Batch and CodeBuild.
+"""Fixtures: an emulator with the mends, those without, and stand-ins for Batch and CodeBuild.
 
-Both emulators live for the session, each on a free port with a directory of its own. A test marked with `@mend(name)`
-runs against both: with the mends it must pass, without them it must fail. Once it passes without, MiniStack has caught
-up and the mend can go.
+The emulators live for the session, each on a free port with a directory of its own. A test marked with `@mend(name)`
+runs with the mends, where it must pass, and without them, where it must fail. Once it passes without, MiniStack has
+caught up and the mend can go. What a test only needs belongs into a fixture: a failure there is no proof of a mend.
+
+MiniStack as it comes has no Docker engine, with which it would start more than tasks, but for `@mend(name, engine=True)`.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from standins import StandIns
 LAUNCHER = Path(__file__).resolve().parents[2] / "crates" / "local" / "launcher"
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
+ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
 def free_port() -> int:
@@ -79,12 +82,11 @@ class Emulator:
             "SLUICEGATE_INSTANCE": self.instance,
             "SLUICEGATE_FAULTS": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "DOCKER_HOST": ENGINE if self.mended else "unix:///nowhere.sock",
             **self.environment,
         }
         if self.standins is not None:
             environment["AWS_ENDPOINT_URL_BATCH"] = environment["AWS_ENDPOINT_URL_CODEBUILD"] = self.standins.url
-        if not self.mended and "DOCKER_HOST" not in environment:
-            environment["DOCKER_HOST"] = "unix:///nowhere.sock"
         log = (self.directory / "log").open("wb")
         module = "sluicegate_emulator" if self.mended else "ministack"
         self.process = subprocess.Popen(
@@ -135,11 +137,11 @@ class Emulator:
         return value
 
 
-def mend(name: str) -> Callable[[Callable], Callable]:
-    """Marks a conformance test of a mend: it holds with the mends, and fails without them."""
+def mend(name: str, *, engine: bool = False) -> Callable[[Callable], Callable]:
+    """Marks a conformance test of a mend: it holds with the mends, and fails without them; `engine` if it needs one."""
 
     def decorate(test: Callable) -> Callable:
-        @pytest.mark.parametrize("emulator", ["mended", "plain"], indirect=True)
+        @pytest.mark.parametrize("emulator", ["mended", "plain_with_engine" if engine else "plain"], indirect=True)
         @functools.wraps(test)
         def run(emulator: Emulator, **fixtures: object) -> None:
             if emulator.mended:
@@ -178,6 +180,16 @@ def mended(tmp_path_factory: pytest.TempPathFactory, standins: StandIns) -> Iter
 def plain(tmp_path_factory: pytest.TempPathFactory, standins: StandIns) -> Iterator[Emulator]:
     """MiniStack as it comes."""
     emulator = Emulator(False, tmp_path_factory.mktemp("plain"), standins)
+    emulator.start()
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture(scope="session")
+def plain_with_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """MiniStack as it comes, with the Docker engine."""
+    emulator = Emulator(
+        False, tmp_path_factory.mktemp("plain_with_engine"), None, environment={"DOCKER_HOST": ENGINE})
     emulator.start()
     yield emulator
     emulator.stop()
