@@ -22,6 +22,9 @@ use std::fmt;
 /// The version of [`Entry`] that this code writes and reads.
 pub const AUDIT_SCHEMA: u32 = 1;
 
+/// The folder of the entries on the audit branch.
+pub const FOLDER: &str = "runs";
+
 /// How much of an error's message an entry holds, in characters.
 const MESSAGE_LIMIT: usize = 2000;
 
@@ -201,6 +204,20 @@ fn none_before() -> Sha256Digest {
     Sha256Digest::parse(&"0".repeat(64)).unwrap_or_else(|_| Sha256Digest::of(b""))
 }
 
+fn path_of(seq: u64, run: &RunId) -> String {
+    format!("{FOLDER}/{seq:08}-{run}.json")
+}
+
+/// The number of the entry that a path on the audit branch is of; none for any other file, since a
+/// file that the pipeline did not write must not pass for an entry that was brought there.
+#[must_use]
+pub fn number_at(path: &str) -> Option<u64> {
+    let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
+    let (seq, run) = name.strip_suffix(".json")?.split_once('-')?;
+    let (seq, run) = (seq.parse().ok()?, RunId::parse(run).ok()?);
+    (path_of(seq, &run) == path).then_some(seq)
+}
+
 impl Entry {
     /// The entry of a run that ended, as the next one after `previous`.
     #[must_use]
@@ -281,7 +298,7 @@ impl Entry {
     /// The file on the audit branch.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("runs/{:08}-{}.json", self.seq, self.run)
+        path_of(self.seq, &self.run)
     }
 
     /// The message of the commit that adds the file.

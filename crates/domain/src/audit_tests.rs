@@ -96,7 +96,48 @@ fn a_message_that_is_too_long_is_cut() {
     assert_eq!(cut(&error).message.chars().count(), MESSAGE_LIMIT + 1);
 }
 
+#[test]
+fn only_the_path_of_an_entry_has_a_number() {
+    let entry = chain(1).pop().unwrap();
+    assert_eq!(number_at(&entry.name), Some(1));
+    assert_eq!(
+        number_at("runs/00000201-shop-0a1b2c3-d4e5f6.json"),
+        Some(201)
+    );
+    for other in [
+        "runs/00000201.json",
+        "runs/201-shop-0a1b2c3-d4e5f6.json",
+        "runs/000000201-shop-0a1b2c3-d4e5f6.json",
+        "runs/+0000201-shop-0a1b2c3-d4e5f6.json",
+        "runs/00000201-Shop.json",
+        "runs/00000201-shop-0a1b2c3-d4e5f6.json.bak",
+        "runs/old/00000201-shop-0a1b2c3-d4e5f6.json",
+        "audit/00000201-shop-0a1b2c3-d4e5f6.json",
+        "00000201-shop-0a1b2c3-d4e5f6.json",
+        "",
+    ] {
+        assert_eq!(number_at(other), None, "{other}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn the_number_of_any_entry_is_read_back_from_its_path(
+        seq in prop_oneof![1_u64..1000, any::<u64>()],
+        run in "[a-z]([a-z0-9-]{0,62}[a-z0-9])?",
+    ) {
+        let run = RunId::parse(&run).unwrap();
+        prop_assert_eq!(number_at(&path_of(seq, &run)), Some(seq));
+    }
+
+    #[test]
+    fn what_has_a_number_is_a_path_that_an_entry_has(path in "(runs/)?[0-9+]{0,10}-?[a-zA-Z0-9-]{0,4}(\\.json)?") {
+        if let Some(seq) = number_at(&path) {
+            let run = &path[path.find('-').unwrap() + 1..path.len() - ".json".len()];
+            prop_assert_eq!(path_of(seq, &RunId::parse(run).unwrap()), path.clone());
+        }
+    }
+
     #[test]
     fn any_edit_is_found(length in 1_u8..8, at in any::<prop::sample::Index>(),
                          place in any::<prop::sample::Index>(), byte in any::<u8>()) {

@@ -1,6 +1,7 @@
 //! The audit branch: files are added, a commit each, and the branch only moves forward.
 
 use crate::smart::{Depth, Pushed, Remote, local};
+use domain::audit::number_at;
 use domain::error::{ErrorName, StepError};
 use git2::{Commit, ErrorCode, ObjectType, Oid, Repository, Signature, Time, Tree};
 use ports::{AuditFile, Result};
@@ -179,7 +180,7 @@ fn stands(tree: &Tree<'_>, path: &str) -> std::result::Result<Option<Oid>, git2:
     }
 }
 
-/// The greatest number in the file names of the branch, which are `<number>.json`.
+/// The greatest number of the entries on the branch.
 pub(crate) fn newest(remote: &Remote<'_>, repository: &Repository) -> Result<Option<u64>> {
     let Some(tip) = remote.tip(AUDIT_BRANCH)? else {
         return Ok(None);
@@ -191,12 +192,11 @@ pub(crate) fn newest(remote: &Remote<'_>, repository: &Repository) -> Result<Opt
 fn numbers(repository: &Repository, tip: Oid) -> std::result::Result<Option<u64>, git2::Error> {
     let tree = repository.find_commit(tip)?.tree()?;
     let mut newest = None;
-    tree.walk(git2::TreeWalkMode::PreOrder, |_, entry| {
+    tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
         let number = entry
             .name()
             .ok()
-            .and_then(|name| name.strip_suffix(".json"))
-            .and_then(|stem| stem.parse().ok());
+            .and_then(|name| number_at(&format!("{folder}{name}")));
         newest = newest.max(number);
         git2::TreeWalkResult::Ok
     })?;

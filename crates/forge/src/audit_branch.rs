@@ -1,6 +1,6 @@
 //! Reads the audit branch of a clone: no network, no AWS.
 
-use domain::audit::{Found, Problem};
+use domain::audit::{FOLDER, Found, Problem};
 use domain::error::{ErrorName, StepError};
 use git2::{Delta, DiffOptions, ErrorCode, ObjectType, Repository, Tree};
 use std::path::Path;
@@ -10,9 +10,6 @@ const REFS: [&str; 2] = [
     "refs/remotes/origin/sluicegate/audit",
     "refs/heads/sluicegate/audit",
 ];
-
-/// The folder of the entries.
-const FOLDER: &str = "runs";
 
 /// The audit branch of a clone.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 mod support;
 
 use contract::event::EnrolledRepository;
+use domain::audit::{Entry, Head};
 use domain::error::ErrorName;
 use domain::ids::CommitId;
 use forge::{GitHub, GitHubSettings};
@@ -108,9 +109,22 @@ impl World {
     }
 }
 
+/// The path that Record gives an entry of this number.
+fn path(n: u64) -> String {
+    let run = samples::claimed_run(1);
+    let end = domain::run::End {
+        outcome: run.outcome(),
+        at: samples::now(),
+        audit_from: n,
+        audit_seq: None,
+    };
+    let previous = n.checked_sub(1).map(|seq| Head::of(seq, b"before"));
+    Entry::of(&run, &end, None, previous.as_ref()).path()
+}
+
 fn entry(n: u64) -> AuditFile {
     AuditFile {
-        path: format!("audit/42/{n:08}.json"),
+        path: path(n),
         bytes: format!("{{\"seq\":{n}}}\n").into_bytes(),
         message: format!("audit {n}"),
         at: samples::now(),
@@ -352,21 +366,67 @@ async fn the_audit_branch_starts_empty_and_grows() {
     let line =
         |n: u32| format!("Sluicegate <sluicegate@users.noreply.github.com> 1772366400 audit {n}");
     assert_eq!(world.audit_log(), [line(1), line(2), line(3)]);
-    assert_eq!(
-        world.audit_files(),
-        "audit/42/00000001.json\naudit/42/00000002.json\naudit/42/00000003.json"
-    );
+    assert_eq!(world.audit_files(), [path(1), path(2), path(3)].join("\n"));
     assert_eq!(
         world.github.audited_up_to(&world.enrolled).await.unwrap(),
         Some(3)
     );
     let shown = git(
         &world.bare,
-        &["show", "sluicegate/audit:audit/42/00000003.json"],
+        &["show", &format!("sluicegate/audit:{}", path(3))],
     );
     assert_eq!(shown, "{\"seq\":3}");
     git(&world.bare, &["fsck", "--strict"]);
     assert!(git(&world.bare, &["log", "--format=%s", "main"]) == "first");
+}
+
+#[tokio::test]
+async fn a_branch_that_lags_far_behind_is_brought_on_call_by_call() {
+    let world = world();
+    // As Record does it: at most so many entries a call, counted on from what the branch holds.
+    const CALL: u64 = 200;
+    const ALL: u64 = 450;
+    let mut reached = Vec::new();
+    loop {
+        let known = world.github.audited_up_to(&world.enrolled).await.unwrap();
+        let next = known.unwrap_or(0) + 1;
+        let files: Vec<_> = (next..next + CALL)
+            .take_while(|n| *n <= ALL)
+            .map(entry)
+            .collect();
+        if files.is_empty() {
+            break;
+        }
+        assert!(reached.len() < 3, "the branch stopped at {known:?}");
+        let appended = world.github.append_audit(&world.enrolled, &files).await;
+        appended.unwrap();
+        reached.push(known);
+    }
+    assert_eq!(reached, [None, Some(200), Some(400)]);
+    let there: Vec<_> = (1..=ALL).map(path).collect();
+    assert_eq!(world.audit_files(), there.join("\n"));
+    assert_eq!(world.audit_log().len(), 450);
+}
+
+#[tokio::test]
+async fn what_people_put_on_the_branch_has_no_number() {
+    let world = world();
+    let stray = |path: &str| AuditFile {
+        path: path.into(),
+        ..entry(1)
+    };
+    let files = [
+        entry(1),
+        stray("00000007.json"),
+        stray("notes/00000008-shop-0a1b2c3.json"),
+        stray("runs/old/00000009-shop-0a1b2c3.json"),
+    ];
+    let appended = world.github.append_audit(&world.enrolled, &files).await;
+    appended.unwrap();
+    assert_eq!(
+        world.github.audited_up_to(&world.enrolled).await.unwrap(),
+        Some(1)
+    );
 }
 
 #[tokio::test]
@@ -430,7 +490,7 @@ async fn somebody_who_is_first_is_kept() {
     assert_eq!(world.audit_log().len(), 3);
     assert_eq!(
         world.audit_files(),
-        "audit/42/00000001.json\naudit/42/00000002.json\nother"
+        ["other".to_owned(), path(1), path(2)].join("\n")
     );
 }
 

@@ -191,14 +191,7 @@ impl Forge for FakeForge {
         let newest = self
             .audit_files(repository.id)
             .keys()
-            .filter_map(|path| {
-                path.rsplit('/')
-                    .next()?
-                    .split(['-', '.'])
-                    .next()?
-                    .parse()
-                    .ok()
-            })
+            .filter_map(|path| domain::audit::number_at(path))
             .max();
         self.faults.after("audited_up_to")?;
         Ok(newest)

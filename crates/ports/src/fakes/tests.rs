@@ -248,7 +248,7 @@ async fn the_audit_branch_takes_a_file_once() {
     let repository = samples::repository();
     assert_eq!(forge.audited_up_to(&repository).await.unwrap(), None);
     let file = |n: u64| crate::AuditFile {
-        path: format!("audit/{n:08}.json"),
+        path: format!("runs/{n:08}-shop-0a1b2c3-d4e5f6.json"),
         bytes: vec![1],
         message: format!("run {n}"),
         at: samples::now(),
