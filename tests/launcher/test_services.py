@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
 from conftest import ACCOUNT, REGION, Emulator, mend
 from machines import ROLE, function, machine, output, queue, run, unique
 
-RUNTIME = """#!/usr/bin/env python3
+RUNTIME = f"#!{sys.executable}" + """
 import json, os, urllib.request
 
 api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation/"

@@ -6,7 +6,7 @@ import functools
 import json
 import urllib.parse
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from xml.sax.saxutils import escape
 
 from ministack.services import cloudwatch, ec2, ecs, eventbridge, lambda_svc, s3
@@ -51,7 +51,7 @@ def _render(value: object, name: str) -> str:
     elif isinstance(value, bool):
         text = str(value).lower()
     elif name.endswith("Timestamp"):
-        text = datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = datetime.fromtimestamp(value, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     else:
         text = escape(str(value))
     return f"<{name}>{text}</{name}>"
