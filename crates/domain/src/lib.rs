@@ -6,5 +6,6 @@ pub mod environment;
 pub mod error;
 pub mod ids;
 pub mod plan;
+pub mod plan_file;
 pub mod rollout;
 pub mod run;

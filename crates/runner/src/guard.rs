@@ -3,6 +3,10 @@
 
 use crate::hcl::Facts;
 use crate::refusal::Refusal;
+use domain::plan_file;
+use std::fs::File;
+use std::io::{Read as _, Result as IoResult};
+use std::path::Path;
 
 /// The file that the runner puts beside the stack's own.
 pub const OVERRIDE_FILE: &str = "sluicegate_backend_override.tf.json";
@@ -15,18 +19,78 @@ pub const LOCK_FILE: &str = ".terraform.lock.hcl";
 /// The first path that must not be there.
 pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<(), Refusal> {
     for path in paths {
+        let name = path.rsplit('/').next().unwrap_or(path);
         for part in path.split('/') {
             if let Some((what, next)) = forbidden(part) {
+                return Err(committed(path, what, part, next));
+            }
+        }
+        if plan_file::is_name(name) {
+            return Err(committed(path, PLAN.0, name, PLAN.1));
+        }
+    }
+    Ok(())
+}
+
+/// Checks every file of the repository, unpacked at `root`, by its content: a plan may have any
+/// name.
+///
+/// # Errors
+/// The first file that must not be there, or cannot be read.
+pub fn check_contents<'a>(
+    root: &Path,
+    paths: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Refusal> {
+    for path in paths {
+        match is_plan(&root.join(path)) {
+            Ok(false) => {}
+            Ok(true) => {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                return Err(committed(path, PLAN.0, name, PLAN.1));
+            }
+            Err(error) => {
                 return Err(Refusal::new(
                     path,
-                    what,
-                    "a repository without it",
-                    format!("`git rm -r --cached` it, add {part:?} to .gitignore, {next}push"),
+                    format!("it cannot be read: {error}"),
+                    "a file that was just unpacked",
+                    "start the run again; if it repeats, report it with the run id",
                 ));
             }
         }
     }
     Ok(())
+}
+
+/// Only what begins like a zip is read; no file is larger than what was unpacked.
+fn is_plan(path: &Path) -> IoResult<bool> {
+    const ZIP: &[u8; 4] = b"PK\x03\x04";
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?;
+    file.by_ref()
+        .take(ZIP.len() as u64)
+        .read_to_end(&mut bytes)?;
+    if bytes != ZIP {
+        return Ok(false);
+    }
+    file.read_to_end(&mut bytes)?;
+    Ok(plan_file::is_content(&bytes))
+}
+
+const PLAN: (&str, &str) = (
+    "a terraform plan is committed: plans hold secrets in clear",
+    "rotate the secrets that stood in it, ",
+);
+
+fn committed(path: &str, what: &str, part: &str, next: &str) -> Refusal {
+    Refusal::new(
+        path,
+        what,
+        "a repository without it",
+        format!("`git rm -r --cached` it, add {part:?} to .gitignore, {next}push"),
+    )
 }
 
 fn forbidden(part: &str) -> Option<(&'static str, &'static str)> {
@@ -47,10 +111,6 @@ fn forbidden(part: &str) -> Option<(&'static str, &'static str)> {
         OVERRIDE_FILE => ("the name is the pipeline's own", "rename yours, "),
         name if name.contains(".tfstate") => (
             "a terraform state is committed: states hold secrets in clear",
-            "rotate the secrets that stood in it, ",
-        ),
-        name if name.ends_with(".tfplan") => (
-            "a terraform plan is committed: plans hold secrets in clear",
             "rotate the secrets that stood in it, ",
         ),
         _ => return None,
@@ -140,6 +200,7 @@ mod tests {
             "infra/app/terraform.tfstate.d/x/y",
             "infra/app/errored.tfstate",
             "infra/app/prod.tfplan",
+            "infra/app/tfplan",
             ".terraformrc",
             "infra/terraform.rc",
             "infra/app/sluicegate_backend_override.tf.json",
@@ -152,9 +213,39 @@ mod tests {
             "infra/app/.terraform.lock.hcl",
             "a/my.terraform/x",
             "docs/tfstate.md",
+            "internal/tfplan/read.go",
             "x.tfvars",
         ];
         check_paths(fine).unwrap();
+    }
+
+    #[test]
+    fn a_plan_is_refused_whatever_it_is_called() {
+        use std::io::Write as _;
+        let root = tempfile::tempdir().unwrap();
+        let zip = |name: &str, member: &str| {
+            let mut zip = zip::ZipWriter::new(File::create(root.path().join(name)).unwrap());
+            let options = zip::write::SimpleFileOptions::default();
+            zip.start_file(member, options).unwrap();
+            zip.write_all(b"x").unwrap();
+            zip.finish().unwrap();
+        };
+        zip("lambda.zip", "bootstrap");
+        zip("plan.out", "tfplan");
+        std::fs::write(root.path().join("short"), "PK").unwrap();
+        // What a link leads to is looked at under its own path.
+        std::os::unix::fs::symlink("plan.out", root.path().join("link")).unwrap();
+        check_contents(root.path(), ["lambda.zip", "short", "link"]).unwrap();
+        let refusal = check_contents(root.path(), ["lambda.zip", "plan.out"]).unwrap_err();
+        assert_eq!(refusal.path(), "plan.out");
+        assert!(
+            refusal
+                .to_string()
+                .contains("a terraform plan is committed"),
+            "{refusal}"
+        );
+        let refusal = check_contents(root.path(), ["gone"]).unwrap_err();
+        assert!(refusal.to_string().contains("cannot be read"), "{refusal}");
     }
 
     fn check(files: &[(&str, &str)]) -> Result<(), String> {

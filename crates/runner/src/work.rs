@@ -58,6 +58,7 @@ impl<'a> Prepared<'a> {
             .map_err(|error| internal("make the working directory", &error))?;
         let paths = archive::unpack(&bytes, &workspace.source(), &archive::LIMITS)?;
         guard::check_paths(paths.iter().map(String::as_str))?;
+        guard::check_contents(&workspace.source(), paths.iter().map(String::as_str))?;
         let dir = stack_dir(&workspace.source(), &record.dir)?;
         let files = read_stack(&dir).map_err(|error| internal("read the stack", &error))?;
         let facts = hcl::scan(&files);

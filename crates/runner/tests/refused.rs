@@ -22,10 +22,24 @@ use zip::write::SimpleFileOptions;
 /// Touches a file as soon as it is started.
 const MARKER: &str = "touch $TEMP/started";
 
+/// The table of contents of a plan file, which is text by chance.
+fn plan() -> String {
+    let nothing = |count| "\0".repeat(count);
+    let table = format!("PK\x01\x02{}\x06{}tfplan", nothing(24), nothing(17));
+    let end = format!(
+        "PK\x05\x06{}\x34{}\x04{}",
+        nothing(8),
+        nothing(3),
+        nothing(5)
+    );
+    format!("PK\x03\x04{table}{end}")
+}
+
 #[tokio::test]
 async fn hostile_repositories_are_refused_before_terraform_starts() {
     let good = "terraform {\n  backend \"s3\" {}\n}\n";
     let local = "terraform {\n  backend \"local\" {}\n}\n";
+    let plan = plan();
     let cases: &[(&[(&str, &str)], &str)] = &[
         (
             &[("infra/app/.terraform/providers/x", "")],
@@ -40,6 +54,10 @@ async fn hostile_repositories_are_refused_before_terraform_starts() {
             "a terraform state is committed",
         ),
         (&[("old.tfplan", "")], "a terraform plan is committed"),
+        (
+            &[("infra/app/plan.out", plan.as_str())],
+            "\"infra/app/plan.out\": a terraform plan is committed",
+        ),
         (&[(".terraformrc", "")], "a terraform CLI configuration"),
         (
             &[("infra/app/backend_override.tf", good)],

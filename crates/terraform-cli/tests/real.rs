@@ -105,6 +105,9 @@ async fn plan_apply_and_a_second_plan_without_changes() {
     assert!(report.has_changes);
     assert_eq!(report.transcript.counts.unwrap().add, 1);
     assert!(report.transcript.outputs["word"]);
+    assert!(domain::plan_file::is_content(
+        &std::fs::read(&first.out).unwrap()
+    ));
     let (json, shown) = stack.terraform.show(&first.out).await.unwrap();
     assert!(String::from_utf8(json).unwrap().contains("canary"));
     assert_eq!(shown.summary.count(Action::Create), 1);

@@ -1,6 +1,7 @@
-//! What a repository may not hold. Everything is judged by its path and text; nothing is unpacked.
+//! What a repository may not hold. Everything is judged by its path and bytes; nothing is unpacked.
 
 use domain::config::{CONFIG_FILE, Config};
+use domain::plan_file;
 use ports::{FileKind, Snapshot, SnapshotFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -43,7 +44,7 @@ pub(crate) fn check(snapshot: &Snapshot, config: &Config) -> Vec<Refusal> {
     let mut refusals = Vec::new();
     for file in &snapshot.files {
         refusals.extend(check_name(&file.path));
-        refusals.extend(check_forbidden(&file.path));
+        refusals.extend(check_forbidden(file));
         refusals.extend(check_link(&tree, file));
     }
     refusals.extend(check_collisions(snapshot));
@@ -230,9 +231,9 @@ fn check_name(path: &str) -> Option<Refusal> {
     Some(Refusal::new("CF067", path, why))
 }
 
-/// Files that terraform would take for its own: programs, settings, state.
-fn check_forbidden(path: &str) -> Option<Refusal> {
-    let lower = path.to_lowercase();
+/// Files that terraform would take for its own: programs, settings, state, plans.
+fn check_forbidden(file: &SnapshotFile) -> Option<Refusal> {
+    let lower = file.path.to_lowercase();
     let mut parts = lower.split('/').rev();
     let name = parts.next().unwrap_or_default();
     let in_directory = parts.any(|part| matches!(part, ".terraform" | "terraform.d"));
@@ -242,8 +243,14 @@ fn check_forbidden(path: &str) -> Option<Refusal> {
             ".terraform" | "terraform.d" | ".terraformrc" | "terraform.rc"
         )
         || name.contains(".tfstate")
-        || name.ends_with(".tfplan");
-    forbidden.then(|| Refusal::new("CF060", path, "must not be committed"))
+        || plan_file::is_name(name);
+    if forbidden {
+        return Some(Refusal::new("CF060", &file.path, "must not be committed"));
+    }
+    plan_file::is_content(&file.bytes).then(|| {
+        let message = "is a terraform plan under another name: plans hold secrets in clear, and must not be committed";
+        Refusal::new("CF060", &file.path, message)
+    })
 }
 
 /// Links that lead out of the repository, by their text alone or by way of another link.

@@ -69,6 +69,7 @@ fn what_terraform_would_run_or_read_is_refused() {
         "infra/app/terraform.tfstate.backup",
         "old.tfstate.1700000000.backup",
         "plan.tfplan",
+        "infra/app/tfplan",
         ".terraformrc",
         "infra/terraform.rc",
     ] {
@@ -77,6 +78,29 @@ fn what_terraform_would_run_or_read_is_refused() {
         assert!(said(&snapshot).contains(&expected), "{path}");
     }
     assert!(said(&with([file("terraform.tf", FileKind::File, "")])).is_empty());
+}
+
+/// A zip with empty members.
+fn zip(members: &[&str]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for name in members {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_plan_is_refused_whatever_it_is_called() {
+    let mut plan = file("infra/app/plan.out", FileKind::File, "");
+    plan.bytes = zip(&["tfplan", "tfstate", "tfconfig/modules.json"]);
+    let said = said(&with([plan.clone()])).join("\n");
+    assert!(
+        said.contains("CF060 \"infra/app/plan.out\" is a terraform plan"),
+        "{said}"
+    );
+    plan.bytes = zip(&["bootstrap", "docs/tfplan"]);
+    assert!(codes(&with([plan])).is_empty());
 }
 
 #[test]
