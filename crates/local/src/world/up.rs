@@ -95,19 +95,30 @@ pub async fn hold(machine: &Machine, order: &Order) -> anyhow::Result<()> {
         },
         end = ends.next() => Ok(end),
     };
+    let mut removed = Ok(());
     if let Some(held) = held {
         let registry = held.registry.clone();
         take_down(held).await;
         if machine.docker == Docker::Engine {
-            containers::remove_images(&machine.path, &registry).await?;
+            removed = containers::remove_images(&machine.path, &registry).await;
         }
     }
-    if result? == End::Orphaned {
-        super::remove(&order.dir)?;
+    close(result, removed, &order.dir)
+}
+
+/// Ends with the first error: an image that cannot be removed must not hide why the world did not
+/// come up, nor leave an orphan's directory.
+fn close(
+    ended: anyhow::Result<End>,
+    removed: anyhow::Result<()>,
+    dir: &Path,
+) -> anyhow::Result<()> {
+    if ended? == End::Orphaned {
+        super::remove(dir)?;
         // The directory of all runs; another one may be in it.
-        order.dir.parent().map(std::fs::remove_dir);
+        dir.parent().map(std::fs::remove_dir);
     }
-    Ok(())
+    removed
 }
 
 /// The steps on the way up, a line each: whoever waits for the world shows them.
@@ -465,5 +476,35 @@ async fn take_down(held: Held) {
         .is_err()
     {
         emulator.kill().await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    fn broken(text: &str) -> anyhow::Error {
+        anyhow::anyhow!("{text}")
+    }
+
+    #[test]
+    fn images_that_cannot_be_removed_hide_nothing_and_keep_nothing() {
+        let runs = tempfile::tempdir().unwrap();
+        let dir = runs.path().join("runs/demo-1");
+        let image = || Err(broken("docker rmi: no space left"));
+
+        std::fs::create_dir_all(&dir).unwrap();
+        let error = close(Err(broken("terraform apply failed")), image(), &dir).unwrap_err();
+        assert_eq!(error.to_string(), "terraform apply failed");
+        assert!(dir.exists(), "its logs are for whoever reads the error");
+
+        let error = close(Ok(End::Orphaned), image(), &dir).unwrap_err();
+        assert_eq!(error.to_string(), "docker rmi: no space left");
+        assert!(!runs.path().join("runs").exists());
+
+        let asked = close(Ok(End::Asked), image(), &dir).unwrap_err();
+        assert_eq!(asked.to_string(), "docker rmi: no space left");
+        close(Ok(End::Asked), Ok(()), &dir).unwrap();
     }
 }
