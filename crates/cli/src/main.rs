@@ -21,11 +21,8 @@ async fn main() -> ExitCode {
     let Err(failure) = cli::run(&cli, World::in_aws, &mut output).await else {
         return ExitCode::SUCCESS;
     };
-    let text = match failure.to_json().filter(|_| cli.json) {
-        Some(value) => format!("{value}\n"),
-        None => failure.to_text(),
-    };
+    let text = failure.to_output(cli.json);
     // There is nobody left to tell when standard error is closed.
     let _ignored = err.write_all(text.as_bytes());
-    ExitCode::from(failure.code)
+    ExitCode::from(failure.kind.exit())
 }

@@ -1,7 +1,8 @@
 //! Where the pipeline is.
 
 use crate::args::Place;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
+use domain::error::ErrorName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -35,6 +36,10 @@ struct Value<T> {
 const NEXT: &str = "Run `terraform output -json > sluicegate.json` in the pipeline's Terraform root and pass \
                     `--settings sluicegate.json`, or set SLUICEGATE_TABLE, SLUICEGATE_BUCKET and SLUICEGATE_AUDIT_BUCKET.";
 
+fn invalid(what: String) -> Failure {
+    Failure::new(Kind::Pipeline(ErrorName::SettingsInvalid), what, NEXT)
+}
+
 impl Settings {
     /// Joins options, variables and the file.
     ///
@@ -44,15 +49,13 @@ impl Settings {
         let file = match &place.settings {
             None => File::default(),
             Some(path) => {
-                let bytes = std::fs::read(path).map_err(|error| {
-                    Failure::new(format!("read {}: {error}", path.display()), NEXT)
-                })?;
+                let bytes = std::fs::read(path)
+                    .map_err(|error| invalid(format!("read {}: {error}", path.display())))?;
                 serde_json::from_slice(&bytes).map_err(|error| {
-                    let what = format!(
+                    invalid(format!(
                         "{} is not what `terraform output -json` writes: {error}",
                         path.display()
-                    );
-                    Failure::new(what, NEXT)
+                    ))
                 })?
             }
         };
@@ -61,7 +64,7 @@ impl Settings {
             let given = given.clone().filter(|text| !text.is_empty());
             given
                 .or(found)
-                .ok_or_else(|| Failure::new(format!("{what} of the pipeline is not known"), NEXT))
+                .ok_or_else(|| invalid(format!("{what} of the pipeline is not known")))
         };
         Ok(Self {
             table: pick(

@@ -211,8 +211,8 @@ impl Desk {
         let mut text = String::from_utf8(out).unwrap();
         text.push_str(&String::from_utf8(err).unwrap());
         if let Err(failure) = end {
-            text.push_str(&failure.to_text());
-            text.push_str(&format!("exit {}\n", failure.code));
+            text.push_str(&failure.to_output(cli.json));
+            text.push_str(&format!("exit {}\n", failure.kind.exit()));
         }
         assert!(!text.contains("canary-token"), "{text}");
         text
@@ -244,6 +244,10 @@ async fn a_run_is_shown() {
     }
     insta::assert_snapshot!("show_json", desk.run(&["show", &id(2), "--json"]).await);
     insta::assert_snapshot!("show_nothing", desk.run(&["show", "shop-0"]).await);
+    insta::assert_snapshot!(
+        "show_nothing_json",
+        desk.run(&["show", "shop-0", "--json"]).await
+    );
     insta::assert_snapshot!("show_no_id", desk.run(&["show", "../x"]).await);
 }
 
@@ -460,8 +464,8 @@ async fn without_aws(args: &[&str]) -> String {
     let end = crate::run(&cli, connect, &mut output).await;
     let mut text = String::from_utf8(out).unwrap();
     if let Err(failure) = end {
-        text.push_str(&failure.to_text());
-        text.push_str(&format!("exit {}\n", failure.code));
+        text.push_str(&failure.to_output(cli.json));
+        text.push_str(&format!("exit {}\n", failure.kind.exit()));
     }
     text
 }
@@ -525,7 +529,7 @@ fn the_pipeline_is_found_by_options_or_file() {
     );
     std::fs::remove_file(path).unwrap();
     let missing = Settings::read(&args::Place::default()).unwrap_err();
-    insta::assert_snapshot!("settings_missing", missing.to_text());
+    insta::assert_snapshot!("settings_missing", missing.to_output(false));
 }
 
 #[test]

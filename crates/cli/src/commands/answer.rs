@@ -1,7 +1,7 @@
 //! `sluicegate approve` and `sluicegate reject`
 
 use crate::args::OfStack;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::world::World;
 use contract::step::ApprovalAnswer;
@@ -51,6 +51,7 @@ pub async fn answer(
             Ok(Heard::Yes) => {}
             Ok(Heard::Gone) => {
                 return Err(Failure::new(
+                    Kind::NotWaiting,
                     format!("run {id} waits no more: its execution ended, or the time was over"),
                     format!("`sluicegate show {id}` says what came of it."),
                 ));
@@ -99,7 +100,7 @@ async fn set(
     .await;
     changed.map_err(|error| match error.name {
         // Ours: the hint for it speaks of the pipeline's versions.
-        ErrorName::ContractViolation => Failure::new(error.message, next),
+        ErrorName::ContractViolation => Failure::new(Kind::NotWaiting, error.message, next),
         _ => error.into(),
     })
 }

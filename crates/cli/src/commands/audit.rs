@@ -1,7 +1,7 @@
 //! `sluicegate audit list` and `sluicegate audit verify`
 
 use crate::args::AuditSource;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::text;
 use crate::world::World;
@@ -30,6 +30,7 @@ pub struct Chain {
 pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
     let branch = forge::audit_branch::read(path).map_err(|error| {
         Failure::new(
+            Kind::CloneUnreadable,
             error.message,
             "Clone the repository, or fetch its branch sluicegate/audit.",
         )
@@ -118,6 +119,7 @@ pub fn list(chains: &[Chain], out: &mut Output<'_>) -> Outcome {
         return Ok(());
     }
     Err(Failure::new(
+        Kind::AuditUnreadable,
         unreadable.join("\n       "),
         "Run `sluicegate audit verify`.",
     ))
@@ -204,6 +206,7 @@ pub fn verify(chains: &[Chain], out: &mut Output<'_>) -> Outcome {
         return Ok(());
     }
     Err(Failure::new(
+        Kind::AuditChanged,
         "the audit was changed after it was written",
         "Compare it with the versions in the audit bucket, and find out who can write there.",
     ))

@@ -1,6 +1,6 @@
 //! `sluicegate config check`
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use domain::config::{CONFIG_FILE, Config, ConfigError, parse};
 use serde_json::json;
@@ -18,6 +18,7 @@ pub fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
     };
     let bytes = std::fs::read(&file).map_err(|error| {
         Failure::new(
+            Kind::ConfigUnreadable,
             format!("read {}: {error}", file.display()),
             format!("Name the folder that holds {CONFIG_FILE}, or the file itself."),
         )

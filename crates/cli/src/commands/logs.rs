@@ -1,7 +1,7 @@
 //! `sluicegate logs`
 
 use crate::args::Logs;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::text;
 use crate::world::{StreamLine, World};
@@ -103,7 +103,8 @@ fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
         } else {
             format!("Its stacks are {}.", names.join(", "))
         };
-        Failure::new(format!("run {} has no stack {name:?}", run.id), next)
+        let what = format!("run {} has no stack {name:?}", run.id);
+        Failure::new(Kind::StackNotFound, what, next)
     })
 }
 

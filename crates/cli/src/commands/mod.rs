@@ -9,7 +9,7 @@ pub mod show;
 pub mod unfreeze;
 pub mod watch;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 use domain::ids::{IdError, RunId};
 use domain::run::Run;
 use ports::Records;
@@ -26,6 +26,8 @@ pub async fn run(records: &dyn Records, id: &str) -> Outcome<Run> {
 
 /// Reads an identifier of the command line.
 pub(crate) fn id_of<T>(text: &str, parse: impl Fn(&str) -> Result<T, IdError>) -> Outcome<T> {
-    parse(text)
-        .map_err(|error| Failure::new(error.to_string(), "`sluicegate runs` lists the runs."))
+    parse(text).map_err(|error| {
+        let next = "`sluicegate runs` lists the runs.";
+        Failure::new(Kind::ArgumentInvalid, error.to_string(), next)
+    })
 }

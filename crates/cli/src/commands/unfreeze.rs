@@ -1,7 +1,7 @@
 //! `sluicegate unfreeze`
 
 use crate::args::Unfreeze;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::world::World;
 use domain::environment::Environment;
@@ -18,12 +18,12 @@ pub async fn unfreeze(world: &World, args: &Unfreeze, out: &mut Output<'_>) -> O
     let repository = RepositoryId(args.repository);
     let next = "`sluicegate show RUN` names the repository's id and the environment.";
     let name = EnvironmentName::parse(&args.environment)
-        .map_err(|error| Failure::new(error.to_string(), next))?;
+        .map_err(|error| Failure::new(Kind::ArgumentInvalid, error.to_string(), next))?;
     let key = environment_key(repository, &name);
     let known: Option<Environment> = load(&*world.records, &key).await?;
     if known.is_none() {
         let what = format!("repository {repository} has no environment {name}");
-        return Err(Failure::new(what, next));
+        return Err(Failure::new(Kind::EnvironmentNotFound, what, next));
     }
     let now = world.clock.now();
     let frozen = update_environment(&*world.records, repository, &name, |environment| {
