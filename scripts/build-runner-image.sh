@@ -10,7 +10,7 @@
 #   TERRAFORM         the binary to put in            (default: terraform on the PATH)
 #   TERRAFORM_SHA256  the digest it must have         (default: the one pinned in the Dockerfile;
 #                     `any` takes the binary as it is, as `local` does)
-#   PROVIDER_MIRROR   directory holding registry.terraform.io/...   (default: the usual places)
+#   PROVIDER_MIRROR   directory holding registry.terraform.io/...   (default: what scripts/provider-mirror.sh finds)
 #   PROFILE           cargo profile                   (default: release; dev for `local`)
 #   CONTEXT_ONLY=1    prepare the context, print its path, build no image
 #
@@ -32,20 +32,6 @@ die() {
 
 pinned() { sed -n "s/^ARG $1=//p" "$dockerfile"; }
 
-find_mirror() {
-  local config=${TF_CLI_CONFIG_FILE:-$HOME/.terraformrc} candidate
-  if [[ -f $config ]]; then
-    candidate=$(sed -n '/filesystem_mirror/,/}/s/^[[:space:]]*path[[:space:]]*=[[:space:]]*"\(.*\)".*/\1/p' "$config" | head -n 1)
-    if [[ -d $candidate/registry.terraform.io ]]; then
-      echo "$candidate"
-      return
-    fi
-  fi
-  find /usr/share /usr/local/share /opt "$HOME" -maxdepth 4 -type d \
-    -path '*/registry.terraform.io/hashicorp/aws' -prune -print 2>/dev/null |
-    head -n 1 | sed 's,/registry.terraform.io/hashicorp/aws$,,'
-}
-
 machine=$(uname -m)
 case $machine in
   x86_64) platform=linux_amd64 ;;
@@ -66,9 +52,9 @@ fi
 
 mirror=
 if [[ ! $local_run ]]; then
-  mirror=${PROVIDER_MIRROR:-$(find_mirror)}
+  mirror=${PROVIDER_MIRROR:-$("$root/scripts/provider-mirror.sh")}
   [[ -d $mirror/registry.terraform.io ]] || die "no provider mirror found" \
-    "make one with \`terraform providers mirror DIR\` (unpacked), or set PROVIDER_MIRROR"
+    "make one with scripts/provider-mirror.sh make, or set PROVIDER_MIRROR"
 fi
 
 authorities=
@@ -114,7 +100,7 @@ if [[ ! $local_run ]]; then
   cp -R --reflink=auto "$mirror/registry.terraform.io" "$context/mirror/"
   find "$context/mirror" -name 'terraform-provider-*' -path "*/$platform/*" | grep -q . ||
     die "the mirror at $mirror holds no unpacked provider for $platform" \
-      "unpack the archives in it: <version>/$platform/terraform-provider-<type>_v<version>"
+      "make one with scripts/provider-mirror.sh make and set PROVIDER_MIRROR=$output/provider-mirror"
 fi
 chmod -R a+rX "$context"
 echo "context: $context ($(du -sh "$context" | cut -f1)), terraform $version, mirror ${mirror:-empty}"

@@ -49,7 +49,7 @@ python3 -c 'import ensurepip' 2>/dev/null ||
 say "$(cargo --version), $(python3 --version), $(git --version)"
 
 # A CLI configuration that does not exist makes terraform print a warning into everything.
-unset TF_CLI_CONFIG_FILE
+[[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
 terraform=$(command -v terraform) ||
   die "no terraform on the PATH" "install 1.10 or newer (developer.hashicorp.com/terraform/install)"
 version=$("$terraform" version -json | python3 -c 'import json, sys; print(json.load(sys.stdin)["terraform_version"])')
@@ -58,6 +58,13 @@ import sys
 sys.exit(tuple(int(part) for part in sys.argv[1].split("-")[0].split(".")[:2]) < (1, 10))
 P
 say "terraform $version"
+
+mirror=$("$root/scripts/provider-mirror.sh")
+if [[ -z $mirror ]]; then
+  say "no provider mirror on this machine: downloading the AWS provider into target/provider-mirror (700 MB, once)"
+  mirror=$("$root/scripts/provider-mirror.sh" make)
+fi
+say "providers come from $mirror"
 
 if docker info >/dev/null 2>&1; then
   say "a Docker engine answers: services and image builds are containers"

@@ -21,7 +21,8 @@ took() { echo $(($(date +%s) - began)); }
 CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET
 bin=$target/$CARGO_BUILD_TARGET/debug
-unset TF_CLI_CONFIG_FILE
+# One that does not exist makes terraform print a warning into everything.
+[[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
 mkdir -p "$logs"
 
 rust() {
@@ -34,7 +35,7 @@ deny() {
   cargo deny --config .deny.toml --log-level error check bans licenses sources
 }
 
-# Terraform with providers from the mirror, where this machine has one, and with its data outside of the tree.
+# Terraform with providers from the mirror, and with its data outside of the tree.
 terraform_here() {
   cargo build --quiet -p sluicegate-local --bin sluicegate-local || return 1
   "$bin/sluicegate-local" terraform-config >"$logs/terraform.rc" || return 1

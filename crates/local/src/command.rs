@@ -113,11 +113,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Down => down(&runs, &cli.path).await,
         Command::TerraformConfig => {
-            write!(
-                std::io::stdout(),
-                "{}",
-                machine::terraform_config(&homes.home)
-            )?;
+            let mirror = machine::find_mirror(&root, &target, &homes.home)?;
+            write!(std::io::stdout(), "{}", machine::terraform_config(&mirror))?;
             Ok(())
         }
         Command::Up {

@@ -1,7 +1,6 @@
 //! The real terraform and the real AWS provider manage the stand-ins' resources.
 //!
-//! Needs `terraform` in `PATH` and a provider mirror: a directory with
-//! `registry.terraform.io/hashicorp/aws` under one of the usual places.
+//! Needs `terraform` in `PATH` and a provider mirror; `scripts/setup.sh` sees to it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,26 +25,14 @@ use support::{call, host, listener, url};
 
 /// A directory that holds `registry.terraform.io/hashicorp/aws`.
 fn mirror() -> PathBuf {
-    let home = PathBuf::from(std::env::var("HOME").unwrap_or_default());
-    let roots = [
-        PathBuf::from("/usr/share"),
-        "/usr/local/share".into(),
-        "/opt".into(),
-        home,
-    ];
-    let mut places = Vec::new();
-    for root in roots {
-        for name in [".terraform.d/plugins", ".terraform.d/plugin-cache"] {
-            places.push(root.join(name));
-        }
-        let inside = std::fs::read_dir(&root).into_iter().flatten().flatten();
-        places.extend(inside.map(|entry| entry.path()));
-        places.push(root);
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = variable("CARGO_TARGET_DIR").unwrap_or_else(|| root.join("target"));
+    let home = variable("HOME").unwrap_or_default();
+    match local::world::machine::find_mirror(&root, &target, &home) {
+        Ok(mirror) => mirror,
+        Err(error) => panic!("these tests need terraform and the AWS provider: {error:#}"),
     }
-    let holds = |place: &PathBuf| place.join("registry.terraform.io/hashicorp/aws").is_dir();
-    places.into_iter().find(holds).expect(
-        "no provider mirror found; make one with `terraform providers mirror ~/.terraform.d/plugins`",
-    )
 }
 
 /// A directory with a configuration, and the variables that point terraform at the stand-ins.

@@ -84,11 +84,7 @@ pub(super) fn stands_for_runner(machine: &Machine, jobs: &Jobs, instance: &str) 
         Jobs::Containers(image) => Runs::Container(Container {
             image: image.clone(),
             // The AWS provider has 700 MB: the image of the local run leaves the mirror out.
-            mounts: machine
-                .mirror
-                .iter()
-                .map(|mirror| (mirror.clone(), "/mirror".to_owned()))
-                .collect(),
+            mounts: vec![(machine.mirror.clone(), "/mirror".to_owned())],
             label: (LABEL.to_owned(), instance.to_owned()),
         }),
         Jobs::Processes(_) => Runs::Process {

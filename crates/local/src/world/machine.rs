@@ -29,9 +29,8 @@ pub struct Machine {
     pub python: PathBuf,
     /// Terraform.
     pub terraform: PathBuf,
-    /// The directory that holds `registry.terraform.io/hashicorp/aws`; none where the registry
-    /// itself is to be used.
-    pub mirror: Option<PathBuf>,
+    /// The directory that holds `registry.terraform.io/hashicorp/aws`.
+    pub mirror: PathBuf,
     /// The Docker engine.
     pub docker: Docker,
     /// Whether the engine runs on this very machine, so that a container on its host network
@@ -94,7 +93,7 @@ impl Machine {
             root: root.to_owned(),
             target: target.to_owned(),
             bin,
-            mirror: find_mirror(&homes.home),
+            mirror: find_mirror(root, target, &homes.home)?,
             docker,
             engine_is_here,
             path: format!("{}:{path}", tools.display()),
@@ -105,18 +104,14 @@ impl Machine {
     }
 }
 
-/// A terraform CLI configuration that takes providers from a mirror, where this machine has one.
+/// What finds the provider mirror, below the project's root.
+const FINDER: &str = "scripts/provider-mirror.sh";
+
+/// A terraform CLI configuration that takes providers from a mirror.
 #[must_use]
-pub fn terraform_config(home: &Path) -> String {
-    match find_mirror(home) {
-        Some(mirror) => {
-            let path = mirror.display().to_string();
-            format!(
-                "provider_installation {{\n  filesystem_mirror {{\n    path = {path:?}\n  }}\n}}\n"
-            )
-        }
-        None => String::new(),
-    }
+pub fn terraform_config(mirror: &Path) -> String {
+    let path = mirror.display().to_string();
+    format!("provider_installation {{\n  filesystem_mirror {{\n    path = {path:?}\n  }}\n}}\n")
 }
 
 fn find(path: &str, program: &str) -> Option<PathBuf> {
@@ -125,30 +120,35 @@ fn find(path: &str, program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The places where a filesystem mirror usually lies.
-fn find_mirror(home: &Path) -> Option<PathBuf> {
-    let mut places = vec![
-        home.join(".terraform.d/plugins"),
-        home.join(".terraform.d/mirror"),
-        PathBuf::from("/usr/share/terraform/plugins"),
-        PathBuf::from("/usr/local/share/terraform/plugins"),
-    ];
-    for base in ["/usr/share", "/usr/local/share", "/opt"]
-        .map(PathBuf::from)
-        .iter()
-        .chain([&home.to_owned()])
-    {
-        let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
-        places.push(base.clone());
-        places.extend(
-            entries
-                .map(|entry| entry.path())
-                .filter(|entry| entry.is_dir()),
-        );
+/// The folder that terraform takes the AWS provider from, as `scripts/provider-mirror.sh` finds it:
+/// the scripts look for it before anything is built, so the one finder is there. The mirror of the
+/// user's CLI configuration comes first.
+///
+/// # Errors
+/// What to do when there is none.
+pub fn find_mirror(root: &Path, target: &Path, home: &Path) -> anyhow::Result<PathBuf> {
+    mirror_by(Command::new(root.join(FINDER)), target, home)
+}
+
+fn mirror_by(mut finder: Command, target: &Path, home: &Path) -> anyhow::Result<PathBuf> {
+    // TF_CLI_CONFIG_FILE is inherited.
+    let output = finder
+        .env("HOME", home)
+        .env("CARGO_TARGET_DIR", target)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {FINDER}"))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("{FINDER}: {}", complaint.trim());
     }
-    places
-        .into_iter()
-        .find(|place| place.join("registry.terraform.io/hashicorp/aws").is_dir())
+    let said = String::from_utf8(output.stdout).context("the provider mirror's path")?;
+    match said.trim_end_matches('\n') {
+        "" => bail!(
+            "no folder on this machine holds registry.terraform.io/hashicorp/aws, and jobs take the AWS provider from nowhere else; run scripts/setup.sh, which downloads it, or name a mirror by filesystem_mirror in ~/.terraformrc"
+        ),
+        mirror => Ok(mirror.into()),
+    }
 }
 
 /// Whether an engine answers. `path` is the `PATH` to find `docker` in.
@@ -180,6 +180,10 @@ fn is_here(info: &str, machine: &str) -> bool {
     let (name, options) = info.trim().split_once(' ').unwrap_or_default();
     name == machine && !options.contains("name=rootless")
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod mirror_tests;
 
 #[cfg(test)]
 mod tests {

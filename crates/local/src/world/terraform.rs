@@ -55,16 +55,13 @@ impl Root<'_> {
                 })
             })
             .collect();
-        let mirror = self.machine.mirror.as_ref();
-        let environment = match (jobs, mirror) {
+        let environment = match jobs {
             // The image says where both are.
-            (Jobs::Containers(_), Some(_)) => json!({}),
-            (Jobs::Containers(_), None) => json!({ "SLUICEGATE_PROVIDER_MIRROR": "" }),
-            (Jobs::Processes(_), Some(mirror)) => json!({
+            Jobs::Containers(_) => json!({}),
+            Jobs::Processes(_) => json!({
                 "SLUICEGATE_TERRAFORM": self.machine.terraform,
-                "SLUICEGATE_PROVIDER_MIRROR": mirror,
+                "SLUICEGATE_PROVIDER_MIRROR": self.machine.mirror,
             }),
-            (Jobs::Processes(_), None) => json!({ "SLUICEGATE_TERRAFORM": self.machine.terraform }),
         };
         let variables = json!({
             "name": name,
@@ -79,7 +76,7 @@ impl Root<'_> {
         std::fs::write(self.dir.join("local.tfvars.json"), variables.to_string())?;
         std::fs::write(
             self.dir.join("terraform.rc"),
-            machine::terraform_config(&self.machine.homes.home),
+            machine::terraform_config(&self.machine.mirror),
         )?;
         Ok(())
     }
