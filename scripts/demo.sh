@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Tells the story of a delivery on this machine, on real parts.
 #
-#   scripts/demo.sh            sets up, builds, tells the story, leaves nothing behind
+#   scripts/demo.sh            sets up, builds, tells the story; leaves what it built, for the next time
 #   scripts/demo.sh --keep     leaves everything running afterwards
-#   scripts/demo.sh down       ends what --keep left
+#   scripts/demo.sh down       ends what --keep left, and removes the runner's Docker image too
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)

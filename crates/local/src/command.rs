@@ -75,7 +75,7 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
-    /// Ends every local run and removes what it left.
+    /// Ends every local run and removes what it left, and the runner's images.
     Down,
     /// Prints the terraform CLI configuration of this machine.
     TerraformConfig,
@@ -326,21 +326,31 @@ async fn end(dir: &Path) -> anyhow::Result<()> {
 
 async fn down(runs: &Path, path: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    let Ok(entries) = std::fs::read_dir(runs) else {
+    let docker = machine::engine(path);
+    let entries = std::fs::read_dir(runs);
+    if entries.is_err() {
         writeln!(out, "No local run is there.")?;
-        return Ok(());
-    };
-    for entry in entries.flatten() {
+    }
+    for entry in entries.into_iter().flatten().flatten() {
         let dir = entry.path();
         let world = World::find(&dir).ok();
         end(&dir).await?;
         // A world that was killed could not remove its containers and images.
-        if let (Some(world), Docker::Engine) = (world, machine::engine(path)) {
+        if let (Some(world), Docker::Engine) = (world, docker) {
             containers::remove(path, &world.instance).await?;
             containers::remove_images(path, world.registry()).await?;
         }
         writeln!(out, "Removed {}", dir.display())?;
     }
     std::fs::remove_dir(runs).ok();
+    if docker == Docker::Engine {
+        // Only here: it takes minutes to build, so it stays from one story to the next.
+        for image in containers::remove_runner_images(path).await? {
+            writeln!(
+                out,
+                "Removed the image {image}; the next story builds it again"
+            )?;
+        }
+    }
     Ok(())
 }

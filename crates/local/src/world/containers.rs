@@ -16,6 +16,9 @@ pub const LABEL: &str = "sluicegate.instance";
 /// The name of the runner's image in the job definitions.
 pub(super) const IMAGE: &str = "runner";
 
+/// How the names of the images begin that scripts/build-runner-image.sh builds for the local run.
+const RUNNER_IMAGES: &str = "sluicegate-runner:local-";
+
 /// What Batch jobs run as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -126,10 +129,7 @@ pub async fn remove(path: &str, instance: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When no engine answers.
 pub async fn images(path: &str, registry: &str) -> anyhow::Result<Vec<String>> {
-    let names = docker(path, &["images", "--format", "{{.Repository}}:{{.Tag}}"]).await?;
-    let own = format!("{registry}/");
-    let names = names.lines().filter(|name| name.starts_with(&own));
-    Ok(names.map(str::to_owned).collect())
+    named(path, &format!("{registry}/")).await
 }
 
 /// Removes the images of a world's registry. The emulator does it for those that it knows of; a
@@ -138,7 +138,21 @@ pub async fn images(path: &str, registry: &str) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// When the engine does not remove one.
 pub async fn remove_images(path: &str, registry: &str) -> anyhow::Result<()> {
-    let images = images(path, registry).await?;
+    rmi(path, &images(path, registry).await?).await
+}
+
+/// Removes the runner's images of the local run, and gives their names. One that a container of
+/// another run uses is not removed.
+///
+/// # Errors
+/// When the engine does not remove one.
+pub async fn remove_runner_images(path: &str) -> anyhow::Result<Vec<String>> {
+    let images = named(path, RUNNER_IMAGES).await?;
+    rmi(path, &images).await?;
+    Ok(images)
+}
+
+async fn rmi(path: &str, images: &[String]) -> anyhow::Result<()> {
     if images.is_empty() {
         return Ok(());
     }
@@ -146,6 +160,13 @@ pub async fn remove_images(path: &str, registry: &str) -> anyhow::Result<()> {
     args.extend(images.iter().map(String::as_str));
     docker(path, &args).await?;
     Ok(())
+}
+
+/// The images whose names begin so.
+async fn named(path: &str, start: &str) -> anyhow::Result<Vec<String>> {
+    let names = docker(path, &["images", "--format", "{{.Repository}}:{{.Tag}}"]).await?;
+    let names = names.lines().filter(|name| name.starts_with(start));
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// Asks the engine at the usual place.
