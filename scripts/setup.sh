@@ -43,7 +43,7 @@ for program in git cargo python3; do
 done
 command -v cc >/dev/null || die "no C compiler on the PATH" "install one (apt-get install build-essential), then run this again"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-  die "python3 is $(python3 --version)" "install Python 3.10 or newer"
+  die "python3 is $(python3 --version), and the pinned packages need 3.10" "install Python 3.10 or newer, then run this again"
 python3 -c 'import ensurepip' 2>/dev/null ||
   die "python3 cannot make virtual environments" "install its venv package (apt-get install python3-venv)"
 say "$(cargo --version), $(python3 --version), $(git --version)"
@@ -51,12 +51,10 @@ say "$(cargo --version), $(python3 --version), $(git --version)"
 # A CLI configuration that does not exist makes terraform print a warning into everything.
 [[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
 terraform=$(command -v terraform) ||
-  die "no terraform on the PATH" "install 1.10 or newer (developer.hashicorp.com/terraform/install)"
+  die "no terraform on the PATH" "install 1.11 or newer (developer.hashicorp.com/terraform/install)"
 version=$("$terraform" version -json | python3 -c 'import json, sys; print(json.load(sys.stdin)["terraform_version"])')
-python3 - "$version" <<'P' || die "terraform is $version" "install 1.10 or newer: the state's lock is a file in S3"
-import sys
-sys.exit(tuple(int(part) for part in sys.argv[1].split("-")[0].split(".")[:2]) < (1, 10))
-P
+enough "$version" 1.11 ||
+  die "terraform is $version" "install 1.11 or newer: the modules' tests and the state's lock file in S3 need it"
 say "terraform $version"
 
 mirror=$("$root/scripts/provider-mirror.sh")

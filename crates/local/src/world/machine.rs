@@ -79,7 +79,7 @@ impl Machine {
             bail!("{} does not exist; run scripts/setup.sh", python.display());
         }
         let terraform = find(path, "terraform").context(
-            "no `terraform` on PATH; install 1.10 or newer from developer.hashicorp.com/terraform/install",
+            "no `terraform` on PATH; install 1.11 or newer from developer.hashicorp.com/terraform/install",
         )?;
         let program = std::env::current_exe().context("find this program")?;
         let mut bin = program.parent().map(Path::to_path_buf).unwrap_or_default();
