@@ -63,12 +63,21 @@ for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt;
 done
 [[ -n $authorities ]] || die "no CA certificates found" "install the package ca-certificates"
 
-echo "runner: cargo build, profile $profile, static"
-# The flag is needed where the program is linked only: no dependency is built anew for it.
-cargo rustc --quiet --locked --manifest-path "$root/Cargo.toml" -p sluicegate-runner --bin runner \
-  --profile "$profile" --target "$target" --target-dir "$output" -- -C target-feature=+crt-static ||
-  die "the runner could not be built as a static binary" \
-    "read the lines above; the linker needs the static C library (libc6-dev, glibc-static)"
+# The local run takes the runner as the whole workspace's build makes it, with the C library of this
+# machine beside it: a build of this package alone has other features, and makes every dependency anew.
+if [[ $local_run ]]; then
+  echo "runner: cargo build, profile $profile"
+  cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --workspace --bin runner \
+    --profile "$profile" --target "$target" --target-dir "$output" ||
+    die "the runner could not be built" "read the lines above"
+else
+  echo "runner: cargo build, profile $profile, static"
+  # The flag is needed where the program is linked only: no dependency is built anew for it.
+  cargo rustc --quiet --locked --manifest-path "$root/Cargo.toml" -p sluicegate-runner --bin runner \
+    --profile "$profile" --target "$target" --target-dir "$output" -- -C target-feature=+crt-static ||
+    die "the runner could not be built as a static binary" \
+      "read the lines above; the linker needs the static C library (libc6-dev, glibc-static)"
+fi
 built=$output/$target/${profile/#dev/debug}/runner
 passwd="runner:x:65532:65532:runner:/tmp:/nonexistent"
 
@@ -89,7 +98,13 @@ else
   rm -rf "$context"
 fi
 version=$("$terraform" version -json 2>/dev/null | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
-mkdir -p "$context/tmp" "$context/mirror"
+mkdir -p "$context/tmp" "$context/mirror" "$context/libraries"
+if [[ $local_run ]]; then
+  # Each line names a path, but for the kernel's own object.
+  ldd "$built" | grep -oE '/[^ ]+' | sort -u | while read -r library; do
+    cp --parents --dereference "$library" "$context/libraries/"
+  done
+fi
 chmod 1777 "$context/tmp"
 cp "$built" "$context/runner"
 cp "$terraform" "$context/terraform"
@@ -111,6 +126,6 @@ docker build --quiet --file "$dockerfile" --tag "$tag" \
 docker run --rm "$tag" --version || {
   # Under its name it would be taken the next time.
   docker image rm "$tag" >/dev/null
-  die "the image was built, but its runner does not start" "look at $built: it must be static (file, ldd)"
+  die "the image was built, but its runner does not start" "look at what $built needs: ldd $built"
 }
 echo "$tag"

@@ -83,7 +83,7 @@ launcher() {
 
 emulator() {
   scripts/build-lambdas.sh local && cargo build --quiet --workspace &&
-    cargo nextest run -p sluicegate-tests --features emulator --test emulator --no-capture
+    cargo nextest run -p sluicegate-tests --features emulator --test emulator --no-capture --no-fail-fast
 }
 
 suites=("$@")

@@ -162,7 +162,12 @@ fn what_may_pass_is_retried_wherever_a_lambda_is_called() {
             .map(ErrorName::as_str)
             .collect();
         if task.resource.is_lambda() {
-            assert_eq!(ours, transient, "{name}");
+            let mut expected = transient.clone();
+            if name == "Validate" {
+                // A push is announced before every replica of the forge has the commit.
+                expected.insert(ErrorName::CommitNotFound.as_str());
+            }
+            assert_eq!(ours, expected, "{name}");
         } else {
             assert!(ours.is_empty(), "{name} calls no step of ours");
         }

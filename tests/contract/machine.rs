@@ -114,7 +114,7 @@ fn every_task_ends_in_time_and_is_retried_within_bounds() {
         assert!(!task.retry.is_empty(), "{name} retries what may pass");
         for retrier in &task.retry {
             assert!(
-                (1..=6).contains(&retrier.max_attempts)
+                (1..=12).contains(&retrier.max_attempts)
                     && retrier.backoff_rate > 1.0
                     && retrier.interval_seconds >= 1
                     && retrier.interval_seconds < retrier.max_delay_seconds,
@@ -149,7 +149,15 @@ fn all_tasks_of_a_kind_are_retried_alike() {
             .iter()
             .find(|(_, other)| kind(other.resource) == kind(task.resource))
             .unwrap();
-        assert_eq!(task.retry, like.retry, "{name} and {first}");
+        let mut retry = task.retry.clone();
+        if name == "Validate" {
+            // A push is announced before every replica of the forge has the commit.
+            let own = retry.pop().unwrap();
+            assert_eq!(own.error_equals, ["CommitNotFound"]);
+        }
+        let mut like = like.retry.clone();
+        like.retain(|retrier| retrier.error_equals != ["CommitNotFound"]);
+        assert_eq!(retry, like, "{name} and {first}");
     }
 }
 
@@ -207,8 +215,11 @@ fn errors_are_caught_by_name_before_the_rest() {
 #[test]
 fn an_answer_that_is_too_large_is_caught_too() {
     let machine = deliver();
-    for (name, state) in &machine.states.0 {
-        let calls = matches!(state, State::Task(_) | State::Map(_) | State::Parallel(_));
+    machine.each(|placed| {
+        let (name, state) = (placed.name, placed.state);
+        // A branch's error is the Parallel's: its own Catch takes it.
+        let catches = placed.within.is_empty() || has_catch_all(state.catch());
+        let calls = matches!(state, State::Task(_) | State::Map(_) | State::Parallel(_)) && catches;
         let named = state.catch().iter().any(|catcher| {
             catcher
                 .error_equals
@@ -216,7 +227,7 @@ fn an_answer_that_is_too_large_is_caught_too() {
                 .any(|error| error == "States.DataLimitExceeded")
         });
         assert!(!calls || named, "{name}");
-    }
+    });
 }
 
 #[test]

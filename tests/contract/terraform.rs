@@ -315,6 +315,29 @@ fn the_inner_deadline_comes_first() {
     }
 }
 
+/// A build ends, or leaves its queue, before its state gives it up; and a run waits for its
+/// environment longer than the run before it may wait for a person and then apply.
+#[test]
+fn a_wait_is_longer_than_what_it_waits_for() {
+    let tasks: BTreeMap<String, u32> = deliver()
+        .tasks()
+        .into_iter()
+        .map(|(name, task)| (name, task.timeout_seconds))
+        .collect();
+    let variables = text("terraform/modules/build/variables.tf");
+    let minutes = |name: &str| {
+        let variable = block(&variables, &format!("variable \"{name}\" "), '{', '}');
+        number(variable, "default     = ")
+    };
+    let build = 60 * (minutes("timeout_minutes") + minutes("queued_timeout_minutes"));
+    assert!(build < tasks["RunBuild"], "a build may take {build} s");
+    let before = tasks["AwaitApproval"] + tasks["RunApply"];
+    assert!(
+        before < tasks["AcquireLock"],
+        "a delivery may take {before} s"
+    );
+}
+
 /// The life cycle of images spares those that were deployed.
 #[test]
 fn the_tag_of_a_deployed_image_is_the_one_that_the_life_cycle_spares() {

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from test_services import RUNTIME
 
 
 @pytest.fixture
-def launched(tmp_path: Path) -> Emulator:
+def launched(tmp_path: Path) -> Iterator[Emulator]:
     """An emulator of the test's own."""
     emulator = Emulator(True, tmp_path / "emulator", None, free_port())
     emulator.start()
-    return emulator
+    yield emulator
+    emulator.stop()
 
 
 def group(leader: int) -> list[int]:
@@ -78,15 +80,12 @@ def test_everything_it_writes_lies_below_its_directory(launched: Emulator, tmp_p
     def strays() -> set[str]:
         return {entry.name for entry in Path("/tmp").iterdir() if str(launched.port) in entry.name}
 
-    try:
-        launched.client("s3").create_bucket(
-            Bucket=unique("b"), CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        name = function(launched, bootstrap=RUNTIME)
-        launched.client("lambda").invoke(FunctionName=name, Payload=b"{}")
-        assert strays() == set()
-        assert any(launched.directory.iterdir())
-    finally:
-        launched.stop()
+    launched.client("s3").create_bucket(
+        Bucket=unique("b"), CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    name = function(launched, bootstrap=RUNTIME)
+    launched.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+    assert strays() == set()
+    assert any(launched.directory.iterdir())
 
 
 def start(environment: dict[str, str], code: str = "") -> subprocess.CompletedProcess:

@@ -13,7 +13,7 @@ use domain::plan::Touched;
 use domain::run::{Run, StackRun, StackState};
 use ports::announce::Announcer;
 use ports::documents::{environment_key, load, load_run, update_run};
-use ports::{Clock, Objects, Records, Result, Step, jobs};
+use ports::{BatchJobs, Clock, Objects, Records, Result, Step, jobs};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub struct Apply {
     pub records: Arc<dyn Records>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
+    /// The jobs that the state machine may have lost sight of.
+    pub batch: Arc<dyn BatchJobs>,
     /// Who is told what happened.
     pub announcer: Announcer,
     /// The enrolled repositories.
@@ -127,8 +129,6 @@ impl Apply {
         let own = (&run.source()?.archive, &run.trigger.commit);
         // What the last good commit does not have can only be destroyed by what made it.
         let (source, commit) = if stack.destroy { own } else { (source, commit) };
-        let mut inputs = run.outputs();
-        inputs.retain(|other, _| stack.stack.needs.contains(other));
         Ok(JobRecord {
             schema: JOB_SCHEMA,
             run: run.id.clone(),
@@ -147,7 +147,7 @@ impl Apply {
             stack: name.clone(),
             dir: stack.stack.dir.clone(),
             source: source.clone(),
-            inputs,
+            inputs: run.inputs(stack),
             plan: Some(plan),
             timeout_seconds: APPLY_SECONDS,
         })
@@ -192,7 +192,15 @@ impl Apply {
             StackState::Pending | StackState::Planning { .. } => return answer(ApplyWord::Stale),
             _ => {}
         }
-        let result = jobs::result(&*self.objects, &run.id, name, job, error.as_ref()).await;
+        let result = jobs::result(
+            &*self.objects,
+            &*self.batch,
+            &run.id,
+            name,
+            job,
+            error.as_ref(),
+        )
+        .await;
         match result.map(|result| result.outcome) {
             Ok(JobOutcome::Applied { outputs, .. }) => {
                 let run = update_run(&*self.records, &run.id, |run| {
@@ -204,11 +212,15 @@ impl Apply {
                 answer(ApplyWord::Applied)
             }
             Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
-                let stale = update_run(&*self.records, &run.id, |run| {
+                let attempt = stack.jobs;
+                let (run, stale) = update_run(&*self.records, &run.id, |run| {
                     // The failure is written down even when there is no second try.
-                    Ok(run.stack_mut(name)?.stale())
+                    let stale = run.stack_mut(name)?.stale(job);
+                    Ok((run.clone(), stale))
                 })
                 .await?;
+                let transition = Transition::ApplyFailed(run.mode, name.clone(), attempt, error);
+                self.announcer.announce(&run, transition).await;
                 stale.and_then(|()| answer(ApplyWord::Stale))
             }
             Ok(JobOutcome::Failed {
@@ -216,8 +228,9 @@ impl Apply {
                 touched,
                 diagnostics,
             }) => {
-                self.failed(&run.id, name, job, touched).await?;
-                Err(jobs::with_diagnostics(&error, &diagnostics))
+                let error = jobs::with_diagnostics(&error, &diagnostics);
+                self.failed(&run.id, name, job, touched, &error).await?;
+                Err(error)
             }
             Ok(JobOutcome::Planned { .. } | JobOutcome::Validated) => Err(StepError::new(
                 ErrorName::ContractViolation,
@@ -227,7 +240,8 @@ impl Apply {
             Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {
                 // Without a result nobody knows how far terraform came.
-                self.failed(&run.id, name, job, Touched::Maybe).await?;
+                self.failed(&run.id, name, job, Touched::Maybe, &error)
+                    .await?;
                 Err(error)
             }
         }
@@ -247,15 +261,20 @@ impl Apply {
         name: &StackName,
         job: &JobId,
         touched: Touched,
+        error: &StepError,
     ) -> Result<()> {
-        update_run(&*self.records, run, |run| {
+        let run = update_run(&*self.records, run, |run| {
             let stack = run.stack_mut(name)?;
             if matches!(&stack.state, StackState::Applying { job: known, .. } if known == job) {
                 stack.state = StackState::Failed { touched };
             }
-            Ok(())
+            Ok(run.clone())
         })
-        .await
+        .await?;
+        let attempt = run.stack(name)?.jobs;
+        let transition = Transition::ApplyFailed(run.mode, name.clone(), attempt, error.clone());
+        self.announcer.announce(&run, transition).await;
+        Ok(())
     }
 }
 

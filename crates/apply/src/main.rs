@@ -4,6 +4,7 @@ fn main() -> std::process::ExitCode {
     lambda::serve(|world| apply::Apply {
         records: world.records(),
         objects: world.artifacts(),
+        batch: world.batch(),
         announcer: world.announcer(),
         repositories: world.repositories(),
         clock: world.clock(),

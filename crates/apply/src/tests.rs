@@ -10,11 +10,14 @@ use domain::environment::Owner;
 use domain::plan::{Mode, PlanSummary, Verdict};
 use domain::run::{Answer, Approval};
 use ports::documents::{insert, update_environment};
-use ports::fakes::{FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples};
+use ports::fakes::{
+    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples,
+};
 
 struct World {
     records: FakeRecords,
     objects: FakeObjects,
+    batch: FakeBatch,
     status: FakeStatusQueue,
     apply: Apply,
 }
@@ -24,12 +27,14 @@ impl World {
     async fn new(verdict: Verdict) -> Self {
         let records = FakeRecords::new();
         let objects = FakeObjects::new(samples::BUCKET);
+        let batch = FakeBatch::new();
         let status = FakeStatusQueue::new();
         let clock = Arc::new(FakeClock::default());
         let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         let apply = Apply {
             records: Arc::new(records.clone()),
             objects: Arc::new(objects.clone()),
+            batch: Arc::new(batch.clone()),
             announcer: Announcer {
                 status: Arc::new(status.clone()),
                 forge: Arc::new(FakeForge::new()),
@@ -48,6 +53,7 @@ impl World {
         let world = Self {
             records,
             objects,
+            batch,
             status,
             apply,
         };
@@ -347,6 +353,37 @@ async fn a_job_without_a_result_may_have_touched_something() {
     }
     let touched = Touched::Maybe;
     assert_eq!(world.state().await, StackState::Failed { touched });
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_waits_for_is_ended_before_anything_is_decided() {
+    let world = World::new(Verdict::Auto).await;
+    let job = world.start().await.unwrap();
+    // The reply to its submission was lost, and it still waits for a machine.
+    world.batch.submit(&job);
+    let error = world.finish(&job).await.unwrap_err();
+    assert_eq!(
+        error.name,
+        ErrorName::AwsUnavailable,
+        "asked again: {error}"
+    );
+    assert!(matches!(world.state().await, StackState::Applying { .. }));
+    assert!(!world.batch.has_open(&job));
+    let error = world.finish(&job).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::JobLost);
+    assert!(error.message.contains("does not wait for it"), "{error}");
+    let touched = Touched::Maybe;
+    assert_eq!(world.state().await, StackState::Failed { touched });
+}
+
+#[tokio::test]
+async fn what_batch_refuses_to_say_does_not_keep_a_job_from_being_lost() {
+    let world = World::new(Verdict::Auto).await;
+    let job = world.start().await.unwrap();
+    let denied = StepError::new(ErrorName::AwsDenied, "ListJobs: no right");
+    world.batch.fail_next("find", denied, 1);
+    let error = world.finish(&job).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::JobLost);
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ impl Bucket {
             .bucket(&self.name)
             .key(key)
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .set_tagging(contract::keys::tagging(key).map(str::to_owned))
             .body(bytes.into())
     }
 }

@@ -129,6 +129,10 @@ impl Clients {
         aws_sdk_ecs::Client::new(&self.config)
     }
 
+    pub(crate) fn batch(&self) -> aws_sdk_batch::Client {
+        aws_sdk_batch::Client::new(&self.config)
+    }
+
     pub(crate) fn cloudwatchlogs(&self) -> aws_sdk_cloudwatchlogs::Client {
         aws_sdk_cloudwatchlogs::Client::new(&self.config)
     }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod bucket;
 mod clients;
 mod config;
@@ -16,6 +17,7 @@ mod secrets;
 mod services;
 mod table;
 
+pub use batch::Batch;
 pub use bucket::Bucket;
 pub use clients::Clients;
 pub use executions::{Execution, ExecutionState, Executions};

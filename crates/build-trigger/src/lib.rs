@@ -59,13 +59,9 @@ impl BuildTrigger {
         let image = &self.repository(&run)?.image;
         let commit_tag = keys::commit_tag(&run.trigger.commit);
         let tree_tag = keys::tree_tag(self.tree(&run)?, &build.dockerfile, &build.test);
-        // A build that was stopped between its two tags left one of them.
-        for (tag, missing) in [(&tree_tag, &commit_tag), (&commit_tag, &tree_tag)] {
-            if let Some(digest) = self.registry.find(image, tag).await? {
-                self.registry.tag(image, &digest, missing).await?;
-                self.ready(&run.id, digest, ImageOrigin::Reused).await?;
-                return Ok(BuildTriggerOutput::Ready);
-            }
+        if let Some(digest) = self.made_before(image, &commit_tag, &tree_tag).await? {
+            self.ready(&run.id, digest, ImageOrigin::Reused).await?;
+            return Ok(BuildTriggerOutput::Ready);
         }
         let now = self.clock.now();
         let run = update_run(&*self.records, &run.id, |run| {
@@ -98,6 +94,34 @@ impl BuildTrigger {
                 .map(|(name, value)| variable(name, value))
                 .to_vec(),
         })
+    }
+
+    /// The image of this commit, or of another one with the same files. A build that was stopped
+    /// between its two tags left one of them. Two builds of the same files at once made two images:
+    /// the commit's own one counts.
+    async fn made_before(
+        &self,
+        image: &str,
+        commit_tag: &str,
+        tree_tag: &str,
+    ) -> Result<Option<ImageDigest>> {
+        let own = self.registry.find(image, commit_tag).await?;
+        let same = self.registry.find(image, tree_tag).await?;
+        let (digest, missing) = match (own, same) {
+            (Some(own), Some(_)) => return Ok(Some(own)),
+            (Some(own), None) => (own, tree_tag),
+            (None, Some(same)) => (same, commit_tag),
+            (None, None) => return Ok(None),
+        };
+        let Err(error) = self.registry.tag(image, &digest, missing).await else {
+            return Ok(Some(digest));
+        };
+        // Tags do not move: a build that ended meanwhile may have set this one.
+        match self.registry.find(image, missing).await? {
+            Some(taken) if missing == commit_tag => Ok(Some(taken)),
+            Some(_) => Ok(Some(digest)),
+            None => Err(error),
+        }
     }
 
     /// Finds the image that the build pushed, or says why there is none.

@@ -180,6 +180,19 @@ async fn the_same_files_are_not_built_twice() {
     assert_eq!(world.build().await, Build::Ready { digest, origin });
 }
 
+/// Two builds of the same files at once made two images.
+#[tokio::test]
+async fn the_commits_own_image_counts_when_another_one_has_the_same_files() {
+    let world = World::new().await;
+    let (own, other) = (samples::image_digest(1), samples::image_digest(2));
+    world.registry.push(&image(), &other, &[&tree_tag()]);
+    world.registry.push(&image(), &own, &[&commit_tag()]);
+    assert_eq!(world.decide().await, Ok(BuildTriggerOutput::Ready));
+    let origin = ImageOrigin::Reused;
+    let digest = own;
+    assert_eq!(world.build().await, Build::Ready { digest, origin });
+}
+
 /// Tags are immutable, so a second build of the commit could not push its tag.
 #[tokio::test]
 async fn an_image_of_the_commit_itself_is_taken_as_it_is() {

@@ -17,6 +17,8 @@ variables! {
     AUDIT_BUCKET = "SLUICEGATE_AUDIT_BUCKET";
     /// The bucket of the delivered stacks' states.
     STATE_BUCKET = "SLUICEGATE_STATE_BUCKET";
+    /// The names of the job queues, with commas between.
+    JOB_QUEUES = "SLUICEGATE_JOB_QUEUES";
     /// The status queue.
     STATUS_QUEUE_URL = "SLUICEGATE_STATUS_QUEUE_URL";
     /// The event bus's name.

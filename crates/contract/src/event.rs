@@ -57,6 +57,7 @@ impl PushEvent {
             self.repository.id,
             &self.repository.full_name,
             &self.branch,
+            self.before.as_ref(),
             &self.after,
             self.kind,
         )

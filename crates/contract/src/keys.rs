@@ -50,6 +50,16 @@ impl JobFile {
     }
 }
 
+/// The tags of an object, as S3 takes them. What may hold secrets in clear and is not needed once
+/// its run is over is kept for a week: plans and the state that could not be written.
+#[must_use]
+pub fn tagging(key: &str) -> Option<&'static str> {
+    let short = [JobFile::Plan, JobFile::PlanJson, JobFile::ErroredState];
+    let name = key.rsplit('/').next().unwrap_or_default();
+    let is_short = key.starts_with("runs/") && short.iter().any(|file| file.name() == name);
+    is_short.then_some("sluicegate-retention=short")
+}
+
 /// An audit entry, in the audit bucket.
 #[must_use]
 pub fn audit(repository: RepositoryId, seq: u64) -> String {

@@ -7,7 +7,6 @@ use contract::step::DeployWord;
 use domain::config;
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::RunId;
-use domain::plan::Mode;
 use domain::rollout::RolloutStage;
 use domain::run::{Rollout, Run};
 use ports::Result;
@@ -43,7 +42,13 @@ impl Deploy {
             tracing::info!(run = %run.id, mode = ?run.mode, %why, "not healthy yet");
             return Ok(DeployWord::InProgress);
         }
-        self.keep_image(&run, rollout).await?;
+        if let Err(error) = self.keep_image(&run, rollout).await {
+            if error.name.class() == ErrorClass::Transient {
+                return Err(error);
+            }
+            // The new version answers: a tag that cannot be set is no reason to take it back.
+            tracing::error!(run = %run.id, %error, "the deployed image may expire");
+        }
         let (mode, now) = (run.mode, self.clock.now());
         let run = update_run(&*self.records, &run.id, |run| {
             if run.mode == mode
@@ -65,16 +70,7 @@ impl Deploy {
     async fn keep_image(&self, run: &Run, rollout: &Rollout) -> Result<()> {
         let tag = keys::deployed_tag(&rollout.commit);
         let image = self.image(run)?;
-        match self.registry.tag(image, &rollout.image, &tag).await {
-            // The environment is restored: a tag that cannot be set must not freeze it.
-            Err(error)
-                if run.mode == Mode::Restore && error.name.class() == ErrorClass::Permanent =>
-            {
-                tracing::error!(run = %run.id, %error, %tag, "the restored image may expire");
-                Ok(())
-            }
-            other => other,
-        }
+        self.registry.tag(image, &rollout.image, &tag).await
     }
 
     /// Asks the application whether it is healthy, and whether it is this commit.

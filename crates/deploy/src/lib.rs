@@ -6,10 +6,13 @@ mod start;
 
 use async_trait::async_trait;
 use contract::event::EnrolledRepository;
+use contract::status::Transition;
 use contract::step::{DeployInput, DeployOutput};
-use domain::error::{ErrorName, StepError};
+use domain::error::{ErrorClass, ErrorName, StepError};
+use domain::ids::RunId;
 use domain::run::Run;
 use ports::announce::Announcer;
+use ports::documents::load_run;
 use ports::{Clock, Objects, Probe, Records, Registry, Result, Services, Step};
 use std::sync::Arc;
 
@@ -40,15 +43,36 @@ impl Step for Deploy {
     type Output = DeployOutput;
 
     async fn run(&self, input: DeployInput) -> Result<DeployOutput> {
-        let verdict = match input {
-            DeployInput::Start { run } => self.start(&run).await?,
-            DeployInput::Check { run } => self.check(&run).await?,
+        let (id, verdict) = match input {
+            DeployInput::Start { run } => {
+                let verdict = self.start(&run).await;
+                (run, verdict)
+            }
+            DeployInput::Check { run } => {
+                let verdict = self.check(&run).await;
+                (run, verdict)
+            }
         };
-        Ok(DeployOutput { verdict })
+        if let Err(error) = &verdict {
+            self.failed(&id, error).await;
+        }
+        Ok(DeployOutput { verdict: verdict? })
     }
 }
 
 impl Deploy {
+    /// Says that a rollout failed, once it is certain.
+    async fn failed(&self, id: &RunId, error: &StepError) {
+        if error.name.class() == ErrorClass::Transient {
+            return;
+        }
+        // What is said must not hide what happened.
+        if let Ok(run) = load_run(&*self.records, id).await {
+            let transition = Transition::DeployFailed(run.mode, error.clone());
+            self.announcer.announce(&run, transition).await;
+        }
+    }
+
     /// Where the images of the run's repository lie: `registry/repository`.
     fn image(&self, run: &Run) -> Result<&str> {
         let id = run.trigger.repository_id;

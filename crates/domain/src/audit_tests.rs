@@ -17,6 +17,7 @@ fn run(n: u8) -> Run {
         RepositoryId(42),
         &repository,
         &branch,
+        None,
         &commit,
         RunKind::Push,
     );

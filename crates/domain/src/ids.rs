@@ -237,17 +237,21 @@ impl RunKind {
 }
 
 impl RunId {
-    /// Makes the id of a run. The same repository, ref, commit and kind give the same id, so a
-    /// second copy of an event meets the first one's record.
+    /// Makes the id of a run. The same repository, ref, commit before, commit and kind give the same
+    /// id, so a second copy of an event meets the first one's record. The commit before counts: a
+    /// branch that is put back to a commit that was delivered once is delivered again.
     #[must_use]
     pub fn derive(
         repository: RepositoryId,
         name: &RepositoryName,
         branch: &BranchRef,
+        before: Option<&CommitId>,
         commit: &CommitId,
         kind: RunKind,
     ) -> Self {
-        let key = format!("v1|{repository}|{branch}|{commit}|{}", kind.as_str());
+        let before = before.map_or("new", CommitId::as_str);
+        let kind = kind.as_str();
+        let key = format!("v1|{repository}|{branch}|{before}|{commit}|{kind}");
         let digest = Sha256Digest::of(key.as_bytes());
         let mut slug: String = name
             .name()
@@ -341,8 +345,13 @@ mod tests {
             let full = RepositoryName::parse(&format!("{owner}/{name}")).unwrap();
             let branch = BranchRef::parse("refs/heads/main").unwrap();
             let commit = CommitId::parse(&commit).unwrap();
-            let run = RunId::derive(RepositoryId(id), &full, &branch, &commit, RunKind::Push);
+            let run = RunId::derive(RepositoryId(id), &full, &branch, None, &commit, RunKind::Push);
             prop_assert!(RunId::parse(run.as_str()).is_ok(), "{run}");
+            let other = CommitId::parse(&"a".repeat(40)).unwrap();
+            let back = RunId::derive(
+                RepositoryId(id), &full, &branch, Some(&other), &commit, RunKind::Push,
+            );
+            prop_assert_ne!(run, back);
         }
     }
 }

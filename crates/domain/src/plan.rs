@@ -23,6 +23,9 @@ pub struct PlanSummary {
     pub outputs_change: OutputsChange,
 }
 
+/// How many changes a run's record keeps of a plan.
+pub const BRIEF: usize = 25;
+
 /// Whether a plan changes outputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -68,6 +71,23 @@ impl PlanSummary {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.outputs_change == OutputsChange::None
+    }
+
+    /// The changes that a run's record keeps: those that destroy something first, at most
+    /// [`BRIEF`]. The plan's JSON has all of them; a record has 400 KB for every stack of both ways.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        let mut changes = self.changes.clone();
+        changes.sort_by_key(|change| match change.action {
+            Action::Delete | Action::Replace => 0,
+            Action::Forget => 1,
+            Action::Update | Action::Create => 2,
+        });
+        changes.truncate(BRIEF);
+        Self {
+            changes,
+            outputs_change: self.outputs_change,
+        }
     }
 
     /// How many resources the plan does what to.

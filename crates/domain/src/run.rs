@@ -449,6 +449,22 @@ impl Run {
         outputs
     }
 
+    /// The outputs that a stack on this way takes as its variables. What is destroyed was made by
+    /// this run's commit, whose other stacks the last good commit may not have.
+    #[must_use]
+    pub fn inputs(&self, stack: &StackRun) -> BTreeMap<StackName, ObjectRef> {
+        let mut inputs = self.outputs();
+        if stack.destroy {
+            for made in &self.stacks {
+                if let Some(object) = &made.outputs {
+                    inputs.insert(made.stack.name.clone(), object.clone());
+                }
+            }
+        }
+        inputs.retain(|other, _| stack.stack.needs.contains(other));
+        inputs
+    }
+
     /// Whether this run may have changed infrastructure or the application.
     #[must_use]
     pub fn touched_anything(&self) -> bool {

@@ -6,7 +6,9 @@
 use super::*;
 use crate::config::Stack;
 use crate::ids::{JobId, Sha256Digest};
-use crate::plan::{PlanSummary, SealedPlan, StateVersion, Touched, Verdict};
+use crate::plan::{
+    Action, PlanSummary, ResourceChange, SealedPlan, StateVersion, Touched, Verdict,
+};
 use proptest::prelude::*;
 
 fn name(n: usize) -> StackName {
@@ -127,6 +129,66 @@ fn the_way_back_takes_what_was_touched_and_all_that_needs_it() {
         run.stack_mut(&name(n)).unwrap().state = StackState::Unchanged;
     }
     assert_eq!(run.next_wave(), Wave::Done);
+}
+
+/// What is destroyed was made by this run: the last good commit knows no outputs of it.
+#[test]
+fn what_is_destroyed_takes_the_outputs_of_the_way_there() {
+    let mut run = run(vec![stack(4, &[]), stack(5, &[4])]);
+    for n in [0, 1] {
+        run.stacks[n].state = maybe();
+        run.stacks[n].outputs = Some(object());
+    }
+    run.turn(error(ErrorName::Unhealthy), Some(&good(vec![])), now());
+    let inputs = |n| {
+        let inputs = run.inputs(run.stack(&name(n)).unwrap());
+        inputs.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(inputs(5), [name(4)]);
+    assert_eq!(inputs(4), []);
+}
+
+#[test]
+fn a_plan_is_made_again_once_however_often_its_apply_says_so() {
+    let job = |n| JobId::parse(&format!("apply-stack-0-{n}-{}", "a".repeat(32))).unwrap();
+    let applying = |n| StackState::Applying {
+        job: job(n),
+        summary: PlanSummary::default(),
+    };
+    let mut run = run(vec![stack(0, &[])]);
+    let stack = &mut run.stacks[0];
+    stack.state = applying(1);
+    for _ in 0..3 {
+        assert_eq!(stack.stale(&job(1)), Ok(()));
+        assert_eq!(stack.state, StackState::Pending);
+    }
+    stack.state = applying(2);
+    // A late repetition says nothing about the second job.
+    assert_eq!(stack.stale(&job(1)), Ok(()));
+    assert_eq!(stack.state, applying(2));
+    for _ in 0..2 {
+        let error = stack.stale(&job(2)).unwrap_err();
+        assert_eq!(error.name, ErrorName::StalePlan);
+        assert!(matches!(stack.state, StackState::Failed { .. }));
+    }
+}
+
+#[test]
+fn a_record_keeps_of_a_long_plan_what_destroys_something() {
+    let change = |n: usize, action| ResourceChange {
+        address: format!("aws_sqs_queue.this[{n}]"),
+        resource_type: "aws_sqs_queue".into(),
+        action,
+    };
+    let mut changes: Vec<_> = (0..100).map(|n| change(n, Action::Update)).collect();
+    changes.push(change(100, Action::Delete));
+    let summary = PlanSummary {
+        changes,
+        ..PlanSummary::default()
+    };
+    let brief = summary.brief();
+    assert_eq!(brief.changes.len(), crate::plan::BRIEF);
+    assert_eq!(brief.count(Action::Delete), 1);
 }
 
 #[test]
@@ -357,7 +419,7 @@ fn a_plan_that_nobody_waits_for_is_refused() {
         run.stacks[0].planned(
             job,
             plan.clone(),
-            PlanSummary::default(),
+            &PlanSummary::default(),
             Verdict::Auto,
             None,
         )

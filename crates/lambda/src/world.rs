@@ -1,7 +1,8 @@
 use crate::settings::Settings;
 use async_trait::async_trait;
 use aws::{
-    Bucket, Bus, Clients, Ecr, Ecs, HttpProbe, SecretStore, SqsStatusQueue, Table, TaskTokens,
+    Batch, Bucket, Bus, Clients, Ecr, Ecs, HttpProbe, SecretStore, SqsStatusQueue, Table,
+    TaskTokens,
 };
 use contract::env;
 use contract::event::EnrolledRepository;
@@ -11,8 +12,8 @@ use forge::{GitHub, GitHubSettings};
 use jiff::Timestamp;
 use ports::announce::Announcer;
 use ports::{
-    AuditFile, Clock, CommitStatus, EventBus, Forge, Objects, Probe, Records, Registry, Result,
-    Secrets, Services, Snapshot, StatusQueue, Tokens,
+    AuditFile, BatchJobs, Clock, CommitStatus, EventBus, Forge, Objects, Probe, Records, Registry,
+    Result, Secrets, Services, Snapshot, StatusQueue, Tokens,
 };
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -94,6 +95,14 @@ impl World {
     #[must_use]
     pub fn tokens(&self) -> Arc<dyn Tokens> {
         Arc::new(TaskTokens::new(&self.clients))
+    }
+
+    /// The jobs of the pipeline's own queues.
+    #[must_use]
+    pub fn batch(&self) -> Arc<dyn BatchJobs> {
+        let names = self.settings.text(env::JOB_QUEUES);
+        let queues: Vec<String> = names.split(',').map(str::to_owned).collect();
+        Arc::new(Batch::new(&self.clients, &queues))
     }
 
     /// The secrets.

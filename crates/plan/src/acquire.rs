@@ -14,15 +14,18 @@ impl Plan {
         let (run, name) = self.load(run).await?;
         let now = self.clock.now();
         let waits = documents::update_run(&*self.records, &run.id, |run| {
-            if run.lock == Lock::None {
+            if run.lock == Lock::None && run.end.is_none() {
                 run.lock = Lock::Waiting { since: now };
             }
             Ok(run.clone())
         })
         .await?;
-        self.announcer
-            .announce(&waits, Transition::LockWaiting)
-            .await;
+        // A build that failed may have ended the run already: its end is its last word.
+        if waits.end.is_none() {
+            self.announcer
+                .announce(&waits, Transition::LockWaiting)
+                .await;
+        }
         let waiter = Waiter {
             run: run.id.clone(),
             commit: run.trigger.commit.clone(),
@@ -46,13 +49,17 @@ impl Plan {
             })
             .await?;
         }
-        environment::flush(
+        let superseded = environment::flush(
             &*self.records,
             &*self.tokens,
             repository,
             &name,
             &*self.clock,
         )
-        .await
+        .await?;
+        for run in superseded {
+            self.announcer.announce(&run, Transition::Superseded).await;
+        }
+        Ok(())
     }
 }

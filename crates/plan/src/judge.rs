@@ -35,7 +35,15 @@ impl Plan {
         if let Some(verdict) = made {
             return self.judged(&run, name, verdict).await;
         }
-        let result = jobs::result(&*self.objects, &run.id, name, job, error.as_ref()).await;
+        let result = jobs::result(
+            &*self.objects,
+            &*self.batch,
+            &run.id,
+            name,
+            job,
+            error.as_ref(),
+        )
+        .await;
         let (plan, summary, outputs) = match result.map(|result| result.outcome) {
             Ok(JobOutcome::Planned {
                 plan,
@@ -72,13 +80,8 @@ impl Plan {
             return Err(self.plan_failed(&run.id, name, job, &error, &[]).await?);
         }
         let run = update_run(&*self.records, &run.id, |run| {
-            run.stack_mut(name)?.planned(
-                job,
-                plan.clone(),
-                summary.clone(),
-                verdict,
-                outputs.clone(),
-            )?;
+            run.stack_mut(name)?
+                .planned(job, plan.clone(), &summary, verdict, outputs.clone())?;
             Ok(run.clone())
         })
         .await?;
@@ -107,17 +110,21 @@ impl Plan {
         error: &StepError,
         diagnostics: &[String],
     ) -> Result<StepError> {
-        update_run(&*self.records, run, |run| {
+        let run = update_run(&*self.records, run, |run| {
             let stack = run.stack_mut(name)?;
             if matches!(&stack.state, StackState::Planning { job: known } if known == job) {
                 stack.state = StackState::Failed {
                     touched: Touched::Nothing,
                 };
             }
-            Ok(())
+            Ok(run.clone())
         })
         .await?;
-        Ok(jobs::with_diagnostics(error, diagnostics))
+        let error = jobs::with_diagnostics(error, diagnostics);
+        let attempt = run.stack(name)?.jobs;
+        let transition = Transition::PlanFailed(run.mode, name.clone(), attempt, error.clone());
+        self.announcer.announce(&run, transition).await;
+        Ok(error)
     }
 
     /// Keeps the task token until `sluicegate approve` or `reject` answers it. A plan that was

@@ -10,7 +10,7 @@ use contract::step::PlanInput;
 use domain::ids::{EnvironmentName, RunId};
 use domain::run::Run;
 use ports::announce::Announcer;
-use ports::{Clock, Objects, Records, Result, Step, Tokens, documents};
+use ports::{BatchJobs, Clock, Objects, Records, Result, Step, Tokens, documents};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct Plan {
     pub records: Arc<dyn Records>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
+    /// The jobs that the state machine may have lost sight of.
+    pub batch: Arc<dyn BatchJobs>,
     /// The runs that wait.
     pub tokens: Arc<dyn Tokens>,
     /// Who is told what happened.

@@ -4,6 +4,7 @@ fn main() -> std::process::ExitCode {
     lambda::serve(|world| plan::Plan {
         records: world.records(),
         objects: world.artifacts(),
+        batch: world.batch(),
         tokens: world.tokens(),
         announcer: world.announcer(),
         repositories: world.repositories(),

@@ -56,6 +56,11 @@ impl Plan {
         };
         let fence = owner.fence;
         let run = update_run(&*self.records, &run.id, |run| {
+            // Its execution was stopped meanwhile.
+            if let Some(end) = &run.end {
+                let message = format!("run {} ended at {}", run.id, end.at);
+                return Err(StepError::new(ErrorName::LockLost, message));
+            }
             run.lock = Lock::Held { fence };
             Ok(run.clone())
         })
@@ -81,8 +86,6 @@ impl Plan {
             return Ok(job.clone());
         }
         let (source, commit) = run.way_source()?;
-        let mut inputs = run.outputs();
-        inputs.retain(|other, _| stack.stack.needs.contains(other));
         let record = JobRecord {
             schema: JOB_SCHEMA,
             run: run.id.clone(),
@@ -110,7 +113,7 @@ impl Plan {
                 key: keys::state(run.trigger.repository_id, environment, name),
                 region: self.region.clone(),
             },
-            inputs,
+            inputs: run.inputs(stack),
             plan: None,
             timeout_seconds: PLAN_SECONDS,
         };

@@ -17,7 +17,7 @@ use domain::plan::{
 use domain::run::{Answer, Approval, Build, End, Lock, Outcome, Restore, StackState, Turn};
 use ports::documents::{environment_key, insert, load, load_run, update_environment, update_run};
 use ports::fakes::{
-    FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
+    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
 };
 
 mod judgement;
@@ -25,6 +25,7 @@ mod judgement;
 struct World {
     records: FakeRecords,
     objects: FakeObjects,
+    batch: FakeBatch,
     tokens: FakeTokens,
     status: FakeStatusQueue,
     plan: Plan,
@@ -35,6 +36,7 @@ impl World {
     async fn new() -> Self {
         let records = FakeRecords::new();
         let objects = FakeObjects::new(samples::BUCKET);
+        let batch = FakeBatch::new();
         let tokens = FakeTokens::new();
         let status = FakeStatusQueue::new();
         let clock = Arc::new(FakeClock::default());
@@ -42,6 +44,7 @@ impl World {
         let plan = Plan {
             records: Arc::new(records.clone()),
             objects: Arc::new(objects.clone()),
+            batch: Arc::new(batch.clone()),
             tokens: Arc::new(tokens.clone()),
             announcer: Announcer {
                 status: Arc::new(status.clone()),
@@ -60,6 +63,7 @@ impl World {
         Self {
             records,
             objects,
+            batch,
             tokens,
             status,
             plan,

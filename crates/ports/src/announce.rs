@@ -5,7 +5,7 @@
 use crate::{Clock, CommitState, CommitStatus, Forge, StatusQueue};
 use contract::event::EnrolledRepository;
 use contract::status::{StatusMessage, Transition, message};
-use domain::plan::{Mode, Verdict};
+use domain::plan::Mode;
 use domain::run::{Outcome, Run};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,9 +114,6 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         Transition::LockWaiting => {
             pending("Waiting: another commit is being delivered to this environment.".into())
         }
-        Transition::PlanFinished(Mode::Deliver, stack, _, Verdict::Refused) => {
-            pending(format!("The plan of stack {stack} is refused."))
-        }
         Transition::ApprovalRequested(stack) => pending(format!(
             "Stack {stack} waits for approval: sluicegate approve {} {stack}",
             run.id
@@ -139,10 +136,13 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::Superseded
         | Transition::PlanStarted(..)
         | Transition::PlanFinished(..)
+        | Transition::PlanFailed(..)
         | Transition::ApplyStarted(..)
         | Transition::ApplyFinished(..)
+        | Transition::ApplyFailed(..)
         | Transition::DeployStarted(_)
         | Transition::DeployHealthy(_)
+        | Transition::DeployFailed(..)
         | Transition::Promoted
         | Transition::Restored => None,
     }

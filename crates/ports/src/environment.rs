@@ -12,7 +12,8 @@ use domain::run::{Lock, Run};
 /// the environment from one that is gone.
 const LIMIT: usize = 4 * domain::environment::QUEUE_LIMIT;
 
-/// Tells runs what the environment's record says they are to be told, until nothing is left.
+/// Tells runs what the environment's record says they are to be told, until nothing is left. Gives
+/// the runs whose place a newer commit took, for the caller to announce.
 ///
 /// The record keeps an answer until it was given: a process that dies in between leaves it to
 /// the next call. Two processes that do this at once tell a run twice, which the second hears
@@ -28,16 +29,17 @@ pub async fn flush(
     repository: RepositoryId,
     name: &EnvironmentName,
     clock: &dyn Clock,
-) -> Result<()> {
+) -> Result<Vec<Run>> {
+    let mut superseded = Vec::new();
     let key = environment_key(repository, name);
     for _ in 0..LIMIT {
         let environment: Option<Environment> = load(records, &key).await?;
         let Some(tell) = environment.and_then(|environment| environment.untold.first().cloned())
         else {
-            return Ok(());
+            return Ok(superseded);
         };
         if tell.word == LockWord::Superseded {
-            note_superseded(records, &tell.run).await?;
+            superseded.extend(note_superseded(records, &tell.run).await?);
         }
         let answer = LockAnswer { verdict: tell.word };
         let output = serde_json::to_string(&answer).map_err(|error| {
@@ -67,15 +69,15 @@ pub async fn flush(
 
 /// Writes into the run that a newer commit took its place, before it is told: its end follows
 /// from its record.
-async fn note_superseded(records: &dyn Records, run: &RunId) -> Result<()> {
+async fn note_superseded(records: &dyn Records, run: &RunId) -> Result<Option<Run>> {
     let noted = update_run(records, run, |run| {
         run.lock = Lock::Superseded;
-        Ok(())
+        Ok(run.clone())
     })
     .await;
     match noted {
-        Err(error) if error.name == ErrorName::RunNotFound => Ok(()),
-        other => other,
+        Err(error) if error.name == ErrorName::RunNotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use contract::event::EnrolledRepository;
 use domain::error::StepError;
-use domain::ids::{CommitId, ImageDigest};
+use domain::ids::{CommitId, ImageDigest, JobId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -108,6 +108,36 @@ pub use domain::environment::Heard;
 pub trait Tokens: Send + Sync {
     /// Ends a wait with an output, as JSON.
     async fn succeed(&self, token: &str, output: &str) -> Result<Heard>;
+}
+
+/// A job as Batch knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchJob {
+    /// Batch's own id.
+    pub id: String,
+    /// How far it is.
+    pub progress: JobProgress,
+    /// What Batch says of it, for a person: its state, the reason, the exit code.
+    pub said: String,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobProgress {
+    /// It waits or runs: it may still change something.
+    Open,
+    /// It succeeded or failed.
+    Ended,
+}
+
+/// AWS Batch, for the jobs that the state machine lost sight of.
+#[async_trait]
+pub trait BatchJobs: Send + Sync {
+    /// Finds the jobs of a name, whatever their state.
+    async fn find(&self, name: &JobId) -> Result<Vec<BatchJob>>;
+    /// Ends a job: one that waits never starts, one that runs gets SIGTERM. One that ended is left
+    /// as it is.
+    async fn terminate(&self, id: &str, why: &str) -> Result<()>;
 }
 
 /// Secrets Manager.

@@ -73,14 +73,18 @@ impl Record {
             Ok(())
         })
         .await?;
-        flush(
+        let superseded = flush(
             &*self.records,
             &*self.tokens,
             repository,
             name,
             &*self.clock,
         )
-        .await
+        .await?;
+        for run in superseded {
+            self.announcer.announce(&run, Transition::Superseded).await;
+        }
+        Ok(())
     }
 
     /// The run's environment; none before its configuration was read.

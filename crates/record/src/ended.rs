@@ -4,9 +4,9 @@ use crate::{Record, answer, unclaimed};
 use contract::step::RecordOutput;
 use domain::environment::Environment;
 use domain::error::{ErrorName, StepError};
-use domain::run::{Lock, Run};
-use ports::Result;
+use domain::run::{Lock, Run, StackState};
 use ports::documents::{Document, ENVIRONMENTS, RUNS, load, run_key};
+use ports::{Result, jobs};
 
 /// How many environments and how many of the newest runs are searched.
 const SEARCHED: u32 = 500;
@@ -25,6 +25,7 @@ impl Record {
                 &format!("no run belongs to execution {execution}"),
             ));
         };
+        self.end_jobs(&run).await;
         // What was verified, rolled back or superseded has its end; only its record is missing.
         let settled = run.failure.is_some()
             || run.promoted_at.is_some()
@@ -37,6 +38,20 @@ impl Record {
         let error = (!settled).then(|| why(execution, status));
         let run = self.close(&run.id, error.as_ref()).await?;
         Ok(answer(&run))
+    }
+
+    /// Ends the jobs that the execution left. Step Functions ends those that it knows of, at best
+    /// effort; a job whose submission had no reply would start once the run is over.
+    async fn end_jobs(&self, run: &Run) {
+        let back = run.restore.iter().flat_map(|restore| &restore.stacks);
+        for stack in run.stacks.iter().chain(back) {
+            if let StackState::Planning { job } | StackState::Applying { job, .. } = &stack.state
+                && let Err(error) = jobs::terminate_open(&*self.batch, job).await
+            {
+                // The environment is given back all the same: terraform's own lock guards the state.
+                tracing::error!(run = %run.id, %job, %error, "a job that may run was not ended");
+            }
+        }
     }
 
     /// Finds the run of an execution: among those that own or await an environment, then among

@@ -12,7 +12,7 @@ use domain::error::{ErrorName, StepError};
 use domain::run::Run;
 use ports::announce::Announcer;
 use ports::documents::{insert, load, run_key};
-use ports::{Clock, Forge, Objects, Records, Result, Step, Tokens, Written};
+use ports::{BatchJobs, Clock, Forge, Objects, Records, Result, Step, Tokens, Written};
 use std::sync::Arc;
 
 /// The step.
@@ -26,6 +26,8 @@ pub struct Record {
     pub forge: Arc<dyn Forge>,
     /// Tells the runs that wait.
     pub tokens: Arc<dyn Tokens>,
+    /// The jobs of executions that were stopped.
+    pub batch: Arc<dyn BatchJobs>,
     /// Says what happened.
     pub announcer: Announcer,
     /// The enrolled repositories.

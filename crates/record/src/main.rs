@@ -6,6 +6,7 @@ fn main() -> std::process::ExitCode {
         audit: world.audit(),
         forge: world.forge(),
         tokens: world.tokens(),
+        batch: world.batch(),
         announcer: world.announcer(),
         repositories: world.repositories(),
         clock: world.clock(),

@@ -8,12 +8,12 @@ mod chain;
 use super::*;
 use domain::audit::{Entry, Found, verify};
 use domain::environment::{Environment, QueueRule, Waiter};
-use domain::ids::RunId;
-use domain::plan::{Mode, Touched};
+use domain::ids::{JobId, RunId};
+use domain::plan::{Mode, PlanSummary, Touched};
 use domain::run::{Build, ImageOrigin, Lock, Outcome, Restore, Rollback, Rollout, StackState};
 use ports::documents::{environment_key, insert, load_run, update_environment, update_run};
 use ports::fakes::{
-    FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
+    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
 };
 
 struct World {
@@ -21,6 +21,7 @@ struct World {
     audit: FakeObjects,
     forge: FakeForge,
     tokens: FakeTokens,
+    batch: FakeBatch,
     clock: FakeClock,
     status: FakeStatusQueue,
 }
@@ -32,6 +33,7 @@ impl World {
             audit: FakeObjects::new(samples::AUDIT_BUCKET),
             forge: FakeForge::new(),
             tokens: FakeTokens::new(),
+            batch: FakeBatch::new(),
             clock: FakeClock::default(),
             status: FakeStatusQueue::new(),
         }
@@ -46,6 +48,7 @@ impl World {
             audit: Arc::new(self.audit.clone()),
             forge: Arc::clone(&forge),
             tokens: Arc::new(self.tokens.clone()),
+            batch: Arc::new(self.batch.clone()),
             announcer: Announcer {
                 status: Arc::new(self.status.clone()),
                 forge,
@@ -416,6 +419,29 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     world.ended(2, "ABORTED").await.unwrap();
     assert!(world.environment().await.frozen.is_none());
     assert_eq!(world.entries().len(), 1);
+}
+
+/// Its submission had no reply, so Step Functions does not know of it.
+#[tokio::test]
+async fn a_job_that_an_aborted_execution_left_never_starts() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    let job = JobId::parse(&format!("apply-data-1-{}", "a".repeat(32))).unwrap();
+    world
+        .change(2, |run| {
+            run.stacks[0].state = StackState::Applying {
+                job: job.clone(),
+                summary: PlanSummary::default(),
+            };
+        })
+        .await;
+    world.batch.submit(&job);
+    let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.batch.fail_next("find", down, 1);
+    world.ended(2, "ABORTED").await.unwrap();
+    assert!(world.batch.has_open(&job), "the environment does not wait");
+    world.ended(2, "ABORTED").await.unwrap();
+    assert!(!world.batch.has_open(&job));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use cdevents_sdk::spec_0_5_1::{
 use cdevents_sdk::{CDEvent, Content, Id, Subject, Uri, UriReference};
 use cloudevents::{AttributesReader as _, Event};
 use domain::ids::RunId;
-use domain::plan::{Mode, Verdict};
+use domain::plan::Mode;
 use domain::run::{Build, Outcome, Run};
 use jiff::Timestamp;
 use std::fmt::Display;
@@ -106,10 +106,13 @@ fn key(run: &Run, transition: &Transition) -> String {
     let mode = match transition {
         Transition::PlanStarted(Mode::Restore, ..)
         | Transition::PlanFinished(Mode::Restore, ..)
+        | Transition::PlanFailed(Mode::Restore, ..)
         | Transition::ApplyStarted(Mode::Restore, ..)
         | Transition::ApplyFinished(Mode::Restore, ..)
+        | Transition::ApplyFailed(Mode::Restore, ..)
         | Transition::DeployStarted(Mode::Restore)
-        | Transition::DeployHealthy(Mode::Restore) => "restore",
+        | Transition::DeployHealthy(Mode::Restore)
+        | Transition::DeployFailed(Mode::Restore, _) => "restore",
         _ => "deliver",
     };
     let (stack, attempt) = transition.stack();
@@ -191,18 +194,14 @@ fn content(
             (image(run, data.mode), content.into())
         }
         Transition::PlanStarted(..) => started(run, "plan", &stack_task(data, "plan"))?,
-        Transition::PlanFinished(.., verdict) => {
-            let success = *verdict != Verdict::Refused;
-            finished(data, "plan", &stack_task(data, "plan"), success)?
-        }
+        Transition::PlanFinished(..) => finished(data, "plan", &stack_task(data, "plan"), true)?,
+        Transition::PlanFailed(..) => finished(data, "plan", &stack_task(data, "plan"), false)?,
         Transition::ApplyStarted(..) => started(run, "apply", &stack_task(data, "apply"))?,
         Transition::ApplyFinished(..) => finished(data, "apply", &stack_task(data, "apply"), true)?,
-        Transition::DeployStarted(mode) => {
-            let verb = match mode {
-                Mode::Deliver => "deploy",
-                Mode::Restore => "restore-deploy",
-            };
-            started(run, "deploy", &task(run, verb))?
+        Transition::ApplyFailed(..) => finished(data, "apply", &stack_task(data, "apply"), false)?,
+        Transition::DeployStarted(mode) => started(run, "deploy", &rollout_task(run, *mode))?,
+        Transition::DeployFailed(mode, _) => {
+            finished(data, "deploy", &rollout_task(run, *mode), false)?
         }
         Transition::DeployHealthy(Mode::Deliver) => {
             let content = service_deployed::Content {
@@ -309,6 +308,13 @@ fn execution(run: &Run) -> Result<Uri, Problem> {
 
 fn task(run: &Run, verb: &str) -> String {
     format!("{}/{verb}", run.id)
+}
+
+fn rollout_task(run: &Run, mode: Mode) -> String {
+    match mode {
+        Mode::Deliver => task(run, "deploy"),
+        Mode::Restore => task(run, "restore-deploy"),
+    }
 }
 
 fn stack_task(data: &StatusData, verb: &str) -> String {

@@ -37,16 +37,22 @@ pub enum Word {
     PlanStarted,
     /// [`Transition::PlanFinished`].
     PlanFinished,
+    /// [`Transition::PlanFailed`].
+    PlanFailed,
     /// [`Transition::ApprovalRequested`].
     ApprovalRequested,
     /// [`Transition::ApplyStarted`].
     ApplyStarted,
     /// [`Transition::ApplyFinished`].
     ApplyFinished,
+    /// [`Transition::ApplyFailed`].
+    ApplyFailed,
     /// [`Transition::DeployStarted`].
     DeployStarted,
     /// [`Transition::DeployHealthy`].
     DeployHealthy,
+    /// [`Transition::DeployFailed`].
+    DeployFailed,
     /// [`Transition::Promoted`].
     Promoted,
     /// [`Transition::RollbackStarted`].
@@ -72,11 +78,14 @@ impl Word {
             Self::Superseded => "superseded",
             Self::PlanStarted => "plan-started",
             Self::PlanFinished => "plan-finished",
+            Self::PlanFailed => "plan-failed",
             Self::ApprovalRequested => "approval-requested",
             Self::ApplyStarted => "apply-started",
             Self::ApplyFinished => "apply-finished",
+            Self::ApplyFailed => "apply-failed",
             Self::DeployStarted => "deploy-started",
             Self::DeployHealthy => "deploy-healthy",
+            Self::DeployFailed => "deploy-failed",
             Self::Promoted => "promoted",
             Self::RollbackStarted => "rollback-started",
             Self::Restored => "restored",
@@ -100,11 +109,14 @@ impl Transition {
             Self::Superseded => Word::Superseded,
             Self::PlanStarted(..) => Word::PlanStarted,
             Self::PlanFinished(..) => Word::PlanFinished,
+            Self::PlanFailed(..) => Word::PlanFailed,
             Self::ApprovalRequested(..) => Word::ApprovalRequested,
             Self::ApplyStarted(..) => Word::ApplyStarted,
             Self::ApplyFinished(..) => Word::ApplyFinished,
+            Self::ApplyFailed(..) => Word::ApplyFailed,
             Self::DeployStarted(..) => Word::DeployStarted,
             Self::DeployHealthy(..) => Word::DeployHealthy,
+            Self::DeployFailed(..) => Word::DeployFailed,
             Self::Promoted => Word::Promoted,
             Self::RollbackStarted => Word::RollbackStarted,
             Self::Restored => Word::Restored,
@@ -118,10 +130,23 @@ impl Transition {
         match self {
             Self::PlanStarted(_, stack, attempt)
             | Self::PlanFinished(_, stack, attempt, _)
+            | Self::PlanFailed(_, stack, attempt, _)
             | Self::ApplyStarted(_, stack, attempt)
-            | Self::ApplyFinished(_, stack, attempt) => (Some(stack), Some(*attempt)),
+            | Self::ApplyFinished(_, stack, attempt)
+            | Self::ApplyFailed(_, stack, attempt, _) => (Some(stack), Some(*attempt)),
             Self::ApprovalRequested(stack) => (Some(stack), None),
             _ => (None, None),
+        }
+    }
+
+    /// What went wrong in it; none where the run itself says so.
+    #[must_use]
+    pub fn error(&self) -> Option<&StepError> {
+        match self {
+            Self::PlanFailed(.., error)
+            | Self::ApplyFailed(.., error)
+            | Self::DeployFailed(_, error) => Some(error),
+            _ => None,
         }
     }
 
@@ -131,10 +156,13 @@ impl Transition {
         match self {
             Self::PlanStarted(mode, ..)
             | Self::PlanFinished(mode, ..)
+            | Self::PlanFailed(mode, ..)
             | Self::ApplyStarted(mode, ..)
             | Self::ApplyFinished(mode, ..)
+            | Self::ApplyFailed(mode, ..)
             | Self::DeployStarted(mode)
-            | Self::DeployHealthy(mode) => *mode,
+            | Self::DeployHealthy(mode)
+            | Self::DeployFailed(mode, _) => *mode,
             Self::RollbackStarted | Self::Restored => Mode::Restore,
             _ => run.mode,
         }
@@ -171,7 +199,7 @@ pub struct StatusData {
     pub image: Option<ImageDigest>,
     /// The end of the run.
     pub outcome: Option<Outcome>,
-    /// The run's first error.
+    /// What went wrong in this transition; else the run's first error.
     pub error: Option<StatusError>,
     /// What came of the way back.
     pub rollback: Option<StatusRollback>,
@@ -229,10 +257,10 @@ impl StatusData {
             verdict,
             image,
             outcome,
-            error: run
-                .failure
-                .as_ref()
-                .map(|failure| StatusError::of(&failure.error)),
+            error: transition
+                .error()
+                .or(run.failure.as_ref().map(|failure| &failure.error))
+                .map(StatusError::of),
             rollback: run.rollback.as_ref().map(StatusRollback::of),
         }
     }

@@ -9,6 +9,7 @@ mod data;
 pub use cdevent::{MessageError, ParseError, Received, StatusMessage, message, parse};
 pub use data::{MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, StatusRollback, Word};
 
+use domain::error::StepError;
 use domain::ids::StackName;
 use domain::plan::{Mode, Verdict};
 use domain::run::Outcome;
@@ -37,16 +38,22 @@ pub enum Transition {
     PlanStarted(Mode, StackName, u32),
     /// A plan was judged.
     PlanFinished(Mode, StackName, u32, Verdict),
+    /// A plan could not be made, or may not be applied.
+    PlanFailed(Mode, StackName, u32, StepError),
     /// A person is asked.
     ApprovalRequested(StackName),
     /// An apply job was made.
     ApplyStarted(Mode, StackName, u32),
     /// An apply succeeded.
     ApplyFinished(Mode, StackName, u32),
+    /// An apply failed, or its plan was stale.
+    ApplyFailed(Mode, StackName, u32, StepError),
     /// A rollout started.
     DeployStarted(Mode),
     /// The address answers with the commit.
     DeployHealthy(Mode),
+    /// The rollout failed, or the address does not answer with the commit in time.
+    DeployFailed(Mode, StepError),
     /// *Last good* moved to this commit.
     Promoted,
     /// The run turned round.

@@ -48,7 +48,7 @@ pub enum StackState {
         job: JobId,
         /// The plan.
         plan: SealedPlan,
-        /// What it would do.
+        /// What it would do, in brief.
         summary: PlanSummary,
         /// The judgement.
         verdict: Verdict,
@@ -144,7 +144,7 @@ impl StackRun {
         &mut self,
         job: &JobId,
         plan: SealedPlan,
-        summary: PlanSummary,
+        summary: &PlanSummary,
         verdict: Verdict,
         outputs: Option<ObjectRef>,
     ) -> Result<(), StepError> {
@@ -166,7 +166,7 @@ impl StackRun {
             StackState::Planned {
                 job,
                 plan,
-                summary,
+                summary: summary.brief(),
                 verdict,
                 approval: None,
             }
@@ -239,22 +239,32 @@ impl StackRun {
         }
     }
 
-    /// Takes note that the plan was stale: it is made again, once.
+    /// Takes note that the plan of this apply job was stale: it is made again, once. A repeated
+    /// call changes nothing.
     ///
     /// # Errors
-    /// `StalePlan` when it was made again already.
-    pub fn stale(&mut self) -> Result<(), StepError> {
+    /// `StalePlan` when it was made again already; `ContractViolation` when the stack does not wait
+    /// for this job.
+    pub fn stale(&mut self, job: &JobId) -> Result<(), StepError> {
+        let twice = StepError::new(
+            ErrorName::StalePlan,
+            format!(
+                "the state of stack {} changed twice since it was planned",
+                self.stack.name
+            ),
+        );
+        match &self.state {
+            StackState::Applying { job: known, .. } if known == job => {}
+            StackState::Failed { .. } if self.replans >= REPLANS => return Err(twice),
+            // It was put back already, and perhaps planned again.
+            _ if self.replans > 0 => return Ok(()),
+            _ => return Err(self.unexpected("a stale plan", job)),
+        }
         if self.replans >= REPLANS {
             self.state = StackState::Failed {
                 touched: Touched::Nothing,
             };
-            return Err(StepError::new(
-                ErrorName::StalePlan,
-                format!(
-                    "the state of stack {} changed twice since it was planned",
-                    self.stack.name
-                ),
-            ));
+            return Err(twice);
         }
         self.replans += 1;
         self.state = StackState::Pending;

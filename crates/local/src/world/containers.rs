@@ -4,6 +4,8 @@ use super::machine::{Docker, Machine};
 use super::up::Containers;
 use crate::standin::batch::{Container, Image, Runs};
 use anyhow::{Context as _, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -57,7 +59,7 @@ pub(super) async fn jobs(machine: &Machine, wanted: Containers) -> Jobs {
 /// The image of the runner as it is now; quick when it was built before.
 async fn runner_image(machine: &Machine) -> anyhow::Result<String> {
     let script = machine.root.join("scripts/build-runner-image.sh");
-    let output = Command::new(&script)
+    let child = Command::new(&script)
         .arg("local")
         .current_dir(&machine.root)
         // What a cargo around this process sets would have dependencies built anew.
@@ -68,10 +70,14 @@ async fn runner_image(machine: &Machine) -> anyhow::Result<String> {
         .env("CARGO_TARGET_DIR", &machine.target)
         .env("TERRAFORM", &machine.terraform)
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
         .with_context(|| format!("start {}", script.display()))?;
+    let mut group = Group(child.id());
+    let output = child.wait_with_output().await?;
+    group.0 = None;
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -79,6 +85,18 @@ async fn runner_image(machine: &Machine) -> anyhow::Result<String> {
     }
     let image = said.lines().last().map(str::to_owned);
     image.with_context(|| format!("{} named no image", script.display()))
+}
+
+/// The process group of a script; it ends with whoever waits for it, compilers included.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0.and_then(|id| i32::try_from(id).ok()) {
+            // It may have ended meanwhile.
+            killpg(Pid::from_raw(leader), Signal::SIGKILL).ok();
+        }
+    }
 }
 
 /// What stands for the runner's image in the Batch stand-in.

@@ -62,6 +62,23 @@ async fn a_job_without_a_result_is_lost() {
 }
 
 #[tokio::test]
+async fn a_job_that_nobody_waits_for_is_ended_before_it_is_lost() {
+    let (world, job) = World::planning().await;
+    // The reply to its submission was lost, and it still waits for a machine.
+    world.batch.submit(&job);
+    let caught = || Some(caught("States.TaskFailed"));
+    let error = world.judge(&job, caught()).await.unwrap_err();
+    assert_eq!(
+        error.name,
+        ErrorName::AwsUnavailable,
+        "asked again: {error}"
+    );
+    assert!(!world.batch.has_open(&job));
+    let error = world.judge(&job, caught()).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::JobLost);
+}
+
+#[tokio::test]
 async fn the_result_of_another_job_is_refused() {
     let (world, job) = World::planning().await;
     let key = keys::job(&run(1), &job, JobFile::Result);

@@ -5,12 +5,14 @@
 //! can be told to fail (`fail_next`), or to do its work and lose the answer (`lose_reply`): the
 //! two ends of a call between which a step may be repeated.
 
+mod batch;
 mod delivery;
 mod forge;
 mod messages;
 pub mod samples;
 mod store;
 
+pub use batch::FakeBatch;
 pub use delivery::{FakeProbe, FakeRegistry, FakeServices};
 pub use forge::{AuditCommit, FakeForge, SetStatus};
 pub use messages::{

@@ -9,6 +9,7 @@ use crate::{ErrorName, StepError};
 use domain::ids::{
     BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryId, RepositoryName, RunKind, StackName,
 };
+use domain::plan::Verdict;
 use domain::run::{ImageOrigin, Rollback, Source, Trigger};
 
 fn at() -> Timestamp {
@@ -87,6 +88,10 @@ fn all() -> Vec<(Run, Transition)> {
             sealed(),
             Transition::PlanFinished(Mode::Deliver, stack(), 1, Verdict::NeedsApproval),
         ),
+        (
+            sealed(),
+            Transition::PlanFailed(Mode::Deliver, stack(), 1, gone(ErrorName::PlanFailed)),
+        ),
         (sealed(), Transition::ApprovalRequested(stack())),
         (
             sealed(),
@@ -96,8 +101,16 @@ fn all() -> Vec<(Run, Transition)> {
             sealed(),
             Transition::ApplyFinished(Mode::Deliver, stack(), 1),
         ),
+        (
+            sealed(),
+            Transition::ApplyFailed(Mode::Deliver, stack(), 1, gone(ErrorName::ApplyFailed)),
+        ),
         (sealed(), Transition::DeployStarted(Mode::Deliver)),
         (sealed(), Transition::DeployHealthy(Mode::Deliver)),
+        (
+            sealed(),
+            Transition::DeployFailed(Mode::Deliver, gone(ErrorName::Unhealthy)),
+        ),
         (sealed(), Transition::Promoted),
         (failed.clone(), Transition::RollbackStarted),
         (
@@ -109,6 +122,18 @@ fn all() -> Vec<(Run, Transition)> {
         (failed, Transition::Restored),
         (refused, Transition::Finished(Outcome::NeedsOperator)),
     ]
+}
+
+fn gone(name: ErrorName) -> StepError {
+    StepError::new(name, "it is gone")
+}
+
+#[test]
+fn a_task_that_failed_says_why_before_the_run_does() {
+    let transition =
+        Transition::ApplyFailed(Mode::Deliver, stack(), 1, gone(ErrorName::ApplyFailed));
+    let data = StatusData::new(&sealed(), &transition);
+    assert_eq!(data.error.unwrap().name, ErrorName::ApplyFailed);
 }
 
 #[test]

@@ -1,0 +1,69 @@
+use super::{Faults, Shared, can_fail};
+use crate::{BatchJob, BatchJobs, JobProgress, Result};
+use async_trait::async_trait;
+use domain::error::{ErrorName, StepError};
+use domain::ids::JobId;
+
+/// Batch, as far as jobs are looked for and ended.
+#[derive(Debug, Clone, Default)]
+pub struct FakeBatch {
+    jobs: Shared<Vec<(JobId, BatchJob)>>,
+    faults: Faults,
+}
+
+can_fail!(FakeBatch: "find", "terminate");
+
+impl FakeBatch {
+    /// A Batch without jobs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A job that waits or runs. Its id is its name and its number.
+    pub fn submit(&self, name: &JobId) {
+        let mut jobs = self.jobs.lock();
+        let id = format!("{name}/{}", jobs.len());
+        let job = BatchJob {
+            id,
+            progress: JobProgress::Open,
+            said: "RUNNABLE".to_owned(),
+        };
+        jobs.push((name.clone(), job));
+    }
+
+    /// Whether a job of this name has not ended.
+    #[must_use]
+    pub fn has_open(&self, name: &JobId) -> bool {
+        self.jobs
+            .lock()
+            .iter()
+            .any(|(other, job)| other == name && job.progress == JobProgress::Open)
+    }
+}
+
+#[async_trait]
+impl BatchJobs for FakeBatch {
+    async fn find(&self, name: &JobId) -> Result<Vec<BatchJob>> {
+        self.faults.before("find")?;
+        let jobs = self.jobs.lock().clone();
+        self.faults.after("find")?;
+        let named = jobs.into_iter().filter(|(other, _)| other == name);
+        Ok(named.map(|(_, job)| job).collect())
+    }
+
+    async fn terminate(&self, id: &str, why: &str) -> Result<()> {
+        self.faults.before("terminate")?;
+        let mut jobs = self.jobs.lock();
+        let Some((_, job)) = jobs.iter_mut().find(|(_, job)| job.id == id) else {
+            let message = format!("TerminateJob {id}: no such job");
+            return Err(StepError::new(ErrorName::AwsRefused, message));
+        };
+        if job.progress == JobProgress::Open {
+            job.progress = JobProgress::Ended;
+            job.said = format!("FAILED: {why}");
+        }
+        drop(jobs);
+        self.faults.after("terminate")
+    }
+}
