@@ -83,7 +83,8 @@ launcher() {
 
 emulator() {
   scripts/build-lambdas.sh local && cargo build --quiet --workspace &&
-    cargo nextest run -p sluicegate-tests --features emulator --test emulator --no-capture --no-fail-fast
+    cargo nextest run --workspace --all-features --no-capture --no-fail-fast \
+      -E 'package(sluicegate-tests) & binary(emulator)'
 }
 
 suites=("$@")
