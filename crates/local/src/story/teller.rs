@@ -139,11 +139,25 @@ impl Teller {
         commit: &CommitId,
         delivery: &str,
     ) -> anyhow::Result<u16> {
+        self.push_after(sample, None, commit, delivery).await
+    }
+
+    /// As [`Self::push`], with the commit that `main` was at before.
+    ///
+    /// # Errors
+    /// When the function URL does not answer.
+    pub async fn push_after(
+        &self,
+        sample: &Sample,
+        before: Option<&CommitId>,
+        commit: &CommitId,
+        delivery: &str,
+    ) -> anyhow::Result<u16> {
         let push = github::Push {
             repository_id: sample.id,
             full_name: sample.full_name.clone(),
             branch: "main".into(),
-            before: None,
+            before: before.map(ToString::to_string),
             after: commit.to_string(),
             pusher: "octocat".into(),
         };
@@ -160,11 +174,24 @@ impl Teller {
     /// # Errors
     /// Never for a sample's name.
     pub fn run_id(&self, sample: &Sample, commit: &CommitId) -> anyhow::Result<RunId> {
+        self.run_id_after(sample, None, commit)
+    }
+
+    /// As [`Self::run_id`], with the commit that `main` was at before.
+    ///
+    /// # Errors
+    /// Never for a sample's name.
+    pub fn run_id_after(
+        &self,
+        sample: &Sample,
+        before: Option<&CommitId>,
+        commit: &CommitId,
+    ) -> anyhow::Result<RunId> {
         Ok(RunId::derive(
             RepositoryId(sample.id),
             &domain::ids::RepositoryName::parse(&sample.full_name)?,
             &domain::ids::BranchRef::parse("refs/heads/main")?,
-            None,
+            before,
             commit,
             domain::ids::RunKind::Push,
         ))
