@@ -98,7 +98,9 @@ async fn plant_messages(teller: &Teller, secret: &str) -> anyhow::Result<Vec<Str
             let said = teller
                 .aws(&[&send[..], &["--entries", &entries]].concat())
                 .await?;
-            ensure!(!said.contains("\"Failed\""), "{url} took not all: {said}");
+            let said: serde_json::Value = serde_json::from_str(&said)?;
+            let failed = said["Failed"].as_array().map_or(0, Vec::len);
+            ensure!(failed == 0, "{url} took not all: {said}");
         }
         places.push(format!("queue {}", name_of(&url)));
     }
