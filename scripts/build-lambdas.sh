@@ -17,7 +17,7 @@ cd "$root"
 case ${1:-} in
   local)
     # The same profile, target and features as the rest of the local run: nothing is built twice.
-    cargo lambda build --quiet --workspace --compiler cargo --disable-optimizations \
+    cargo lambda build --workspace --compiler cargo --disable-optimizations \
       --target "$(rustc -vV | sed -n 's/^host: //p')" --output-format zip
     ;;
   arm64 | x86_64)

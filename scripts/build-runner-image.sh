@@ -3,7 +3,7 @@
 #
 #   scripts/build-runner-image.sh [TAG]     for AWS; default tag: sluicegate-runner:aws
 #   scripts/build-runner-image.sh local     for the local run: quick to build, its name says its
-#                                           content, and an image that is there is taken as it is.
+#                                           checkout and content, and an image that is there is taken as it is.
 #                                           Its /mirror is empty: the local run mounts a mirror there
 #
 # Settings, by environment:
@@ -17,7 +17,7 @@
 # Output: one line a step; the image's name last. Exit 0 when the image is there and answers.
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd -P)
 dockerfile=$root/crates/runner/Dockerfile
 tag=${1:-sluicegate-runner:aws}
 [[ $tag == local ]] && local_run=1 || local_run=
@@ -84,7 +84,9 @@ passwd="runner:x:65532:65532:runner:/tmp:/nonexistent"
 if [[ $local_run ]]; then
   content=$({ echo "$passwd" "$found"; sha256sum <"$dockerfile"; sha256sum <"$built"; sha256sum <"$authorities"; } |
     sha256sum | cut -c1-16)
-  tag=sluicegate-runner:local-$content
+  # Of this checkout, so that another one's `demo.sh down` leaves it alone.
+  checkout=$(printf %s "$root" | sha256sum | cut -c1-6)
+  tag=sluicegate-runner:local-$checkout-$content
   if docker image inspect "$tag" >/dev/null 2>&1; then
     echo "$tag"
     exit 0

@@ -8,6 +8,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
+. scripts/progress.sh
 began=$(date +%s)
 took() { echo $(($(date +%s) - began)); }
 step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
@@ -15,7 +16,8 @@ step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
 command -v rustc >/dev/null || exec scripts/setup.sh run # says what is missing
 CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET
-local_run=${CARGO_TARGET_DIR:-$root/target}/$CARGO_BUILD_TARGET/debug/sluicegate-local
+target=${CARGO_TARGET_DIR:-$root/target}
+local_run=$target/$CARGO_BUILD_TARGET/debug/sluicegate-local
 
 case ${1:-} in
   down)
@@ -32,8 +34,8 @@ esac
 step "What this machine needs"
 scripts/setup.sh run
 step "Building: the Lambdas, the runner, the command line (about ten minutes the first time)"
-scripts/build-lambdas.sh local
-cargo build --quiet --workspace
+build() { scripts/build-lambdas.sh local && cargo build --workspace; }
+with_progress "$target/build.log" build
 # Here, since the world would be long in coming; it says so itself when this is not possible.
 ! docker info >/dev/null 2>&1 || scripts/build-runner-image.sh local || true
 step "The story"

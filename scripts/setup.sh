@@ -12,6 +12,9 @@ target=${CARGO_TARGET_DIR:-$root/target}
 tools=$target/local-tools
 cargo_tools=$target/cargo-tools
 launcher=$root/crates/local/launcher
+log=$target/setup.log
+mkdir -p "$target"
+. "$root/scripts/progress.sh"
 
 say() { printf 'setup: %s\n' "$1"; }
 die() {
@@ -32,7 +35,7 @@ cargo_tool() {
   fi
   say "building $name $wanted from crates.io into target/cargo-tools (some minutes, once)"
   # For this machine by itself, whatever the workspace is built for.
-  env -u CARGO_BUILD_TARGET cargo install --quiet --locked --root "$cargo_tools" "$name" --version "$wanted"
+  with_progress "$log" env -u CARGO_BUILD_TARGET cargo install --locked --root "$cargo_tools" "$name" --version "$wanted"
 }
 
 for program in git cargo python3; do
@@ -75,29 +78,23 @@ else
   die "no Docker engine answers, and there is no buildah" "start Docker, or install buildah (apt-get install buildah)"
 fi
 
-lists=("$launcher/requirements.txt")
-[[ $purpose == test ]] && lists+=("$launcher/requirements-test.txt")
-# One environment for each purpose: the test's holds the run's too.
-for list in "${lists[@]}"; do
-  stamp=$tools/.$(basename "$list").$(sha256sum "$list" | cut -c1-16)
-  if [[ ! -e $stamp ]]; then
-    say "installing $(grep -c '==' "$list") pinned Python packages from $(basename "$list")"
-    [[ -x $tools/bin/python ]] || python3 -m venv "$tools"
-    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$list"
-    touch "$stamp"
-  fi
-done
+# The pinned packages of a list, once, into an environment of Python's.
+python_tools() {
+  local environment=$1 list=$2 stamp
+  stamp=$environment/.$(basename "$list").$(sha256sum "$list" | cut -c1-16)
+  [[ ! -e $stamp ]] || return 0
+  say "installing $(grep -c '==' "$list") pinned Python packages from $(basename "$list")"
+  [[ -x $environment/bin/python ]] || python3 -m venv "$environment"
+  with_progress "$log" "$environment/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "$list"
+  touch "$stamp"
+}
+
+# One environment for the run and the tests: the test's packages are besides the run's.
+python_tools "$tools" "$launcher/requirements.txt"
 if [[ $purpose == test ]]; then
+  python_tools "$tools" "$launcher/requirements-test.txt"
   # Of its own: what the linters need disagrees with what the emulator needs.
-  lint=$target/lint-tools
-  list=$launcher/requirements-lint.txt
-  stamp=$lint/.$(sha256sum "$list" | cut -c1-16)
-  if [[ ! -e $stamp ]]; then
-    say "installing $(grep -c '==' "$list") pinned Python packages from $(basename "$list")"
-    [[ -x $lint/bin/python ]] || python3 -m venv "$lint"
-    "$lint/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$list"
-    touch "$stamp"
-  fi
+  python_tools "$target/lint-tools" "$launcher/requirements-lint.txt"
   cargo_tool deny 0.20.2
   cargo_tool nextest 0.9.143
 fi

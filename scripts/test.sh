@@ -9,6 +9,7 @@ set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
+. scripts/progress.sh
 target=${CARGO_TARGET_DIR:-$root/target}
 logs=$target/test-logs
 lint=$target/lint-tools/bin
@@ -27,8 +28,8 @@ mkdir -p "$logs"
 
 rust() {
   cargo fmt --all --check &&
-    cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings &&
-    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
+    cargo clippy --workspace --all-targets --all-features -- -D warnings &&
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 }
 
 deny() {
@@ -37,7 +38,8 @@ deny() {
 
 # Terraform with providers from the mirror, and with its data outside of the tree.
 terraform_here() {
-  cargo build --quiet -p sluicegate-local --bin sluicegate-local || return 1
+  # With the features of the other suites: what it depends on is built once.
+  cargo build --workspace --all-features --bin sluicegate-local || return 1
   "$bin/sluicegate-local" terraform-config >"$logs/terraform.rc" || return 1
   export TF_CLI_CONFIG_FILE=$logs/terraform.rc TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
   export AWS_REGION=eu-central-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
@@ -82,7 +84,7 @@ launcher() {
 }
 
 emulator() {
-  scripts/build-lambdas.sh local && cargo build --quiet --workspace &&
+  scripts/build-lambdas.sh local && cargo build --workspace &&
     cargo nextest run --workspace --all-features --no-capture --no-fail-fast \
       -E 'package(sluicegate-tests) & binary(emulator)'
 }
@@ -101,24 +103,22 @@ for suite in "${suites[@]}"; do
     rust | deny | checkov | asl | unit | launcher | emulator) run=$suite ;;
     *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
-  printf 'test: %-10s ' "$suite"
-  # The suites that tell a story show it as it happens.
+  echo "test: $suite"
+  # The suite that tells stories shows them as they happen.
   if [[ $suite == emulator ]]; then
-    echo
-    ( $run ) 2>&1 | tee "$logs/$suite.log"
+    ($run) 2>&1 | tee "$logs/$suite.log"
     status=${PIPESTATUS[0]}
   else
-    ( $run ) >"$logs/$suite.log" 2>&1
+    (with_progress "$logs/$suite.log" "$run")
     status=$?
   fi
   if [[ $status == 0 ]]; then
     passed=$((passed + 1))
-    echo "passed in $(($(date +%s) - from)) s"
     grep -hE '^ +Summary|[0-9]+ passed' "$logs/$suite.log" | tail -n 3
+    echo "test: $suite passed in $(($(date +%s) - from)) s"
   else
     failed+=("$suite")
-    echo "FAILED after $(($(date +%s) - from)) s; the end of target/test-logs/$suite.log:"
-    tail -n 60 "$logs/$suite.log"
+    echo "test: $suite FAILED after $(($(date +%s) - from)) s; all of it: target/test-logs/$suite.log"
   fi
 done
 

@@ -16,7 +16,7 @@ fn event() -> Value {
     json!({
         "schema": 1, "kind": "push", "delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
         "repository": {"id": 42, "full_name": "acme/shop"}, "ref": "refs/heads/main",
-        "before": null, "after": "01".repeat(20), "pusher": "octocat",
+        "before": null, "after": "01".repeat(20), "pushed_at": null, "pusher": "octocat",
         "received_at": "2026-03-01T12:00:00Z"
     })
 }

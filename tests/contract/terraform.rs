@@ -2,6 +2,8 @@
 
 use crate::crates::STEPS;
 use crate::{after, deliver, text};
+use domain::config::{MAX_STACKS, MAX_WAVES};
+use domain::run::REPLANS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tests::asl::{FILE, Resource};
@@ -315,8 +317,21 @@ fn the_inner_deadline_comes_first() {
     }
 }
 
-/// A build ends, or leaves its queue, before its state gives it up; and a run waits for its
-/// environment longer than the run before it may wait for a person and then apply.
+/// How many stacks of a wave are planned or applied at once.
+const AT_ONCE: usize = 10;
+
+#[test]
+fn so_many_stacks_go_at_once() {
+    let definition = text(FILE);
+    let limits = after(&definition, "\"MaxConcurrency\": ", |c| c.is_ascii_digit());
+    assert_eq!(limits, [AT_ONCE.to_string().as_str(); 3]);
+}
+
+/// A build ends, or leaves its queue, before its state gives it up. A run waits for its environment
+/// longer than the run before it may take: a person who answers late for each of the stacks that
+/// come one after another (in a row, or since only so many go at once), each planned anew once, and
+/// the way back. And all that is less than the
+/// execution's own deadline.
 #[test]
 fn a_wait_is_longer_than_what_it_waits_for() {
     let tasks: BTreeMap<String, u32> = deliver()
@@ -331,10 +346,18 @@ fn a_wait_is_longer_than_what_it_waits_for() {
     };
     let build = 60 * (minutes("timeout_minutes") + minutes("queued_timeout_minutes"));
     assert!(build < tasks["RunBuild"], "a build may take {build} s");
-    let before = tasks["AwaitApproval"] + tasks["RunApply"];
+    let back = tasks["RunPlan"] + tasks["RunApply"];
+    let wave = back + tasks["AwaitApproval"];
+    let batches = MAX_WAVES + MAX_STACKS / AT_ONCE - 1;
+    let waves = u32::try_from(batches).unwrap() * (1 + REPLANS);
+    let delivery = tasks["RunBuild"] + waves * (wave + back);
+    let lock = tasks["AcquireLock"];
+    assert!(delivery < lock, "a delivery may take {delivery} s");
+    let definition: serde_json::Value = serde_json::from_str(&text(FILE)).unwrap();
+    let whole = definition["TimeoutSeconds"].as_u64().unwrap();
     assert!(
-        before < tasks["AcquireLock"],
-        "a delivery may take {before} s"
+        u64::from(lock + delivery) < whole,
+        "a run may take {lock} s and {delivery} s"
     );
 }
 

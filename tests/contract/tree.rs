@@ -161,25 +161,22 @@ fn every_test_file_is_in_its_runner() {
     }
 }
 
-/// Paths of the machine that something was written on mean nothing anywhere else.
+/// Where this checkout lies means nothing anywhere else.
 #[test]
 fn no_file_names_a_place_of_one_machine() {
-    // Put together here, so that this file does not hold them itself.
-    let places = [
-        ["/opt/", "tf-plugins"].concat(),
-        ["/wo", "rk/"].concat(),
-        ["/tmp", "/w/"].concat(),
-    ];
+    let place = tests::root().display().to_string();
+    if place.matches('/').count() < 2 {
+        // A directory of the system, whose name may stand anywhere.
+        return;
+    }
     for path in files() {
         let Ok(text) = std::fs::read_to_string(tests::root().join(&path)) else {
             continue;
         };
-        for place in &places {
-            // As a part of a longer path it is another one.
-            let found = text.match_indices(place.as_str()).any(|(at, _)| {
-                !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '}')
-            });
-            assert!(!found, "{path} names {place}");
-        }
+        // As a part of a longer path it is another one.
+        let found = text.match_indices(&place).any(|(at, _)| {
+            !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '}')
+        });
+        assert!(!found, "{path} names {place}");
     }
 }

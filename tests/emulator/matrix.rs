@@ -14,6 +14,7 @@ mod queue;
 mod retried;
 mod service;
 mod together;
+mod unheard;
 
 use self::cases::{Case, Fault};
 use self::judge::first_cause;
@@ -84,7 +85,16 @@ async fn matrix(teller: &Teller) -> anyhow::Result<()> {
          that was not asked for twice, and no run went back twice"
     ));
     let clone = matrix.clone_of("swept").await?;
-    swept::no_secret_is_left(teller, &clone, 200).await?;
+    let swept = swept::no_secret_is_left(teller, &clone, 200).await?;
+    ensure!(
+        swept.kept > 0,
+        "the fixture's sensitive output lies nowhere: that no log shows it proves nothing"
+    );
+    ensure!(
+        swept.redacted > 0,
+        "no log shows that the fixture's sensitive output was printed"
+    );
+    Box::pin(matrix.nobody_listens()).await?;
     service.end();
     Ok(())
 }

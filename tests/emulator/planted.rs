@@ -4,10 +4,13 @@
 use anyhow::{Context as _, ensure};
 use local::story::Teller;
 use local::sweep::{STATUS_UNREAD, Sweep, name_of, queues, sweep};
+use std::path::{Path, PathBuf};
 
 /// Plants a secret everywhere, and checks that each place is found.
 pub(crate) async fn is_found(teller: &Teller) -> anyhow::Result<()> {
-    let clean = sweep(teller, None).await?;
+    let clone = a_clone(teller)?;
+    commit(&clone, "nothing")?;
+    let clean = sweep(teller, Some(&clone)).await?;
     ensure!(
         clean.leaks.is_empty(),
         "secrets were found: {:?}",
@@ -19,8 +22,10 @@ pub(crate) async fn is_found(teller: &Teller) -> anyhow::Result<()> {
     plant_item(teller, &secret).await?;
     let queues = plant_messages(teller, &secret).await?;
     plant_execution(teller, &secret).await?;
-    let found = sweep(teller, None).await?;
+    commit(&clone, &secret)?;
+    let found = sweep(teller, Some(&clone)).await?;
     let places = [
+        "audit branch",
         "planted.txt",
         "log group",
         "table",
@@ -41,6 +46,44 @@ pub(crate) async fn is_found(teller: &Teller) -> anyhow::Result<()> {
 
 fn is_in(sweep: &Sweep, place: &str) -> bool {
     sweep.leaks.iter().any(|leak| leak.place.contains(place))
+}
+
+/// A repository that looks like a clone with an audit branch.
+fn a_clone(teller: &Teller) -> anyhow::Result<PathBuf> {
+    let clone = teller.world.dir.join("planted");
+    std::fs::create_dir_all(&clone)?;
+    git(&clone, &["init", "--quiet", "--template="])?;
+    Ok(clone)
+}
+
+/// Puts a text on the audit branch.
+fn commit(clone: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(clone.join("entry.json"), text)?;
+    git(clone, &["add", "entry.json"])?;
+    let who = [
+        "-c",
+        "user.name=planted",
+        "-c",
+        "user.email=planted@example.com",
+    ];
+    git(
+        clone,
+        &[&who[..], &["commit", "--quiet", "--message=entry"]].concat(),
+    )?;
+    git(
+        clone,
+        &["update-ref", "refs/remotes/origin/sluicegate/audit", "HEAD"],
+    )
+}
+
+fn git(dir: &Path, args: &[&str]) -> anyhow::Result<()> {
+    let mut git = std::process::Command::new("git");
+    // Nobody's own configuration: commits that are to be signed, hooks.
+    git.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    git.env("GIT_CONFIG_SYSTEM", "/dev/null");
+    let status = git.arg("-C").arg(dir).args(args).status()?;
+    ensure!(status.success(), "git {args:?}: {status}");
+    Ok(())
 }
 
 async fn plant_object(teller: &Teller, secret: &str) -> anyhow::Result<String> {

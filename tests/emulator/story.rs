@@ -27,5 +27,6 @@ async fn told(teller: &Teller) -> anyhow::Result<()> {
     let runs = story::tell(teller).await?;
     cli::shows_the_story(teller, runs).await?;
     let clone = teller.world.dir.join("fresh-clone");
-    swept::no_secret_is_left(teller, &clone, 50).await
+    swept::no_secret_is_left(teller, &clone, 50).await?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use local::story::Teller;
-use local::sweep::sweep;
+use local::sweep::{Sweep, sweep};
 use std::path::Path;
 
 /// Looks through all that the world wrote, and through a fresh clone's audit branch.
@@ -10,7 +10,7 @@ pub(crate) async fn no_secret_is_left(
     teller: &Teller,
     clone: &Path,
     places: usize,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Sweep> {
     let swept = sweep(teller, Some(clone)).await?;
     ensure!(
         swept.leaks.is_empty(),
@@ -26,5 +26,5 @@ pub(crate) async fn no_secret_is_left(
         "no secret in {} places with {} bytes",
         swept.places, swept.bytes
     ));
-    Ok(())
+    Ok(swept)
 }

@@ -40,6 +40,11 @@ where
         let world = command::start(&machine, &dir, args, &narrator, &mut lifeline).await?;
         let teller = Teller::new(world, narrator.clone()).await;
         let result = test(&teller).await;
+        if result.is_err()
+            && let Err(error) = teller.keep_logs().await
+        {
+            narrator.text(&format!("Its log groups were not kept: {error:#}"));
+        }
         teller.end();
         result
     }

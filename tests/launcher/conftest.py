@@ -2,7 +2,8 @@
 
 The emulators live for the session, each on a free port with a directory of its own. A test marked with `@mend(name)`
 runs with the mends, where it must pass, and without them, where it must fail. Once it passes without, MiniStack has
-caught up and the mend can go. What a test only needs belongs into a fixture: a failure there is no proof of a mend.
+caught up and the mend can go. What a test only needs belongs into a fixture: a failure there is no proof of a mend. Nor
+is a call that AWS would take and that is refused, unless the test asserts that it is not (`error_of`).
 
 MiniStack as it comes has no Docker engine, with which it would start more than tasks, but for `@mend(name, engine=True)`.
 """
@@ -25,7 +26,6 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
 from standins import StandIns
 
 LAUNCHER = Path(__file__).resolve().parents[2] / "crates" / "local" / "launcher"
@@ -149,7 +149,7 @@ def mend(name: str, *, engine: bool = False) -> Callable[[Callable], Callable]:
                 return
             try:
                 test(emulator, **fixtures)
-            except (AssertionError, ClientError):
+            except AssertionError:
                 return
             version = importlib.metadata.version("ministack")
             pytest.fail(f"MiniStack {version} no longer needs {name}: drop it")

@@ -20,12 +20,12 @@ def test_parallel_takes_arguments_output_and_assign(emulator: Emulator) -> None:
                 branch({"B": {"Type": "Pass", "Output": "{% $states.input.n * 2 %}"}}),
             ],
             "Output": {"results": "{% $states.result %}"},
-            "Assign": {"sum": "{% $sum($states.result) %}"},
+            "Assign": {"total": "{% $sum($states.result) %}"},  # not `sum`, which JSONata has a function for
             "Next": "After",
         },
-        "After": {"Type": "Pass", "Output": {"sum": "{% $sum %}", "results": "{% $states.input.results %}"}},
+        "After": {"Type": "Pass", "Output": {"total": "{% $total %}", "results": "{% $states.input.results %}"}},
     }, {"n": 1})
-    assert output(result)["results"] == [2, 4]
+    assert output(result) == {"total": 6, "results": [2, 4]}
 
 
 @mend("parallel-variables")
@@ -131,14 +131,20 @@ def test_task_limits_may_be_expressions(emulator: Emulator) -> None:
 
 @mend("heartbeat")
 def test_a_missed_heartbeat_fails_the_task(emulator: Emulator) -> None:
-    url = queue(emulator)
-    execution = begin(emulator, {"Ask": ask(url, HeartbeatSeconds=2, TimeoutSeconds=60)})
+    url, timeout = queue(emulator), ["States.Timeout"]
+    execution = begin(emulator, {
+        "Ask": ask(url, HeartbeatSeconds=2, TimeoutSeconds=60,
+                   Retry=[{"ErrorEquals": timeout, "IntervalSeconds": 1, "MaxAttempts": 1}],
+                   Catch=[{"ErrorEquals": timeout, "Next": "Caught"}], Next="Caught"),
+        "Caught": {"Type": "Pass"},
+    })
     sent = token(emulator, url)
     beats = time.monotonic() + 3
     while time.monotonic() < beats:
         emulator.client("stepfunctions").send_task_heartbeat(taskToken=sent)
         time.sleep(0.5)
-    assert ended(emulator, execution)["error"] == "States.HeartbeatTimeout"
+    token(emulator, url)  # the retry's, which gets no heartbeat at all
+    assert output(ended(emulator, execution))["Error"] == "States.HeartbeatTimeout"
 
 
 @mend("machine-timeout")
@@ -185,23 +191,45 @@ def test_more_than_256_kib_of_state_fails(emulator: Emulator) -> None:
 
 @mend("terminal-errors")
 def test_states_all_does_not_match_what_cannot_be_caught(emulator: Emulator) -> None:
-    result = run(emulator, {
-        "Call": {"Type": "Task", "Resource": "arn:aws:states:::nothing:here",
-                 "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]},
-        "Caught": {"Type": "Pass"},
-    })
-    assert (result["status"], result.get("error")) == ("FAILED", "States.Runtime")
+    def catch(name: str, state: dict) -> dict:
+        state = {**state, "Catch": [{"ErrorEquals": [name], "Next": "Caught"}], "Next": "Caught"}
+        return run(emulator, {"Do": state, "Caught": {"Type": "Pass"}})
+
+    unknown = {"Type": "Task", "Resource": "arn:aws:states:::nothing:here"}
+    # Raised on order: that too much data raises it is the mend data-limit.
+    grown = {"Type": "Parallel", "Branches": [branch({"Big": {"Type": "Fail", "Error": "States.DataLimitExceeded"}})]}
+    for state, error in ((unknown, "States.Runtime"), (grown, "States.DataLimitExceeded")):
+        result = catch("States.ALL", state)
+        assert (result["status"], result.get("error")) == ("FAILED", error)
+    assert output(catch("States.DataLimitExceeded", grown))["Error"] == "States.DataLimitExceeded"
 
 
 @mend("history")
-def test_the_history_has_the_states_inside_a_map(emulator: Emulator) -> None:
-    execution = begin(emulator, {"Each": {
-        "Type": "Map", "Items": [1, 2], "ItemProcessor": branch({"Inner": {"Type": "Pass"}})}})
+def test_the_history_has_the_states_inside_a_map_and_a_parallel(emulator: Emulator) -> None:
+    # The branches overlap: the event before is then not simply the one recorded before.
+    execution = begin(emulator, {
+        "Both": {"Type": "Parallel", "Next": "Each", "Branches": [
+            branch({"Left": {"Type": "Wait", "Seconds": 1}}), branch({"Right": {"Type": "Wait", "Seconds": 1}})]},
+        "Each": {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1,
+                 "ItemProcessor": branch({"Inner": {"Type": "Pass"}})},
+    })
     ended(emulator, execution)
     events = emulator.client("stepfunctions").get_execution_history(executionArn=execution)["events"]
-    entered = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
-    assert sorted(entered) == ["Each", "Inner", "Inner"]
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert all("previousEventId" in event for event in events[1:])
+
+    def label(event: dict) -> str:
+        details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
+        return details.get("name", event["type"])
+
+    labels = {event["id"]: label(event) for event in events}
+    steps = [(labels.get(event.get("previousEventId"), ""), label(event)) for event in events]
+    assert sorted(step for step in steps if step[1] in ("Left", "Right")) == [
+        ("Left", "Left"), ("ParallelStateStarted", "Left"), ("ParallelStateStarted", "Right"), ("Right", "Right")]
+    assert [step for step in steps if step[1] == "MapIterationStarted"] == 2 * [
+        ("MapStateStarted", "MapIterationStarted")]
+    assert sorted(step for step in steps if step[1] == "Inner") == [
+        ("Inner", "Inner"), ("Inner", "Inner"), ("MapIterationStarted", "Inner"), ("MapIterationStarted", "Inner")]
 
 
 @mend("start-idempotent")
@@ -209,6 +237,7 @@ def test_the_same_start_twice_is_one_execution(emulator: Emulator) -> None:
     client, arn = emulator.client("stepfunctions"), machine(emulator, {"Sleep": {"Type": "Wait", "Seconds": 2}})
     start = {"stateMachineArn": arn, "name": unique(), "input": '{"a": 1}'}
     first = client.start_execution(**start)["executionArn"]
+    assert error_of(client.start_execution, **start) is None
     assert client.start_execution(**start)["executionArn"] == first
     assert error_of(client.start_execution, **{**start, "input": "{}"}) == "ExecutionAlreadyExists"
     ended(emulator, first)

@@ -100,7 +100,9 @@ impl Apply {
         let record = self.record(&run, name, plan)?;
         let (job, key, bytes) = record.seal()?;
         // A plan that may not be used gets no job record either.
-        stack.clone().consume(job.clone())?;
+        let consumed = stack.clone().consume(job.clone());
+        self.answered(&run, stack, consumed.as_ref().err()).await;
+        consumed?;
         self.objects.put(&key, bytes).await?;
         // From here on the plan is used: nothing else can be made from it.
         let run = update_run(&*self.records, &run.id, |run| {
@@ -111,6 +113,19 @@ impl Apply {
         })
         .await?;
         Ok(self.started(&run, run.stack(name)?, job).await)
+    }
+
+    /// Says what became of the question whether the plan may be applied, if there was one.
+    async fn answered(&self, run: &Run, stack: &StackRun, error: Option<&StepError>) {
+        if !stack.needs_approval() {
+            return;
+        }
+        let (name, attempt) = (stack.stack.name.clone(), stack.jobs);
+        let transition = match error {
+            None => Transition::ApprovalGranted(name, attempt),
+            Some(error) => Transition::ApprovalDenied(name, attempt, error.clone()),
+        };
+        self.announcer.announce(run, transition).await;
     }
 
     /// Says that an apply started, once more when the question is repeated: nobody knows whether

@@ -6,6 +6,7 @@
 use super::*;
 use contract::job::{JobResult, ObjectRef, StateVersion};
 use contract::keys::JobFile;
+use contract::status::Word;
 use domain::environment::Owner;
 use domain::plan::{Mode, PlanSummary, Verdict};
 use domain::run::{Answer, Approval};
@@ -13,6 +14,7 @@ use ports::documents::{insert, update_environment};
 use ports::fakes::{
     FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples,
 };
+use std::collections::BTreeSet;
 
 struct World {
     records: FakeRecords,
@@ -129,6 +131,17 @@ impl World {
         };
         let key = keys::job(&run(), job, JobFile::Result);
         self.objects.set(&key, serde_json::to_vec(&result).unwrap());
+    }
+
+    /// The words of the status messages that came through the queue: each id once.
+    fn told(&self) -> Vec<Word> {
+        let mut seen = BTreeSet::new();
+        let messages = self.status.messages().into_iter();
+        messages
+            .filter(|message| seen.insert(message.id.clone()))
+            .map(|message| contract::status::parse(&message.body).unwrap())
+            .map(|message| message.data.transition)
+            .collect()
     }
 
     /// All that other processes can see.
@@ -264,6 +277,7 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         assert_eq!(world.state().await, state);
         said.push(error.to_string());
     }
+    assert_eq!(world.told(), [Word::ApprovalDenied], "once for all calls");
     let since = samples::now();
     assert_eq!(
         said,
@@ -279,6 +293,14 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         .set_state(planned(Verdict::NeedsApproval, answered(Answer::Approved)))
         .await;
     assert!(world.start().await.is_ok());
+    assert_eq!(
+        world.told(),
+        [
+            Word::ApprovalDenied,
+            Word::ApprovalGranted,
+            Word::ApplyStarted
+        ]
+    );
 }
 
 #[tokio::test]

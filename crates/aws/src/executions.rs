@@ -1,10 +1,11 @@
 use crate::Clients;
 use crate::errors::named;
+use async_trait::async_trait;
 use aws_sdk_sfn::types::ExecutionStatus;
 use jiff::Timestamp;
 use ports::Result;
 
-/// Executions of the state machine, for the command line.
+/// Executions of the state machine.
 #[derive(Debug, Clone)]
 pub struct Executions {
     client: aws_sdk_sfn::Client,
@@ -137,6 +138,13 @@ impl Executions {
             Ok(_) => Ok(()),
             Err(error) => Err(named(&format!("StopExecution {arn}"), &error)),
         }
+    }
+}
+
+#[async_trait]
+impl ports::Executions for Executions {
+    async fn input(&self, arn: &str) -> Result<Option<String>> {
+        Ok(self.describe(arn).await?.map(|found| found.input))
     }
 }
 

@@ -174,19 +174,7 @@ impl BuildTrigger {
     }
 
     fn repository(&self, run: &Run) -> Result<&EnrolledRepository> {
-        let id = run.trigger.repository_id;
-        self.repositories
-            .iter()
-            .find(|repository| repository.id == id)
-            .ok_or_else(|| {
-                StepError::new(
-                    ErrorName::NotEnrolled,
-                    format!(
-                        "repository {} (id {id}) is not enrolled any more",
-                        run.trigger.repository
-                    ),
-                )
-            })
+        EnrolledRepository::of(&self.repositories, &run.trigger)
     }
 
     fn tree<'run>(&self, run: &'run Run) -> Result<&'run CommitId> {

@@ -1,5 +1,6 @@
 //! Events on the bus, and the records that Terraform hands to the functions.
 
+use domain::error::{ErrorName, StepError};
 use domain::ids::{BranchRef, CommitId, DeliveryId, RepositoryId, RepositoryName, RunId, RunKind};
 use domain::run::Trigger;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct PushEvent {
     pub before: Option<CommitId>,
     /// The commit to deliver.
     pub after: CommitId,
+    /// When it was pushed, as the forge says, to the second; none where it does not say.
+    pub pushed_at: Option<jiff::Timestamp>,
     /// Who pushed, as the forge names them; at most 100 characters.
     pub pusher: String,
     /// When the webhook took it.
@@ -59,6 +62,7 @@ impl PushEvent {
             &self.branch,
             self.before.as_ref(),
             &self.after,
+            self.pushed_at,
             self.kind,
         )
     }
@@ -97,4 +101,19 @@ pub struct EnrolledRepository {
     pub branches: Vec<String>,
     /// Where its images go: `registry/repository`.
     pub image: String,
+}
+
+impl EnrolledRepository {
+    /// The enrolled repository that a run's trigger names, by its id: a name may change.
+    ///
+    /// # Errors
+    /// `NotEnrolled` if there is none, or none any more.
+    pub fn of<'known>(known: &'known [Self], trigger: &Trigger) -> Result<&'known Self, StepError> {
+        let id = trigger.repository_id;
+        known.iter().find(|one| one.id == id).ok_or_else(|| {
+            let name = &trigger.repository;
+            let message = format!("repository {name} (id {id}) is not enrolled");
+            StepError::new(ErrorName::NotEnrolled, message)
+        })
+    }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use contract::event::EnrolledRepository;
 use contract::status::Transition;
 use contract::step::{DeployInput, DeployOutput};
-use domain::error::{ErrorClass, ErrorName, StepError};
+use domain::error::{ErrorClass, StepError};
 use domain::ids::RunId;
 use domain::run::Run;
 use ports::announce::Announcer;
@@ -43,18 +43,13 @@ impl Step for Deploy {
     type Output = DeployOutput;
 
     async fn run(&self, input: DeployInput) -> Result<DeployOutput> {
-        let (id, verdict) = match input {
-            DeployInput::Start { run } => {
-                let verdict = self.start(&run).await;
-                (run, verdict)
-            }
-            DeployInput::Check { run } => {
-                let verdict = self.check(&run).await;
-                (run, verdict)
-            }
+        let (DeployInput::Start { run } | DeployInput::Check { run }) = &input;
+        let verdict = match &input {
+            DeployInput::Start { run } => self.start(run).await,
+            DeployInput::Check { run } => self.check(run).await,
         };
         if let Err(error) = &verdict {
-            self.failed(&id, error).await;
+            self.failed(run, error).await;
         }
         Ok(DeployOutput { verdict: verdict? })
     }
@@ -75,20 +70,8 @@ impl Deploy {
 
     /// Where the images of the run's repository lie: `registry/repository`.
     fn image(&self, run: &Run) -> Result<&str> {
-        let id = run.trigger.repository_id;
-        self.repositories
-            .iter()
-            .find(|repository| repository.id == id)
-            .map(|repository| repository.image.as_str())
-            .ok_or_else(|| {
-                StepError::new(
-                    ErrorName::NotEnrolled,
-                    format!(
-                        "repository {} (id {id}) is not enrolled",
-                        run.trigger.repository
-                    ),
-                )
-            })
+        let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
+        Ok(&repository.image)
     }
 }
 

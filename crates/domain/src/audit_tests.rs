@@ -19,6 +19,7 @@ fn run(n: u8) -> Run {
         &branch,
         None,
         &commit,
+        None,
         RunKind::Push,
     );
     let trigger = Trigger {

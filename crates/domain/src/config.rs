@@ -14,6 +14,13 @@ pub const CONFIG_FILE: &str = "sluicegate.yaml";
 /// The largest configuration that is read, in bytes.
 pub const CONFIG_LIMIT: usize = 64 * 1024;
 
+/// The most stacks: what a run's record keeps of each, on both ways, has to fit into 400 KB.
+pub const MAX_STACKS: usize = 50;
+
+/// The most stacks in a row that need one another. Each may wait for a person; the state machine's
+/// own deadlines hold for so many.
+pub const MAX_WAVES: usize = 10;
+
 /// A repository's configuration, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -391,9 +398,23 @@ impl Checker {
             if let Some(name) = name {
                 stacks.push(Stack { name, dir, needs });
             }
+            if i == MAX_STACKS {
+                let message = format!("more than {MAX_STACKS} stacks; split the repository");
+                self.error("CF032", stack.name.referenced, "stacks", message);
+            }
         }
         match in_order(&stacks) {
-            Ok(ordered) => ordered,
+            Ok(ordered) => {
+                if let Some(deep) = too_deep(&ordered)
+                    && let Some(stack) = raw.iter().find(|one| one.name.value == deep.as_str())
+                {
+                    let message = format!(
+                        "stack {deep} comes after {MAX_WAVES} others that need one another; expected {MAX_WAVES} stacks in a row at most"
+                    );
+                    self.error("CF033", stack.name.referenced, "stacks", message);
+                }
+                ordered
+            }
             Err(cycle) => {
                 if let Some(first) = raw
                     .iter()
@@ -518,6 +539,20 @@ fn in_order(stacks: &[Stack]) -> Result<Vec<Stack>, String> {
         rest = later;
     }
     Ok(ordered)
+}
+
+/// The first stack with more than [`MAX_WAVES`] stacks in a row up to it, of stacks in order.
+fn too_deep(ordered: &[Stack]) -> Option<&StackName> {
+    let mut depths: BTreeMap<&StackName, usize> = BTreeMap::new();
+    for stack in ordered {
+        let below = stack.needs.iter().filter_map(|need| depths.get(need));
+        let depth = below.max().unwrap_or(&0) + 1;
+        if depth > MAX_WAVES {
+            return Some(&stack.name);
+        }
+        depths.insert(&stack.name, depth);
+    }
+    None
 }
 
 /// Walks from one stack of a set that cannot be ordered to what it needs, until one repeats.

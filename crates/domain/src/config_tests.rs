@@ -88,6 +88,32 @@ stacks:
 "), @r#"sluicegate.yaml:5:13: CF031 stacks: cycle: bb -> cc -> bb"#);
 }
 
+/// The record of a run and the state machine's deadlines hold for so many.
+#[test]
+fn stacks_have_a_limit_and_so_has_a_row_of_them() {
+    let config = |stacks: &[(String, String)]| {
+        let stacks = stacks.iter().map(|(name, needs)| {
+            format!("  - {{ name: {name}, dir: {name}, needs: [{needs}] }}\n")
+        });
+        "version: 1\nenvironment: production\nstacks:\n".to_owned() + &stacks.collect::<String>()
+    };
+    let many = |n: usize| -> Vec<_> { (1..=n).map(|i| (format!("s{i}"), String::new())).collect() };
+    assert!(parse(config(&many(MAX_STACKS)).as_bytes()).is_ok());
+    insta::assert_snapshot!(errors(&config(&many(MAX_STACKS + 2))), @"sluicegate.yaml:54:13: CF032 stacks: more than 50 stacks; split the repository");
+    let row = |n: usize| -> Vec<_> {
+        let need = |i: usize| {
+            if i == 1 {
+                String::new()
+            } else {
+                format!("s{}", i - 1)
+            }
+        };
+        (1..=n).map(|i| (format!("s{i}"), need(i))).collect()
+    };
+    assert!(parse(config(&row(MAX_WAVES)).as_bytes()).is_ok());
+    insta::assert_snapshot!(errors(&config(&row(MAX_WAVES + 2))), @"sluicegate.yaml:14:13: CF033 stacks: stack s11 comes after 10 others that need one another; expected 10 stacks in a row at most");
+}
+
 #[test]
 fn what_is_not_of_the_right_shape_says_where() {
     insta::assert_snapshot!(errors("version: 1\nenvironment: production\nstack: []\n"), @r#"sluicegate.yaml:3:1: CF010 unknown field `stack`, expected one of version, environment, queue, approval, stacks, build, deploy"#);

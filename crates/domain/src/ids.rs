@@ -1,5 +1,6 @@
 //! Typed identifiers. Each is parsed once, at the edge; past it the value is known to be good.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -237,9 +238,10 @@ impl RunKind {
 }
 
 impl RunId {
-    /// Makes the id of a run. The same repository, ref, commit before, commit and kind give the same
-    /// id, so a second copy of an event meets the first one's record. The commit before counts: a
-    /// branch that is put back to a commit that was delivered once is delivered again.
+    /// Makes the id of a run. The same repository, ref, commit before, commit, time of the push and
+    /// kind give the same id, so a second copy of an event meets the first one's record. The commit
+    /// before and the time count: a branch that is put back to a commit that was delivered once, or
+    /// forward to it again, is delivered again.
     #[must_use]
     pub fn derive(
         repository: RepositoryId,
@@ -247,11 +249,13 @@ impl RunId {
         branch: &BranchRef,
         before: Option<&CommitId>,
         commit: &CommitId,
+        pushed_at: Option<Timestamp>,
         kind: RunKind,
     ) -> Self {
         let before = before.map_or("new", CommitId::as_str);
+        let pushed_at = pushed_at.map_or(0, Timestamp::as_second);
         let kind = kind.as_str();
-        let key = format!("v1|{repository}|{branch}|{before}|{commit}|{kind}");
+        let key = format!("v1|{repository}|{branch}|{before}|{commit}|{pushed_at}|{kind}");
         let digest = Sha256Digest::of(key.as_bytes());
         let mut slug: String = name
             .name()
@@ -345,13 +349,17 @@ mod tests {
             let full = RepositoryName::parse(&format!("{owner}/{name}")).unwrap();
             let branch = BranchRef::parse("refs/heads/main").unwrap();
             let commit = CommitId::parse(&commit).unwrap();
-            let run = RunId::derive(RepositoryId(id), &full, &branch, None, &commit, RunKind::Push);
-            prop_assert!(RunId::parse(run.as_str()).is_ok(), "{run}");
+            let id = RepositoryId(id);
+            let run = |before, second| {
+                let at = Timestamp::from_second(second).ok();
+                RunId::derive(id, &full, &branch, before, &commit, at, RunKind::Push)
+            };
+            let first = run(None, 1);
+            prop_assert!(RunId::parse(first.as_str()).is_ok(), "{first}");
+            prop_assert_eq!(&first, &run(None, 1));
             let other = CommitId::parse(&"a".repeat(40)).unwrap();
-            let back = RunId::derive(
-                RepositoryId(id), &full, &branch, Some(&other), &commit, RunKind::Push,
-            );
-            prop_assert_ne!(run, back);
+            prop_assert_ne!(&first, &run(Some(&other), 1));
+            prop_assert_ne!(&first, &run(None, 2));
         }
     }
 }

@@ -24,7 +24,10 @@ pub struct PlanSummary {
 }
 
 /// How many changes a run's record keeps of a plan.
-pub const BRIEF: usize = 25;
+pub const BRIEF: usize = 10;
+
+/// How much of an address a run's record keeps, in characters: keys of `for_each` have no limit.
+const BRIEF_ADDRESS: usize = 120;
 
 /// Whether a plan changes outputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,12 @@ impl PlanSummary {
             Action::Update | Action::Create => 2,
         });
         changes.truncate(BRIEF);
+        for change in &mut changes {
+            if let Some((end, _)) = change.address.char_indices().nth(BRIEF_ADDRESS) {
+                change.address.truncate(end);
+                change.address.push('…');
+            }
+        }
         Self {
             changes,
             outputs_change: self.outputs_change,

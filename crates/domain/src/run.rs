@@ -8,7 +8,7 @@ mod outcome;
 mod stack;
 
 pub use outcome::Outcome;
-pub use stack::{Answer, Approval, StackRun, StackState};
+pub use stack::{Answer, Approval, REPLANS, StackRun, StackState};
 
 use crate::config::Config;
 use crate::environment::LastGood;
@@ -437,15 +437,15 @@ impl Run {
     /// The outputs of the stacks on this way, as far as they are known.
     #[must_use]
     pub fn outputs(&self) -> BTreeMap<StackName, ObjectRef> {
-        let mut outputs = match (&self.mode, &self.restore) {
-            (Mode::Restore, Some(restore)) => restore.target.outputs.clone(),
-            _ => BTreeMap::new(),
-        };
-        for stack in self.way() {
-            if let Some(object) = &stack.outputs {
-                outputs.insert(stack.stack.name.clone(), object.clone());
-            }
+        let mut outputs = BTreeMap::new();
+        if let (Mode::Restore, Some(restore)) = (&self.mode, &self.restore) {
+            outputs.clone_from(&restore.target.outputs);
+            // What this run found unchanged is as the last good run left it, whose own objects may
+            // have expired since.
+            let unchanged = |stack: &&StackRun| stack.state == StackState::Unchanged;
+            outputs.extend(stack::outputs(self.stacks.iter().filter(unchanged)));
         }
+        outputs.extend(stack::outputs(self.way()));
         outputs
     }
 
@@ -455,11 +455,7 @@ impl Run {
     pub fn inputs(&self, stack: &StackRun) -> BTreeMap<StackName, ObjectRef> {
         let mut inputs = self.outputs();
         if stack.destroy {
-            for made in &self.stacks {
-                if let Some(object) = &made.outputs {
-                    inputs.insert(made.stack.name.clone(), object.clone());
-                }
-            }
+            inputs.extend(stack::outputs(&self.stacks));
         }
         inputs.retain(|other, _| stack.stack.needs.contains(other));
         inputs
@@ -581,6 +577,8 @@ impl Run {
     }
 }
 
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;

@@ -15,7 +15,7 @@ fn name(n: usize) -> StackName {
     StackName::parse(&format!("stack-{n}")).unwrap()
 }
 
-fn stack(n: usize, needs: &[usize]) -> Stack {
+pub(super) fn stack(n: usize, needs: &[usize]) -> Stack {
     Stack {
         name: name(n),
         dir: format!("infra/{n}"),
@@ -30,7 +30,7 @@ fn config(stacks: Vec<Stack>) -> Config {
     config
 }
 
-fn object() -> ObjectRef {
+pub(super) fn object() -> ObjectRef {
     let sha256 = Sha256Digest::of(b"object");
     ObjectRef {
         key: "object".into(),
@@ -46,7 +46,7 @@ fn commit() -> CommitId {
     CommitId::parse(&"01".repeat(20)).unwrap()
 }
 
-fn run(stacks: Vec<Stack>) -> Run {
+pub(super) fn run(stacks: Vec<Stack>) -> Run {
     let trigger = Trigger {
         kind: RunKind::Push,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
@@ -70,7 +70,7 @@ fn run(stacks: Vec<Stack>) -> Run {
     run
 }
 
-fn good(stacks: Vec<Stack>) -> LastGood {
+pub(super) fn good(stacks: Vec<Stack>) -> LastGood {
     LastGood {
         run: RunId::parse("shop-02020202-9f8e7d").unwrap(),
         commit: CommitId::parse(&"02".repeat(20)).unwrap(),
@@ -85,8 +85,12 @@ fn good(stacks: Vec<Stack>) -> LastGood {
     }
 }
 
-fn error(name: ErrorName) -> StepError {
+pub(super) fn error(name: ErrorName) -> StepError {
     StepError::new(name, "no")
+}
+
+pub(super) fn job(n: u32) -> JobId {
+    JobId::parse(&format!("apply-stack-0-{n}-{}", "a".repeat(32))).unwrap()
 }
 
 fn maybe() -> StackState {
@@ -148,9 +152,34 @@ fn what_is_destroyed_takes_the_outputs_of_the_way_there() {
     assert_eq!(inputs(4), []);
 }
 
+/// The last good run's objects may have expired; those of this run are new.
+#[test]
+fn the_way_back_reads_what_this_run_found_unchanged_from_this_run() {
+    let stacks = vec![stack(0, &[]), stack(1, &[0]), stack(2, &[1])];
+    let mut run = run(stacks.clone());
+    let at = |key: &str| ObjectRef {
+        key: key.into(),
+        ..object()
+    };
+    let mut good = good(stacks);
+    for n in [0, 1, 2] {
+        good.outputs.insert(name(n), at("old"));
+    }
+    run.stacks[0].state = StackState::Unchanged;
+    run.stacks[0].outputs = Some(at("new"));
+    // Changed half-way: what it put out is not what the last good commit's stack does.
+    run.stacks[1].state = maybe();
+    run.stacks[1].outputs = Some(at("wrong"));
+    run.turn(error(ErrorName::ApplyFailed), Some(&good), now());
+    let known: Vec<String> = run.outputs().into_values().map(|one| one.key).collect();
+    assert_eq!(known, ["new", "old", "old"]);
+    run.stack_mut(&name(1)).unwrap().outputs = Some(at("restored"));
+    let known: Vec<String> = run.outputs().into_values().map(|one| one.key).collect();
+    assert_eq!(known, ["new", "restored", "old"]);
+}
+
 #[test]
 fn a_plan_is_made_again_once_however_often_its_apply_says_so() {
-    let job = |n| JobId::parse(&format!("apply-stack-0-{n}-{}", "a".repeat(32))).unwrap();
     let applying = |n| StackState::Applying {
         job: job(n),
         summary: PlanSummary::default(),

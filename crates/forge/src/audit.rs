@@ -180,16 +180,24 @@ fn stands(tree: &Tree<'_>, path: &str) -> std::result::Result<Option<Oid>, git2:
     }
 }
 
-/// The greatest number of the entries on the branch.
-pub(crate) fn newest(remote: &Remote<'_>, repository: &Repository) -> Result<Option<u64>> {
+/// The greatest number of the entries on the branch, of those up to `written`.
+pub(crate) fn newest(
+    remote: &Remote<'_>,
+    repository: &Repository,
+    written: u64,
+) -> Result<Option<u64>> {
     let Some(tip) = remote.tip(AUDIT_BRANCH)? else {
         return Ok(None);
     };
     remote.fetch(tip, Depth::Directories, repository)?;
-    numbers(repository, tip).map_err(|error| local("read the audit branch", &error))
+    numbers(repository, tip, written).map_err(|error| local("read the audit branch", &error))
 }
 
-fn numbers(repository: &Repository, tip: Oid) -> std::result::Result<Option<u64>, git2::Error> {
+fn numbers(
+    repository: &Repository,
+    tip: Oid,
+    written: u64,
+) -> std::result::Result<Option<u64>, git2::Error> {
     let tree = repository.find_commit(tip)?.tree()?;
     let mut newest = None;
     tree.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
@@ -197,7 +205,16 @@ fn numbers(repository: &Repository, tip: Oid) -> std::result::Result<Option<u64>
             .name()
             .ok()
             .and_then(|name| number_at(&format!("{folder}{name}")));
-        newest = newest.max(number);
+        if number.is_some_and(|number| number > written) {
+            // Another run's that ended just now, or a stranger's.
+            tracing::warn!(
+                number,
+                written,
+                "the audit branch has a number that is not known"
+            );
+        } else {
+            newest = newest.max(number);
+        }
         git2::TreeWalkResult::Ok
     })?;
     Ok(newest)

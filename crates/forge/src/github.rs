@@ -74,11 +74,8 @@ impl GitHub {
         })
     }
 
-    async fn token(&self) -> Result<String> {
-        let known = self.known_token();
-        if let Some(token) = known {
-            return Ok(token);
-        }
+    /// The token as the secret holds it now; kept for [`TOKEN_AGE`].
+    async fn read_token(&self) -> Result<String> {
         let arn = &self.settings.secret_arn;
         let text = self.settings.secrets.get(arn).await?;
         // The parser's own words may show the secret.
@@ -105,37 +102,52 @@ impl GitHub {
             .map(|(token, _)| token.clone())
     }
 
-    /// Forgets a token that was refused: the next call reads the secret again.
-    fn learn<T>(&self, result: Result<T>) -> Result<T> {
-        if matches!(&result, Err(error) if error.name == ErrorName::ForgeDenied) {
-            *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Makes a call, which blocks, beside the runtime. Somebody may have put a new token into the
+    /// secret: a call that the kept one was refused for is made again with the secret's.
+    async fn with_token<T: Send + 'static>(
+        &self,
+        call: impl Fn(&str) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let with = |token: String| {
+            let call = call.clone();
+            blocking(move || call(&token))
+        };
+        let Some(kept) = self.known_token() else {
+            return with(self.read_token().await?).await;
+        };
+        match with(kept.clone()).await {
+            Err(refused) if refused.name == ErrorName::ForgeDenied => {
+                let token = self.read_token().await?;
+                if token == kept {
+                    return Err(refused);
+                }
+                with(token).await
+            }
+            result => result,
         }
-        result
     }
 
-    /// Runs git's work, which blocks, beside the runtime, in a repository of its own.
+    /// Runs git's work in a repository of its own.
     async fn with_repository<T: Send + 'static>(
         &self,
         enrolled: &EnrolledRepository,
-        work: impl FnOnce(&Remote<'_>, &Repository) -> Result<T> + Send + 'static,
+        work: impl Fn(&Remote<'_>, &Repository) -> Result<T> + Clone + Send + 'static,
     ) -> Result<T> {
         let url = check_address(&enrolled.clone_url, "clone_url")?;
-        let token = self.token().await?;
-        let basic =
-            base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
         let agent = self.agent.clone();
         let workdir = self.settings.workdir.clone();
-        let result = blocking(move || {
+        self.with_token(move |token| {
+            let basic =
+                base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
             let remote = Remote {
                 agent: &agent,
-                url,
+                url: url.clone(),
                 authorization: Some(format!("Basic {basic}")),
             };
             let (_removed_at_the_end, repository) = scratch(&workdir)?;
             work(&remote, &repository)
         })
-        .await;
-        self.learn(result)
+        .await
     }
 }
 
@@ -187,7 +199,6 @@ impl Forge for GitHub {
         commit: &CommitId,
         status: &CommitStatus,
     ) -> Result<()> {
-        let token = self.token().await?;
         let agent = self.agent.clone();
         let name = &repository.full_name;
         let url = format!("{}/repos/{name}/statuses/{commit}", self.settings.api_url);
@@ -202,7 +213,7 @@ impl Forge for GitHub {
             "context": status.context,
             "description": status.description,
         });
-        let result = blocking(move || {
+        self.with_token(move |token| {
             let call = format!("POST {url}");
             let answer = agent
                 .post(&url)
@@ -219,8 +230,7 @@ impl Forge for GitHub {
             }
             check(&call, answer).map(drop)
         })
-        .await;
-        self.learn(result)
+        .await
     }
 
     async fn append_audit(
@@ -240,7 +250,14 @@ impl Forge for GitHub {
         .await
     }
 
-    async fn audited_up_to(&self, repository: &EnrolledRepository) -> Result<Option<u64>> {
-        self.with_repository(repository, audit::newest).await
+    async fn audited_up_to(
+        &self,
+        repository: &EnrolledRepository,
+        written: u64,
+    ) -> Result<Option<u64>> {
+        self.with_repository(repository, move |remote, scratch| {
+            audit::newest(remote, scratch, written)
+        })
+        .await
     }
 }

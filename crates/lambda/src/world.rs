@@ -12,8 +12,8 @@ use forge::{GitHub, GitHubSettings};
 use jiff::Timestamp;
 use ports::announce::Announcer;
 use ports::{
-    AuditFile, BatchJobs, Clock, CommitStatus, EventBus, Forge, Objects, Probe, Records, Registry,
-    Result, Secrets, Services, Snapshot, StatusQueue, Tokens,
+    AuditFile, BatchJobs, Clock, CommitStatus, EventBus, Executions, Forge, Objects, Probe,
+    Records, Registry, Result, Secrets, Services, Snapshot, StatusQueue, Tokens,
 };
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -95,6 +95,12 @@ impl World {
     #[must_use]
     pub fn tokens(&self) -> Arc<dyn Tokens> {
         Arc::new(TaskTokens::new(&self.clients))
+    }
+
+    /// The executions of the state machine.
+    #[must_use]
+    pub fn executions(&self) -> Arc<dyn Executions> {
+        Arc::new(aws::Executions::new(&self.clients))
     }
 
     /// The jobs of the pipeline's own queues.
@@ -221,7 +227,7 @@ impl Forge for NoForge {
         Err(self.0.clone())
     }
 
-    async fn audited_up_to(&self, _: &EnrolledRepository) -> Result<Option<u64>> {
+    async fn audited_up_to(&self, _: &EnrolledRepository, _: u64) -> Result<Option<u64>> {
         Err(self.0.clone())
     }
 }

@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 /// its workspace, its git repository or its tools' settings in a directory above.
 #[must_use]
 pub fn runs(root: &Path) -> PathBuf {
-    let root = domain::ids::Sha256Digest::of(root.as_os_str().as_encoded_bytes());
     // Short: a provider's socket lies seven directories further down, and its path has 107 bytes.
-    let name = root.as_str().get(..6).unwrap_or_default();
-    std::env::temp_dir().join(format!("sluicegate-{name}"))
+    std::env::temp_dir().join(format!("sluicegate-{}", world::checkout(root)))
 }
+
 /// The file that holds the process id of whoever owns a directory.
 const PID_FILE: &str = "pid";
 /// Where the logs of the last world lie whose story broke.
@@ -111,7 +110,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         rustup: cli.rustup_home,
     };
     match cli.command {
-        Command::Down => down(&runs, &cli.path).await,
+        Command::Down => down(&root, &runs, &cli.path).await,
         Command::TerraformConfig => {
             let mirror = machine::find_mirror(&root, &target, &homes.home)?;
             write!(std::io::stdout(), "{}", machine::terraform_config(&mirror))?;
@@ -270,6 +269,12 @@ async fn tell(
         told = story::tell(&teller) => told,
         () = signals.next() => Err(Interrupted.into()),
     };
+    if let Err(error) = &told
+        && !error.is::<Interrupted>()
+        && let Err(error) = teller.keep_logs().await
+    {
+        narrator.text(&format!("Its log groups were not kept: {error:#}"));
+    }
     teller.end();
     told
 }
@@ -324,7 +329,7 @@ async fn end(dir: &Path) -> anyhow::Result<()> {
     }
 }
 
-async fn down(runs: &Path, path: &str) -> anyhow::Result<()> {
+async fn down(root: &Path, runs: &Path, path: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let docker = machine::engine(path);
     let entries = std::fs::read_dir(runs);
@@ -344,8 +349,8 @@ async fn down(runs: &Path, path: &str) -> anyhow::Result<()> {
     }
     std::fs::remove_dir(runs).ok();
     if docker == Docker::Engine {
-        // Only here: it takes minutes to build, so it stays from one story to the next.
-        for image in containers::remove_runner_images(path).await? {
+        // Only here: it lies in no world's registry, and stays from one story to the next.
+        for image in containers::remove_runner_images(path, root).await? {
             writeln!(
                 out,
                 "Removed the image {image}; the next story builds it again"

@@ -22,11 +22,30 @@ pub struct Leak {
 pub struct Sweep {
     /// The leaks.
     pub leaks: Vec<Leak>,
+    /// In how many jobs' outputs [`SENSITIVE`] lies, as it may.
+    pub kept: usize,
+    /// In how many places [`REDACTED`] stands in its place.
+    pub redacted: usize,
     /// How many places were looked at.
     pub places: usize,
     /// How many bytes they had.
     pub bytes: usize,
 }
+
+/// The sensitive output of a stack of `examples/fixture`, which another stack prints.
+pub const SENSITIVE: &str = "canary-9f31c07ab24e";
+
+/// What the other stack's log says.
+pub const REDACTED: &str = "the password is [redacted]";
+
+/// How the names of the objects end that may hold a stack's own secrets: what goes from job to job.
+/// The sources are the repository's own.
+const CLEAR: [&str; 4] = [
+    "/plan.tfplan",
+    "/plan.json",
+    "/outputs.json",
+    "/errored.tfstate",
+];
 
 /// How many calls are under way at once.
 const AT_ONCE: usize = 4;
@@ -36,16 +55,32 @@ const RECEIVES: usize = 500;
 
 impl Sweep {
     fn look(&mut self, teller: &Teller, place: &str, bytes: &[u8]) {
+        self.look_for_ours(teller, place, bytes);
+        self.look_for("sensitive output", SENSITIVE, place, bytes);
+        self.redacted += usize::from(contains(bytes, REDACTED.as_bytes()));
+    }
+
+    /// Where a delivered stack's own secrets may lie.
+    fn look_inside(&mut self, teller: &Teller, place: &str, bytes: &[u8]) {
+        self.look_for_ours(teller, place, bytes);
+        let kept = place.ends_with("/outputs.json") && contains(bytes, SENSITIVE.as_bytes());
+        self.kept += usize::from(kept);
+    }
+
+    fn look_for_ours(&mut self, teller: &Teller, place: &str, bytes: &[u8]) {
         self.places += 1;
         self.bytes += bytes.len();
         let secrets = &teller.world.secrets;
-        for (secret, value) in [("webhook", &secrets.webhook), ("token", &secrets.token)] {
-            if contains(bytes, value.as_bytes()) {
-                self.leaks.push(Leak {
-                    place: place.to_owned(),
-                    secret,
-                });
-            }
+        self.look_for("webhook", &secrets.webhook, place, bytes);
+        self.look_for("token", &secrets.token, place, bytes);
+    }
+
+    fn look_for(&mut self, secret: &'static str, value: &str, place: &str, bytes: &[u8]) {
+        if contains(bytes, value.as_bytes()) {
+            self.leaks.push(Leak {
+                place: place.to_owned(),
+                secret,
+            });
         }
     }
 }
@@ -64,35 +99,42 @@ pub async fn sweep(teller: &Teller, audit_clone: Option<&Path>) -> anyhow::Resul
             sweep.look(teller, &place, messages.as_bytes());
         }
     }
-    let names = [
-        "logs",
-        "describe-log-groups",
-        "--query",
-        "logGroups[].logGroupName",
-    ];
-    for group in list(&teller.aws(&names).await?)? {
+    for group in teller.log_groups().await? {
         let lines = teller
             .aws(&["logs", "filter-log-events", "--log-group-name", &group])
             .await?;
         sweep.look(teller, &format!("log group {group}"), lines.as_bytes());
     }
-    let scan = [
-        "dynamodb",
-        "scan",
-        "--table-name",
-        &world.installed.table_name,
-    ];
-    sweep.look(teller, "table", teller.aws(&scan).await?.as_bytes());
+    let tables = ["dynamodb", "list-tables", "--query", "TableNames"];
+    let tables = list(&teller.aws(&tables).await?)?;
+    let own = &world.installed.table_name;
+    ensure!(tables.contains(own), "table {own} is not among {tables:?}");
+    for table in tables {
+        let scan = ["dynamodb", "scan", "--table-name", &table];
+        let items = teller.aws(&scan).await?;
+        sweep.look(teller, &format!("table {table}"), items.as_bytes());
+    }
     for (place, said) in executions(teller).await? {
         sweep.look(teller, &place, said.as_bytes());
     }
     let buckets = &world.installed.buckets;
-    for bucket in [&buckets.artifacts, &buckets.audit, &buckets.state] {
+    for bucket in [
+        &buckets.artifacts,
+        &buckets.audit,
+        &buckets.state,
+        &buckets.access_logs,
+    ] {
         let copy = world.dir.join("sweep").join(bucket);
         let (from, to) = (format!("s3://{bucket}"), copy.display().to_string());
         teller.aws(&["s3", "sync", "--quiet", &from, &to]).await?;
         files(&copy, &mut |file, bytes| {
-            sweep.look(teller, &format!("{bucket}/{}", file.display()), bytes);
+            let place = format!("{bucket}/{}", file.display());
+            let inside = bucket == &buckets.state || in_the_clear(&copy, file);
+            if inside {
+                sweep.look_inside(teller, &place, bytes);
+            } else {
+                sweep.look(teller, &place, bytes);
+            }
         })?;
     }
     if let Some(clone) = audit_clone {
@@ -232,6 +274,16 @@ fn list(text: &str) -> anyhow::Result<Vec<String>> {
 
 fn contains(bytes: &[u8], secret: &[u8]) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret)
+}
+
+/// Whether a copied object may hold a stack's own secrets; so may all that an archive holds.
+fn in_the_clear(copy: &Path, file: &Path) -> bool {
+    let key = file
+        .strip_prefix(copy)
+        .unwrap_or(file)
+        .display()
+        .to_string();
+    key.starts_with("sources/") || CLEAR.iter().any(|name| key.contains(name))
 }
 
 /// Every file below a directory; of an archive (a source, a plan file), what is in it too.

@@ -165,9 +165,9 @@ impl Plan {
             self.tokens.succeed(&token, &output).await?;
             return Ok(());
         }
-        self.announcer
-            .announce(&run, Transition::ApprovalRequested(name.clone()))
-            .await;
+        let attempt = run.stack(name)?.jobs;
+        let transition = Transition::ApprovalRequested(name.clone(), attempt);
+        self.announcer.announce(&run, transition).await;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{EnvironmentName, JobId, RunId, StackName};
 use domain::plan::Mode;
 use domain::run::{Lock, Run, StackState, Wave};
+use futures::future::join_all;
 use ports::Result;
 use ports::documents::{environment_key, load, update_run};
 
@@ -34,10 +35,17 @@ impl Plan {
             };
         };
         let mut jobs = Vec::with_capacity(stacks.len());
+        let mut started = Vec::with_capacity(stacks.len());
         for stack in stacks {
-            let job = self.plan_job(&run, &name, &stack).await?;
+            let (job, attempt) = self.plan_job(&run, &name, &stack).await?;
+            started.push(Transition::PlanStarted(run.mode, stack.clone(), attempt));
             jobs.push(StackJob { stack, job });
         }
+        // All at once: a queue that does not answer takes its seconds once, not for each stack.
+        let said = started
+            .into_iter()
+            .map(|transition| self.announcer.announce(&run, transition));
+        join_all(said).await;
         Ok(NextOutput::Plan { jobs })
     }
 
@@ -72,18 +80,16 @@ impl Plan {
         Ok(run)
     }
 
-    /// Makes a stack's plan job, or finds the one that was made.
+    /// Makes a stack's plan job, or finds the one that was made. Gives its attempt too.
     async fn plan_job(
         &self,
         run: &Run,
         environment: &EnvironmentName,
         name: &StackName,
-    ) -> Result<JobId> {
+    ) -> Result<(JobId, u32)> {
         let stack = run.stack(name)?;
         if let StackState::Planning { job } = &stack.state {
-            let transition = Transition::PlanStarted(run.mode, name.clone(), stack.jobs);
-            self.announcer.announce(run, transition).await;
-            return Ok(job.clone());
+            return Ok((job.clone(), stack.jobs));
         }
         let (source, commit) = run.way_source()?;
         let record = JobRecord {
@@ -129,13 +135,9 @@ impl Plan {
             Ok(run.clone())
         })
         .await?;
-        match &run.stack(name)?.state {
-            StackState::Planning { job: made } if *made == job => {
-                let transition = Transition::PlanStarted(run.mode, name.clone(), attempt);
-                self.announcer.announce(&run, transition).await;
-                Ok(job)
-            }
-            StackState::Planning { job: other } => Ok(other.clone()),
+        let stack = run.stack(name)?;
+        match &stack.state {
+            StackState::Planning { job } => Ok((job.clone(), stack.jobs)),
             _ => Err(StepError::new(
                 ErrorName::ContractViolation,
                 format!(

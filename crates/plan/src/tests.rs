@@ -521,3 +521,38 @@ async fn a_race_for_the_record_loses_neither_decision() {
     assert_eq!(run.build, Build::Failed);
     assert!(matches!(run.stacks[0].state, StackState::Planned { .. }));
 }
+
+/// A queue that takes messages and never answers.
+struct Silent;
+
+#[async_trait]
+impl ports::StatusQueue for Silent {
+    async fn send(&self, _: &str, _: &str, _: &str) -> Result<()> {
+        std::future::pending().await
+    }
+}
+
+/// The step has a minute: it must not take five seconds for each stack.
+#[tokio::test(start_paused = true)]
+async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
+    let mut world = World::held().await;
+    world.plan.announcer.status = Arc::new(Silent);
+    let name = |n: usize| domain::ids::StackName::parse(&format!("s{n}")).unwrap();
+    let stack = |n: usize| domain::config::Stack {
+        name: name(n),
+        dir: format!("infra/{n}"),
+        needs: Vec::new(),
+    };
+    update_run(&world.records, &run(1), |run| {
+        let mut config = run.config.clone().unwrap();
+        config.stacks = (0..20).map(stack).collect();
+        let source = run.source.clone().unwrap();
+        run.seal(source, config);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(world.next(1).await.unwrap().len(), 20);
+    assert!(began.elapsed() < std::time::Duration::from_secs(11));
+}

@@ -78,9 +78,9 @@ impl Announcer {
         let Some(status) = commit_status(run, transition) else {
             return;
         };
-        let id = run.trigger.repository_id;
-        let Some(repository) = self.repositories.iter().find(|known| known.id == id) else {
-            return tracing::warn!(run = %run.id, repository = %id, "not enrolled: no commit status");
+        let repository = match EnrolledRepository::of(&self.repositories, &run.trigger) {
+            Ok(repository) => repository,
+            Err(error) => return tracing::warn!(run = %run.id, %error, "commit status not set"),
         };
         let call = self
             .forge
@@ -114,7 +114,7 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         Transition::LockWaiting => {
             pending("Waiting: another commit is being delivered to this environment.".into())
         }
-        Transition::ApprovalRequested(stack) => pending(format!(
+        Transition::ApprovalRequested(stack, _) => pending(format!(
             "Stack {stack} waits for approval: sluicegate approve {} {stack}",
             run.id
         )),
@@ -137,6 +137,8 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::PlanStarted(..)
         | Transition::PlanFinished(..)
         | Transition::PlanFailed(..)
+        | Transition::ApprovalGranted(..)
+        | Transition::ApprovalDenied(..)
         | Transition::ApplyStarted(..)
         | Transition::ApplyFinished(..)
         | Transition::ApplyFailed(..)

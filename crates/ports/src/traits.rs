@@ -110,6 +110,13 @@ pub trait Tokens: Send + Sync {
     async fn succeed(&self, token: &str, output: &str) -> Result<Heard>;
 }
 
+/// Executions of the state machine.
+#[async_trait]
+pub trait Executions: Send + Sync {
+    /// What an execution was started with, as JSON; none when Step Functions does not know it.
+    async fn input(&self, arn: &str) -> Result<Option<String>>;
+}
+
 /// A job as Batch knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchJob {
@@ -296,8 +303,13 @@ pub trait Forge: Send + Sync {
         repository: &EnrolledRepository,
         files: &[AuditFile],
     ) -> Result<()>;
-    /// The number of the newest audit file on the branch, from its file names.
-    async fn audited_up_to(&self, repository: &EnrolledRepository) -> Result<Option<u64>>;
+    /// The number of the newest audit file on the branch, from its file names; of those up to
+    /// `written`, since whoever may push can put any name there.
+    async fn audited_up_to(
+        &self,
+        repository: &EnrolledRepository,
+        written: u64,
+    ) -> Result<Option<u64>>;
 }
 
 /// The time.

@@ -1,6 +1,7 @@
 //! The audit: S3 decides the chain, the branch follows.
 
 use crate::Record;
+use contract::event::EnrolledRepository;
 use contract::keys;
 use domain::audit::{Entry, Head, superseding};
 use domain::error::{ErrorName, StepError};
@@ -159,17 +160,14 @@ impl Record {
     }
 
     async fn try_project(&self, run: &Run) -> Result<()> {
-        let id = run.trigger.repository_id;
-        let Some(repository) = self.repositories.iter().find(|known| known.id == id) else {
-            return Err(StepError::new(
-                ErrorName::NotEnrolled,
-                format!(
-                    "repository {} (id {id}) is not enrolled",
-                    run.trigger.repository
-                ),
-            ));
-        };
-        let known = self.forge.audited_up_to(repository).await?.unwrap_or(0);
+        let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
+        let id = repository.id;
+        let written = self.next_number(id).await?.saturating_sub(1);
+        let known = self.forge.audited_up_to(repository, written).await?;
+        // The run's own entry is brought in any case: a file that somebody else named by its number
+        // must not stand for it. What is there already is not added twice.
+        let own = run.end.as_ref().and_then(|end| end.audit_seq);
+        let known = known.unwrap_or(0).min(own.map_or(u64::MAX, |own| own - 1));
         let mut files = Vec::new();
         for seq in known + 1..=known.saturating_add(PROJECTED) {
             let key = keys::audit(id, seq);

@@ -1,6 +1,7 @@
 //! Executions that ended without passing the state Record.
 
 use crate::{Record, answer, unclaimed};
+use contract::event::PushEvent;
 use contract::step::RecordOutput;
 use domain::environment::Environment;
 use domain::error::{ErrorName, StepError};
@@ -19,7 +20,11 @@ impl Record {
         execution: &str,
         status: &str,
     ) -> Result<RecordOutput> {
-        let Some(run) = self.find(execution).await? else {
+        let found = match self.find(execution).await? {
+            None => self.claim_late(execution).await?,
+            found => found,
+        };
+        let Some(run) = found else {
             return Ok(unclaimed(
                 None,
                 &format!("no run belongs to execution {execution}"),
@@ -38,6 +43,21 @@ impl Record {
         let error = (!settled).then(|| why(execution, status));
         let run = self.close(&run.id, error.as_ref()).await?;
         Ok(answer(&run))
+    }
+
+    /// Claims the run of an execution that ended before anybody could: its event was accepted, and
+    /// is to have its audit entry like any other. None when the execution was started with something
+    /// else, or with an event whose run belongs to another execution.
+    async fn claim_late(&self, execution: &str) -> Result<Option<Run>> {
+        let Some(input) = self.executions.input(execution).await? else {
+            return Ok(None);
+        };
+        let Ok(event) = serde_json::from_str::<PushEvent>(&input) else {
+            tracing::error!(execution, "its input is not an event of the webhook");
+            return Ok(None);
+        };
+        let run = self.claimed(&event, execution, true).await?;
+        Ok(run.filter(|run| run.execution == execution))
     }
 
     /// Ends the jobs that the execution left. Step Functions ends those that it knows of, at best

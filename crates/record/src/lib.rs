@@ -12,7 +12,7 @@ use domain::error::{ErrorName, StepError};
 use domain::run::Run;
 use ports::announce::Announcer;
 use ports::documents::{insert, load, run_key};
-use ports::{BatchJobs, Clock, Forge, Objects, Records, Result, Step, Tokens, Written};
+use ports::{BatchJobs, Clock, Executions, Forge, Objects, Records, Result, Step, Tokens, Written};
 use std::sync::Arc;
 
 /// The step.
@@ -28,6 +28,8 @@ pub struct Record {
     pub tokens: Arc<dyn Tokens>,
     /// The jobs of executions that were stopped.
     pub batch: Arc<dyn BatchJobs>,
+    /// What executions were started with.
+    pub executions: Arc<dyn Executions>,
     /// Says what happened.
     pub announcer: Announcer,
     /// The enrolled repositories.

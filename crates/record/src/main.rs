@@ -7,6 +7,7 @@ fn main() -> std::process::ExitCode {
         forge: world.forge(),
         tokens: world.tokens(),
         batch: world.batch(),
+        executions: world.executions(),
         announcer: world.announcer(),
         repositories: world.repositories(),
         clock: world.clock(),

@@ -4,6 +4,7 @@
     reason = "a test may fail by panicking"
 )]
 mod chain;
+mod claims;
 
 use super::*;
 use domain::audit::{Entry, Found, verify};
@@ -13,7 +14,8 @@ use domain::plan::{Mode, PlanSummary, Touched};
 use domain::run::{Build, ImageOrigin, Lock, Outcome, Restore, Rollback, Rollout, StackState};
 use ports::documents::{environment_key, insert, load_run, update_environment, update_run};
 use ports::fakes::{
-    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
+    FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue,
+    FakeTokens, samples,
 };
 
 struct World {
@@ -22,6 +24,7 @@ struct World {
     forge: FakeForge,
     tokens: FakeTokens,
     batch: FakeBatch,
+    executions: FakeExecutions,
     clock: FakeClock,
     status: FakeStatusQueue,
 }
@@ -34,6 +37,7 @@ impl World {
             forge: FakeForge::new(),
             tokens: FakeTokens::new(),
             batch: FakeBatch::new(),
+            executions: FakeExecutions::new(),
             clock: FakeClock::default(),
             status: FakeStatusQueue::new(),
         }
@@ -49,6 +53,7 @@ impl World {
             forge: Arc::clone(&forge),
             tokens: Arc::new(self.tokens.clone()),
             batch: Arc::new(self.batch.clone()),
+            executions: Arc::new(self.executions.clone()),
             announcer: Announcer {
                 status: Arc::new(self.status.clone()),
                 forge,
@@ -338,50 +343,6 @@ async fn a_token_that_is_gone_frees_only_the_environment_of_a_run_that_ended() {
         .await;
     world.flush().await;
     assert_eq!(world.environment().await.owner, None);
-}
-
-#[tokio::test]
-async fn a_run_that_is_not_this_executions_is_left_alone() {
-    let world = World::new();
-    let output = world.record(2, None).await.unwrap();
-    assert_eq!(
-        (output.verdict, output.error.as_str()),
-        (RecordWord::Failed, "RunNotFound")
-    );
-    world.add(2, QueueRule::Newest).await;
-    world
-        .change(2, |run| run.execution = "another".into())
-        .await;
-    let before = world.stored(2).await;
-    world.record(2, Some("PlanFailed")).await.unwrap();
-    assert_eq!(world.stored(2).await, before);
-    assert!(world.audit.keys().is_empty());
-}
-
-#[tokio::test]
-async fn an_event_that_failed_before_its_claim_is_audited_once() {
-    let world = World::new();
-    for _ in 0..2 {
-        let output = world.record(2, Some("AwsUnavailable")).await.unwrap();
-        assert_eq!(output.error, "AwsUnavailable");
-    }
-    let entries = world.entries();
-    assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0].outcome, Outcome::Failed);
-    // Of a repository that is not enrolled nothing is kept.
-    let world = World::new();
-    let mut step = world.step();
-    step.repositories = Arc::new([]);
-    let input = RecordInput::Record {
-        event: Box::new(samples::push_event(2)),
-        execution: "one".into(),
-        error: Some(CaughtError {
-            error: "NotEnrolled".into(),
-            cause: String::new(),
-        }),
-    };
-    step.run(input).await.unwrap();
-    assert!(world.audit.keys().is_empty());
 }
 
 #[tokio::test]

@@ -32,32 +32,27 @@ pub fn backend_override(backend: &Backend, path_style: bool) -> Value {
     json!({"terraform": {"backend": {kind: settings}}})
 }
 
-/// Whether `.terraform/terraform.tfstate`, which `init` writes, names the backend of the record.
-/// This is the last word on which state a stack works with, however its files are written.
+/// Whether `.terraform/terraform.tfstate`, which `init` writes, holds the backend of the record with
+/// the settings of [`backend_override`] and no other. This is the last word on which state a stack
+/// works with and whether it is locked, however its files are written.
 #[must_use]
-pub fn is_effective(initialised: &[u8], backend: &Backend) -> bool {
-    let Ok(value) = serde_json::from_slice::<Value>(initialised) else {
+pub fn is_effective(initialised: &[u8], backend: &Backend, path_style: bool) -> bool {
+    let Ok(mut value) = serde_json::from_slice::<Value>(initialised) else {
         return false;
     };
-    let setting = |key: &str| {
-        value
-            .pointer(&format!("/backend/config/{key}"))
-            .and_then(Value::as_str)
+    let kind = value.pointer("/backend/type").cloned().unwrap_or_default();
+    let Some(settings) = value
+        .pointer_mut("/backend/config")
+        .and_then(Value::as_object_mut)
+    else {
+        return false;
     };
-    let kind = value.pointer("/backend/type").and_then(Value::as_str);
-    match backend {
-        Backend::S3 {
-            bucket,
-            key,
-            region,
-        } => {
-            kind == Some("s3")
-                && setting("bucket") == Some(bucket)
-                && setting("key") == Some(key)
-                && setting("region") == Some(region)
-        }
-        Backend::Local { path } => kind == Some("local") && setting("path") == Some(path),
-    }
+    settings.retain(|_, setting| !setting.is_null());
+    let settings = Value::Object(std::mem::take(settings));
+    let wanted = backend_override(backend, path_style);
+    let wanted = wanted.pointer("/terraform/backend");
+    kind.as_str()
+        .is_some_and(|kind| wanted == Some(&json!({kind: settings})))
 }
 
 /// The variable file: the environment's name, and the outputs of each needed stack as an object
@@ -112,23 +107,25 @@ mod tests {
 
     #[test]
     fn only_the_records_own_backend_is_effective() {
-        let initialised = |kind: &str, key: &str| {
-            json!({"version": 3, "backend": {"type": kind, "config": {"bucket": "b", "key": key,
-                "region": "eu-west-1", "encrypt": null}}})
-            .to_string()
-        };
-        assert!(is_effective(
-            initialised("s3", "1/p/app.tfstate").as_bytes(),
-            &s3()
-        ));
-        assert!(!is_effective(
-            initialised("s3", "1/p/other.tfstate").as_bytes(),
-            &s3()
-        ));
-        assert!(!is_effective(
-            initialised("local", "1/p/app.tfstate").as_bytes(),
-            &s3()
-        ));
-        assert!(!is_effective(b"", &s3()));
+        let own = json!({"version": 3, "backend": {"type": "s3", "config": {"bucket": "b",
+            "key": "1/p/app.tfstate", "region": "eu-west-1", "use_lockfile": true,
+            "encrypt": null, "workspace_key_prefix": null}}});
+        let taken = |value: &Value| is_effective(value.to_string().as_bytes(), &s3(), false);
+        assert!(taken(&own));
+        for (place, other) in [
+            ("/backend/type", json!("local")),
+            ("/backend/config/key", json!("1/p/other.tfstate")),
+            ("/backend/config/use_lockfile", json!(false)),
+            ("/backend/config/use_lockfile", Value::Null),
+            ("/backend/config/workspace_key_prefix", json!("elsewhere")),
+        ] {
+            let mut changed = own.clone();
+            if let Some(setting) = changed.pointer_mut(place) {
+                *setting = other;
+            }
+            assert!(!taken(&changed), "{place}");
+        }
+        assert!(!is_effective(own.to_string().as_bytes(), &s3(), true));
+        assert!(!is_effective(b"", &s3(), false));
     }
 }

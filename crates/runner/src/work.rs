@@ -123,7 +123,8 @@ impl<'a> Prepared<'a> {
     fn check_backend(&self) -> Result<(), Stop> {
         let file = self.dir.join(".terraform/terraform.tfstate");
         let initialised = std::fs::read(file).unwrap_or_default();
-        if stack::is_effective(&initialised, &self.record.backend) {
+        let path_style = self.world.settings.path_style();
+        if stack::is_effective(&initialised, &self.record.backend, path_style) {
             return Ok(());
         }
         let message = format!(
@@ -187,12 +188,13 @@ impl<'a> Prepared<'a> {
     async fn plan(&self) -> Result<JobOutcome, Stop> {
         self.check_format().await?;
         let file = self.workspace.home().join("plan.tfplan");
-        let (has_changes, shown, sealed, json) = self.make_plan(&file, self.record.destroy).await?;
-        // When nothing changes, nothing is applied: the outputs of now are the stack's.
-        let outputs = if has_changes {
-            None
-        } else {
+        let (shown, sealed, json) = self.make_plan(&file, self.record.destroy).await?;
+        // When nothing changes, nothing is applied: the outputs of now are the stack's. Terraform
+        // itself says that something changes when it only has data to read.
+        let outputs = if shown.summary.is_empty() {
             Some(self.upload_outputs(&shown.prior_outputs).await?)
+        } else {
+            None
         };
         Ok(JobOutcome::Planned {
             plan: sealed.file,
@@ -208,7 +210,7 @@ impl<'a> Prepared<'a> {
         &self,
         file: &Path,
         destroy: bool,
-    ) -> Result<(bool, terraform_cli::ShownPlan, SealedPlan, ObjectRef), Stop> {
+    ) -> Result<(terraform_cli::ShownPlan, SealedPlan, ObjectRef), Stop> {
         let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
         let options = PlanOptions {
             out: file.to_owned(),
@@ -216,14 +218,14 @@ impl<'a> Prepared<'a> {
             destroy,
         };
         self.step(if destroy { "plan -destroy" } else { "plan" });
-        let report = self.terraform.plan(&options).await.map_err(planning)?;
+        self.terraform.plan(&options).await.map_err(planning)?;
         let state = terraform_cli::state_version(file).map_err(planning)?;
         self.step("show");
         let (json, shown) = self.terraform.show(file).await.map_err(planning)?;
         let bytes = std::fs::read(file).map_err(|error| internal("read the plan", &error))?;
         let file = self.upload(JobFile::Plan, bytes).await?;
         let json = self.upload(JobFile::PlanJson, json).await?;
-        Ok((report.has_changes, shown, SealedPlan { file, state }, json))
+        Ok((shown, SealedPlan { file, state }, json))
     }
 
     fn write_variables(&self) -> Result<PathBuf, Stop> {

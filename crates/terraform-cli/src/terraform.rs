@@ -67,7 +67,7 @@ pub struct PlanOptions {
 /// A plan that was made.
 #[derive(Clone, Debug)]
 pub struct PlanReport {
-    /// Whether it changes resources or outputs (`-detailed-exitcode`).
+    /// Whether it changes resources or outputs, or has data to read (`-detailed-exitcode`).
     pub has_changes: bool,
     /// Its messages.
     pub transcript: Transcript,

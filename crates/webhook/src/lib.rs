@@ -12,8 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use ports::{Clock, EventBus, HttpRequest, HttpResponse, Records, Secrets, UrlStep};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The largest body that is read, in bytes, unless another limit is set.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+/// The largest body that is read, in bytes: a push of some thousand commits. A function URL takes
+/// 6 MB with all that stands around the body.
+pub const BODY_LIMIT: usize = 5 * 1024 * 1024;
 
 /// How long keys are used before the secret is read again.
 const KEYS_AGE: SignedDuration = SignedDuration::from_secs(60);
@@ -29,7 +30,6 @@ pub struct Webhook {
     repositories: Arc<[EnrolledRepository]>,
     secret_arn: String,
     clock: Arc<dyn Clock>,
-    body_limit: usize,
     keys: Mutex<Option<(Arc<Keys>, Timestamp)>>,
 }
 
@@ -54,16 +54,8 @@ impl Webhook {
             repositories,
             secret_arn,
             clock,
-            body_limit: BODY_LIMIT,
             keys: Mutex::new(None),
         }
-    }
-
-    /// Sets the largest body that is read, in bytes.
-    #[must_use]
-    pub fn with_body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit = bytes;
-        self
     }
 
     async fn take(&self, request: &HttpRequest) -> Reply {
@@ -99,8 +91,8 @@ impl Webhook {
                 return Err(Refusal::new(400, "WH106", message));
             }
         };
-        if body.len() > self.body_limit {
-            let message = format!("body is {} bytes, limit {}", body.len(), self.body_limit);
+        if body.len() > BODY_LIMIT {
+            let message = format!("body is {} bytes, limit {}", body.len(), BODY_LIMIT);
             return Err(Refusal::new(413, "WH111", message));
         }
         Ok(body)

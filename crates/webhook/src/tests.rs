@@ -143,6 +143,31 @@ async fn a_push_is_dispatched_before_it_is_answered() {
     );
 }
 
+/// A branch that goes to a commit, back, and to it again is pushed three times: the first and the
+/// third push name the same commits. GitHub's redelivery of one has its time.
+#[tokio::test]
+async fn the_time_of_a_push_makes_it_another_run() {
+    let mut runs = Vec::new();
+    for pushed_at in [
+        json!(1_772_366_400),
+        json!(1_772_366_461),
+        json!("2026-03-01T12:00:00Z"),
+        json!("soon"),
+        json!(null),
+    ] {
+        let world = world();
+        let mut payload = payload();
+        payload["repository"]["pushed_at"] = pushed_at;
+        let answer = world.webhook.answer(signed(payload.to_string())).await;
+        assert_eq!(answer.status, 202);
+        let event: PushEvent = serde_json::from_str(&world.bus.events()[0].detail).unwrap();
+        runs.push(event.run_id());
+    }
+    assert_ne!(runs[0], runs[1]);
+    assert_eq!(runs[0], runs[2], "the same second, as a text");
+    assert_eq!(runs[3], runs[4], "no time");
+}
+
 /// Every bad input: what is sent, the status, and what the caller reads.
 fn bad_inputs() -> Vec<(&'static str, HttpRequest, u16, &'static str)> {
     let good = push();
@@ -207,7 +232,7 @@ fn bad_inputs() -> Vec<(&'static str, HttpRequest, u16, &'static str)> {
             "B8",
             signed(vec![b' '; BODY_LIMIT + 1]),
             413,
-            "WH111 body is 1048577 bytes, limit 1048576",
+            "WH111 body is 5242881 bytes, limit 5242880",
         ),
         (
             "B9",

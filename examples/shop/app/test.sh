@@ -23,6 +23,14 @@ CARGO_BUILD_BUILD_DIR="${CARGO_TARGET_DIR:-target}"
 CARGO_TARGET_DIR=target
 export CARGO_BUILD_BUILD_DIR CARGO_TARGET_DIR
 
+# One build at a time where they share: cargo's own lock ends before the tests begin, and another build
+# would put its programs into their place.
+if [ "$CARGO_BUILD_BUILD_DIR" != target ] && command -v flock >/dev/null; then
+    mkdir -p "$CARGO_BUILD_BUILD_DIR"
+    exec 9>"$CARGO_BUILD_BUILD_DIR/.test.sh.lock"
+    flock 9
+fi
+
 # cargo compares dates, and an unpacked archive may carry older ones than the build before it.
 find src tests -name '*.rs' -exec touch {} +
 

@@ -125,7 +125,7 @@ module "build" {
 
   account           = local.account
   name              = "${var.name}-build"
-  architecture      = var.architecture
+  architecture      = var.build.architecture
   environment_image = var.build.environment_image
   compute_type      = var.build.compute_type
   timeout_minutes   = var.build.timeout_minutes

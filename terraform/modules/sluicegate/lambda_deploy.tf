@@ -52,13 +52,8 @@ module "deploy" {
           Resource  = "arn:${local.account.partition}:ecs:${local.region_account}:task-definition/*"
           Condition = { StringEquals = { "ecs:CreateAction" = "RegisterTaskDefinition" } }
         },
-        {
-          Sid      = "Services"
-          Effect   = "Allow"
-          Action   = ["ecs:DescribeServices", "ecs:UpdateService"]
-          Resource = "arn:${local.account.partition}:ecs:${local.region_account}:service/*"
-        },
       ],
+      local.roll_out,
       local.pass_task_roles,
     )
   })
@@ -66,6 +61,16 @@ module "deploy" {
 
 locals {
   image_repository_arns = [for registry in module.registry : registry.arn]
+
+  services = distinct(flatten([for repository in var.repositories : repository.services]))
+
+  # A statement without a resource is refused by IAM.
+  roll_out = [for services in length(local.services) == 0 ? [] : [local.services] : {
+    Sid      = "Services"
+    Effect   = "Allow"
+    Action   = ["ecs:DescribeServices", "ecs:UpdateService"]
+    Resource = [for service in services : "arn:${local.account.partition}:ecs:${local.region_account}:service/${service}"]
+  }]
 
   task_role_arns = distinct(flatten([for repository in var.repositories : repository.task_role_arns]))
 

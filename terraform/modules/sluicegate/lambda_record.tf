@@ -67,6 +67,14 @@ module "record" {
           Action   = ["states:DescribeExecution"]
           Resource = local.execution_arns
         },
+        {
+          # What an execution was started with is encrypted with the state machine's key.
+          Sid       = "ExecutionsKey"
+          Effect    = "Allow"
+          Action    = ["kms:Decrypt"]
+          Resource  = module.key_data.arn
+          Condition = local.via.states
+        },
       ],
     )
   })

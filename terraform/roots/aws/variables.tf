@@ -18,7 +18,8 @@ variable "repositories" {
   description = <<-EOT
     The enrolled repositories: numeric id and full name as the forge gives them, the branches whose pushes start a run,
     the address for cloning (null: https://github.com/<full_name>.git), the repository of its images (null:
-    <name>/<full_name>), and the roles that its ECS tasks have, which deploy has to pass on.
+    <name>/<full_name>), the ECS services that deploy may roll out (<cluster>/<service>, * for any part of a name), and the
+    roles that their tasks have, which deploy has to pass on.
   EOT
   type = list(object({
     id               = number
@@ -26,6 +27,7 @@ variable "repositories" {
     branches         = optional(list(string), ["main"])
     clone_url        = optional(string)
     image_repository = optional(string)
+    services         = optional(list(string), [])
     task_role_arns   = optional(list(string), [])
   }))
 
@@ -41,7 +43,7 @@ variable "artifacts_dir" {
 }
 
 variable "architecture" {
-  description = "Processor of the Lambdas and of the built images: arm64 or x86_64."
+  description = "Processor of the Lambdas: arm64 or x86_64."
   type        = string
   default     = "arm64"
 }
@@ -89,8 +91,9 @@ variable "job_policies" {
 }
 
 variable "build" {
-  description = "CodeBuild: image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped and that it may wait for its machine (90 together at most), builds at once (null: as many as the account may)."
+  description = "CodeBuild: processor of the built images (arm64 or x86_64), image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped and that it may wait for its machine (90 together at most), builds at once (null: as many as the account may)."
   type = object({
+    architecture           = optional(string, "x86_64")
     environment_image      = optional(string)
     compute_type           = optional(string, "BUILD_GENERAL1_SMALL")
     timeout_minutes        = optional(number, 60)

@@ -30,6 +30,7 @@ module "sluicegate" {
   log_level       = var.log_level
   runner          = var.runner
   job_sizes       = var.job_sizes
+  build           = { architecture = var.architecture }
   lambda_settings = var.lambda_settings
 
   # What is made locally is thrown away: no protection, no lock on the audit that would outlive it.

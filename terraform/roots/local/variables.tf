@@ -19,7 +19,8 @@ variable "repositories" {
   description = <<-EOT
     The enrolled repositories: numeric id and full name as the forge gives them, the branches whose pushes start a run,
     the address for cloning (null: https://github.com/<full_name>.git), the repository of its images (null:
-    <name>/<full_name>), and the roles that its ECS tasks have, which deploy has to pass on.
+    <name>/<full_name>), the ECS services that deploy may roll out (<cluster>/<service>, * for any part of a name), and the
+    roles that their tasks have, which deploy has to pass on.
   EOT
   type = list(object({
     id               = number
@@ -27,6 +28,7 @@ variable "repositories" {
     branches         = optional(list(string), ["main"])
     clone_url        = optional(string)
     image_repository = optional(string)
+    services         = optional(list(string), [])
     task_role_arns   = optional(list(string), [])
   }))
 }

@@ -1,7 +1,7 @@
 //! The Batch jobs as Batch tells of them: what the runs' records say about jobs is not asked.
 
 use anyhow::{Context as _, ensure};
-use contract::job::{JobRecord, Verb};
+use contract::job::{JobOutcome, JobRecord, JobResult, Verb};
 use contract::keys::{self, JobFile};
 use domain::ids::{JobId, RunId};
 use local::story::Teller;
@@ -52,7 +52,8 @@ pub(super) async fn check(teller: &Teller, repeated: &BTreeSet<RunId>) -> anyhow
         }
         match record.verb {
             Verb::Plan => {
-                plans.insert(keys::job(&record.run, &id, JobFile::Plan), record);
+                let result = keys::job(&record.run, &id, JobFile::Result);
+                plans.insert(keys::job(&record.run, &id, JobFile::Plan), (record, result));
             }
             _ => applies.push((job, record)),
         }
@@ -61,7 +62,7 @@ pub(super) async fn check(teller: &Teller, repeated: &BTreeSet<RunId>) -> anyhow
         &twice == repeated,
         "expected jobs that were started twice in {repeated:?}, found some in {twice:?}"
     );
-    each_from_a_plan_of_its_own(&applies, &plans)?;
+    each_from_a_plan_of_its_own(teller, &applies, &plans).await?;
     one_at_a_time(&applies)?;
     one_each_way(&applies)?;
     Ok(applies.len())
@@ -108,21 +109,22 @@ fn one_each_way(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each apply used a plan that no other used, of the same repository, commit and stack.
-fn each_from_a_plan_of_its_own(
+/// Each apply used a plan that no other used, of the same repository, commit and stack, with the
+/// digest and the serial of the state that the plan's job said. `plans` holds, by the plan's key, the
+/// job's record and the key of its result.
+async fn each_from_a_plan_of_its_own(
+    teller: &Teller,
     applies: &[(Job, JobRecord)],
-    plans: &BTreeMap<String, JobRecord>,
+    plans: &BTreeMap<String, (JobRecord, String)>,
 ) -> anyhow::Result<()> {
     let mut used = BTreeSet::new();
     for (job, apply) in applies {
         let name = &job.job_name;
         let sealed = apply.plan.as_ref();
-        let key = &sealed
-            .with_context(|| format!("{name} has no sealed plan"))?
-            .file
-            .key;
+        let sealed = sealed.with_context(|| format!("{name} has no sealed plan"))?;
+        let key = &sealed.file.key;
         ensure!(used.insert(key), "plan {key} was used twice");
-        let plan = plans
+        let (plan, result) = plans
             .get(key)
             .with_context(|| format!("{name} used {key}, which no plan job made"))?;
         let same = plan.repository_id == apply.repository_id
@@ -131,6 +133,17 @@ fn each_from_a_plan_of_its_own(
             && plan.stack == apply.stack
             && plan.source == apply.source;
         ensure!(same, "{name} used {key}, a plan of something else");
+        let artifacts = &teller.world.installed.buckets.artifacts;
+        let said = teller.object(artifacts, result).await?;
+        let said = said.with_context(|| format!("{result} is missing"))?;
+        let said: JobResult = serde_json::from_slice(&said)?;
+        let JobOutcome::Planned { plan, state, .. } = said.outcome else {
+            anyhow::bail!("{name} used {key}, whose job ended with {:?}", said.outcome);
+        };
+        ensure!(
+            plan == sealed.file && state == sealed.state,
+            "{name} was given {sealed:?}, its plan is {plan:?} of {state:?}"
+        );
     }
     Ok(())
 }

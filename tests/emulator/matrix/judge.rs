@@ -43,6 +43,31 @@ impl Matrix<'_> {
     pub(super) async fn judge_all(
         &mut self,
         ended: &Ended,
+        end: (Outcome, Execution),
+        before: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        self.judge_records(ended, end, before).await?;
+        self.one_way_back(&ended.run).await?;
+        if end.0 == Outcome::NeedsOperator {
+            self.mend().await?;
+        }
+        Ok(())
+    }
+
+    /// The same where no status message tells of the run.
+    pub(super) async fn judge_unheard(
+        &mut self,
+        ended: &Ended,
+        outcome: Outcome,
+        before: &BTreeMap<String, String>,
+    ) -> anyhow::Result<()> {
+        self.judge_records(ended, (outcome, Execution::AsTheRun), before)
+            .await
+    }
+
+    async fn judge_records(
+        &mut self,
+        ended: &Ended,
         (outcome, execution): (Outcome, Execution),
         before: &BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
@@ -58,12 +83,7 @@ impl Matrix<'_> {
         );
         execution_ended(ended, execution)?;
         self.infrastructure(run, before).await?;
-        self.one_way_back(run).await?;
-        self.audit(run).await?;
-        if outcome == Outcome::NeedsOperator {
-            self.mend().await?;
-        }
-        Ok(())
+        self.audit(run).await
     }
 
     /// The lock is free, and *last good*, the stacks and the service are one commit's: this one's

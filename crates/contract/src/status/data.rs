@@ -41,6 +41,10 @@ pub enum Word {
     PlanFailed,
     /// [`Transition::ApprovalRequested`].
     ApprovalRequested,
+    /// [`Transition::ApprovalGranted`].
+    ApprovalGranted,
+    /// [`Transition::ApprovalDenied`].
+    ApprovalDenied,
     /// [`Transition::ApplyStarted`].
     ApplyStarted,
     /// [`Transition::ApplyFinished`].
@@ -80,6 +84,8 @@ impl Word {
             Self::PlanFinished => "plan-finished",
             Self::PlanFailed => "plan-failed",
             Self::ApprovalRequested => "approval-requested",
+            Self::ApprovalGranted => "approval-granted",
+            Self::ApprovalDenied => "approval-denied",
             Self::ApplyStarted => "apply-started",
             Self::ApplyFinished => "apply-finished",
             Self::ApplyFailed => "apply-failed",
@@ -111,6 +117,8 @@ impl Transition {
             Self::PlanFinished(..) => Word::PlanFinished,
             Self::PlanFailed(..) => Word::PlanFailed,
             Self::ApprovalRequested(..) => Word::ApprovalRequested,
+            Self::ApprovalGranted(..) => Word::ApprovalGranted,
+            Self::ApprovalDenied(..) => Word::ApprovalDenied,
             Self::ApplyStarted(..) => Word::ApplyStarted,
             Self::ApplyFinished(..) => Word::ApplyFinished,
             Self::ApplyFailed(..) => Word::ApplyFailed,
@@ -131,10 +139,12 @@ impl Transition {
             Self::PlanStarted(_, stack, attempt)
             | Self::PlanFinished(_, stack, attempt, _)
             | Self::PlanFailed(_, stack, attempt, _)
+            | Self::ApprovalRequested(stack, attempt)
+            | Self::ApprovalGranted(stack, attempt)
+            | Self::ApprovalDenied(stack, attempt, _)
             | Self::ApplyStarted(_, stack, attempt)
             | Self::ApplyFinished(_, stack, attempt)
             | Self::ApplyFailed(_, stack, attempt, _) => (Some(stack), Some(*attempt)),
-            Self::ApprovalRequested(stack) => (Some(stack), None),
             _ => (None, None),
         }
     }
@@ -144,6 +154,7 @@ impl Transition {
     pub fn error(&self) -> Option<&StepError> {
         match self {
             Self::PlanFailed(.., error)
+            | Self::ApprovalDenied(.., error)
             | Self::ApplyFailed(.., error)
             | Self::DeployFailed(_, error) => Some(error),
             _ => None,

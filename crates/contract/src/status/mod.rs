@@ -41,7 +41,11 @@ pub enum Transition {
     /// A plan could not be made, or may not be applied.
     PlanFailed(Mode, StackName, u32, StepError),
     /// A person is asked.
-    ApprovalRequested(StackName),
+    ApprovalRequested(StackName, u32),
+    /// A person agreed.
+    ApprovalGranted(StackName, u32),
+    /// A person refused, or nobody answered in time.
+    ApprovalDenied(StackName, u32, StepError),
     /// An apply job was made.
     ApplyStarted(Mode, StackName, u32),
     /// An apply succeeded.

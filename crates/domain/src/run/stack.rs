@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How often a stale plan is made again.
-const REPLANS: u32 = 1;
+pub const REPLANS: u32 = 1;
 
 /// A stack on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +133,18 @@ impl StackRun {
                 | StackState::Failed {
                     touched: Touched::Maybe
                 }
+        )
+    }
+
+    /// Whether it has a plan that a person has to agree to.
+    #[must_use]
+    pub fn needs_approval(&self) -> bool {
+        matches!(
+            self.state,
+            StackState::Planned {
+                verdict: Verdict::NeedsApproval,
+                ..
+            }
         )
     }
 
@@ -311,6 +323,14 @@ impl StackState {
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Applied { .. } | Self::Unchanged)
     }
+}
+
+/// The outputs of those stacks that have any yet.
+pub(super) fn outputs<'run>(
+    stacks: impl IntoIterator<Item = &'run StackRun>,
+) -> impl Iterator<Item = (StackName, ObjectRef)> {
+    let known = |one: &StackRun| Some((one.stack.name.clone(), one.outputs.clone()?));
+    stacks.into_iter().filter_map(known)
 }
 
 /// The stacks on the way back: those of the last good commit that this run touched, with all

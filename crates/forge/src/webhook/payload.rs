@@ -30,6 +30,8 @@ pub struct Push {
     pub before: Option<CommitId>,
     /// The commit now.
     pub after: CommitId,
+    /// When; none where GitHub does not say.
+    pub pushed_at: Option<Timestamp>,
     /// Who pushed.
     pub pusher: String,
 }
@@ -46,6 +48,7 @@ impl Push {
             branch: self.branch,
             before: self.before,
             after: self.after,
+            pushed_at: self.pushed_at,
             pusher: self.pusher,
             received_at,
         }
@@ -95,8 +98,17 @@ fn push(payload: &Value) -> Result<Push, Refusal> {
         branch,
         before,
         after: commit("after", after)?,
+        pushed_at: pushed_at(payload),
         pusher: pusher(payload),
     })
+}
+
+/// When the repository was pushed to: in a push a number of seconds, elsewhere a text.
+fn pushed_at(payload: &Value) -> Option<Timestamp> {
+    let at = payload.pointer("/repository/pushed_at")?;
+    let second = |at: i64| Timestamp::from_second(at).ok();
+    let text = |at: &str| second(at.parse::<Timestamp>().ok()?.as_second());
+    at.as_i64().and_then(second).or_else(|| text(at.as_str()?))
 }
 
 /// A text of the payload; empty when there is none.

@@ -24,7 +24,7 @@ use crate::server::Server;
 
 pub use self::faults::{Call, Fault, FaultKind, Side};
 pub use self::repository::{Change, GitError, Repository};
-pub use self::webhook::{Push, Webhook};
+pub use self::webhook::{PUSHED_AT, Push, Webhook};
 
 /// The branch that new repositories start with.
 pub const DEFAULT_BRANCH: &str = "main";

@@ -7,6 +7,7 @@
 mod chapters;
 mod forge;
 mod load;
+mod logs;
 mod narrator;
 mod resources;
 mod teller;

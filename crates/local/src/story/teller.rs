@@ -193,6 +193,7 @@ impl Teller {
             &domain::ids::BranchRef::parse("refs/heads/main")?,
             before,
             commit,
+            jiff::Timestamp::from_second(github::PUSHED_AT).ok(),
             domain::ids::RunKind::Push,
         ))
     }

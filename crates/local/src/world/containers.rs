@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
 use tokio::process::Command;
 
@@ -159,13 +160,13 @@ pub async fn remove_images(path: &str, registry: &str) -> anyhow::Result<()> {
     rmi(path, &images(path, registry).await?).await
 }
 
-/// Removes the runner's images of the local run, and gives their names. One that a container of
-/// another run uses is not removed.
+/// Removes the runner's images of a checkout's local runs, and gives their names.
 ///
 /// # Errors
 /// When the engine does not remove one.
-pub async fn remove_runner_images(path: &str) -> anyhow::Result<Vec<String>> {
-    let images = named(path, RUNNER_IMAGES).await?;
+pub async fn remove_runner_images(path: &str, root: &Path) -> anyhow::Result<Vec<String>> {
+    let start = format!("{RUNNER_IMAGES}{}-", super::checkout(root));
+    let images = named(path, &start).await?;
     rmi(path, &images).await?;
     Ok(images)
 }

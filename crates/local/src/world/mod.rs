@@ -30,6 +30,14 @@ pub const REGION: &str = "eu-central-1";
 /// The emulator's account.
 pub const ACCOUNT: &str = "000000000000";
 
+/// A checkout of the project, in six characters: part of the names of what its local runs leave.
+/// scripts/build-runner-image.sh makes it too.
+#[must_use]
+pub fn checkout(root: &Path) -> String {
+    let root = domain::ids::Sha256Digest::of(root.as_os_str().as_encoded_bytes());
+    root.as_str().get(..6).unwrap_or_default().to_owned()
+}
+
 /// Where everything of a local run is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct World {
@@ -132,6 +140,8 @@ pub struct Buckets {
     pub audit: String,
     /// The delivered stacks' states.
     pub state: String,
+    /// Who asked the other buckets.
+    pub access_logs: String,
 }
 
 /// ARNs of secrets.

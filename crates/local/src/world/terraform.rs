@@ -48,7 +48,8 @@ impl Root<'_> {
                     "full_name": sample.full_name,
                     "branches": ["main"],
                     "clone_url": format!("{forge}/{}.git", sample.full_name),
-                    // The sample's stack makes these roles.
+                    // The sample's stack makes the services and their roles.
+                    "services": ["*/*"],
                     "task_role_arns": [
                         format!("arn:aws:iam::{}:role/*", super::ACCOUNT),
                     ],

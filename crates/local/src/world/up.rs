@@ -299,6 +299,7 @@ impl Installed {
                 artifacts: none(),
                 audit: none(),
                 state: none(),
+                access_logs: none(),
             },
             secret_arns: super::SecretArns {
                 webhook: none(),

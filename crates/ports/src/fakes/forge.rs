@@ -186,12 +186,17 @@ impl Forge for FakeForge {
         self.faults.after("append_audit")
     }
 
-    async fn audited_up_to(&self, repository: &EnrolledRepository) -> Result<Option<u64>> {
+    async fn audited_up_to(
+        &self,
+        repository: &EnrolledRepository,
+        written: u64,
+    ) -> Result<Option<u64>> {
         self.begin("audited_up_to").await?;
         let newest = self
             .audit_files(repository.id)
             .keys()
             .filter_map(|path| domain::audit::number_at(path))
+            .filter(|number| *number <= written)
             .max();
         self.faults.after("audited_up_to")?;
         Ok(newest)

@@ -1,5 +1,5 @@
 use super::{Faults, Shared, can_fail};
-use crate::{EventBus, Heard, Result, Secrets, StatusQueue, Tokens};
+use crate::{EventBus, Executions, Heard, Result, Secrets, StatusQueue, Tokens};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,6 +164,38 @@ impl Tokens for FakeTokens {
         };
         self.faults.after("succeed")?;
         Ok(heard)
+    }
+}
+
+/// Executions in memory: their inputs by their ARNs.
+#[derive(Debug, Clone, Default)]
+pub struct FakeExecutions {
+    inputs: Shared<BTreeMap<String, String>>,
+    faults: Faults,
+}
+
+can_fail!(FakeExecutions: "input");
+
+impl FakeExecutions {
+    /// No executions.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins an execution.
+    pub fn start(&self, arn: &str, input: &str) {
+        self.inputs.lock().insert(arn.to_owned(), input.to_owned());
+    }
+}
+
+#[async_trait]
+impl Executions for FakeExecutions {
+    async fn input(&self, arn: &str) -> Result<Option<String>> {
+        self.faults.before("input")?;
+        let input = self.inputs.lock().get(arn).cloned();
+        self.faults.after("input")?;
+        Ok(input)
     }
 }
 

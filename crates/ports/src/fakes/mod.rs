@@ -16,7 +16,8 @@ pub use batch::FakeBatch;
 pub use delivery::{FakeProbe, FakeRegistry, FakeServices};
 pub use forge::{AuditCommit, FakeForge, SetStatus};
 pub use messages::{
-    FakeEventBus, FakeSecrets, FakeStatusQueue, FakeTokens, PublishedEvent, SentMessage,
+    FakeEventBus, FakeExecutions, FakeSecrets, FakeStatusQueue, FakeTokens, PublishedEvent,
+    SentMessage,
 };
 pub use store::{FakeObjects, FakeRecords};
 

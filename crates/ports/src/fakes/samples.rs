@@ -115,6 +115,7 @@ pub fn push_event(n: u8) -> PushEvent {
         branch: BranchRef::parse("refs/heads/main").expect("a ref"),
         before: None,
         after: commit(n),
+        pushed_at: None,
         pusher: "octocat".into(),
         received_at: now()
             .saturating_add(SignedDuration::from_secs(n.into()))

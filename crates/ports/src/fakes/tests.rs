@@ -246,7 +246,7 @@ async fn an_address_answers_what_it_was_told() {
 async fn the_audit_branch_takes_a_file_once() {
     let forge = FakeForge::new();
     let repository = samples::repository();
-    assert_eq!(forge.audited_up_to(&repository).await.unwrap(), None);
+    assert_eq!(forge.audited_up_to(&repository, 99).await.unwrap(), None);
     let file = |n: u64| crate::AuditFile {
         path: format!("runs/{n:08}-shop-0a1b2c3-d4e5f6.json"),
         bytes: vec![1],
@@ -262,7 +262,7 @@ async fn the_audit_branch_takes_a_file_once() {
         .await
         .unwrap();
     assert_eq!(forge.audit_commits(repository.id).len(), 3);
-    assert_eq!(forge.audited_up_to(&repository).await.unwrap(), Some(3));
+    assert_eq!(forge.audited_up_to(&repository, 99).await.unwrap(), Some(3));
     forge.set_unreachable(true);
     let error = forge
         .append_audit(&repository, &[file(4)])

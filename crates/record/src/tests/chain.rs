@@ -69,6 +69,33 @@ async fn the_head_is_only_a_hint() {
     assert_eq!(world.stored(6).await.end.unwrap().audit_seq, Some(6));
 }
 
+/// Whoever may push can name files as entries are named.
+#[tokio::test]
+async fn a_strangers_file_does_not_stand_for_an_entry() {
+    let world = World::new();
+    let repository = samples::repository();
+    let planted = |seq: u32| ports::AuditFile {
+        path: format!("runs/{seq:08}-shop-0a1b2c3d-9f8e7d.json"),
+        bytes: b"{}".to_vec(),
+        message: "an entry".into(),
+        at: samples::now(),
+    };
+    let files = [planted(1), planted(2), planted(99_999_999)];
+    world.forge.append_audit(&repository, &files).await.unwrap();
+    for n in [2, 3] {
+        world.add(n, QueueRule::Newest).await;
+        world.record(n, None).await.unwrap();
+    }
+    let there = world.forge.audit_files(repository.id);
+    for entry in world.entries() {
+        assert!(
+            there.contains_key(&entry.path()),
+            "{} is not there",
+            entry.path()
+        );
+    }
+}
+
 fn hint(seq: u64) -> ports::RecordBody {
     ports::RecordBody {
         doc: format!("{{\"seq\":{seq},\"sha256\":\"{}\"}}", samples::sha256(1)),

@@ -57,6 +57,14 @@ run "clone_by_ssh" {
   expect_failures = [var.repositories]
 }
 
+run "service_without_cluster" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/shop", services = ["shop"] }]
+  }
+  expect_failures = [var.repositories]
+}
+
 run "unknown_processor" {
   command = plan
   variables {

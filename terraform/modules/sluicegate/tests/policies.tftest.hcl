@@ -7,7 +7,7 @@ mock_provider "aws" {
 variables {
   artifacts_dir = "./tests/fixtures/functions"
   repositories = [
-    { id = 1, full_name = "acme/shop", task_role_arns = ["arn:aws:iam::111122223333:role/shop-task"] },
+    { id = 1, full_name = "acme/shop", services = ["shop/*"], task_role_arns = ["arn:aws:iam::111122223333:role/shop-task"] },
     { id = 22, full_name = "acme/Site", branches = ["main", "staging"] },
   ]
 }
@@ -155,6 +155,13 @@ run "roles_are_passed_to_ecs_only" {
       statement.Resource, statement.Condition.StringEquals["iam:PassedToService"]
     ] if contains(flatten([try(statement.Action, [])]), "iam:PassRole")] == [[["arn:aws:iam::111122223333:role/shop-task"], "ecs-tasks.amazonaws.com"]]
     error_message = "deploy must be able to pass the configured task roles, to ECS tasks only."
+  }
+
+  assert {
+    condition = [for statement in jsondecode(output.role_policies["lambda-deploy"]).Statement : [
+      statement.Resource
+    ] if contains(flatten([statement.Action]), "ecs:UpdateService")] == [[["arn:aws:ecs:eu-central-1:111122223333:service/shop/*"]]]
+    error_message = "deploy must be able to roll out the configured services, and no other."
   }
 }
 

@@ -92,7 +92,12 @@ fn all() -> Vec<(Run, Transition)> {
             sealed(),
             Transition::PlanFailed(Mode::Deliver, stack(), 1, gone(ErrorName::PlanFailed)),
         ),
-        (sealed(), Transition::ApprovalRequested(stack())),
+        (sealed(), Transition::ApprovalRequested(stack(), 1)),
+        (sealed(), Transition::ApprovalGranted(stack(), 1)),
+        (
+            sealed(),
+            Transition::ApprovalDenied(stack(), 1, gone(ErrorName::ApprovalRejected)),
+        ),
         (
             sealed(),
             Transition::ApplyStarted(Mode::Deliver, stack(), 1),

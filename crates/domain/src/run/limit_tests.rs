@@ -1,0 +1,41 @@
+//! The largest run still fits into one item of DynamoDB.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+use super::tests::{error, good, job, object, run, stack};
+use super::*;
+use crate::config::MAX_STACKS;
+use crate::plan::{Action, PlanSummary, ResourceChange};
+
+/// Less than DynamoDB's 400 KB: attributes beside the document want some room.
+const ITEM: usize = 390_000;
+
+#[test]
+fn the_record_of_the_largest_run_fits_on_both_ways() {
+    let change = |n: usize| ResourceChange {
+        address: format!("module.a.aws_sqs_queue.this[\"{n}{}\"]", "k".repeat(500)),
+        resource_type: "aws_cognito_user_pool_client".into(),
+        action: Action::Update,
+    };
+    let summary = PlanSummary {
+        changes: (0..1000).map(change).collect(),
+        ..PlanSummary::default()
+    };
+    let stacks: Vec<_> = (0..MAX_STACKS).map(|n| stack(n, &[])).collect();
+    let mut run = run(stacks.clone());
+    let mut good = good(stacks);
+    for stack in &run.stacks {
+        good.outputs.insert(stack.stack.name.clone(), object());
+    }
+    let applied = |stack: &mut StackRun| {
+        stack.state = StackState::Applied {
+            job: job(1),
+            summary: summary.brief(),
+        };
+        stack.outputs = Some(object());
+    };
+    run.stacks.iter_mut().for_each(applied);
+    run.turn(error(ErrorName::ApplyFailed), Some(&good), good.verified_at);
+    run.way_mut().iter_mut().for_each(applied);
+    let size = serde_json::to_string(&run).unwrap().len();
+    assert!(size < ITEM, "the record has {size} bytes");
+}

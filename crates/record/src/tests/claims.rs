@@ -1,0 +1,78 @@
+//! Executions whose runs are another's, or were claimed by nobody.
+
+use super::*;
+
+#[tokio::test]
+async fn a_run_that_is_not_this_executions_is_left_alone() {
+    let world = World::new();
+    let output = world.record(2, None).await.unwrap();
+    assert_eq!(
+        (output.verdict, output.error.as_str()),
+        (RecordWord::Failed, "RunNotFound")
+    );
+    world.add(2, QueueRule::Newest).await;
+    world
+        .change(2, |run| run.execution = "another".into())
+        .await;
+    let before = world.stored(2).await;
+    world.record(2, Some("PlanFailed")).await.unwrap();
+    assert_eq!(world.stored(2).await, before);
+    assert!(world.audit.keys().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_that_failed_before_its_claim_is_audited_once() {
+    let world = World::new();
+    for _ in 0..2 {
+        let output = world.record(2, Some("AwsUnavailable")).await.unwrap();
+        assert_eq!(output.error, "AwsUnavailable");
+    }
+    let entries = world.entries();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].outcome, Outcome::Failed);
+    // Of a repository that is not enrolled nothing is kept.
+    let world = World::new();
+    let mut step = world.step();
+    step.repositories = Arc::new([]);
+    let input = RecordInput::Record {
+        event: Box::new(samples::push_event(2)),
+        execution: "one".into(),
+        error: Some(CaughtError {
+            error: "NotEnrolled".into(),
+            cause: String::new(),
+        }),
+    };
+    step.run(input).await.unwrap();
+    assert!(world.audit.keys().is_empty());
+}
+
+/// The table did not answer until validate and record had given up; the rule on ended executions
+/// hands the execution to record once more.
+#[tokio::test]
+async fn an_execution_that_nobody_could_claim_is_audited_once() {
+    let world = World::new();
+    let event = serde_json::to_string(&samples::push_event(2)).unwrap();
+    world.executions.start("execution-2", &event);
+    world.executions.start("execution-4", "{\"what\": 1}");
+    let away = StepError::new(ErrorName::AwsUnavailable, "no answer");
+    world.executions.fail_next("input", away, 1);
+    let error = world.ended(2, "FAILED").await.unwrap_err();
+    assert_eq!(error.name, ErrorName::AwsUnavailable, "it is tried again");
+    for _ in 0..2 {
+        let output = world.ended(2, "FAILED").await.unwrap();
+        assert_eq!(output.error, "Internal");
+    }
+    for n in [3, 4] {
+        let output = world.ended(n, "FAILED").await.unwrap();
+        assert_eq!(output.error, "RunNotFound", "execution {n} is not ours");
+    }
+    // Another copy of the event has its own execution, and no run.
+    world.executions.start("execution-5", &event);
+    world.ended(5, "ABORTED").await.unwrap();
+    let entries = world.entries();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(
+        (&entries[0].run, entries[0].outcome),
+        (&id(2), Outcome::Failed)
+    );
+}

@@ -1,0 +1,51 @@
+mock_provider "aws" {}
+
+variables {
+  account            = { partition = "aws", id = "111122223333", region = "eu-central-1" }
+  name               = "example"
+  definition_file    = "../../../statemachine/deliver.asl.json"
+  build_project      = { name = "example-build", arn = "arn:aws:codebuild:eu-central-1:111122223333:project/example-build" }
+  key_arn            = "arn:aws:kms:eu-central-1:111122223333:key/data"
+  log_key_arn        = "arn:aws:kms:eu-central-1:111122223333:key/logs"
+  log_retention_days = 30
+
+  function_arns = {
+    for name in ["validate", "plan", "apply", "build_trigger", "deploy", "rollback", "record"] :
+    name => "arn:aws:lambda:eu-central-1:111122223333:function:${name}:live"
+  }
+
+  jobs = {
+    plan_queue_arn       = "arn:aws:batch:eu-central-1:111122223333:job-queue/plan"
+    apply_queue_arn      = "arn:aws:batch:eu-central-1:111122223333:job-queue/apply"
+    plan_definition_arn  = "arn:aws:batch:eu-central-1:111122223333:job-definition/plan:1"
+    apply_definition_arn = "arn:aws:batch:eu-central-1:111122223333:job-definition/apply:1"
+  }
+}
+
+run "everything_is_logged_but_data" {
+  command = plan
+
+  assert {
+    condition     = aws_sfn_state_machine.this.logging_configuration[0].level == "ALL"
+    error_message = "Every event of an execution must be logged."
+  }
+
+  assert {
+    condition     = !aws_sfn_state_machine.this.logging_configuration[0].include_execution_data
+    error_message = "Inputs and outputs of states must stay out of the log."
+  }
+
+  assert {
+    condition     = aws_sfn_state_machine.this.tracing_configuration[0].enabled
+    error_message = "Executions must be traced."
+  }
+}
+
+run "the_history_is_encrypted" {
+  command = plan
+
+  assert {
+    condition     = aws_sfn_state_machine.this.encryption_configuration[0].kms_key_id == var.key_arn
+    error_message = "The definition and the history must be encrypted with the installation's key."
+  }
+}
