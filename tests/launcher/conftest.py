@@ -53,6 +53,7 @@ class Emulator:
     environment: dict[str, str] = field(default_factory=dict)
     stdin: int | None = None
     process: subprocess.Popen | None = None
+    idle: tuple[float, socket.socket] | None = None
     _clients: dict = field(default_factory=dict)
 
     @property
@@ -93,6 +94,7 @@ class Emulator:
             [sys.executable, "-m", module], cwd=LAUNCHER, env=environment, stdin=self.stdin, stdout=log, stderr=log,
             start_new_session=True)
         self.wait(self._answers, "the emulator to answer", 30)
+        self.idle = time.monotonic(), socket.create_connection(("127.0.0.1", self.port), 10)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.directory / "log").read_text()
@@ -104,6 +106,7 @@ class Emulator:
 
     def stop(self) -> None:
         """Stops the process, and everything it started should it not do that itself."""
+        self.idle[1].close()
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(20)

@@ -56,8 +56,10 @@ def set_environment() -> None:
 
 async def _serve(original: Callable, app: object, config: object) -> None:
     """Serves until SIGTERM or SIGINT, then ends the process without waiting for open requests."""
+    from sluicegate_emulator import answers
     from sluicegate_emulator.containers import engine
 
+    config.keep_alive_timeout = answers.IDLE
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
