@@ -1,8 +1,9 @@
 //! The form of the state machine.
 
 use crate::deliver;
+use serde_json::json;
 use std::collections::BTreeSet;
-use tests::asl::{Catcher, FILE, Machine, Resource, State, States};
+use tests::asl::{BRANCH_STOPPED, Catcher, FILE, Machine, Resource, State, States};
 
 fn levels(machine: &Machine) -> Vec<(String, String, States)> {
     let mut levels = vec![(
@@ -51,6 +52,9 @@ fn every_state_goes_on_or_ends() {
         let (next, ends) = placed.state.next_or_end();
         match placed.state {
             State::Choice(_) => {}
+            State::Fail(fail) if fail.error == BRANCH_STOPPED => {
+                assert!(!placed.within.is_empty(), "{name} ends no branch");
+            }
             State::Succeed(_) | State::Fail(_) => {
                 assert!(placed.within.is_empty(), "{name} ends more than its level");
             }
@@ -168,33 +172,16 @@ fn has_catch_all(catch: &[Catcher]) -> bool {
 }
 
 #[test]
-fn every_task_is_caught_by_itself_or_by_what_it_is_in() {
-    let machine = deliver();
-    machine.each(|placed| {
-        if !matches!(placed.state, State::Task(_)) {
-            return;
-        }
-        let own = has_catch_all(placed.state.catch());
-        let outer = placed.within.iter().any(|name| {
-            let state = machine.find(name).unwrap();
-            has_catch_all(state.catch())
-        });
-        assert!(
-            own || outer,
-            "{} has no Catch, nor has what it is in",
-            placed.name
-        );
-    });
-}
-
-#[test]
-fn errors_are_caught_by_name_before_the_rest() {
+fn every_state_that_may_fail_catches_errors_by_name_before_the_rest() {
     deliver().each(|placed| {
-        let catch = placed.state.catch();
-        if catch.is_empty() {
+        let (name, catch) = (placed.name, placed.state.catch());
+        if !matches!(
+            placed.state,
+            State::Task(_) | State::Map(_) | State::Parallel(_)
+        ) {
+            assert!(catch.is_empty(), "{name}");
             return;
         }
-        let name = placed.name;
         assert!(has_catch_all(catch), "{name} ends its Catch by States.ALL");
         assert!(catch.len() > 1, "{name} catches something by its name");
         let named: Vec<&String> = catch[..catch.len() - 1]
@@ -216,17 +203,13 @@ fn errors_are_caught_by_name_before_the_rest() {
 fn an_answer_that_is_too_large_is_caught_too() {
     let machine = deliver();
     machine.each(|placed| {
-        let (name, state) = (placed.name, placed.state);
-        // A branch's error is the Parallel's: its own Catch takes it.
-        let catches = placed.within.is_empty() || has_catch_all(state.catch());
-        let calls = matches!(state, State::Task(_) | State::Map(_) | State::Parallel(_)) && catches;
-        let named = state.catch().iter().any(|catcher| {
-            catcher
-                .error_equals
-                .iter()
-                .any(|error| error == "States.DataLimitExceeded")
-        });
-        assert!(!calls || named, "{name}");
+        let catch = placed.state.catch();
+        let mut named = catch.iter().flat_map(|catcher| &catcher.error_equals);
+        assert!(
+            catch.is_empty() || named.any(|error| error == "States.DataLimitExceeded"),
+            "{}",
+            placed.name
+        );
     });
 }
 
@@ -254,6 +237,9 @@ fn an_error_keeps_its_first_cause() {
                 ("Rollback", "Record") | ("Record", "RecordLost") => {
                     assert_eq!(kept, None, "{name}");
                 }
+                (_, "Rollback") if catcher.error_equals == [BRANCH_STOPPED] => {
+                    assert_eq!(kept.unwrap(), "{% $parse($states.errorOutput.Cause) %}");
+                }
                 (_, "Rollback" | "Record") => {
                     assert_eq!(kept.unwrap(), "{% $states.errorOutput %}", "{name}");
                 }
@@ -261,6 +247,35 @@ fn an_error_keeps_its_first_cause() {
             }
         }
     }
+}
+
+/// A branch cannot leave to Rollback: a Fail in it ends the other branch and hands the error,
+/// whatever its name, to the Parallel. Its cause may have 32,768 characters; as JSON in JSON,
+/// 16,000 have at most twice as many.
+#[test]
+fn an_error_in_a_branch_reaches_what_the_branch_is_in() {
+    let mut ways = 0;
+    deliver().each(|placed| {
+        let State::Parallel(parallel) = placed.state else {
+            return;
+        };
+        assert_eq!(parallel.catch[0].error_equals, [BRANCH_STOPPED]);
+        for (name, state) in parallel.branches.iter().flat_map(|branch| &branch.states.0) {
+            for catcher in state.catch() {
+                assert_eq!(catcher.output.as_ref().unwrap(), &json!({"error": "{% $states.errorOutput %}"}), "{name}");
+            }
+            if let State::Fail(fail) = state {
+                assert_eq!(fail.error, BRANCH_STOPPED, "{name}");
+                assert_eq!(
+                    fail.cause,
+                    "{% $string({'Error': $states.input.error.Error, 'Cause': $substring($states.input.error.Cause, 0, 16000)}) %}",
+                    "{name}"
+                );
+                ways += 1;
+            }
+        }
+    });
+    assert_eq!(ways, 2, "one in each branch");
 }
 
 /// A failed iteration stops all others where they are. An apply that is stopped in the middle

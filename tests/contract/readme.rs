@@ -4,7 +4,7 @@
 
 use crate::{deliver, text};
 use std::fmt::Write as _;
-use tests::asl::{Placed, Resource, State};
+use tests::asl::{BRANCH_STOPPED, Resource, State};
 
 const README: &str = "statemachine/README.md";
 const BEGIN: &str = "<!-- the table of states: made by tests/contract/readme.rs -->\n";
@@ -36,6 +36,7 @@ fn calls(state: &State) -> String {
             State::Wait(_) => "waits",
             State::Pass(_) => "nothing",
             State::Succeed(_) => "ends SUCCEEDED",
+            State::Fail(fail) if fail.error == BRANCH_STOPPED => "ends all branches by its error",
             State::Fail(_) => "ends FAILED",
             State::Task(_) => unreachable!(),
         }
@@ -68,15 +69,9 @@ fn calls(state: &State) -> String {
     }
 }
 
-fn caught(placed: Placed<'_>) -> String {
-    let catch = placed.state.catch();
-    if catch.is_empty() {
-        return match (placed.state, placed.within.last()) {
-            (State::Task(_), Some(outer)) => format!("by {outer}"),
-            _ => String::new(),
-        };
-    }
-    let parts: Vec<String> = catch
+fn caught(state: &State) -> String {
+    let parts: Vec<String> = state
+        .catch()
         .iter()
         .map(|catcher| {
             let names = match catcher.error_equals.join(", ") {
@@ -124,7 +119,7 @@ fn table() -> String {
             "| {indent}{} | {} | {} | {undo} |",
             placed.name,
             calls(placed.state),
-            caught(placed)
+            caught(placed.state)
         );
         writeln!(
             table,

@@ -10,6 +10,9 @@ use std::fmt;
 /// The state machine's file, from the repository's root.
 pub const FILE: &str = "statemachine/deliver.asl.json";
 
+/// The error of a `Fail` within a branch; its cause holds the error that the branch ended with.
+pub const BRANCH_STOPPED: &str = "BranchStopped";
+
 /// A state machine.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -82,7 +85,7 @@ pub enum State {
     Wait(Wait),
     /// Ends the execution SUCCEEDED.
     Succeed(Succeed),
-    /// Ends the execution FAILED.
+    /// Ends the execution FAILED; in a branch, ends the branch and with it the others.
     Fail(Fail),
 }
 
@@ -277,7 +280,7 @@ pub struct Succeed {
     pub comment: String,
 }
 
-/// A state that ends the execution FAILED.
+/// A state that ends the execution, or all branches beside its own, by an error.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Fail {
