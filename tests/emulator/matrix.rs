@@ -11,6 +11,7 @@ mod github;
 mod jobs;
 mod judge;
 mod queue;
+mod resources;
 mod retried;
 mod service;
 mod together;
@@ -27,7 +28,7 @@ use domain::run::Outcome;
 use local::http;
 use local::story::Teller;
 use local::world::Sample;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const FIXTURE: &str = "acme/fixture";
@@ -155,32 +156,6 @@ impl Matrix<'_> {
         }
         let end = (case.outcome, case.execution);
         self.judge_all(&ended, end, &before).await
-    }
-
-    /// What the stacks hold, from their states: the items, without ids and serials.
-    async fn states(&self) -> anyhow::Result<BTreeMap<String, String>> {
-        let bucket = &self.teller.world.installed.buckets.state;
-        let mut held = BTreeMap::new();
-        for stack in ["data", "app", "alarms"] {
-            let key = format!("{}/{ENVIRONMENT}/{stack}.tfstate", self.sample.id);
-            let Some(bytes) = self.teller.object(bucket, &key).await? else {
-                continue;
-            };
-            let state: serde_json::Value = serde_json::from_slice(&bytes)?;
-            let mut inputs: Vec<String> = Vec::new();
-            for resource in state["resources"].as_array().into_iter().flatten() {
-                for instance in resource["instances"].as_array().into_iter().flatten() {
-                    ensure!(
-                        instance["status"] != "tainted",
-                        "{stack} holds a tainted resource"
-                    );
-                    inputs.push(instance["attributes"]["input"].to_string());
-                }
-            }
-            inputs.sort();
-            held.insert(stack.to_owned(), inputs.join(" "));
-        }
-        Ok(held)
     }
 
     async fn order(&self, fault: &Fault) -> anyhow::Result<()> {

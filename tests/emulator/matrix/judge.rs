@@ -127,6 +127,7 @@ impl Matrix<'_> {
             }
             Outcome::NoOp | Outcome::Superseded | Outcome::NeedsOperator => {}
         }
+        self.resources_are_in_states().await?;
         if outcome != Outcome::NeedsOperator {
             let runs = self.task_definition().await?;
             ensure!(
