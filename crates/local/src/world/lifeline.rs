@@ -4,9 +4,10 @@
 //! also by `kill -9`, and then the world goes with all that is its own; a byte lets it stay.
 
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 use tokio::process::ChildStdin;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
 /// The owner's end. The world lives as long as it does.
 #[derive(Debug, Default)]
@@ -74,18 +75,19 @@ pub(super) enum End {
 /// What ends a world.
 pub(super) struct Ends {
     signals: Signals,
-    orphaned: oneshot::Receiver<()>,
+    orphaned: Arc<Notify>,
 }
 
 impl Ends {
     pub(super) fn listen(owner: Owner) -> std::io::Result<Self> {
-        let (gone, orphaned) = oneshot::channel();
+        let orphaned = Arc::new(Notify::new());
         if owner == Owner::StandardInput {
             // A thread, since a read of standard input cannot be given up: a task would hold the
             // end of the process up.
+            let gone = Arc::clone(&orphaned);
             std::thread::spawn(move || {
                 if !matches!(std::io::stdin().read(&mut [0]), Ok(1)) {
-                    gone.send(()).ok();
+                    gone.notify_one();
                 }
             });
         }
@@ -98,7 +100,22 @@ impl Ends {
     pub(super) async fn next(&mut self) -> End {
         tokio::select! {
             () = self.signals.next() => End::Asked,
-            Ok(()) = &mut self.orphaned => End::Orphaned,
+            () = self.orphaned.notified() => End::Orphaned,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ends, Owner};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_world_that_nobody_owns_waits_for_a_signal_on_its_way_up_and_after() {
+        let mut ends = Ends::listen(Owner::Nobody).unwrap();
+        for _ in ["on its way up", "when it is ready"] {
+            let end = tokio::time::timeout(Duration::ZERO, ends.next()).await;
+            assert!(end.is_err());
         }
     }
 }
