@@ -35,7 +35,10 @@ step "What this machine needs"
 scripts/setup.sh run
 step "Building: the Lambdas, the runner, the command line (about ten minutes the first time)"
 build() { scripts/build-lambdas.sh local && cargo build --workspace; }
-with_progress "$target/build.log" build
+with_progress "$target/build.log" build || {
+  printf '\ndemo: FAILED after %s s: the build; its end is above, all of it in %s.\n' "$(took)" "$target/build.log"
+  exit 1
+}
 # Here, since the world would be long in coming; it says so itself when this is not possible.
 ! docker info >/dev/null 2>&1 || scripts/build-runner-image.sh local || true
 step "The story"

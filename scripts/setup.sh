@@ -89,7 +89,7 @@ python_tools() {
   touch "$stamp"
 }
 
-# One environment for the run and the tests: the test's packages are besides the run's.
+# One environment for the run and the tests: what the tests need holds what the run needs.
 python_tools "$tools" "$launcher/requirements.txt"
 if [[ $purpose == test ]]; then
   python_tools "$tools" "$launcher/requirements-test.txt"

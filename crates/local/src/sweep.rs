@@ -268,7 +268,8 @@ async fn executions(teller: &Teller) -> anyhow::Result<Vec<(String, String)>> {
         .await
 }
 
-fn list(text: &str) -> anyhow::Result<Vec<String>> {
+/// Reads the names that the AWS command line lists.
+pub(crate) fn list(text: &str) -> anyhow::Result<Vec<String>> {
     serde_json::from_str(text).with_context(|| format!("not a list of names: {text}"))
 }
 

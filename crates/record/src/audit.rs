@@ -160,14 +160,15 @@ impl Record {
     }
 
     async fn try_project(&self, run: &Run) -> Result<()> {
+        let Some(own) = run.end.as_ref().and_then(|end| end.audit_seq) else {
+            return Ok(());
+        };
         let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
         let id = repository.id;
-        let written = self.next_number(id).await?.saturating_sub(1);
-        let known = self.forge.audited_up_to(repository, written).await?;
         // The run's own entry is brought in any case: a file that somebody else named by its number
         // must not stand for it. What is there already is not added twice.
-        let own = run.end.as_ref().and_then(|end| end.audit_seq);
-        let known = known.unwrap_or(0).min(own.map_or(u64::MAX, |own| own - 1));
+        let known = self.forge.audited_up_to(repository, own - 1).await?;
+        let known = known.unwrap_or(0);
         let mut files = Vec::new();
         for seq in known + 1..=known.saturating_add(PROJECTED) {
             let key = keys::audit(id, seq);

@@ -1,6 +1,7 @@
 //! The logs of a world, kept as files: they end with the emulator.
 
 use super::Teller;
+use crate::sweep;
 use anyhow::Context as _;
 
 impl Teller {
@@ -13,7 +14,7 @@ impl Teller {
         let said = self
             .aws(&["logs", "describe-log-groups", "--query", names])
             .await?;
-        serde_json::from_str(&said).with_context(|| format!("not a list of names: {said}"))
+        sweep::list(&said)
     }
 
     /// Writes each log group's messages to a file in the world's directory, named as the group with
