@@ -35,6 +35,7 @@ const FIXTURE: &str = "acme/fixture";
 const ENVIRONMENT: &str = "production";
 const DATA: &str = "infra/data/main.tf";
 const APP: &str = "infra/app/main.tf";
+const ALARMS: &str = "infra/alarms/main.tf";
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -180,23 +180,23 @@ fn stands(tree: &Tree<'_>, path: &str) -> std::result::Result<Option<Oid>, git2:
     }
 }
 
-/// The greatest number of the entries on the branch, of those up to `written`.
+/// The greatest number of the entries on the branch, of those up to `up_to`.
 pub(crate) fn newest(
     remote: &Remote<'_>,
     repository: &Repository,
-    written: u64,
+    up_to: u64,
 ) -> Result<Option<u64>> {
     let Some(tip) = remote.tip(AUDIT_BRANCH)? else {
         return Ok(None);
     };
     remote.fetch(tip, Depth::Directories, repository)?;
-    numbers(repository, tip, written).map_err(|error| local("read the audit branch", &error))
+    numbers(repository, tip, up_to).map_err(|error| local("read the audit branch", &error))
 }
 
 fn numbers(
     repository: &Repository,
     tip: Oid,
-    written: u64,
+    up_to: u64,
 ) -> std::result::Result<Option<u64>, git2::Error> {
     let tree = repository.find_commit(tip)?.tree()?;
     let mut newest = None;
@@ -205,16 +205,8 @@ fn numbers(
             .name()
             .ok()
             .and_then(|name| number_at(&format!("{folder}{name}")));
-        if number.is_some_and(|number| number > written) {
-            // Another run's that ended just now, or a stranger's.
-            tracing::warn!(
-                number,
-                written,
-                "the audit branch has a number that is not known"
-            );
-        } else {
-            newest = newest.max(number);
-        }
+        // A greater one is a later run's, or a stranger's.
+        newest = newest.max(number.filter(|number| *number <= up_to));
         git2::TreeWalkResult::Ok
     })?;
     Ok(newest)

@@ -253,10 +253,10 @@ impl Forge for GitHub {
     async fn audited_up_to(
         &self,
         repository: &EnrolledRepository,
-        written: u64,
+        up_to: u64,
     ) -> Result<Option<u64>> {
         self.with_repository(repository, move |remote, scratch| {
-            audit::newest(remote, scratch, written)
+            audit::newest(remote, scratch, up_to)
         })
         .await
     }

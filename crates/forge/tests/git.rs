@@ -88,8 +88,8 @@ impl World {
         CommitId::parse(&git(self.work.path(), &["rev-parse", "HEAD"])).unwrap()
     }
 
-    async fn audited_up_to(&self, written: u64) -> Option<u64> {
-        let audited = self.github.audited_up_to(&self.enrolled, written).await;
+    async fn audited_up_to(&self, up_to: u64) -> Option<u64> {
+        let audited = self.github.audited_up_to(&self.enrolled, up_to).await;
         audited.unwrap()
     }
 

@@ -303,12 +303,12 @@ pub trait Forge: Send + Sync {
         repository: &EnrolledRepository,
         files: &[AuditFile],
     ) -> Result<()>;
-    /// The number of the newest audit file on the branch, from its file names; of those up to
-    /// `written`, since whoever may push can put any name there.
+    /// The number of the newest audit file on the branch, from its file names. Greater numbers than
+    /// `up_to` are not looked at: whoever may push can put any name there.
     async fn audited_up_to(
         &self,
         repository: &EnrolledRepository,
-        written: u64,
+        up_to: u64,
     ) -> Result<Option<u64>>;
 }
 

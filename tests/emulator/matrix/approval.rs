@@ -1,7 +1,7 @@
 //! A person is asked before each apply; an operator stops runs.
 
 use super::cases::{ASKING, Execution};
-use super::{Matrix, first_cause};
+use super::{ALARMS, Matrix, first_cause};
 use anyhow::{Context as _, ensure};
 use contract::status::{self, Word};
 use domain::error::ErrorName;
@@ -70,7 +70,17 @@ impl Matrix<'_> {
 
         self.teller.narrator.step("while terraform applies");
         let before = self.states().await?;
-        let commit = self.commit().await?;
+        // For five seconds it has made nothing yet: a resource that is stopped while it is made would
+        // be one that no state has.
+        let slow = (
+            ALARMS,
+            r#"alarms = ["disk"]"#,
+            r#"alarms = ["disk", "slow"]"#,
+        );
+        let commit = self
+            .teller
+            .commit(&self.sample, &[slow], "A slow alarm")
+            .await?;
         let run = self.start(&commit).await?;
         let applying = |run: &Run| {
             run.stacks

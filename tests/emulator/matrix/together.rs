@@ -1,11 +1,9 @@
 //! Stacks that do not need one another are planned and applied at the same time.
 
-use super::{DATA, Matrix, jobs};
+use super::{ALARMS, DATA, Matrix, jobs};
 use anyhow::{Context as _, ensure};
 use contract::job::Verb;
 use domain::run::Outcome;
-
-const ALARMS: &str = "infra/alarms/main.tf";
 
 impl Matrix<'_> {
     /// `data` and `alarms` need nothing, `app` needs `data`: what Batch says of when they ran.

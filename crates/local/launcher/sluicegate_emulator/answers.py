@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import h11
 from hypercorn.events import RawData
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
 
-IDLE = 300
+IDLE = 3600
 """Seconds that an idle connection stays open: more than the 90 of Go's client, so that the client closes it, never the server
 while a request is under way."""
+
+_stream_send = H11Protocol.stream_send
 
 
 async def _send_event(self: H11Protocol, event: object) -> None:
@@ -33,6 +36,15 @@ async def _send_event(self: H11Protocol, event: object) -> None:
         await self.send(RawData(data=data))
 
 
+async def stream_send(self: H11Protocol, event: object) -> None:
+    """Lets a head go whose body never came: the client is to see an answer that was cut off."""
+    if isinstance(event, StreamClosed) and (head := getattr(self, "_head", b"")):
+        self._head = b""
+        await self.send(RawData(data=head))
+    await _stream_send(self, event)
+
+
 def apply() -> None:
-    """Replaces what writes to a connection."""
+    """Replaces what writes to a connection, those of load balancers too."""
+    H11Protocol.stream_send = stream_send
     H11Protocol._send_h11_event = _send_event

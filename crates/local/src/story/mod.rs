@@ -15,4 +15,5 @@ mod teller;
 pub use aws::ExecutionState;
 pub use chapters::{CHAPTERS, Chapter, tell};
 pub use narrator::Narrator;
+pub use resources::{compare, tagged};
 pub use teller::{Ended, Teller};

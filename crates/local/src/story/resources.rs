@@ -1,15 +1,19 @@
 //! The resources that the sample's stacks made, as AWS and as the states tell of them.
 
 use super::teller::Teller;
-use crate::world::Sample;
+use crate::http;
+use crate::world::{REGION, Sample};
 use anyhow::{Context as _, bail, ensure};
 use domain::ids::RunId;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The tag that the pipeline puts on all that it makes.
 const TAG: &str = "sluicegate_environment";
+
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// What the tagging API of the emulator knows of the types that the sample has.
 const LISTED: [&str; 2] = ["aws_dynamodb_table", "aws_ecs_cluster"];
@@ -33,16 +37,7 @@ pub(super) async fn are_those_of_the_states(
         held.parameters
     );
     let tagged = tagged(teller, environment).await?;
-    let orphans: Vec<_> = tagged.difference(&held.arns).collect();
-    ensure!(
-        orphans.is_empty(),
-        "expected every resource tagged {TAG} in a state, these are in none: {orphans:?}"
-    );
-    let missing: Vec<_> = held.listed.difference(&tagged).collect();
-    ensure!(
-        missing.is_empty(),
-        "expected every resource of the states in AWS, these are not there: {missing:?}"
-    );
+    compare(&tagged, &held.arns, &held.listed)?;
     ensure!(
         held.listed.len() >= LISTED.len(),
         "expected a table and a cluster in the states, found {:?}",
@@ -117,19 +112,77 @@ struct Instance {
 
 /// The ARNs of what bears the environment's tag, but for the tasks of each delivery and the
 /// revisions of the task definition, which no state holds.
-async fn tagged(teller: &Teller, environment: &str) -> anyhow::Result<BTreeSet<String>> {
-    let filter = format!("Key={TAG},Values={environment}");
-    let args = [
-        "resourcegroupstaggingapi",
-        "get-resources",
-        "--tag-filters",
-        &filter,
-        "--query",
-        "ResourceTagMappingList[].ResourceARN",
+///
+/// Asked without the AWS command line, which takes a second: the failure matrix asks a hundred times.
+///
+/// # Errors
+/// When the emulator does not answer, or has more than one page.
+pub async fn tagged(teller: &Teller, environment: &str) -> anyhow::Result<BTreeSet<String>> {
+    let scope = format!("Credential=test/20260101/{REGION}/tagging/aws4_request");
+    let headers = [
+        // The emulator reads the region and looks at no signature.
+        (
+            "Authorization",
+            format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"),
+        ),
+        ("Content-Type", "application/x-amz-json-1.1".to_owned()),
+        (
+            "X-Amz-Target",
+            "ResourceGroupsTaggingAPI_20170126.GetResources".to_owned(),
+        ),
     ];
-    let arns: BTreeSet<String> = serde_json::from_str(&teller.aws(&args).await?)?;
+    let headers = headers.map(|(name, value)| (name.to_owned(), value));
+    let filter = json!({"TagFilters": [{"Key": TAG, "Values": [environment]}]});
+    let body = filter.to_string().into_bytes();
+    let answer = http::post(&teller.world.endpoint, headers.to_vec(), body, LIMIT).await;
+    let answer = answer.map_err(anyhow::Error::msg)?;
+    let said: Tagged = serde_json::from_str(&answer.body)
+        .with_context(|| format!("the tagging API answered {answer:?}"))?;
+    ensure!(
+        said.pagination_token.is_empty(),
+        "the tagging API has more than one page"
+    );
+    let arns = said.resources.into_iter().map(|resource| resource.arn);
     let others = |arn: &String| !arn.contains(":task-definition/") && !arn.contains(":task/");
-    Ok(arns.into_iter().filter(others).collect())
+    Ok(arns.filter(others).collect())
+}
+
+/// Checks that what is tagged is in a state (`held`), and that what has to be there is tagged.
+///
+/// # Errors
+/// Names what is in no state, or is not there.
+pub fn compare(
+    tagged: &BTreeSet<String>,
+    held: &BTreeSet<String>,
+    needed: &BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let orphans: Vec<_> = tagged.difference(held).collect();
+    ensure!(
+        orphans.is_empty(),
+        "expected every resource tagged {TAG} in a state, these are in none: {orphans:?}"
+    );
+    let missing: Vec<_> = needed.difference(tagged).collect();
+    ensure!(
+        missing.is_empty(),
+        "expected every resource of the states in AWS, these are not there: {missing:?}"
+    );
+    Ok(())
+}
+
+/// What the tagging API answers.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tagged {
+    #[serde(rename = "ResourceTagMappingList")]
+    resources: Vec<TaggedResource>,
+    #[serde(default)]
+    pagination_token: String,
+}
+
+#[derive(Deserialize)]
+struct TaggedResource {
+    #[serde(rename = "ResourceARN")]
+    arn: String,
 }
 
 /// A line of a job's log.

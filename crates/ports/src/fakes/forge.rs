@@ -189,14 +189,14 @@ impl Forge for FakeForge {
     async fn audited_up_to(
         &self,
         repository: &EnrolledRepository,
-        written: u64,
+        up_to: u64,
     ) -> Result<Option<u64>> {
         self.begin("audited_up_to").await?;
         let newest = self
             .audit_files(repository.id)
             .keys()
             .filter_map(|path| domain::audit::number_at(path))
-            .filter(|number| *number <= written)
+            .filter(|number| *number <= up_to)
             .max();
         self.faults.after("audited_up_to")?;
         Ok(newest)

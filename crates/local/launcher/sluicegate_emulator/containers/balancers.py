@@ -55,6 +55,7 @@ async def _serve(arn: str, record: dict, door: Door) -> None:
     config.bind = [f"fd://{door.socket.fileno()}"]
     config.loglevel = "WARNING"
     config.graceful_timeout = 1
+    config.keep_alive_timeout = 60  # as AWS's; hypercorn's five seconds cut off clients that reuse a connection
     try:
         await serve.original(_application(arn, record), config, shutdown_trigger=door.stop.wait)
     except Exception:  # noqa: BLE001: one balancer's server must not take the emulator down
