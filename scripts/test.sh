@@ -25,8 +25,8 @@ bin=$target/$CARGO_BUILD_TARGET/debug
 # One that does not exist makes terraform print a warning into everything.
 [[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
 mkdir -p "$logs"
-# What failed in a test is in the error's text; a trace of every error would bury it.
-export RUST_LIB_BACKTRACE=0
+# What failed in a test is in its text; a trace would bury it. With one: RUST_BACKTRACE=1 cargo nextest run TEST.
+export RUST_BACKTRACE=0
 
 rust() {
   cargo fmt --all --check &&

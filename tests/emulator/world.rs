@@ -60,5 +60,8 @@ where
         let left = containers::images(&machine.path, world.registry()).await;
         assert_eq!(left.unwrap(), [""; 0], "the world left images");
     }
-    result.unwrap();
+    if let Err(error) = result {
+        let logs = runs.join(command::LAST_FAILURE);
+        panic!("{error:#}\nLogs: {}", logs.display());
+    }
 }

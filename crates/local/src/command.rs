@@ -24,7 +24,7 @@ pub fn runs(root: &Path) -> PathBuf {
 /// The file that holds the process id of whoever owns a directory.
 const PID_FILE: &str = "pid";
 /// Where the logs of the last world lie whose story broke.
-const LAST_FAILURE: &str = "last-failure";
+pub const LAST_FAILURE: &str = "last-failure";
 
 /// Runs Sluicegate on this machine.
 #[derive(Debug, Parser)]
