@@ -12,8 +12,8 @@ mkdir "$scratch/top"
 cp -r . "$scratch/top/terraform"
 cp -r ../statemachine "$scratch/top/statemachine"
 # A test compares the times of jobs with the code that runs in them.
-mkdir -p "$scratch/top/crates/contract/src"
-cp ../crates/contract/src/job.rs "$scratch/top/crates/contract/src/"
+mkdir -p "$scratch/top/crates/core/domain/src"
+cp ../crates/core/domain/src/job.rs "$scratch/top/crates/core/domain/src/"
 rm -rf "$scratch"/top/terraform/roots/*/.terraform
 cd "$scratch/top/terraform"
 

@@ -1,7 +1,7 @@
 //! The names of errors: what a step raises, what the state machine retries and catches.
 
 use crate::{after, deliver, text};
-use contract::{ErrorClass, ErrorName};
+use domain::error::{ErrorClass, ErrorName};
 use std::collections::BTreeSet;
 use tests::asl::{BRANCH_STOPPED, State};
 

@@ -1,13 +1,13 @@
 //! What the state machine passes to the steps, and the words that it branches on.
 
 use crate::{after, deliver};
-use contract::step::{
-    ApplyInput, ApplyWord, BuildTriggerInput, BuildTriggerOutput, ClaimWord, DeployInput,
-    DeployWord, NextOutput, PlanInput, RecordInput, RecordWord, RollbackInput, ValidateInput,
-};
 use domain::environment::LockWord;
 use domain::plan::Verdict;
 use domain::run::Turn;
+use domain::step::{
+    ApplyInput, ApplyWord, BuildTriggerInput, BuildTriggerOutput, ClaimWord, DeployInput,
+    DeployWord, NextOutput, PlanInput, RecordInput, RecordWord, RollbackInput, ValidateInput,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tests::asl::{Resource, State};

@@ -18,8 +18,8 @@ fn file(function: &str, action: &str) -> String {
         other => other,
     };
     let candidates = [
-        format!("crates/{folder}/src/{action}.rs"),
-        format!("crates/{folder}/src/lib.rs"),
+        format!("crates/lambdas/{folder}/src/{action}.rs"),
+        format!("crates/lambdas/{folder}/src/lib.rs"),
     ];
     candidates
         .into_iter()

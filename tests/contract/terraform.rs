@@ -160,18 +160,18 @@ fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
         .collect()
 }
 
-/// The values of `contract::env` constants that a text names as `env::NAME`.
+/// The values of `domain::env_vars` constants that a text names as `env_vars::NAME`.
 fn named(text: &str) -> BTreeSet<String> {
     let declared = text_of_env();
-    after(text, "env::", is_word)
+    after(text, "env_vars::", is_word)
         .into_iter()
         .filter_map(|name| declared.get(name).cloned())
         .collect()
 }
 
-/// Constant to variable, from crates/contract/src/env.rs.
+/// Constant to variable, from crates/core/domain/src/env_vars.rs.
 fn text_of_env() -> BTreeMap<String, String> {
-    text("crates/contract/src/env.rs")
+    text("crates/core/domain/src/env_vars.rs")
         .lines()
         .filter_map(|line| line.trim().split_once(" = \""))
         .map(|(name, value)| (name.to_owned(), value.trim_end_matches("\";").to_owned()))
@@ -180,17 +180,17 @@ fn text_of_env() -> BTreeMap<String, String> {
 
 #[test]
 fn terraform_sets_no_variable_that_the_contract_does_not_know() {
-    let known: BTreeSet<String> = contract::env::ALL
+    let known: BTreeSet<String> = domain::env_vars::ALL
         .iter()
         .copied()
         .chain([
-            contract::step::build_variable::RUN,
-            contract::step::build_variable::COMMIT,
-            contract::step::build_variable::CONTEXT,
-            contract::step::build_variable::DOCKERFILE,
-            contract::step::build_variable::TEST,
-            contract::step::build_variable::IMAGE,
-            contract::step::build_variable::TAGS,
+            domain::step::build_variable::RUN,
+            domain::step::build_variable::COMMIT,
+            domain::step::build_variable::CONTEXT,
+            domain::step::build_variable::DOCKERFILE,
+            domain::step::build_variable::TEST,
+            domain::step::build_variable::IMAGE,
+            domain::step::build_variable::TAGS,
         ])
         .map(str::to_owned)
         .collect();
@@ -210,13 +210,13 @@ fn terraform_sets_no_variable_that_the_contract_does_not_know() {
 #[test]
 fn lambdas_read_what_terraform_sets() {
     let set: BTreeSet<String> = variables().into_values().flatten().collect();
-    let read: BTreeSet<String> = crate::crates::sources("lambda")
+    let read: BTreeSet<String> = crate::crates::sources("runtime")
         .iter()
         .flat_map(|(_, source)| named(source))
         .collect();
     assert_eq!(
         read, set,
-        "left: what crates/lambda reads, right: what Terraform sets"
+        "left: what crates/lambdas/runtime reads, right: what Terraform sets"
     );
 }
 
@@ -233,9 +233,9 @@ fn jobs_read_what_their_definition_sets() {
         .collect();
     // What the image or `var.runner.environment` may set.
     let optional: BTreeSet<String> = [
-        contract::env::LOG,
-        contract::env::TERRAFORM,
-        contract::env::PROVIDER_MIRROR,
+        domain::env_vars::LOG,
+        domain::env_vars::TERRAFORM,
+        domain::env_vars::PROVIDER_MIRROR,
     ]
     .map(str::to_owned)
     .into();
@@ -254,7 +254,7 @@ fn a_build_reads_what_the_step_sends() {
         .into_iter()
         .map(|rest| format!("SLUICEGATE_{rest}"))
         .collect();
-    let sent: BTreeSet<String> = text("crates/contract/src/step.rs")
+    let sent: BTreeSet<String> = text("crates/core/domain/src/step.rs")
         .lines()
         .filter_map(|line| line.trim().split_once("&str = \"SLUICEGATE_"))
         .map(|(_, rest)| format!("SLUICEGATE_{}", rest.trim_end_matches("\";")))
@@ -297,8 +297,8 @@ fn the_inner_deadline_comes_first() {
         .map(|(name, task)| (name, task.timeout_seconds))
         .collect();
     for (verb, state, attempts, terraform) in [
-        ("plan", "RunPlan", 2, contract::job::PLAN_SECONDS),
-        ("apply", "RunApply", 1, contract::job::APPLY_SECONDS),
+        ("plan", "RunPlan", 2, domain::job::PLAN_SECONDS),
+        ("apply", "RunApply", 1, domain::job::APPLY_SECONDS),
     ] {
         let row = sizes
             .lines()
@@ -306,7 +306,7 @@ fn the_inner_deadline_comes_first() {
             .unwrap();
         let job = number(row, "timeout_seconds = ");
         assert!(
-            terraform + contract::job::RESULT_SECONDS + 60 <= job,
+            terraform + domain::job::RESULT_SECONDS + 60 <= job,
             "{verb}: terraform has {terraform} s of the job's {job} s, and a second start waits longer"
         );
         assert!(
@@ -368,7 +368,7 @@ fn the_tag_of_a_deployed_image_is_the_one_that_the_life_cycle_spares() {
     let prefixes = block(&registry, "tagPrefixList = ", '[', ']');
     let prefix = prefixes.trim_matches(|c: char| !c.is_ascii_alphabetic() && c != '-');
     let commit = domain::ids::CommitId::parse(&"1".repeat(40)).unwrap();
-    let tag = contract::keys::deployed_tag(&commit);
+    let tag = domain::keys::deployed_tag(&commit);
     assert!(
         !prefix.is_empty() && tag.starts_with(prefix),
         "{tag} {prefix:?}"

@@ -1,6 +1,8 @@
 //! The tree: what every folder and file has.
 
+use crate::crates::crate_dirs;
 use crate::text;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Directories that tools make.
@@ -60,26 +62,24 @@ fn no_file_is_longer_than_a_reader_takes_in() {
 
 #[test]
 fn every_crate_and_folder_says_what_it_is_and_what_was_decided() {
-    let mut folders: Vec<String> = ["crates", "statemachine", "terraform", "tests"]
-        .map(str::to_owned)
+    let root = tests::root();
+    let mut folders: Vec<PathBuf> = ["crates", "statemachine", "terraform", "tests"]
+        .map(|folder| root.join(folder))
         .into();
-    for entry in std::fs::read_dir(tests::root().join("crates")).unwrap() {
-        let entry = entry.unwrap();
-        if entry.path().is_dir() {
-            folders.push(format!(
-                "crates/{}",
-                entry.file_name().into_string().unwrap()
-            ));
-        }
-    }
-    folders.push("crates/local/launcher".to_owned());
-    let mut missing = Vec::new();
+    let crates = std::fs::read_dir(root.join("crates")).unwrap();
+    folders.extend(
+        crates
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir()),
+    );
+    folders.extend(crate_dirs());
+    folders.push(root.join("crates/local/launcher"));
+    let mut missing = BTreeSet::new();
     for folder in folders {
-        let path = tests::root().join(&folder).join("README.md");
-        let readme = std::fs::read_to_string(path).unwrap_or_default();
+        let readme = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
         let last = readme.lines().rfind(|line| line.starts_with("## "));
         if last != Some("## Decisions") {
-            missing.push(folder);
+            missing.insert(folder);
         }
     }
     assert!(
@@ -90,8 +90,8 @@ fn every_crate_and_folder_says_what_it_is_and_what_was_decided() {
 
 #[test]
 fn a_crates_readme_is_its_documentation() {
-    for entry in std::fs::read_dir(tests::root().join("crates")).unwrap() {
-        let lib = entry.unwrap().path().join("src/lib.rs");
+    for dir in crate_dirs() {
+        let lib = dir.join("src/lib.rs");
         if let Ok(source) = std::fs::read_to_string(&lib) {
             assert!(
                 source.starts_with("#![doc = include_str!(\"../README.md\")]"),

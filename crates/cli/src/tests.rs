@@ -17,9 +17,9 @@ use domain::run::{
     Approval, Build, End, ImageOrigin, Lock, Outcome as RunOutcome, Restore, Rollback, Rollout,
     Run, StackState,
 };
+use engine::documents::{environment_key, insert, load, load_run, update_environment, update_run};
+use engine::fakes::{FakeClock, FakeObjects, FakeRecords, FakeTokens, samples};
 use jiff::{SignedDuration, Timestamp};
-use ports::documents::{environment_key, insert, load, load_run, update_environment, update_run};
-use ports::fakes::{FakeClock, FakeObjects, FakeRecords, FakeTokens, samples};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -175,7 +175,7 @@ impl Desk {
         for run in [good(), broken()] {
             let entry = Entry::of(&run, run.end.as_ref().unwrap(), None, head.as_ref());
             let bytes = entry.to_bytes().unwrap();
-            let key = contract::keys::audit(entry.repository_id, entry.seq);
+            let key = domain::keys::audit(entry.repository_id, entry.seq);
             head = Some(Head::of(entry.seq, &bytes));
             desk.audit.set(&key, bytes);
         }
@@ -371,12 +371,12 @@ async fn the_newest_entry_is_checked_against_the_noted_head() {
     let desk = Desk::new().await;
     let keys = desk.audit.keys();
     let newest = desk.audit.peek(&keys[1]).unwrap();
-    let body = ports::RecordBody {
+    let body = engine::RecordBody {
         doc: serde_json::to_string(&Head::of(2, &newest)).unwrap(),
         index: None,
         expires: None,
     };
-    let key = ports::RecordKey {
+    let key = engine::RecordKey {
         pk: "AUDIT#42".into(),
         sk: "HEAD".into(),
     };

@@ -4,8 +4,8 @@ use crate::failure::Outcome;
 use crate::settings::Settings;
 use async_trait::async_trait;
 use domain::error::StepError;
+use engine::{Clock, Objects, Records, Tokens};
 use jiff::Timestamp;
-use ports::{Clock, Objects, Records, Tokens};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use contract::job::Verb;
 use domain::ids::{JobId, RunId};
+use domain::job::Verb;
 
 use crate::job::Request;
 

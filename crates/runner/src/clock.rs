@@ -1,7 +1,7 @@
 //! The machine's clock.
 
+use engine::Clock;
 use jiff::Timestamp;
-use ports::Clock;
 
 /// The time as the machine has it.
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contract::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
-use contract::keys::{self, JobFile};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
-use ports::{Clock, Objects, Written};
+use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use domain::keys::{self, JobFile};
+use engine::{Clock, Objects, Written};
 use terraform_cli::{Cancel, CancelHandle};
 
 use crate::log::Log;

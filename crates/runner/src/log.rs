@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ports::Clock;
+use engine::Clock;
 use serde_json::{Value, json};
 use terraform_cli::{Event, Line, Source};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use contract::job::RESULT_SECONDS;
 use domain::error::{ErrorName, StepError};
+use domain::job::RESULT_SECONDS;
 use runner::cli::Cli;
 use runner::clock::SystemClock;
 use runner::job::{self, Ended, World};

@@ -1,7 +1,7 @@
 //! Ends of terraform commands as results of jobs.
 
-use contract::job::JobOutcome;
 use domain::error::{ErrorName, StepError};
+use domain::job::JobOutcome;
 use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, Touched};
 use terraform_cli::{Error, Hook, Transcript};
 

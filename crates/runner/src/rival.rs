@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use contract::job::{INTERRUPTED_EXIT, JobRecord};
 use domain::error::{ErrorClass, StepError};
+use domain::job::{INTERRUPTED_EXIT, JobRecord};
 
 use crate::job::{Ended, Request, World, standing_exit};
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use contract::env;
+use domain::env_vars;
 use domain::error::{ErrorName, StepError};
 
 use crate::start::BatchAttempt;
@@ -54,26 +54,26 @@ impl Settings {
                 .map(|(_, value)| value.clone())
         };
         let invalid = |message: String| StepError::new(ErrorName::SettingsInvalid, message);
-        let bucket = get(env::BUCKET).ok_or_else(|| {
+        let bucket = get(env_vars::BUCKET).ok_or_else(|| {
             invalid(format!(
                 "{} is not set: expected the artifacts bucket's name",
-                env::BUCKET
+                env_vars::BUCKET
             ))
         })?;
-        let mirror = get(env::PROVIDER_MIRROR).map(PathBuf::from);
+        let mirror = get(env_vars::PROVIDER_MIRROR).map(PathBuf::from);
         if let Some(path) = mirror.as_ref().filter(|path| !path.is_absolute()) {
             return Err(invalid(format!(
                 "{} is {path:?}: expected an absolute path",
-                env::PROVIDER_MIRROR
+                env_vars::PROVIDER_MIRROR
             )));
         }
         Ok(Self {
             bucket,
-            terraform: get(env::TERRAFORM)
+            terraform: get(env_vars::TERRAFORM)
                 .unwrap_or_else(|| "terraform".to_owned())
                 .into(),
             mirror,
-            log: get(env::LOG).unwrap_or_else(|| "info".to_owned()),
+            log: get(env_vars::LOG).unwrap_or_else(|| "info".to_owned()),
             batch: get(BATCH_JOB).map(|job| BatchAttempt {
                 job,
                 attempt: get(BATCH_ATTEMPT)

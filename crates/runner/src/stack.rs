@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::job::{Backend, JobRecord};
 use domain::ids::StackName;
+use domain::job::{Backend, JobRecord};
 use serde_json::{Map, Value, json};
 use terraform_cli::Outputs;
 

@@ -1,13 +1,13 @@
 //! Which container runs a job: the first that says so in `started.json`.
 
-use contract::job::Verb;
+use domain::job::Verb;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What `started.json` holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// [`contract::job::JOB_SCHEMA`].
+    /// [`domain::job::JOB_SCHEMA`].
     pub schema: u32,
     /// When.
     pub at: Timestamp,

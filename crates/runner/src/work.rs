@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use contract::job::{JobOutcome, JobRecord, Verb};
-use contract::keys::JobFile;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{Sha256Digest, StackName};
+use domain::job::{JobOutcome, JobRecord, Verb};
+use domain::keys::JobFile;
 use domain::plan::{ObjectRef, SealedPlan, Touched};
 use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
 

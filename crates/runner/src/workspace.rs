@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use contract::job::JobRecord;
+use domain::job::JobRecord;
 
 /// A private directory with `source` (the unpacked repository) and `home` (HOME, TMPDIR, the CLI
 /// configuration, variable files and plans). It is removed when dropped.

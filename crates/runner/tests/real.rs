@@ -9,10 +9,10 @@
 mod common;
 
 use common::{Bench, failure, repository, sealed};
-use contract::job::{JobOutcome, Verb};
-use contract::keys::JobFile;
 use domain::error::ErrorName;
 use domain::ids::StackName;
+use domain::job::{JobOutcome, Verb};
+use domain::keys::JobFile;
 use domain::plan::{Action, Touched};
 use runner::job::Ended;
 use terraform_cli::CancelHandle;

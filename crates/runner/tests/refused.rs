@@ -12,9 +12,9 @@ use std::io::{Cursor, Write};
 use std::time::Duration;
 
 use common::{Bench, LOCK, MAIN, failure, repository};
-use contract::job::{JobOutcome, Verb};
-use contract::keys::{self, JobFile};
 use domain::error::{ErrorName, StepError};
+use domain::job::{JobOutcome, Verb};
+use domain::keys::{self, JobFile};
 use domain::plan::{SealedPlan, StateVersion, Touched};
 use runner::job::Ended;
 use zip::write::SimpleFileOptions;

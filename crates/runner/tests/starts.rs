@@ -11,10 +11,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Bench, repository};
-use contract::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, Verb};
-use contract::keys::{self, JobFile};
 use domain::error::{ErrorName, StepError};
 use domain::ids::StackName;
+use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, Verb};
+use domain::keys::{self, JobFile};
 use runner::job::{Ended, Request};
 use terraform_cli::{Cancel, CancelHandle};
 

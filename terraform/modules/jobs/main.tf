@@ -1,5 +1,5 @@
 locals {
-  # Seconds after which the runner stops terraform: PLAN_SECONDS and APPLY_SECONDS of crates/contract/src/job.rs.
+  # Seconds after which the runner stops terraform: PLAN_SECONDS and APPLY_SECONDS of crates/core/domain/src/job.rs.
   terraform_seconds = { plan = 1500, apply = 6900 }
 
   # An apply is never repeated by Batch: the state machine decides what follows.

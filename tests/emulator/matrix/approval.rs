@@ -3,10 +3,10 @@
 use super::cases::{ASKING, Execution};
 use super::{ALARMS, Matrix, first_cause};
 use anyhow::{Context as _, ensure};
-use contract::status::{self, Word};
 use domain::error::ErrorName;
 use domain::ids::{CommitId, RunId, StackName};
 use domain::run::{Approval, Lock, Outcome, Run, StackState};
+use engine::status::{self, Word};
 use local::story::Ended;
 use std::time::Duration;
 

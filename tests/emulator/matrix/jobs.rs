@@ -1,9 +1,9 @@
 //! The Batch jobs as Batch tells of them: what the runs' records say about jobs is not asked.
 
 use anyhow::{Context as _, ensure};
-use contract::job::{JobOutcome, JobRecord, JobResult, Verb};
-use contract::keys::{self, JobFile};
 use domain::ids::{JobId, RunId};
+use domain::job::{JobOutcome, JobRecord, JobResult, Verb};
+use domain::keys::{self, JobFile};
 use local::story::Teller;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};

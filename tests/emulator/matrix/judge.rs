@@ -4,11 +4,11 @@
 use super::cases::Execution;
 use super::{ENVIRONMENT, Matrix};
 use anyhow::{Context as _, ensure};
-use contract::status::{self, Word};
 use domain::environment::Environment;
 use domain::error::ErrorName;
 use domain::ids::RunId;
 use domain::run::{Outcome, Run, Turn};
+use engine::status::{self, Word};
 use local::story::{Ended, ExecutionState};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::{ALARMS, DATA, Matrix, jobs};
 use anyhow::{Context as _, ensure};
-use contract::job::Verb;
+use domain::job::Verb;
 use domain::run::Outcome;
 
 impl Matrix<'_> {

@@ -4,12 +4,12 @@ use crate::args::OfStack;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::world::World;
-use contract::step::ApprovalAnswer;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{RunId, StackName};
 use domain::run::{Answer, Approval, StackState};
-use ports::Heard;
-use ports::documents::update_run;
+use domain::step::ApprovalAnswer;
+use engine::Heard;
+use engine::documents::update_run;
 use serde_json::json;
 
 /// Answers a plan that waits for a person. The answer is in the run before the wait ends; when

@@ -6,7 +6,7 @@ use crate::output::Output;
 use crate::text;
 use crate::world::World;
 use domain::audit::{Entry, Found, Head, Problem, verify as verify_chain};
-use ports::RecordKey;
+use engine::RecordKey;
 use serde_json::json;
 use std::collections::BTreeMap;
 

@@ -12,8 +12,8 @@ pub mod watch;
 use crate::failure::{Failure, Kind, Outcome};
 use domain::ids::{IdError, RunId};
 use domain::run::Run;
-use ports::Records;
-use ports::documents::load_run;
+use engine::Records;
+use engine::documents::load_run;
 
 /// Reads the run that a command names.
 ///

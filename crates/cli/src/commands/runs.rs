@@ -7,7 +7,7 @@ use crate::text;
 use crate::view::Brief;
 use crate::world::World;
 use domain::run::Run;
-use ports::documents::RUNS;
+use engine::documents::RUNS;
 
 /// Lists runs, the newest first.
 ///

@@ -6,8 +6,8 @@ use crate::output::Output;
 use crate::world::World;
 use domain::environment::Environment;
 use domain::ids::{EnvironmentName, RepositoryId};
-use ports::documents::{environment_key, load, update_environment};
-use ports::environment::flush;
+use engine::documents::{environment_key, load, update_environment};
+use engine::environment::flush;
 use serde_json::json;
 
 /// Lets runs use a frozen environment again.

@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use contract::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
-use contract::keys::{self, JobFile};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{
     CommitId, EnvironmentName, JobId, RepositoryId, RepositoryName, RunId, Sha256Digest, StackName,
 };
+use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use domain::keys::{self, JobFile};
 use domain::plan::{ObjectRef, SealedPlan};
-use ports::fakes::{FakeClock, FakeObjects};
+use engine::fakes::{FakeClock, FakeObjects};
 use runner::job::{Ended, Request, World};
 use runner::log::Log;
 use runner::redact::Redactor;

@@ -233,9 +233,9 @@ run "times_are_the_runners" {
 
   assert {
     condition = local.terraform_seconds == { for kind, name in { plan = "PLAN_SECONDS", apply = "APPLY_SECONDS" } : kind => tonumber(
-      replace(one(regex("pub const ${name}: u32 = ([0-9_]+);", file("../../../crates/contract/src/job.rs"))), "_", "")
+      replace(one(regex("pub const ${name}: u32 = ([0-9_]+);", file("../../../crates/core/domain/src/job.rs"))), "_", "")
     ) }
-    error_message = "local.terraform_seconds must be PLAN_SECONDS and APPLY_SECONDS of crates/contract/src/job.rs."
+    error_message = "local.terraform_seconds must be PLAN_SECONDS and APPLY_SECONDS of crates/core/domain/src/job.rs."
   }
 }
 

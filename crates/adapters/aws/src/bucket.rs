@@ -1,0 +1,111 @@
+use crate::Clients;
+use crate::errors::{named, unbuildable};
+use async_trait::async_trait;
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::types::ChecksumAlgorithm;
+use domain::error::{ErrorName, StepError};
+use engine::{Objects, Result, Written};
+
+/// A bucket in S3. What is written is encrypted by the bucket's own default.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    client: aws_sdk_s3::Client,
+    name: String,
+}
+
+impl Bucket {
+    /// The bucket of this name.
+    #[must_use]
+    pub fn new(clients: &Clients, name: &str) -> Self {
+        Self {
+            client: clients.s3(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn call(&self, operation: &str, key: &str) -> String {
+        format!("{operation} s3://{}/{key}", self.name)
+    }
+
+    fn put_object(&self, key: &str, bytes: Vec<u8>) -> PutObjectFluentBuilder {
+        self.client
+            .put_object()
+            .bucket(&self.name)
+            .key(key)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .set_tagging(domain::keys::tagging(key).map(str::to_owned))
+            .body(bytes.into())
+    }
+}
+
+#[async_trait]
+impl Objects for Bucket {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let call = self.call("GetObject", key);
+        let get = self.client.get_object().bucket(&self.name).key(key);
+        let answer = match get.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return match error.as_service_error() {
+                    Some(refused) if refused.is_no_such_key() => Ok(None),
+                    _ => Err(named(&call, &error)),
+                };
+            }
+        };
+        // A body that breaks off is no refusal: the next attempt may get all of it.
+        let bytes = answer.body.collect().await.map_err(|error| StepError {
+            name: ErrorName::AwsUnavailable,
+            ..unbuildable(&call, &error)
+        })?;
+        Ok(Some(bytes.to_vec()))
+    }
+
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        match self.put_object(key, bytes).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(named(&self.call("PutObject", key), &error)),
+        }
+    }
+
+    async fn put_if_absent(&self, key: &str, bytes: Vec<u8>) -> Result<Written> {
+        let call = self.call("PutObject", key);
+        match self.put_object(key, bytes).if_none_match("*").send().await {
+            Ok(_) => Ok(Written::Yes),
+            Err(error) => match error.code() {
+                Some("PreconditionFailed") => Ok(Written::No),
+                // Another write of the same key is under way; S3 asks to try again.
+                Some("ConditionalRequestConflict") => Err(StepError {
+                    name: ErrorName::RecordConflict,
+                    ..named(&call, &error)
+                }),
+                _ => Err(named(&call, &error)),
+            },
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let call = self.call("ListObjectsV2", prefix);
+        let list = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.name)
+            .prefix(prefix);
+        let mut pages = list.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| named(&call, &error))?;
+            keys.extend(
+                page.contents
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|object| object.key),
+            );
+        }
+        Ok(keys)
+    }
+
+    fn bucket(&self) -> &str {
+        &self.name
+    }
+}

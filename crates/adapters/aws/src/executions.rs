@@ -1,0 +1,153 @@
+use crate::Clients;
+use crate::errors::named;
+use async_trait::async_trait;
+use aws_sdk_sfn::types::ExecutionStatus;
+use engine::Result;
+use jiff::Timestamp;
+
+/// Executions of the state machine.
+#[derive(Debug, Clone)]
+pub struct Executions {
+    client: aws_sdk_sfn::Client,
+}
+
+/// An execution as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Its ARN.
+    pub arn: String,
+    /// How far it is.
+    pub state: ExecutionState,
+    /// Its input, as JSON.
+    pub input: String,
+    /// Its output, as JSON, once it succeeded.
+    pub output: Option<String>,
+    /// The error's name, when it failed.
+    pub error: Option<String>,
+    /// The cause, when it failed.
+    pub cause: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub stopped_at: Option<Timestamp>,
+}
+
+/// How far an execution is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutionState {
+    /// It runs, or waits to be redriven.
+    Running,
+    /// It succeeded.
+    Succeeded,
+    /// It failed.
+    Failed,
+    /// It took longer than it may.
+    TimedOut,
+    /// Somebody stopped it.
+    Aborted,
+}
+
+impl From<&ExecutionStatus> for ExecutionState {
+    fn from(status: &ExecutionStatus) -> Self {
+        match status {
+            ExecutionStatus::Succeeded => Self::Succeeded,
+            ExecutionStatus::Failed => Self::Failed,
+            ExecutionStatus::TimedOut => Self::TimedOut,
+            ExecutionStatus::Aborted => Self::Aborted,
+            _ => Self::Running,
+        }
+    }
+}
+
+impl Executions {
+    /// The executions of this account and region.
+    #[must_use]
+    pub fn new(clients: &Clients) -> Self {
+        Self {
+            client: clients.sfn(),
+        }
+    }
+
+    /// Describes an execution; none when there is no such one (Step Functions forgets an
+    /// execution 90 days after its end).
+    ///
+    /// # Errors
+    /// Those of AWS.
+    pub async fn describe(&self, arn: &str) -> Result<Option<Execution>> {
+        let answer = match self
+            .client
+            .describe_execution()
+            .execution_arn(arn)
+            .send()
+            .await
+        {
+            Ok(answer) => answer,
+            Err(error) => {
+                return match error.as_service_error() {
+                    Some(refused) if refused.is_execution_does_not_exist() => Ok(None),
+                    _ => Err(named(&format!("DescribeExecution {arn}"), &error)),
+                };
+            }
+        };
+        Ok(Some(Execution {
+            arn: answer.execution_arn,
+            state: (&answer.status).into(),
+            input: answer.input.unwrap_or_default(),
+            output: answer.output,
+            error: answer.error,
+            cause: answer.cause,
+            started_at: timestamp(answer.start_date),
+            stopped_at: answer.stop_date.map(timestamp),
+        }))
+    }
+
+    /// Starts an execution and gives its ARN. A name that was used with the same input while that
+    /// execution runs gives that one again.
+    ///
+    /// # Errors
+    /// Those of AWS; `AwsRefused` for a name that was used within 90 days.
+    pub async fn start(&self, state_machine: &str, name: &str, input: &str) -> Result<String> {
+        let start = self
+            .client
+            .start_execution()
+            .state_machine_arn(state_machine)
+            .name(name)
+            .input(input);
+        match start.send().await {
+            Ok(answer) => Ok(answer.execution_arn),
+            Err(error) => Err(named(
+                &format!("StartExecution {name} of {state_machine}"),
+                &error,
+            )),
+        }
+    }
+
+    /// Stops an execution; its jobs and builds are stopped with it. One that ended already is
+    /// left as it is.
+    ///
+    /// # Errors
+    /// Those of AWS; `AwsRefused` when there is no such execution.
+    pub async fn stop(&self, arn: &str, error: &str, cause: &str) -> Result<()> {
+        let stop = self
+            .client
+            .stop_execution()
+            .execution_arn(arn)
+            .error(error)
+            .cause(cause);
+        match stop.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(named(&format!("StopExecution {arn}"), &error)),
+        }
+    }
+}
+
+#[async_trait]
+impl engine::Executions for Executions {
+    async fn input(&self, arn: &str) -> Result<Option<String>> {
+        Ok(self.describe(arn).await?.map(|found| found.input))
+    }
+}
+
+fn timestamp(at: aws_sdk_sfn::primitives::DateTime) -> Timestamp {
+    Timestamp::from_nanosecond(at.as_nanos()).unwrap_or_default()
+}

@@ -1,0 +1,125 @@
+use crate::Clients;
+use crate::errors::{incomplete, named, named_part};
+use async_trait::async_trait;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
+use engine::{EventBus, Heard, Result, StatusQueue, Tokens};
+
+/// The status queue: SQS, first in first out.
+#[derive(Debug, Clone)]
+pub struct SqsStatusQueue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl SqsStatusQueue {
+    /// The queue at this address.
+    #[must_use]
+    pub fn new(clients: &Clients, url: &str) -> Self {
+        Self {
+            client: clients.sqs(),
+            url: url.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl StatusQueue for SqsStatusQueue {
+    async fn send(&self, group: &str, id: &str, body: &str) -> Result<()> {
+        let send = self
+            .client
+            .send_message()
+            .queue_url(&self.url)
+            .message_group_id(group)
+            .message_deduplication_id(id)
+            .message_body(body);
+        match send.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(named(&format!("SendMessage {id} to {}", self.url), &error)),
+        }
+    }
+}
+
+/// The project's bus in EventBridge.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    client: aws_sdk_eventbridge::Client,
+    name: String,
+}
+
+impl Bus {
+    /// The bus of this name.
+    #[must_use]
+    pub fn new(clients: &Clients, name: &str) -> Self {
+        Self {
+            client: clients.eventbridge(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl EventBus for Bus {
+    async fn publish(&self, source: &str, detail_type: &str, detail: &str) -> Result<()> {
+        let call = format!("PutEvents {source} {detail_type} on bus {}", self.name);
+        let entry = PutEventsRequestEntry::builder()
+            .event_bus_name(&self.name)
+            .source(source)
+            .detail_type(detail_type)
+            .detail(detail)
+            .build();
+        let answer = self.client.put_events().entries(entry).send().await;
+        let answer = answer.map_err(|error| named(&call, &error))?;
+        // The call succeeds although the bus refused the event.
+        if answer.failed_entry_count() == 0 {
+            return Ok(());
+        }
+        let Some(entry) = answer.entries().first() else {
+            return Err(incomplete(&call, "entry, though one failed"));
+        };
+        let code = entry.error_code().unwrap_or("no error code");
+        Err(named_part(
+            &call,
+            code,
+            entry.error_message().unwrap_or_default(),
+        ))
+    }
+}
+
+/// Task tokens of Step Functions.
+#[derive(Debug, Clone)]
+pub struct TaskTokens {
+    client: aws_sdk_sfn::Client,
+}
+
+impl TaskTokens {
+    /// The tokens of this account and region.
+    #[must_use]
+    pub fn new(clients: &Clients) -> Self {
+        Self {
+            client: clients.sfn(),
+        }
+    }
+}
+
+#[async_trait]
+impl Tokens for TaskTokens {
+    async fn succeed(&self, token: &str, output: &str) -> Result<Heard> {
+        let send = self
+            .client
+            .send_task_success()
+            .task_token(token)
+            .output(output);
+        match send.send().await {
+            Ok(_) => Ok(Heard::Yes),
+            Err(error) => match error.as_service_error() {
+                Some(
+                    SendTaskSuccessError::TaskTimedOut(_)
+                    | SendTaskSuccessError::TaskDoesNotExist(_)
+                    | SendTaskSuccessError::InvalidToken(_),
+                ) => Ok(Heard::Gone),
+                _ => Err(named("SendTaskSuccess", &error)),
+            },
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use crate::Clients;
+use crate::errors::{incomplete, named};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use engine::{Record, RecordBody, RecordKey, Records, Result, Written};
+use std::collections::HashMap;
+
+const PK: &str = "pk";
+const SK: &str = "sk";
+const DOC: &str = "doc";
+const VERSION: &str = "version";
+const GSI_PK: &str = "gsi_pk";
+const GSI_SK: &str = "gsi_sk";
+const EXPIRES: &str = "expires";
+const INDEX: &str = "by-kind";
+
+/// The pipeline's table in DynamoDB.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: aws_sdk_dynamodb::Client,
+    name: String,
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+impl Table {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(clients: &Clients, name: &str) -> Self {
+        Self {
+            client: clients.dynamodb(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn call(&self, operation: &str, key: &RecordKey) -> String {
+        format!("{operation} {}/{} in table {}", key.pk, key.sk, self.name)
+    }
+
+    fn put(&self, key: &RecordKey, body: &RecordBody, version: u64) -> PutItemFluentBuilder {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let mut put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .item(PK, text(&key.pk))
+            .item(SK, text(&key.sk))
+            .item(DOC, text(&body.doc))
+            .item(VERSION, AttributeValue::N(version.to_string()));
+        if let Some(index) = &body.index {
+            put = put
+                .item(GSI_PK, text(&index.pk))
+                .item(GSI_SK, text(&index.sk));
+        }
+        if let Some(expires) = body.expires {
+            put = put.item(EXPIRES, AttributeValue::N(expires.as_second().to_string()));
+        }
+        put
+    }
+
+    async fn written(&self, put: PutItemFluentBuilder, key: &RecordKey) -> Result<Written> {
+        match put.send().await {
+            Ok(_) => Ok(Written::Yes),
+            Err(error) => match error.as_service_error() {
+                Some(refused) if refused.is_conditional_check_failed_exception() => Ok(Written::No),
+                _ => Err(named(&self.call("PutItem", key), &error)),
+            },
+        }
+    }
+}
+
+fn record(call: &str, item: &Item) -> Result<Record> {
+    let doc = item.get(DOC).and_then(|value| value.as_s().ok());
+    let version = item
+        .get(VERSION)
+        .and_then(|value| value.as_n().ok()?.parse().ok());
+    match (doc, version) {
+        (Some(doc), Some(version)) => Ok(Record {
+            doc: doc.clone(),
+            version,
+        }),
+        (None, _) => Err(incomplete(call, DOC)),
+        (_, None) => Err(incomplete(call, VERSION)),
+    }
+}
+
+#[async_trait]
+impl Records for Table {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
+        let call = self.call("GetItem", key);
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(PK, AttributeValue::S(key.pk.clone()))
+            .key(SK, AttributeValue::S(key.sk.clone()))
+            .consistent_read(true);
+        let answer = get.send().await.map_err(|error| named(&call, &error))?;
+        answer.item().map(|item| record(&call, item)).transpose()
+    }
+
+    async fn insert(&self, key: &RecordKey, body: &RecordBody) -> Result<Written> {
+        let put = self
+            .put(key, body, 1)
+            .condition_expression("attribute_not_exists(#pk)")
+            .expression_attribute_names("#pk", PK);
+        self.written(put, key).await
+    }
+
+    async fn replace(&self, key: &RecordKey, body: &RecordBody, version: u64) -> Result<Written> {
+        let put = self
+            .put(key, body, version + 1)
+            .condition_expression("#version = :version")
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":version", AttributeValue::N(version.to_string()));
+        self.written(put, key).await
+    }
+
+    async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Record>> {
+        let call = format!("Query {INDEX} {index_pk} in table {}", self.name);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        let mut from: Option<Item> = None;
+        while found.len() < limit {
+            let left = i32::try_from(limit - found.len()).unwrap_or(i32::MAX);
+            let query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .index_name(INDEX)
+                .key_condition_expression("#pk = :pk")
+                .expression_attribute_names("#pk", GSI_PK)
+                .expression_attribute_values(":pk", AttributeValue::S(index_pk.to_owned()))
+                .scan_index_forward(false)
+                .limit(left)
+                .set_exclusive_start_key(from.take());
+            let answer = query.send().await.map_err(|error| named(&call, &error))?;
+            for item in answer.items() {
+                found.push(record(&call, item)?);
+            }
+            match answer.last_evaluated_key {
+                Some(last) => from = Some(last),
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,99 @@
+use super::{REGION, Stage, eventually, make_queue, stage};
+use aws::{Clients, ExecutionState};
+use domain::error::ErrorName;
+use engine::{Heard, Tokens as _};
+
+async fn machine(stage: &Stage, definition: &str) -> String {
+    let answer = aws_sdk_sfn::Client::new(&stage.config)
+        .create_state_machine()
+        .name(&stage.name)
+        .definition(definition)
+        .role_arn("arn:aws:iam::000000000000:role/test")
+        .send()
+        .await
+        .unwrap();
+    answer.state_machine_arn
+}
+
+#[tokio::test]
+async fn a_token_is_heard_once() {
+    let stage = stage("token").await;
+    let url = make_queue(&stage).await;
+    let definition = serde_json::json!({
+        "QueryLanguage": "JSONata",
+        "StartAt": "Ask",
+        "States": { "Ask": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+            "Arguments": {
+                "QueueUrl": url,
+                "MessageGroupId": "g",
+                "MessageDeduplicationId": "1",
+                "MessageBody": "{% $states.context.Task.Token %}"
+            },
+            "End": true
+        } }
+    });
+    let machine = machine(&stage, &definition.to_string()).await;
+    let executions = aws::Executions::new(&stage.clients);
+    let arn = executions.start(&machine, "one", "{}").await.unwrap();
+    let reader = aws::QueueReader::new(&stage.clients, &url);
+    let token = eventually(async || {
+        let messages = reader.receive(1).await.unwrap();
+        messages.into_iter().next().map(|message| message.body)
+    })
+    .await;
+    let found = executions.describe(&arn).await.unwrap().unwrap();
+    assert_eq!(found.state, ExecutionState::Running);
+    let tokens = aws::TaskTokens::new(&stage.clients);
+    let output = r#"{"verdict":"held"}"#;
+    assert_eq!(tokens.succeed(&token, output).await, Ok(Heard::Yes));
+    assert_eq!(tokens.succeed(&token, output).await, Ok(Heard::Gone));
+    assert_eq!(tokens.succeed("no token", output).await, Ok(Heard::Gone));
+    let ended = eventually(async || {
+        let found = executions.describe(&arn).await.unwrap().unwrap();
+        (found.state != ExecutionState::Running).then_some(found)
+    })
+    .await;
+    assert_eq!(ended.state, ExecutionState::Succeeded);
+    assert!(ended.output.unwrap().contains("held"));
+    assert!(ended.stopped_at.unwrap() >= ended.started_at);
+}
+
+#[tokio::test]
+async fn an_execution_is_stopped() {
+    let stage = stage("stop").await;
+    let definition = r#"{"QueryLanguage":"JSONata","StartAt":"W","States":{
+        "W":{"Type":"Wait","Seconds":60,"End":true}}}"#;
+    let machine = machine(&stage, definition).await;
+    let executions = aws::Executions::new(&stage.clients);
+    let arn = executions
+        .start(&machine, "one", r#"{"a":1}"#)
+        .await
+        .unwrap();
+    executions
+        .stop(&arn, "Cancelled", "by a person")
+        .await
+        .unwrap();
+    let ended = eventually(async || {
+        let found = executions.describe(&arn).await.unwrap().unwrap();
+        (found.state != ExecutionState::Running).then_some(found)
+    })
+    .await;
+    assert_eq!(ended.state, ExecutionState::Aborted);
+    assert_eq!(ended.error.as_deref(), Some("Cancelled"));
+    assert_eq!(ended.input, r#"{"a":1}"#);
+    let other = format!("{arn}-other");
+    assert_eq!(executions.describe(&other).await, Ok(None));
+}
+
+#[tokio::test]
+async fn nobody_at_the_endpoint_is_unavailable() {
+    let clients = Clients::of_emulator("http://127.0.0.1:1", REGION).await;
+    let error = aws::TaskTokens::new(&clients)
+        .succeed("token", "{}")
+        .await
+        .unwrap_err();
+    assert_eq!(error.name, ErrorName::AwsUnavailable);
+    assert!(error.message.contains("refused"), "{error}");
+}

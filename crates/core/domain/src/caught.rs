@@ -1,0 +1,226 @@
+//! What Step Functions caught, as one of our own errors.
+
+use crate::error::{ErrorName, StepError};
+use crate::step::CaughtError;
+use serde_json::Value;
+
+/// How much of a cause goes into a message, in characters.
+const CAUSE_LIMIT: usize = 2000;
+
+impl CaughtError {
+    /// The error as a step of ours would have named it, with a message for a person.
+    ///
+    /// One of our own names keeps its name and message. What AWS named is sorted: by whom it
+    /// came from, and whether it may pass.
+    #[must_use]
+    pub fn to_step_error(&self) -> StepError {
+        let cause: Option<Value> = serde_json::from_str(&self.cause).ok();
+        let said = cause
+            .as_ref()
+            .and_then(words)
+            .unwrap_or_else(|| self.cause.clone());
+        let said = readable(&said);
+        if let Some(name) = ErrorName::parse(&self.error) {
+            let message = if said.is_empty() {
+                "no cause was given".to_owned()
+            } else {
+                said
+            };
+            return StepError::new(name, message);
+        }
+        let (name, what) = sort(&self.error, cause.as_ref());
+        let error = readable(&self.error);
+        let message = match (what, said.is_empty()) {
+            ("", true) => format!("{error}, without a cause"),
+            ("", false) => format!("{error}: {said}"),
+            (what, true) => format!("{what} ({error})"),
+            (what, false) => format!("{what} ({error}): {said}"),
+        };
+        StepError::new(name, message)
+    }
+}
+
+/// Finds our name for an error of AWS, and words that say what it means where its own do not.
+fn sort(error: &str, cause: Option<&Value>) -> (ErrorName, &'static str) {
+    match error {
+        "States.Timeout" | "States.HeartbeatTimeout" => (
+            ErrorName::JobLost,
+            "a state did not end in the time that it has",
+        ),
+        "States.TaskFailed" if cause.is_some_and(|cause| cause.get("Build").is_some()) => {
+            (ErrorName::BuildFailed, "the build did not succeed")
+        }
+        "States.TaskFailed" if cause.is_some_and(|cause| cause.get("JobId").is_some()) => {
+            (ErrorName::JobLost, "a job ended without a result")
+        }
+        "States.TaskFailed" => (ErrorName::JobLost, "a task failed"),
+        "States.Permissions" => (
+            ErrorName::AwsDenied,
+            "the state machine's role lacks a right",
+        ),
+        "Lambda.Unknown" | "Sandbox.Timedout" | "Runtime.ExitError" => (
+            ErrorName::Internal,
+            "a function ended without an answer; its own log says more",
+        ),
+        _ if error.starts_with("States.") => {
+            (ErrorName::Internal, "the state machine itself failed")
+        }
+        _ => match error.split_once('.') {
+            Some(("Lambda" | "Batch" | "CodeBuild", exception)) => (exception_name(exception), ""),
+            _ => (ErrorName::Internal, ""),
+        },
+    }
+}
+
+/// Sorts an exception of an AWS API by its name.
+fn exception_name(exception: &str) -> ErrorName {
+    let has = |words: &[&str]| words.iter().any(|word| exception.contains(word));
+    if has(&["Throttl", "TooManyRequests", "LimitExceeded"]) {
+        ErrorName::AwsThrottled
+    } else if has(&["AccessDenied", "Unauthorized"]) {
+        ErrorName::AwsDenied
+    } else if has(&[
+        "ServerException",
+        "ServiceException",
+        "ServiceUnavailable",
+        "InternalError",
+        "AWSLambdaException",
+        "SdkClientException",
+        "NotReady",
+    ]) {
+        ErrorName::AwsUnavailable
+    } else {
+        ErrorName::AwsRefused
+    }
+}
+
+/// The words in a cause: a Lambda's error, a Batch job's end or a build's end.
+fn words(cause: &Value) -> Option<String> {
+    let text = |pointer: &str| cause.pointer(pointer).and_then(Value::as_str);
+    if let Some(message) = text("/errorMessage") {
+        return Some(message.to_owned());
+    }
+    if let Some(job) = text("/JobId") {
+        let name = text("/JobName").unwrap_or(job);
+        let status = text("/Status").unwrap_or("FAILED");
+        let mut said = format!("job {name} ended {status}");
+        let reasons = [text("/StatusReason"), text("/Container/Reason")];
+        for reason in reasons.into_iter().flatten() {
+            said.push_str(", ");
+            said.push_str(reason);
+        }
+        if let Some(code) = cause.pointer("/Container/ExitCode").and_then(Value::as_i64) {
+            said.push_str(&format!(", exit code {code}"));
+        }
+        return Some(said);
+    }
+    if cause.get("Build").is_some() {
+        let id = text("/Build/Id").unwrap_or("without id");
+        let status = text("/Build/BuildStatus").unwrap_or("FAILED");
+        let phase = failed_phase(cause).unwrap_or_default();
+        return Some(format!("build {id} ended {status}{phase}"));
+    }
+    None
+}
+
+fn failed_phase(cause: &Value) -> Option<String> {
+    let phases = cause.pointer("/Build/Phases")?.as_array()?;
+    let failed = phases.iter().find(|phase| {
+        phase
+            .get("PhaseStatus")
+            .and_then(Value::as_str)
+            .is_some_and(|status| status != "SUCCEEDED")
+    })?;
+    let name = failed.get("PhaseType").and_then(Value::as_str)?;
+    let message = failed
+        .pointer("/Contexts/0/Message")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Some(format!(" in phase {name}: {}", without_script(message)))
+}
+
+/// CodeBuild quotes the whole command before its reason: of a script, the reason is what counts.
+fn without_script(message: &str) -> &str {
+    match message.rsplit_once(". Reason: ") {
+        Some((command, reason)) if command.contains('\n') => reason,
+        _ => message,
+    }
+}
+
+/// Text without control characters other than line ends, cut to [`CAUSE_LIMIT`].
+fn readable(text: &str) -> String {
+    let mut kept: String = text
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control() || *c == '\n')
+        .take(CAUSE_LIMIT)
+        .collect();
+    if text.trim().chars().count() > CAUSE_LIMIT {
+        kept.push('…');
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn named(error: &str, cause: &str) -> String {
+        let caught = CaughtError {
+            error: error.into(),
+            cause: cause.into(),
+        };
+        caught.to_step_error().to_string()
+    }
+
+    #[test]
+    fn our_own_errors_keep_name_and_message() {
+        let cause = r#"{"errorType":"PlanFailed","errorMessage":"stack data: invalid"}"#;
+        assert_eq!(
+            named("PlanFailed", cause),
+            "PlanFailed: stack data: invalid"
+        );
+        assert_eq!(named("StalePlan", ""), "StalePlan: no cause was given");
+        assert_eq!(named("LockLost", "plain text"), "LockLost: plain text");
+    }
+
+    #[test]
+    fn what_aws_named_is_sorted() {
+        let job = r#"{"JobId":"1","JobName":"apply-data-1","Status":"FAILED",
+            "StatusReason":"Task failed to start","Container":{"Reason":"OutOfMemoryError","ExitCode":137}}"#;
+        let build = r#"{"Build":{"Id":"b:1","BuildStatus":"FAILED","Phases":[
+            {"PhaseType":"SUBMITTED","PhaseStatus":"SUCCEEDED"},
+            {"PhaseType":"BUILD","PhaseStatus":"FAILED","Contexts":[{"Message":"exit status 1"}]}]}}"#;
+        let lines: Vec<String> = [
+            ("States.Timeout", ""),
+            ("States.TaskFailed", job),
+            ("States.TaskFailed", build),
+            ("States.TaskFailed", ""),
+            ("States.Permissions", "not authorized"),
+            ("States.QueryEvaluationError", "bad expression"),
+            ("Lambda.TooManyRequestsException", "Rate Exceeded."),
+            ("Lambda.ServiceException", ""),
+            ("Lambda.Unknown", "The cause could not be determined"),
+            ("Batch.ClientException", "JobQueue not found"),
+            ("Batch.ServerException", "oops"),
+            ("CodeBuild.AccountLimitExceededException", "limit"),
+            ("CodeBuild.InvalidInputException", "source"),
+            ("Surprise", "\u{1b}[31mred\u{1b}[0m"),
+        ]
+        .into_iter()
+        .map(|(error, cause)| named(error, cause))
+        .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_error_gets_a_name_and_a_short_readable_message(error in any::<String>(), cause in ".{0,5000}") {
+            let caught = CaughtError { error, cause };
+            let named = caught.to_step_error();
+            prop_assert!(named.message.chars().all(|c| !c.is_control() || c == '\n'));
+            prop_assert!(named.message.chars().count() < 3 * CAUSE_LIMIT);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Says at each transition what happened: a message on the status queue, a status on the commit.
+//!
+//! Nothing here can fail a run: what could not be said is logged.
+
+use crate::status::{StatusMessage, Transition, message};
+use crate::{Clock, CommitState, CommitStatus, Forge, StatusQueue};
+use domain::event::EnrolledRepository;
+use domain::plan::Mode;
+use domain::run::{Outcome, Run};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a message is sent before it is given up.
+const TRIES: u32 = 3;
+
+/// The wait before the second try; the third waits twice as long.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a transition may wait for the queue and for the forge, which are asked at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest description that GitHub takes, in characters.
+const DESCRIPTION_LIMIT: usize = 140;
+
+/// Says what happened.
+#[derive(Clone)]
+pub struct Announcer {
+    /// The status queue.
+    pub status: Arc<dyn StatusQueue>,
+    /// The forge.
+    pub forge: Arc<dyn Forge>,
+    /// The enrolled repositories.
+    pub repositories: Arc<[EnrolledRepository]>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Announcer {
+    /// Says what happened to a run. It takes five seconds at most, and cannot fail.
+    pub async fn announce(&self, run: &Run, transition: Transition) {
+        let transition = &transition;
+        tokio::join!(self.send(run, transition), self.mark(run, transition));
+    }
+
+    async fn send(&self, run: &Run, transition: &Transition) {
+        let message = match message(run, transition, self.clock.now()) {
+            Ok(message) => message,
+            Err(error) => return tracing::error!(run = %run.id, %error, "no status message"),
+        };
+        let transition = transition.word().as_str();
+        match tokio::time::timeout(PATIENCE, self.send_message(&message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(run = %run.id, transition, %error, "status message not sent");
+            }
+            Err(_) => tracing::warn!(run = %run.id, transition, "status queue did not answer"),
+        }
+    }
+
+    async fn send_message(&self, message: &StatusMessage) -> crate::Result<()> {
+        let mut tries = 1;
+        loop {
+            let sent = self
+                .status
+                .send(&message.group, &message.id, &message.body)
+                .await;
+            match sent {
+                Err(_) if tries < TRIES => {
+                    tokio::time::sleep(PAUSE * tries).await;
+                    tries += 1;
+                }
+                end => return end,
+            }
+        }
+    }
+
+    async fn mark(&self, run: &Run, transition: &Transition) {
+        let Some(status) = commit_status(run, transition) else {
+            return;
+        };
+        let repository = match EnrolledRepository::of(&self.repositories, &run.trigger) {
+            Ok(repository) => repository,
+            Err(error) => return tracing::warn!(run = %run.id, %error, "commit status not set"),
+        };
+        let call = self
+            .forge
+            .set_status(repository, &run.trigger.commit, &status);
+        match tokio::time::timeout(PATIENCE, call).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(run = %run.id, %error, "commit status not set"),
+            Err(_) => tracing::warn!(run = %run.id, "forge did not answer: commit status not set"),
+        }
+    }
+}
+
+/// The commit's status after a transition; none where it stays as it was.
+fn commit_status(run: &Run, transition: &Transition) -> Option<CommitStatus> {
+    let (state, description) = describe(run, transition)?;
+    let context = match &run.config {
+        Some(config) => format!("sluicegate/{}", config.environment),
+        None => "sluicegate".to_owned(),
+    };
+    Some(CommitStatus {
+        state,
+        context,
+        description: one_line(&description),
+    })
+}
+
+fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)> {
+    let pending = |text: String| Some((CommitState::Pending, text));
+    match transition {
+        Transition::Sealed => pending("Checked. Building and planning.".into()),
+        Transition::LockWaiting => {
+            pending("Waiting: another commit is being delivered to this environment.".into())
+        }
+        Transition::ApprovalRequested(stack, _) => pending(format!(
+            "Stack {stack} waits for approval: sluicegate approve {} {stack}",
+            run.id
+        )),
+        Transition::ApplyStarted(Mode::Deliver, stack, _) => {
+            pending(format!("Applying stack {stack}."))
+        }
+        Transition::DeployStarted(Mode::Deliver) => pending("Rolling out.".into()),
+        Transition::RollbackStarted => pending(format!(
+            "Going back to {}. {}",
+            target(run),
+            first_error(run)
+        )),
+        Transition::Finished(outcome) => Some(finished(run, *outcome)),
+        Transition::Claimed
+        | Transition::BuildStarted
+        | Transition::ImageReady
+        | Transition::BuildFailed
+        | Transition::LockHeld
+        | Transition::Superseded
+        | Transition::PlanStarted(..)
+        | Transition::PlanFinished(..)
+        | Transition::PlanFailed(..)
+        | Transition::ApprovalGranted(..)
+        | Transition::ApprovalDenied(..)
+        | Transition::ApplyStarted(..)
+        | Transition::ApplyFinished(..)
+        | Transition::ApplyFailed(..)
+        | Transition::DeployStarted(_)
+        | Transition::DeployHealthy(_)
+        | Transition::DeployFailed(..)
+        | Transition::Promoted
+        | Transition::Restored => None,
+    }
+}
+
+fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
+    match outcome {
+        Outcome::Applied => (CommitState::Success, "Delivered and verified.".into()),
+        Outcome::NoOp => (CommitState::Success, "Nothing had to change.".into()),
+        Outcome::Superseded => (
+            CommitState::Success,
+            "Not deployed: a newer commit took its place.".into(),
+        ),
+        Outcome::Rejected | Outcome::Failed => (CommitState::Failure, first_error(run)),
+        Outcome::RolledBack => (
+            CommitState::Failure,
+            format!("Rolled back to {}. {}", target(run), first_error(run)),
+        ),
+        Outcome::NeedsOperator => (
+            CommitState::Error,
+            format!("An operator has to act. {}", first_error(run)),
+        ),
+    }
+}
+
+fn first_error(run: &Run) -> String {
+    match &run.failure {
+        Some(failure) => failure.error.to_string(),
+        None => "The cause is in the run's record.".into(),
+    }
+}
+
+fn target(run: &Run) -> &str {
+    run.restore
+        .as_ref()
+        .map_or("the last good commit", |restore| {
+            restore.target.commit.short()
+        })
+}
+
+/// A text on one line, cut to what GitHub takes.
+fn one_line(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= DESCRIPTION_LIMIT {
+        return text;
+    }
+    let mut cut: String = text.chars().take(DESCRIPTION_LIMIT - 1).collect();
+    cut.push('…');
+    cut
+}
+
+#[cfg(all(test, feature = "fakes"))]
+mod tests;

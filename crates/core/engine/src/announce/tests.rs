@@ -1,0 +1,161 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+use super::*;
+use crate::fakes::{FakeClock, FakeForge, FakeStatusQueue, samples};
+use crate::status::{Word, parse};
+use domain::error::{ErrorName, StepError};
+use proptest::prelude::*;
+
+struct World {
+    status: FakeStatusQueue,
+    forge: FakeForge,
+    announcer: Announcer,
+}
+
+fn world() -> World {
+    let (status, forge) = (FakeStatusQueue::new(), FakeForge::new());
+    let announcer = Announcer {
+        status: Arc::new(status.clone()),
+        forge: Arc::new(forge.clone()),
+        repositories: vec![samples::repository()].into(),
+        clock: Arc::new(FakeClock::default()),
+    };
+    World {
+        status,
+        forge,
+        announcer,
+    }
+}
+
+fn down() -> StepError {
+    StepError::new(ErrorName::AwsUnavailable, "SendMessage: 503")
+}
+
+#[tokio::test]
+async fn a_transition_is_a_message_and_a_status() {
+    let world = world();
+    let run = samples::sealed_run(1);
+    world.announcer.announce(&run, Transition::Sealed).await;
+
+    let sent = world.status.messages();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].group, run.id.as_str());
+    assert_eq!(parse(&sent[0].body).unwrap().data.transition, Word::Sealed);
+    let set = world.forge.statuses();
+    assert_eq!(set.len(), 1);
+    assert_eq!(set[0].commit, run.trigger.commit);
+    assert_eq!(set[0].status.state, CommitState::Pending);
+    assert_eq!(set[0].status.context, "sluicegate/production");
+}
+
+#[tokio::test]
+async fn a_developer_is_not_told_of_every_step() {
+    let world = world();
+    let run = samples::sealed_run(1);
+    world.announcer.announce(&run, Transition::LockHeld).await;
+    assert_eq!(world.status.messages().len(), 1);
+    assert!(world.forge.statuses().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_sent_again_and_then_given_up() {
+    let world = world();
+    let run = samples::sealed_run(1);
+    world.status.fail_next("send", down(), 2);
+    world.announcer.announce(&run, Transition::Sealed).await;
+    assert_eq!(world.status.messages().len(), 1);
+
+    world.status.fail_next("send", down(), 3);
+    world.announcer.announce(&run, Transition::LockHeld).await;
+    assert_eq!(world.status.messages().len(), 1);
+    assert_eq!(world.status.calls("send"), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_makes_no_second_message() {
+    let world = world();
+    let run = samples::sealed_run(1);
+    world.status.lose_reply("send", down(), 1);
+    world.announcer.announce(&run, Transition::Sealed).await;
+    assert_eq!(world.status.calls("send"), 2);
+    assert_eq!(world.status.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unreachable_forge_stops_nothing() {
+    let world = world();
+    world.forge.set_unreachable(true);
+    let run = samples::sealed_run(1);
+    world.announcer.announce(&run, Transition::Sealed).await;
+    assert_eq!(world.status.messages().len(), 1);
+    assert!(world.forge.statuses().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_forge_is_waited_for_five_seconds() {
+    let world = world();
+    world.forge.hang();
+    let start = tokio::time::Instant::now();
+    let run = samples::sealed_run(1);
+    world.announcer.announce(&run, Transition::Sealed).await;
+    assert_eq!(start.elapsed(), PATIENCE);
+    assert_eq!(world.status.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn the_end_says_what_went_wrong() {
+    let world = world();
+    let mut run = samples::sealed_run(1);
+    let message = format!("stack data: {}", "AccessDenied\n".repeat(30));
+    run.fail(
+        StepError::new(ErrorName::ApplyFailed, message),
+        samples::now(),
+    );
+    world
+        .announcer
+        .announce(&run, Transition::Finished(Outcome::Failed))
+        .await;
+    let status = world.forge.statuses().remove(0).status;
+    assert_eq!(status.state, CommitState::Failure);
+    assert!(
+        status
+            .description
+            .starts_with("ApplyFailed: stack data: AccessDenied AccessDenied"),
+        "{}",
+        status.description
+    );
+    assert_eq!(status.description.chars().count(), DESCRIPTION_LIMIT);
+}
+
+#[tokio::test]
+async fn a_run_without_a_configuration_has_a_status_too() {
+    let world = world();
+    let mut run = samples::sealed_run(1);
+    run.config = None;
+    run.fail(
+        StepError::new(ErrorName::ConfigInvalid, "sluicegate.yaml:3:1: CF010"),
+        samples::now(),
+    );
+    world
+        .announcer
+        .announce(&run, Transition::Finished(Outcome::Rejected))
+        .await;
+    let status = world.forge.statuses().remove(0).status;
+    assert_eq!(status.context, "sluicegate");
+    assert_eq!(
+        status.description,
+        "ConfigInvalid: sluicegate.yaml:3:1: CF010"
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_description_is_one_short_line(text in "(?s).{0,400}") {
+        let line = one_line(&text);
+        prop_assert!(line.chars().count() <= DESCRIPTION_LIMIT);
+        prop_assert!(!line.chars().any(char::is_control));
+    }
+}

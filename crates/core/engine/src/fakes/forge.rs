@@ -1,0 +1,204 @@
+use super::{Faults, Shared, can_fail};
+use crate::{AuditFile, CommitStatus, Forge, Result, Snapshot};
+use async_trait::async_trait;
+use domain::error::{ErrorName, StepError};
+use domain::event::EnrolledRepository;
+use domain::ids::{CommitId, RepositoryId};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// A status that was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetStatus {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The commit.
+    pub commit: CommitId,
+    /// The status.
+    pub status: CommitStatus,
+}
+
+/// A commit on the audit branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditCommit {
+    /// The file's path.
+    pub path: String,
+    /// The commit message.
+    pub message: String,
+    /// The commit's time.
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Branch {
+    files: BTreeMap<String, Vec<u8>>,
+    commits: Vec<AuditCommit>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reach {
+    #[default]
+    Answers,
+    Refuses,
+    Hangs,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    reach: Reach,
+    commits: BTreeMap<(RepositoryId, CommitId), Snapshot>,
+    statuses: Vec<SetStatus>,
+    audit: BTreeMap<RepositoryId, Branch>,
+}
+
+/// The forge in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeForge {
+    host: Shared<Host>,
+    faults: Faults,
+}
+
+can_fail!(FakeForge: "fetch", "set_status", "append_audit", "audited_up_to");
+
+impl FakeForge {
+    /// A forge without commits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Pushes a commit.
+    pub fn push(&self, repository: RepositoryId, snapshot: Snapshot) {
+        let key = (repository, snapshot.commit.clone());
+        self.host.lock().commits.insert(key, snapshot);
+    }
+
+    /// Takes the forge off the network, or puts it back.
+    pub fn set_unreachable(&self, unreachable: bool) {
+        self.host.lock().reach = if unreachable {
+            Reach::Refuses
+        } else {
+            Reach::Answers
+        };
+    }
+
+    /// From now on the forge takes every request and answers none.
+    pub fn hang(&self) {
+        self.host.lock().reach = Reach::Hangs;
+    }
+
+    /// The statuses that were set, in order.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<SetStatus> {
+        self.host.lock().statuses.clone()
+    }
+
+    /// The files on a repository's audit branch: path and bytes.
+    #[must_use]
+    pub fn audit_files(&self, repository: RepositoryId) -> BTreeMap<String, Vec<u8>> {
+        let host = self.host.lock();
+        host.audit
+            .get(&repository)
+            .map(|branch| branch.files.clone())
+            .unwrap_or_default()
+    }
+
+    /// The commits of a repository's audit branch, the oldest first.
+    #[must_use]
+    pub fn audit_commits(&self, repository: RepositoryId) -> Vec<AuditCommit> {
+        let host = self.host.lock();
+        host.audit
+            .get(&repository)
+            .map(|branch| branch.commits.clone())
+            .unwrap_or_default()
+    }
+
+    async fn begin(&self, operation: &'static str) -> Result<()> {
+        self.faults.before(operation)?;
+        let reach = self.host.lock().reach;
+        match reach {
+            Reach::Answers => Ok(()),
+            Reach::Refuses => Err(StepError::new(
+                ErrorName::ForgeUnavailable,
+                "github.test: connection refused",
+            )),
+            Reach::Hangs => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Forge for FakeForge {
+    async fn fetch(&self, repository: &EnrolledRepository, commit: &CommitId) -> Result<Snapshot> {
+        self.begin("fetch").await?;
+        let found = self
+            .host
+            .lock()
+            .commits
+            .get(&(repository.id, commit.clone()))
+            .cloned();
+        self.faults.after("fetch")?;
+        found.ok_or_else(|| {
+            let name = &repository.full_name;
+            StepError::new(
+                ErrorName::CommitNotFound,
+                format!("{name} has no commit {commit}"),
+            )
+        })
+    }
+
+    async fn set_status(
+        &self,
+        repository: &EnrolledRepository,
+        commit: &CommitId,
+        status: &CommitStatus,
+    ) -> Result<()> {
+        self.begin("set_status").await?;
+        self.host.lock().statuses.push(SetStatus {
+            repository: repository.id,
+            commit: commit.clone(),
+            status: status.clone(),
+        });
+        self.faults.after("set_status")
+    }
+
+    async fn append_audit(
+        &self,
+        repository: &EnrolledRepository,
+        files: &[AuditFile],
+    ) -> Result<()> {
+        self.begin("append_audit").await?;
+        {
+            let mut host = self.host.lock();
+            let branch = host.audit.entry(repository.id).or_default();
+            for file in files {
+                if branch.files.get(&file.path) == Some(&file.bytes) {
+                    continue;
+                }
+                branch.files.insert(file.path.clone(), file.bytes.clone());
+                branch.commits.push(AuditCommit {
+                    path: file.path.clone(),
+                    message: file.message.clone(),
+                    at: file.at,
+                });
+            }
+        }
+        self.faults.after("append_audit")
+    }
+
+    async fn audited_up_to(
+        &self,
+        repository: &EnrolledRepository,
+        up_to: u64,
+    ) -> Result<Option<u64>> {
+        self.begin("audited_up_to").await?;
+        let newest = self
+            .audit_files(repository.id)
+            .keys()
+            .filter_map(|path| domain::audit::number_at(path))
+            .filter(|number| *number <= up_to)
+            .max();
+        self.faults.after("audited_up_to")?;
+        Ok(newest)
+    }
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+pub mod announce;
+pub mod documents;
+pub mod environment;
+#[cfg(feature = "fakes")]
+pub mod fakes;
+pub mod jobs;
+pub mod status;
+mod step;
+mod traits;
+
+pub use step::{HttpRequest, HttpResponse, Step, UrlStep};
+pub use traits::*;

@@ -1,0 +1,245 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+use super::*;
+use crate::status::{MESSAGE_LIMIT, Word};
+use domain::error::{ErrorName, StepError};
+use domain::ids::{
+    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryId, RepositoryName, RunKind, StackName,
+};
+use domain::plan::Verdict;
+use domain::run::{ImageOrigin, Rollback, Source, Trigger};
+
+fn at() -> Timestamp {
+    "2026-05-04T03:02:01.5Z".parse().unwrap()
+}
+
+fn claimed() -> Run {
+    let trigger = Trigger {
+        kind: RunKind::Push,
+        delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
+        repository_id: RepositoryId(7),
+        repository: RepositoryName::parse("acme/Shop").unwrap(),
+        branch: BranchRef::parse("refs/heads/main").unwrap(),
+        commit: CommitId::parse(&"1a".repeat(20)).unwrap(),
+        before: None,
+        pusher: "octocat".into(),
+        received_at: at(),
+    };
+    let run = RunId::parse("shop-1a1a1a1a-abc123").unwrap();
+    let execution = "arn:aws:states:eu-west-1:123456789012:execution:deliver:72d3162e";
+    Run::new(run, trigger, execution.into(), at())
+}
+
+fn sealed() -> Run {
+    let config = "version: 1\nenvironment: production\nstacks:\n  - name: data\n    dir: infra\n";
+    let config = domain::config::parse(config.as_bytes()).unwrap();
+    let sha256 = domain::ids::Sha256Digest::of(b"");
+    let source = Source {
+        archive: domain::plan::ObjectRef {
+            key: domain::keys::source(&sha256),
+            sha256,
+        },
+        build_tree: None,
+        author: "Ada".into(),
+        subject: "first".into(),
+    };
+    let mut run = claimed();
+    run.seal(source, config);
+    run.build = Build::Ready {
+        digest: ImageDigest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap(),
+        origin: ImageOrigin::Built,
+    };
+    run
+}
+
+fn stack() -> StackName {
+    StackName::parse("data").unwrap()
+}
+
+/// Every transition, on a run that has come so far.
+fn all() -> Vec<(Run, Transition)> {
+    let mut failed = sealed();
+    failed.fail(
+        StepError::new(ErrorName::ApplyFailed, "stack data: AccessDenied"),
+        at(),
+    );
+    let mut refused = failed.clone();
+    refused.mode = Mode::Restore;
+    refused.rollback = Some(Rollback::Refused {
+        error: StepError::new(
+            ErrorName::PlanRefused,
+            "aws_db_instance.main would be destroyed",
+        ),
+    });
+    vec![
+        (claimed(), Transition::Claimed),
+        (sealed(), Transition::Sealed),
+        (sealed(), Transition::BuildStarted),
+        (sealed(), Transition::ImageReady),
+        (failed.clone(), Transition::BuildFailed),
+        (sealed(), Transition::LockWaiting),
+        (sealed(), Transition::LockHeld),
+        (sealed(), Transition::Superseded),
+        (sealed(), Transition::PlanStarted(Mode::Deliver, stack(), 1)),
+        (
+            sealed(),
+            Transition::PlanFinished(Mode::Deliver, stack(), 1, Verdict::NeedsApproval),
+        ),
+        (
+            sealed(),
+            Transition::PlanFailed(Mode::Deliver, stack(), 1, gone(ErrorName::PlanFailed)),
+        ),
+        (sealed(), Transition::ApprovalRequested(stack(), 1)),
+        (sealed(), Transition::ApprovalGranted(stack(), 1)),
+        (
+            sealed(),
+            Transition::ApprovalDenied(stack(), 1, gone(ErrorName::ApprovalRejected)),
+        ),
+        (
+            sealed(),
+            Transition::ApplyStarted(Mode::Deliver, stack(), 1),
+        ),
+        (
+            sealed(),
+            Transition::ApplyFinished(Mode::Deliver, stack(), 1),
+        ),
+        (
+            sealed(),
+            Transition::ApplyFailed(Mode::Deliver, stack(), 1, gone(ErrorName::ApplyFailed)),
+        ),
+        (sealed(), Transition::DeployStarted(Mode::Deliver)),
+        (sealed(), Transition::DeployHealthy(Mode::Deliver)),
+        (
+            sealed(),
+            Transition::DeployFailed(Mode::Deliver, gone(ErrorName::Unhealthy)),
+        ),
+        (sealed(), Transition::Promoted),
+        (failed.clone(), Transition::RollbackStarted),
+        (
+            failed.clone(),
+            Transition::PlanStarted(Mode::Restore, stack(), 1),
+        ),
+        (failed.clone(), Transition::DeployStarted(Mode::Restore)),
+        (failed.clone(), Transition::DeployHealthy(Mode::Restore)),
+        (failed, Transition::Restored),
+        (refused, Transition::Finished(Outcome::NeedsOperator)),
+    ]
+}
+
+fn gone(name: ErrorName) -> StepError {
+    StepError::new(name, "it is gone")
+}
+
+#[test]
+fn a_task_that_failed_says_why_before_the_run_does() {
+    let transition =
+        Transition::ApplyFailed(Mode::Deliver, stack(), 1, gone(ErrorName::ApplyFailed));
+    let data = StatusData::new(&sealed(), &transition);
+    assert_eq!(data.error.unwrap().name, ErrorName::ApplyFailed);
+}
+
+#[test]
+fn every_transition_has_its_event() {
+    let lines: Vec<String> = all()
+        .iter()
+        .map(|(run, transition)| {
+            let body = message(run, transition, at()).unwrap().body;
+            let received = parse(&body).unwrap();
+            let word = received.data.transition.as_str();
+            format!("{word:18} {:58} {}", received.kind, received.subject)
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_claimed_run_is_queued() {
+    let message = message(&claimed(), &Transition::Claimed, at()).unwrap();
+    let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+    insta::assert_json_snapshot!(body);
+}
+
+#[test]
+fn a_finished_run_says_what_went_wrong_and_what_to_do() {
+    let (run, transition) = all().pop().unwrap();
+    let message = message(&run, &transition, at()).unwrap();
+    let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+    insta::assert_json_snapshot!(body);
+}
+
+#[test]
+fn what_is_written_can_be_read() {
+    for (run, transition) in all() {
+        let message = message(&run, &transition, at()).unwrap();
+        let received = parse(&message.body).unwrap();
+        assert_eq!(received.id, message.id);
+        assert_eq!(received.at, at());
+        assert_eq!(received.data, StatusData::new(&run, &transition));
+        assert_eq!(message.group, run.id.as_str());
+    }
+}
+
+#[test]
+fn ids_are_stable_and_unique() {
+    let once: Vec<String> = all()
+        .iter()
+        .map(|(run, transition)| message(run, transition, at()).unwrap().id)
+        .collect();
+    let later = at() + jiff::SignedDuration::from_secs(60);
+    let again: Vec<String> = all()
+        .iter()
+        .map(|(run, transition)| message(run, transition, later).unwrap().id)
+        .collect();
+    assert_eq!(once, again);
+    let mut unique = once.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), once.len());
+}
+
+#[test]
+fn words_are_written_as_serde_writes_them() {
+    for (_, transition) in all() {
+        let word = transition.word();
+        assert_eq!(serde_json::to_value(word).unwrap(), word.as_str());
+        assert_eq!(
+            serde_json::from_str::<Word>(&format!("{:?}", word.as_str())).unwrap(),
+            word
+        );
+    }
+}
+
+#[test]
+fn an_error_message_is_cut_and_plain() {
+    let mut run = sealed();
+    run.fail(
+        StepError::new(ErrorName::PlanFailed, "\u{1b}[31mno\n".repeat(2000)),
+        at(),
+    );
+    let message = message(&run, &Transition::Finished(Outcome::Failed), at()).unwrap();
+    let error = parse(&message.body).unwrap().data.error.unwrap();
+    assert!(error.message.len() <= MESSAGE_LIMIT);
+    assert!(!error.message.contains('\u{1b}'));
+}
+
+#[test]
+fn foreign_texts_are_refused_by_name() {
+    assert!(matches!(parse("{"), Err(ParseError::CloudEvent(_))));
+    let plain = r#"{"specversion":"1.0","id":"1","type":"x","source":"/x","data":{"a":1}}"#;
+    assert!(matches!(parse(plain), Err(ParseError::CdEvent { .. })));
+    let body = message(&claimed(), &Transition::Claimed, at())
+        .unwrap()
+        .body;
+    let mut event: serde_json::Value = serde_json::from_str(&body).unwrap();
+    event["data"]["customData"]["transition"] = "exploded".into();
+    assert!(matches!(
+        parse(&event.to_string()),
+        Err(ParseError::Data { .. })
+    ));
+    event["data"]["customData"]["transition"] = "claimed".into();
+    event["data"]["customData"]["later"] = "addition".into();
+    assert!(parse(&event.to_string()).is_ok());
+}

@@ -1,0 +1,297 @@
+#![doc = include_str!("../README.md")]
+
+use async_trait::async_trait;
+use domain::environment::Environment;
+use domain::error::{ErrorClass, ErrorName, StepError};
+use domain::event::EnrolledRepository;
+use domain::ids::{JobId, RunId, StackName};
+use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobOutcome, JobRecord, SealedPlan, Verb};
+use domain::keys;
+use domain::plan::Touched;
+use domain::run::{Run, StackRun, StackState};
+use domain::step::{ApplyInput, ApplyWord, CaughtError, FinishOutput, StackJob};
+use engine::announce::Announcer;
+use engine::documents::{environment_key, load, load_run, update_run};
+use engine::status::Transition;
+use engine::{BatchJobs, Clock, Objects, Records, Result, Step, jobs};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The step `apply`: uses a sealed plan once, and reads what came of it.
+pub struct Apply {
+    /// Runs and environments.
+    pub records: Arc<dyn Records>,
+    /// The artifacts bucket.
+    pub objects: Arc<dyn Objects>,
+    /// The jobs that the state machine may have lost sight of.
+    pub batch: Arc<dyn BatchJobs>,
+    /// Who is told what happened.
+    pub announcer: Announcer,
+    /// The enrolled repositories.
+    pub repositories: Arc<[EnrolledRepository]>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The bucket of the delivered stacks' states.
+    pub state_bucket: String,
+    /// Its region.
+    pub region: String,
+}
+
+/// What `apply` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum ApplyOutput {
+    /// To `start`.
+    Start(StackJob),
+    /// To `finish`.
+    Finish(FinishOutput),
+}
+
+#[async_trait]
+impl Step for Apply {
+    type Input = ApplyInput;
+    type Output = ApplyOutput;
+
+    async fn run(&self, input: ApplyInput) -> Result<ApplyOutput> {
+        match input {
+            ApplyInput::Start { run, stack } => {
+                self.start(&run, &stack).await.map(ApplyOutput::Start)
+            }
+            ApplyInput::Finish {
+                run,
+                stack,
+                job,
+                error,
+            } => self
+                .finish(&run, &stack, &job, error)
+                .await
+                .map(ApplyOutput::Finish),
+        }
+    }
+}
+
+impl Apply {
+    /// Uses the plan. Asked again, it names the job that the plan went to.
+    async fn start(&self, run: &RunId, name: &StackName) -> Result<StackJob> {
+        let run = load_run(&*self.records, run).await?;
+        self.check_lock(&run).await?;
+        let stack = run.stack(name)?;
+        let plan = match &stack.state {
+            StackState::Applying { job, .. } => {
+                return Ok(self.started(&run, stack, job.clone()).await);
+            }
+            StackState::Planned { plan, .. } => plan.clone(),
+            StackState::Applied { job, .. } => {
+                return Err(StepError::new(
+                    ErrorName::PlanConsumed,
+                    format!("the plan of stack {name} was used by job {job}"),
+                ));
+            }
+            StackState::Pending
+            | StackState::Planning { .. }
+            | StackState::Unchanged
+            | StackState::Failed { .. } => {
+                return Err(StepError::new(
+                    ErrorName::ContractViolation,
+                    format!("stack {name} of run {} has no plan to apply", run.id),
+                ));
+            }
+        };
+        let record = self.record(&run, name, plan)?;
+        let (job, key, bytes) = record.seal()?;
+        // A plan that may not be used gets no job record either.
+        let consumed = stack.clone().consume(job.clone());
+        self.answered(&run, stack, consumed.as_ref().err()).await;
+        consumed?;
+        self.objects.put(&key, bytes).await?;
+        // From here on the plan is used: nothing else can be made from it.
+        let run = update_run(&*self.records, &run.id, |run| {
+            let stack = run.stack_mut(name)?;
+            stack.consume(job.clone())?;
+            stack.jobs = record.attempt;
+            Ok(run.clone())
+        })
+        .await?;
+        Ok(self.started(&run, run.stack(name)?, job).await)
+    }
+
+    /// Says what became of the question whether the plan may be applied, if there was one.
+    async fn answered(&self, run: &Run, stack: &StackRun, error: Option<&StepError>) {
+        if !stack.needs_approval() {
+            return;
+        }
+        let (name, attempt) = (stack.stack.name.clone(), stack.jobs);
+        let transition = match error {
+            None => Transition::ApprovalGranted(name, attempt),
+            Some(error) => Transition::ApprovalDenied(name, attempt, error.clone()),
+        };
+        self.announcer.announce(run, transition).await;
+    }
+
+    /// Says that an apply started, once more when the question is repeated: nobody knows whether
+    /// the first answer came so far.
+    async fn started(&self, run: &Run, stack: &StackRun, job: JobId) -> StackJob {
+        let name = stack.stack.name.clone();
+        let transition = Transition::ApplyStarted(run.mode, name.clone(), stack.jobs);
+        self.announcer.announce(run, transition).await;
+        StackJob { stack: name, job }
+    }
+
+    fn record(&self, run: &Run, name: &StackName, plan: SealedPlan) -> Result<JobRecord> {
+        let stack = run.stack(name)?;
+        let environment = run.config()?.environment.clone();
+        let (source, commit) = run.way_source()?;
+        let own = (&run.source()?.archive, &run.trigger.commit);
+        // What the last good commit does not have can only be destroyed by what made it.
+        let (source, commit) = if stack.destroy { own } else { (source, commit) };
+        Ok(JobRecord {
+            schema: JOB_SCHEMA,
+            run: run.id.clone(),
+            verb: Verb::Apply,
+            destroy: stack.destroy,
+            attempt: stack.jobs + 1,
+            repository_id: run.trigger.repository_id,
+            repository: run.trigger.repository.clone(),
+            commit: commit.clone(),
+            backend: Backend::S3 {
+                bucket: self.state_bucket.clone(),
+                key: keys::state(run.trigger.repository_id, &environment, name),
+                region: self.region.clone(),
+            },
+            environment,
+            stack: name.clone(),
+            dir: stack.stack.dir.clone(),
+            source: source.clone(),
+            inputs: run.inputs(stack),
+            plan: Some(plan),
+            timeout_seconds: APPLY_SECONDS,
+        })
+    }
+
+    /// An apply without the environment's lock could run beside another one.
+    async fn check_lock(&self, run: &Run) -> Result<()> {
+        let name = &run.config()?.environment;
+        let key = environment_key(run.trigger.repository_id, name);
+        let environment: Option<Environment> = load(&*self.records, &key).await?;
+        if environment.is_some_and(|environment| environment.is_owned_by(&run.id)) {
+            return Ok(());
+        }
+        Err(StepError::new(
+            ErrorName::LockLost,
+            format!("run {} does not own environment {name}", run.id),
+        ))
+    }
+
+    /// Reads what came of the apply. Asked again, it answers the same.
+    async fn finish(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        job: &JobId,
+        error: Option<CaughtError>,
+    ) -> Result<FinishOutput> {
+        let run = load_run(&*self.records, run).await?;
+        let answer = |verdict| {
+            Ok(FinishOutput {
+                stack: name.clone(),
+                verdict,
+            })
+        };
+        let stack = run.stack(name)?;
+        match &stack.state {
+            StackState::Applied { job: known, .. } if known == job => {
+                self.ended(&run, stack).await;
+                return answer(ApplyWord::Applied);
+            }
+            // A stale plan was put back already, and perhaps planned again.
+            StackState::Pending | StackState::Planning { .. } => return answer(ApplyWord::Stale),
+            _ => {}
+        }
+        let result = jobs::result(
+            &*self.objects,
+            &*self.batch,
+            &run.id,
+            name,
+            job,
+            error.as_ref(),
+        )
+        .await;
+        match result.map(|result| result.outcome) {
+            Ok(JobOutcome::Applied { outputs, .. }) => {
+                let run = update_run(&*self.records, &run.id, |run| {
+                    run.stack_mut(name)?.applied(job, outputs.clone())?;
+                    Ok(run.clone())
+                })
+                .await?;
+                self.ended(&run, run.stack(name)?).await;
+                answer(ApplyWord::Applied)
+            }
+            Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
+                let attempt = stack.jobs;
+                let (run, stale) = update_run(&*self.records, &run.id, |run| {
+                    // The failure is written down even when there is no second try.
+                    let stale = run.stack_mut(name)?.stale(job);
+                    Ok((run.clone(), stale))
+                })
+                .await?;
+                let transition = Transition::ApplyFailed(run.mode, name.clone(), attempt, error);
+                self.announcer.announce(&run, transition).await;
+                stale.and_then(|()| answer(ApplyWord::Stale))
+            }
+            Ok(JobOutcome::Failed {
+                error,
+                touched,
+                diagnostics,
+            }) => {
+                let error = jobs::with_diagnostics(&error, &diagnostics);
+                self.failed(&run.id, name, job, touched, &error).await?;
+                Err(error)
+            }
+            Ok(JobOutcome::Planned { .. } | JobOutcome::Validated) => Err(StepError::new(
+                ErrorName::ContractViolation,
+                format!("job {job} of stack {name} left the result of another verb"),
+            )),
+            // The result may be there: the state machine asks again.
+            Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
+            Err(error) => {
+                // Without a result nobody knows how far terraform came.
+                self.failed(&run.id, name, job, Touched::Maybe, &error)
+                    .await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn ended(&self, run: &Run, stack: &StackRun) {
+        let name = stack.stack.name.clone();
+        let transition = Transition::ApplyFinished(run.mode, name, stack.jobs);
+        self.announcer.announce(run, transition).await;
+    }
+
+    /// Writes down that the apply of this job failed. A stack that waits for another job is left
+    /// as it is.
+    async fn failed(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        job: &JobId,
+        touched: Touched,
+        error: &StepError,
+    ) -> Result<()> {
+        let run = update_run(&*self.records, run, |run| {
+            let stack = run.stack_mut(name)?;
+            if matches!(&stack.state, StackState::Applying { job: known, .. } if known == job) {
+                stack.state = StackState::Failed { touched };
+            }
+            Ok(run.clone())
+        })
+        .await?;
+        let attempt = run.stack(name)?.jobs;
+        let transition = Transition::ApplyFailed(run.mode, name.clone(), attempt, error.clone());
+        self.announcer.announce(&run, transition).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+#![doc = include_str!("../README.md")]
+
+mod check;
+mod outputs;
+mod start;
+
+use async_trait::async_trait;
+use domain::error::{ErrorClass, StepError};
+use domain::event::EnrolledRepository;
+use domain::ids::RunId;
+use domain::run::Run;
+use domain::step::{DeployInput, DeployOutput};
+use engine::announce::Announcer;
+use engine::documents::load_run;
+use engine::status::Transition;
+use engine::{Clock, Objects, Probe, Records, Registry, Result, Services, Step};
+use std::sync::Arc;
+
+/// The step.
+#[derive(Clone)]
+pub struct Deploy {
+    /// The table.
+    pub records: Arc<dyn Records>,
+    /// The artifacts bucket.
+    pub objects: Arc<dyn Objects>,
+    /// ECS.
+    pub services: Arc<dyn Services>,
+    /// The images.
+    pub registry: Arc<dyn Registry>,
+    /// Asks the delivered application.
+    pub probe: Arc<dyn Probe>,
+    /// Says what happened.
+    pub announcer: Announcer,
+    /// The enrolled repositories.
+    pub repositories: Arc<[EnrolledRepository]>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Step for Deploy {
+    type Input = DeployInput;
+    type Output = DeployOutput;
+
+    async fn run(&self, input: DeployInput) -> Result<DeployOutput> {
+        let (DeployInput::Start { run } | DeployInput::Check { run }) = &input;
+        let verdict = match &input {
+            DeployInput::Start { run } => self.start(run).await,
+            DeployInput::Check { run } => self.check(run).await,
+        };
+        if let Err(error) = &verdict {
+            self.failed(run, error).await;
+        }
+        Ok(DeployOutput { verdict: verdict? })
+    }
+}
+
+impl Deploy {
+    /// Says that a rollout failed, once it is certain.
+    async fn failed(&self, id: &RunId, error: &StepError) {
+        if error.name.class() == ErrorClass::Transient {
+            return;
+        }
+        // What is said must not hide what happened.
+        if let Ok(run) = load_run(&*self.records, id).await {
+            let transition = Transition::DeployFailed(run.mode, error.clone());
+            self.announcer.announce(&run, transition).await;
+        }
+    }
+
+    /// Where the images of the run's repository lie: `registry/repository`.
+    fn image(&self, run: &Run) -> Result<&str> {
+        let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
+        Ok(&repository.image)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The outputs that name the service.
+
+use domain::error::{ErrorName, StepError};
+use domain::ids::{Sha256Digest, StackName};
+use domain::plan::ObjectRef;
+use domain::run::Run;
+use domain::step::Outputs;
+use engine::{Objects, Result};
+use serde_json::Value;
+
+/// What the stack that holds the service says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The cluster's name or ARN.
+    pub(crate) cluster: String,
+    /// The service's name.
+    pub(crate) service: String,
+    /// The task definition that Terraform made; an ARN.
+    pub(crate) template: String,
+    /// The service's address, without a path.
+    pub(crate) url: String,
+}
+
+/// Reads them. No value of an output goes into an error.
+pub(crate) async fn target(objects: &dyn Objects, run: &Run, stack: &StackName) -> Result<Target> {
+    let Some(object) = run.outputs().remove(stack) else {
+        return Err(StepError::new(
+            ErrorName::Internal,
+            format!("run {} knows no outputs of stack {stack}", run.id),
+        ));
+    };
+    let outputs = read(objects, &object).await?;
+    let text = |name: &str| text_of(&outputs, name, stack);
+    let target = Target {
+        cluster: text("cluster")?,
+        service: text("service")?,
+        template: text("task_definition")?,
+        url: text("url")?,
+    };
+    let scheme = ["http://", "https://"];
+    let is_address = scheme.iter().any(|scheme| target.url.starts_with(scheme))
+        && target.url.chars().all(|c| c.is_ascii_graphic());
+    if is_address {
+        Ok(target)
+    } else {
+        Err(unfit(
+            stack,
+            "url",
+            "is no address: expected http:// or https:// and a host",
+        ))
+    }
+}
+
+async fn read(objects: &dyn Objects, object: &ObjectRef) -> Result<Outputs> {
+    let place = format!("s3://{}/{}", objects.bucket(), object.key);
+    let Some(bytes) = objects.get(&object.key).await? else {
+        return Err(StepError::new(
+            ErrorName::JobLost,
+            format!("{place} is gone: it held the outputs of a stack"),
+        ));
+    };
+    if Sha256Digest::of(&bytes) != object.sha256 {
+        return Err(StepError::new(
+            ErrorName::PlanTampered,
+            format!(
+                "{place} is not what the job wrote: its SHA-256 is not {}",
+                object.sha256
+            ),
+        ));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        StepError::new(
+            ErrorName::ContractViolation,
+            // The position only: the error's own text may quote a value.
+            format!(
+                "{place} is not what `terraform output -json` writes, line {} column {}",
+                error.line(),
+                error.column()
+            ),
+        )
+    })
+}
+
+fn text_of(outputs: &Outputs, name: &str, stack: &StackName) -> Result<String> {
+    let Some(output) = outputs.get(name) else {
+        return Err(unfit(
+            stack,
+            name,
+            "is missing: a stack that is deployed from has the outputs cluster, service, task_definition and url",
+        ));
+    };
+    if output.sensitive {
+        let what = "is sensitive, but the pipeline writes it into its records: remove `sensitive`";
+        return Err(unfit(stack, name, what));
+    }
+    match &output.value {
+        Value::String(text) if !text.is_empty() => Ok(text.clone()),
+        Value::String(_) => Err(unfit(stack, name, "is empty")),
+        _ => Err(unfit(stack, name, "is no text")),
+    }
+}
+
+fn unfit(stack: &StackName, name: &str, what: &str) -> StepError {
+    StepError::new(
+        ErrorName::DeployFailed,
+        format!("output `{name}` of stack {stack} {what}"),
+    )
+}

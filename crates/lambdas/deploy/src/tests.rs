@@ -1,0 +1,470 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+use super::*;
+use domain::environment::{LastGood, Owner};
+use domain::error::{ErrorName, StepError};
+use domain::ids::Sha256Digest;
+use domain::plan::{Mode, ObjectRef};
+use domain::run::{Build, ImageOrigin, Restore, Run, StackState};
+use domain::step::DeployWord;
+use engine::documents::{insert, load_run, update_environment, update_run};
+use engine::fakes::{
+    FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeRegistry, FakeServices,
+    FakeStatusQueue, samples,
+};
+
+const TEMPLATE: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:7";
+const OUTPUTS: &str = r#"{
+    "cluster": {"value": "main", "type": "string"},
+    "service": {"value": "shop", "type": "string"},
+    "task_definition": {"value": "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:7"},
+    "url": {"value": "http://shop.example/"},
+    "password": {"value": "canary-secret", "sensitive": true}
+}"#;
+
+struct World {
+    records: FakeRecords,
+    objects: FakeObjects,
+    services: FakeServices,
+    registry: FakeRegistry,
+    probe: FakeProbe,
+    status: FakeStatusQueue,
+    clock: FakeClock,
+    run: Run,
+}
+
+impl World {
+    /// A run whose stacks are applied and whose image is built; it owns its environment, where
+    /// commit 1 was verified.
+    async fn new() -> Self {
+        let mut run = samples::sealed_run(2);
+        run.build = Build::Ready {
+            digest: samples::image_digest(2),
+            origin: ImageOrigin::Built,
+        };
+        for stack in &mut run.stacks {
+            stack.state = StackState::Unchanged;
+        }
+        let world = Self {
+            records: FakeRecords::new(),
+            objects: FakeObjects::new(samples::BUCKET),
+            services: FakeServices::new(),
+            registry: FakeRegistry::new(),
+            probe: FakeProbe::new(),
+            status: FakeStatusQueue::new(),
+            clock: FakeClock::default(),
+            run: run.clone(),
+        };
+        world.services.add_service("main", "shop", TEMPLATE);
+        for n in [1, 2] {
+            let (image, tag) = (samples::repository().image, samples::commit(n));
+            let digest = samples::image_digest(n);
+            world.registry.push(&image, &digest, &[tag.as_str()]);
+        }
+        insert(&world.records, &run).await.unwrap();
+        world.set_outputs(OUTPUTS).await;
+        let owner = Owner {
+            run: run.id.clone(),
+            commit: run.trigger.commit.clone(),
+            fence: 1,
+            since: samples::now(),
+            received_at: run.trigger.received_at,
+        };
+        update_environment(
+            &world.records,
+            run.trigger.repository_id,
+            &samples::environment(),
+            |environment| {
+                environment.owner = Some(owner.clone());
+                environment.last_good = Some(samples::last_good(1));
+                Ok(())
+            },
+        )
+        .await
+        .unwrap();
+        world
+    }
+
+    async fn set_outputs(&self, text: &str) {
+        let object = ObjectRef {
+            key: "runs/r/jobs/j/outputs.json".into(),
+            sha256: Sha256Digest::of(text.as_bytes()),
+        };
+        self.objects.set(&object.key, text);
+        self.change(|run| {
+            run.stack_mut(&samples::stack("app")).unwrap().outputs = Some(object.clone());
+        })
+        .await;
+    }
+
+    async fn change(&self, change: impl Fn(&mut Run)) {
+        update_run(&self.records, &self.run.id, |run| {
+            change(run);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    fn deploy(&self) -> Deploy {
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
+        Deploy {
+            records: Arc::new(self.records.clone()),
+            objects: Arc::new(self.objects.clone()),
+            services: Arc::new(self.services.clone()),
+            registry: Arc::new(self.registry.clone()),
+            probe: Arc::new(self.probe.clone()),
+            announcer: Announcer {
+                status: Arc::new(self.status.clone()),
+                forge: Arc::new(FakeForge::new()),
+                repositories: Arc::clone(&repositories),
+                clock: Arc::clone(&clock),
+            },
+            repositories,
+            clock,
+        }
+    }
+
+    async fn start(&self) -> Result<DeployWord> {
+        let run = self.run.id.clone();
+        let output = self.deploy().run(DeployInput::Start { run }).await?;
+        Ok(output.verdict)
+    }
+
+    async fn check(&self) -> Result<DeployWord> {
+        let run = self.run.id.clone();
+        let output = self.deploy().run(DeployInput::Check { run }).await?;
+        Ok(output.verdict)
+    }
+
+    async fn stored(&self) -> Run {
+        load_run(&self.records, &self.run.id).await.unwrap()
+    }
+
+    /// A rollout that finished, and answers.
+    async fn rolled_out() -> Self {
+        let world = Self::new().await;
+        world.start().await.unwrap();
+        world.services.finish_rollout("main", "shop");
+        world.answers_with(2);
+        world
+    }
+
+    /// The tags of the `n`th image beside that of its build.
+    fn deployed_tags(&self, n: u8) -> Vec<String> {
+        let digest = samples::image_digest(n);
+        let mut tags = self.registry.tags(&samples::repository().image, &digest);
+        tags.retain(|tag| tag != samples::commit(n).as_str());
+        tags
+    }
+
+    fn answers_with(&self, n: u8) {
+        self.probe.answer("http://shop.example/health", 200, "ok");
+        let version = format!("{{\"commit\":\"{}\"}}", samples::commit(n));
+        self.probe
+            .answer("http://shop.example/version", 200, &version);
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_rolled_out_and_verified() {
+    let world = World::new().await;
+    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    let (arn, revision) = world.services.revisions().remove(0);
+    assert_eq!(revision.template, TEMPLATE);
+    assert_eq!(revision.container, "shop");
+    let image = format!(
+        "{}@{}",
+        samples::repository().image,
+        samples::image_digest(2)
+    );
+    assert_eq!(revision.image, image);
+    assert_eq!(
+        revision.environment["SLUICEGATE_COMMIT"],
+        samples::commit(2).as_str()
+    );
+    assert_eq!(
+        revision.environment["SLUICEGATE_RUN"],
+        world.run.id.as_str()
+    );
+    assert_eq!(world.stored().await.deploy.unwrap().task_definition, arn);
+
+    assert_eq!(world.check().await, Ok(DeployWord::InProgress));
+    world.services.finish_rollout("main", "shop");
+    assert_eq!(
+        world.check().await,
+        Ok(DeployWord::InProgress),
+        "nothing answers yet"
+    );
+    world.answers_with(1);
+    assert_eq!(
+        world.check().await,
+        Ok(DeployWord::InProgress),
+        "the old one answers"
+    );
+    assert!(world.deployed_tags(2).is_empty(), "it is not verified yet");
+    world.answers_with(2);
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    let tag = format!("deployed-{}", samples::commit(2));
+    assert_eq!(world.deployed_tags(2), [tag]);
+    assert!(world.stored().await.deploy.unwrap().healthy_at.is_some());
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.start().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.services.revisions().len(), 1);
+}
+
+#[tokio::test]
+async fn an_image_that_has_its_tag_already_is_fine() {
+    let world = World::rolled_out().await;
+    let tag = format!("deployed-{}", samples::commit(2));
+    let image = samples::repository().image;
+    world
+        .registry
+        .push(&image, &samples::image_digest(2), &[&tag]);
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.deployed_tags(2), [tag]);
+}
+
+#[tokio::test]
+async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
+    let world = World::rolled_out().await;
+    let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.registry.fail_next("tag", down.clone(), 1);
+    world.registry.lose_reply("tag", down.clone(), 1);
+    // Both may pass, so the state machine asks again.
+    for _ in 0..2 {
+        assert_eq!(world.check().await, Err(down.clone()));
+        assert_eq!(world.stored().await.deploy.unwrap().healthy_at, None);
+    }
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.deployed_tags(2).len(), 1);
+}
+
+/// The new version answers: taking it back would harm more than an image that may expire.
+#[tokio::test]
+async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
+    let world = World::rolled_out().await;
+    let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
+    world.registry.fail_next("tag", denied, 1);
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert!(world.stored().await.deploy.unwrap().healthy_at.is_some());
+    assert!(world.deployed_tags(2).is_empty());
+
+    // The tag is immutable: one that another image has is not taken from it.
+    let world = World::rolled_out().await;
+    let tag = format!("deployed-{}", samples::commit(2));
+    let image = samples::repository().image;
+    world
+        .registry
+        .push(&image, &samples::image_digest(1), &[&tag]);
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert!(world.deployed_tags(2).is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_is_repeated_registers_nothing_twice() {
+    let world = World::new().await;
+    let lost = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.services.lose_reply("update", lost.clone(), 1);
+    assert_eq!(
+        world.start().await.unwrap_err().name,
+        ErrorName::AwsUnavailable
+    );
+    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.services.revisions().len(), 1);
+    assert_eq!(world.services.calls("update"), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
+    let world = World::new().await;
+    update_environment(
+        &world.records,
+        world.run.trigger.repository_id,
+        &samples::environment(),
+        |environment| {
+            environment.release(&world.run.id, samples::now());
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(world.start().await.unwrap_err().name, ErrorName::LockLost);
+    world
+        .change(|run| run.config.as_mut().unwrap().deploy = None)
+        .await;
+    assert_eq!(world.start().await, Ok(DeployWord::None));
+    world
+        .change(|run| {
+            run.config = Some(samples::config());
+            run.build = Build::Failed;
+        })
+        .await;
+    assert_eq!(
+        world.start().await.unwrap_err().name,
+        ErrorName::ImageMissing
+    );
+    assert!(world.services.revisions().is_empty());
+}
+
+#[tokio::test]
+async fn what_already_runs_is_not_registered_again() {
+    let world = World::new().await;
+    let good = LastGood {
+        task_definition: Some(TEMPLATE.into()),
+        image: Some(samples::image_digest(2)),
+        commit: samples::commit(2),
+        ..samples::last_good(1)
+    };
+    let name = samples::environment();
+    update_environment(
+        &world.records,
+        world.run.trigger.repository_id,
+        &name,
+        |e| {
+            e.last_good = Some(good.clone());
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert!(world.services.revisions().is_empty());
+    assert_eq!(
+        world.stored().await.deploy.unwrap().task_definition,
+        TEMPLATE
+    );
+}
+
+#[tokio::test]
+async fn outputs_that_do_not_serve_are_named_without_their_values() {
+    let mut said = Vec::new();
+    for (name, text) in [
+        ("missing", OUTPUTS.replace("\"service\"", "\"servis\"")),
+        (
+            "sensitive",
+            OUTPUTS.replace("\"main\"", "\"canary-secret\", \"sensitive\": true"),
+        ),
+        (
+            "no text",
+            OUTPUTS.replace("\"main\"", "{\"a\": \"canary-secret\"}"),
+        ),
+        (
+            "no address",
+            OUTPUTS.replace("http://shop.example/", "canary-secret"),
+        ),
+        ("no JSON", "{\"cluster\": \"canary-secret\"".into()),
+        ("no outputs", "{\"cluster\": \"canary-secret\"}".into()),
+    ] {
+        let world = World::new().await;
+        world.set_outputs(&text).await;
+        said.push(format!("{name}: {}", world.start().await.unwrap_err()));
+    }
+    let world = World::new().await;
+    world.objects.set("runs/r/jobs/j/outputs.json", "{}");
+    said.push(format!("changed: {}", world.start().await.unwrap_err()));
+    world.objects.remove("runs/r/jobs/j/outputs.json");
+    said.push(format!("gone: {}", world.start().await.unwrap_err()));
+    let said = said.join("\n");
+    assert!(!said.contains("canary-secret"), "{said}");
+    insta::assert_snapshot!(said);
+}
+
+#[tokio::test]
+async fn a_rollout_that_fails_is_named() {
+    let world = World::new().await;
+    world.start().await.unwrap();
+    world.services.fail_rollout_and_go_back(
+        "main",
+        "shop",
+        "circuit breaker: tasks failed to start",
+    );
+    assert_eq!(
+        world.check().await.unwrap_err().name,
+        ErrorName::DeployFailed
+    );
+
+    let world = World::new().await;
+    world.start().await.unwrap();
+    world.clock.advance(300);
+    assert_eq!(
+        world.check().await.unwrap_err().name,
+        ErrorName::DeployFailed
+    );
+
+    let world = World::new().await;
+    world.start().await.unwrap();
+    world.services.finish_rollout("main", "shop");
+    world
+        .probe
+        .answer("http://shop.example/health", 500, "broken");
+    world.clock.advance(299);
+    assert_eq!(world.check().await, Ok(DeployWord::InProgress));
+    world.clock.advance(1);
+    let error = world.check().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::Unhealthy);
+    assert!(
+        error.message.contains("/health answered 500 \"broken\""),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_way_back_deploys_what_was_verified() {
+    let world = World::new().await;
+    world.start().await.unwrap();
+    let bad = world.stored().await.deploy;
+    let mut target = samples::last_good(1);
+    target.task_definition = Some(TEMPLATE.into());
+    target.outputs.insert(
+        samples::stack("app"),
+        world.stored().await.outputs()[&samples::stack("app")].clone(),
+    );
+    let restore = Restore {
+        target,
+        stacks: Vec::new(),
+        deploy: None,
+        since: samples::now(),
+    };
+    world
+        .change(|run| {
+            run.mode = Mode::Restore;
+            run.restore = Some(restore.clone());
+        })
+        .await;
+    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert_eq!(
+        world.services.revisions().len(),
+        1,
+        "none is registered on the way back"
+    );
+    world.services.finish_rollout("main", "shop");
+    world.answers_with(1);
+    let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.registry.fail_next("tag", down.clone(), 1);
+    assert_eq!(world.check().await, Err(down));
+    // What runs again is not given up for a tag.
+    let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
+    world.registry.fail_next("tag", denied, 1);
+    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert!(world.deployed_tags(2).is_empty(), "it was never healthy");
+    let run = world.stored().await;
+    assert_eq!(
+        run.deploy, bad,
+        "the rollout towards the commit stays as it was"
+    );
+    assert_eq!(
+        run.restore.unwrap().deploy.unwrap().commit,
+        samples::commit(1)
+    );
+
+    world
+        .change(|run| run.restore.as_mut().unwrap().target.task_definition = None)
+        .await;
+    assert_eq!(world.start().await, Ok(DeployWord::None));
+}

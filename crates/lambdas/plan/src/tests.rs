@@ -1,0 +1,558 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+use super::*;
+use domain::environment::{Environment, Frozen};
+use domain::error::{ErrorName, StepError};
+use domain::ids::JobId;
+use domain::job::{JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use domain::keys::{self, JobFile};
+use domain::plan::{
+    Action, ApprovalRule, ObjectRef, OutputsChange, PlanSummary, ResourceChange, StateVersion,
+    Touched, Verdict,
+};
+use domain::run::{Answer, Approval, Build, End, Lock, Outcome, Restore, StackState, Turn};
+use domain::step::{CaughtError, JudgeOutput, NextOutput, StackJob};
+use engine::documents::{environment_key, insert, load, load_run, update_environment, update_run};
+use engine::fakes::{
+    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
+};
+
+mod judgement;
+
+struct World {
+    records: FakeRecords,
+    objects: FakeObjects,
+    batch: FakeBatch,
+    tokens: FakeTokens,
+    status: FakeStatusQueue,
+    plan: Plan,
+}
+
+impl World {
+    /// Two sealed runs, of commits 1 and 2, and nobody in the environment.
+    async fn new() -> Self {
+        let records = FakeRecords::new();
+        let objects = FakeObjects::new(samples::BUCKET);
+        let batch = FakeBatch::new();
+        let tokens = FakeTokens::new();
+        let status = FakeStatusQueue::new();
+        let clock = Arc::new(FakeClock::default());
+        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
+        let plan = Plan {
+            records: Arc::new(records.clone()),
+            objects: Arc::new(objects.clone()),
+            batch: Arc::new(batch.clone()),
+            tokens: Arc::new(tokens.clone()),
+            announcer: Announcer {
+                status: Arc::new(status.clone()),
+                forge: Arc::new(FakeForge::new()),
+                repositories: Arc::clone(&repositories),
+                clock: clock.clone(),
+            },
+            repositories,
+            clock,
+            state_bucket: samples::STATE_BUCKET.into(),
+            region: "eu-central-1".into(),
+        };
+        for n in [1, 2, 3] {
+            insert(&records, &samples::sealed_run(n)).await.unwrap();
+        }
+        Self {
+            records,
+            objects,
+            batch,
+            tokens,
+            status,
+            plan,
+        }
+    }
+
+    /// As `new`, with run 1 the owner of the environment.
+    async fn held() -> Self {
+        let world = Self::new().await;
+        world.acquire(1, "t1").await.unwrap();
+        world
+    }
+
+    /// As `held`, with the plan job of stack `data` made.
+    async fn planning() -> (Self, JobId) {
+        let world = Self::held().await;
+        let job = world.next(1).await.unwrap()[0].job.clone();
+        (world, job)
+    }
+
+    async fn acquire(&self, n: u8, token: &str) -> Result<()> {
+        self.tokens.open(token);
+        let run = run(n);
+        let token = token.to_owned();
+        self.plan
+            .run(PlanInput::Acquire { run, token })
+            .await
+            .map(|_| ())
+    }
+
+    async fn next(&self, n: u8) -> Result<Vec<StackJob>> {
+        let failures = Vec::new();
+        let input = PlanInput::Next {
+            run: run(n),
+            failures,
+        };
+        match self.plan.run(input).await? {
+            PlanOutput::Next(NextOutput::Plan { jobs }) => Ok(jobs),
+            PlanOutput::Next(NextOutput::Done) => Ok(Vec::new()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn judge(&self, job: &JobId, error: Option<CaughtError>) -> Result<Verdict> {
+        let (run, stack, job) = (run(1), samples::stack("data"), job.clone());
+        let input = PlanInput::Judge {
+            run,
+            stack,
+            job,
+            error,
+        };
+        match self.plan.run(input).await? {
+            PlanOutput::Judge(JudgeOutput { verdict, .. }) => Ok(verdict),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn ask(&self, token: &str) -> Result<()> {
+        self.tokens.open(token);
+        let (run, stack, token) = (run(1), samples::stack("data"), token.to_owned());
+        let input = PlanInput::RequestApproval { run, stack, token };
+        self.plan.run(input).await.map(|_| ())
+    }
+
+    async fn load(&self, n: u8) -> Run {
+        load_run(&self.records, &run(n)).await.unwrap()
+    }
+
+    async fn environment(&self) -> Environment {
+        let key = environment_key(samples::repository().id, &samples::environment());
+        load(&self.records, &key).await.unwrap().unwrap()
+    }
+
+    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
+        let id = samples::repository().id;
+        update_environment(&self.records, id, &samples::environment(), |environment| {
+            change(environment);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn change_run(&self, n: u8, change: impl Fn(&mut Run)) {
+        update_run(&self.records, &run(n), |run| {
+            change(run);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    fn leave(&self, job: &JobId, outcome: JobOutcome) {
+        let result = JobResult {
+            schema: JOB_SCHEMA,
+            run: run(1),
+            verb: Verb::Plan,
+            stack: samples::stack("data"),
+            outcome,
+            duration_ms: 1,
+            exit_code: 0,
+        };
+        let key = keys::job(&run(1), job, JobFile::Result);
+        self.objects.set(&key, serde_json::to_vec(&result).unwrap());
+    }
+
+    fn record_of(&self, n: u8, job: &JobId) -> JobRecord {
+        let key = keys::job(&run(n), job, JobFile::Record);
+        let bytes = self.objects.peek(&key).unwrap();
+        assert!(job.seals(&bytes));
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// The words that runs were told, by token.
+    fn told(&self) -> Vec<(String, String)> {
+        let word = |output: &str| {
+            let output: serde_json::Value = serde_json::from_str(output).unwrap();
+            output["verdict"].as_str().unwrap().to_owned()
+        };
+        let outputs = self.tokens.outputs().into_iter();
+        outputs
+            .map(|(token, output)| (token, word(&output)))
+            .collect()
+    }
+
+    /// All that other processes can see.
+    fn shown(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for key in self.records.keys() {
+            let record = self.records.peek(&key).unwrap();
+            lines.push(format!("{} {}", key.pk, record.doc));
+        }
+        lines.extend(self.objects.keys());
+        // Told twice, a run hears it once.
+        let mut told = self.told();
+        told.dedup();
+        lines.extend(told.into_iter().map(|told| format!("{told:?}")));
+        let messages = self.status.messages().into_iter();
+        lines.extend(messages.map(|message| message.id));
+        lines.join("\n")
+    }
+}
+
+fn run(n: u8) -> RunId {
+    samples::push_event(n).run_id()
+}
+
+fn told(token: &str, word: &str) -> (String, String) {
+    (token.into(), word.into())
+}
+
+fn object(n: u8) -> ObjectRef {
+    let sha256 = samples::sha256(n);
+    ObjectRef {
+        key: format!("object-{n}"),
+        sha256,
+    }
+}
+
+fn planned(changes: &[(&str, Action)]) -> JobOutcome {
+    let change = |(kind, action): &(&str, Action)| ResourceChange {
+        address: format!("{kind}.this"),
+        resource_type: (*kind).into(),
+        action: *action,
+    };
+    JobOutcome::Planned {
+        plan: object(1),
+        json: object(2),
+        state: StateVersion {
+            lineage: "l".into(),
+            serial: 3,
+        },
+        summary: PlanSummary {
+            changes: changes.iter().map(change).collect(),
+            outputs_change: OutputsChange::None,
+        },
+        outputs: Some(object(4)),
+    }
+}
+
+fn failed(name: ErrorName) -> JobOutcome {
+    JobOutcome::Failed {
+        error: StepError::new(name, "invalid reference"),
+        touched: Touched::Nothing,
+        diagnostics: vec!["main.tf:3: invalid reference".into(), "second".into()],
+    }
+}
+
+fn throttled() -> StepError {
+    StepError::new(ErrorName::AwsThrottled, "slow down")
+}
+
+fn caught(error: &str) -> CaughtError {
+    CaughtError {
+        error: error.into(),
+        cause: r#"{"errorMessage":"it broke"}"#.into(),
+    }
+}
+
+#[tokio::test]
+async fn the_first_run_gets_the_environment_at_once() {
+    let world = World::held().await;
+    assert_eq!(world.told(), [told("t1", "held")]);
+    assert!(world.environment().await.is_owned_by(&run(1)));
+    assert!(matches!(world.load(1).await.lock, Lock::Waiting { .. }));
+}
+
+#[tokio::test]
+async fn a_run_that_asks_again_is_told_on_its_new_token() {
+    let world = World::held().await;
+    world.acquire(1, "again").await.unwrap();
+    assert_eq!(world.told(), [told("t1", "held"), told("again", "held")]);
+    assert_eq!(world.environment().await.fence, 1);
+}
+
+#[tokio::test]
+async fn the_newest_waits_and_the_one_before_it_is_superseded() {
+    let world = World::held().await;
+    world.acquire(2, "t2").await.unwrap();
+    assert!(world.tokens.is_open("t2"));
+    world.acquire(3, "t3").await.unwrap();
+    assert_eq!(world.told()[1..], [told("t2", "superseded")]);
+    assert_eq!(world.load(2).await.lock, Lock::Superseded);
+    assert!(world.tokens.is_open("t3"));
+}
+
+#[tokio::test]
+async fn frozen_environments_and_bad_commits_are_said_in_a_word_and_then_raised() {
+    let world = World::new().await;
+    let now = samples::now();
+    world
+        .change_environment(|it| it.mark_bad(samples::commit(1), run(9), now))
+        .await;
+    world.acquire(1, "bad").await.unwrap();
+    assert_eq!(
+        world.next(1).await.unwrap_err().name,
+        ErrorName::CommitIsBad
+    );
+    world
+        .change_environment(|it| {
+            it.freeze(Frozen {
+                run: run(9),
+                reason: "apply failed".into(),
+                at: now,
+            });
+        })
+        .await;
+    world.acquire(2, "frozen").await.unwrap();
+    assert_eq!(world.told(), [told("bad", "bad"), told("frozen", "frozen")]);
+    let error = world.next(2).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::EnvironmentFrozen);
+    assert!(error.message.contains("apply failed"), "{error}");
+}
+
+/// The build failed and the run was recorded while `acquire` was still on its way.
+#[tokio::test]
+async fn a_run_that_ended_does_not_keep_the_environment() {
+    let world = World::held().await;
+    world
+        .change_run(2, |run| {
+            run.end = Some(End {
+                outcome: Outcome::Failed,
+                at: samples::now(),
+                audit_from: 1,
+                audit_seq: None,
+            });
+        })
+        .await;
+    world.acquire(2, "late").await.unwrap();
+    assert!(world.environment().await.queue.is_empty());
+    world.acquire(3, "t3").await.unwrap();
+    assert_eq!(world.environment().await.queue.len(), 1);
+}
+
+#[tokio::test]
+async fn without_the_environment_nothing_is_planned() {
+    let world = World::held().await;
+    let error = world.next(2).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::LockLost);
+    assert!(error.message.contains(run(1).as_str()), "{error}");
+    assert!(world.objects.keys().is_empty());
+}
+
+#[tokio::test]
+async fn stacks_are_planned_after_those_that_they_need() {
+    let (world, job) = World::planning().await;
+    assert_eq!(world.load(1).await.lock, Lock::Held { fence: 1 });
+    let record = world.record_of(1, &job);
+    assert_eq!((record.stack.as_str(), record.attempt), ("data", 1));
+    assert_eq!(record.commit, samples::commit(1));
+    assert!(record.inputs.is_empty());
+    // Asked again, the same job.
+    assert_eq!(world.next(1).await.unwrap()[0].job, job);
+    world
+        .change_run(1, |run| {
+            run.stacks[0].state = StackState::Unchanged;
+            run.stacks[0].outputs = Some(object(7));
+        })
+        .await;
+    let jobs = world.next(1).await.unwrap();
+    assert_eq!(jobs.len(), 1);
+    let record = world.record_of(1, &jobs[0].job);
+    assert_eq!(record.stack.as_str(), "app");
+    assert_eq!(record.inputs[&samples::stack("data")], object(7));
+    world
+        .change_run(1, |run| run.stacks[1].state = StackState::Unchanged)
+        .await;
+    assert!(world.next(1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_go_on_is_not_taken_for_done() {
+    let (world, _) = World::planning().await;
+    world
+        .change_run(1, |run| {
+            run.stacks[0].state = StackState::Failed {
+                touched: Touched::Nothing,
+            };
+        })
+        .await;
+    let error = world.next(1).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::Internal);
+    assert!(error.message.contains("stack data"), "{error}");
+}
+
+#[tokio::test]
+async fn the_first_failure_is_raised_and_nothing_else_is_done() {
+    let world = World::held().await;
+    let failures = vec![caught("ApplyFailed"), caught("StateLocked")];
+    let input = PlanInput::Next {
+        run: run(1),
+        failures,
+    };
+    let error = world.plan.run(input).await.unwrap_err();
+    assert_eq!(error, StepError::new(ErrorName::ApplyFailed, "it broke"));
+    assert!(world.objects.keys().is_empty());
+}
+
+#[tokio::test]
+async fn the_way_back_is_planned_from_the_last_good_source() {
+    let (world, _) = World::planning().await;
+    world
+        .change_run(1, |run| {
+            run.stacks[0].state = StackState::Failed {
+                touched: Touched::Maybe,
+            };
+            let mut good = samples::last_good(2);
+            // The last good commit has no `data`, which this run made.
+            good.config.stacks.remove(0);
+            good.config.stacks[0].needs.clear();
+            run.stacks[1].state = run.stacks[0].state.clone();
+            let error = StepError::new(ErrorName::ApplyFailed, "no");
+            assert_eq!(run.turn(error, Some(&good), samples::now()), Turn::Restore);
+        })
+        .await;
+    let restore: Restore = world.load(1).await.restore.unwrap();
+    let own = world.load(1).await.source.unwrap().archive;
+    let jobs = world.next(1).await.unwrap();
+    let app = world.record_of(1, &jobs[0].job);
+    assert_eq!((app.stack.as_str(), app.destroy), ("app", false));
+    assert_eq!(
+        (app.source, app.commit),
+        (restore.target.source, samples::commit(2))
+    );
+    assert_eq!(jobs.len(), 1, "nothing is destroyed that is still in use");
+    world
+        .change_run(1, |run| {
+            run.stack_mut(&samples::stack("app")).unwrap().state = StackState::Unchanged;
+        })
+        .await;
+    // What only this commit has is destroyed by what made it.
+    let jobs = world.next(1).await.unwrap();
+    let data = world.record_of(1, &jobs[0].job);
+    assert_eq!((data.stack.as_str(), data.destroy), ("data", true));
+    assert_eq!((data.source, data.commit), (own, samples::commit(1)));
+}
+
+/// Every call of every port fails, and fails with its work done: the state machine asks until it
+/// gets an answer, and the world is the same as without faults.
+#[tokio::test]
+async fn what_is_asked_again_is_done_once() {
+    async fn story(faults: impl Fn(&World)) -> String {
+        let world = World::new().await;
+        world
+            .change_run(1, |run| {
+                run.config.as_mut().unwrap().approval = ApprovalRule::Always;
+                run.build = Build::None;
+            })
+            .await;
+        faults(&world);
+        while world.acquire(1, "t1").await.is_err() {}
+        faults(&world);
+        let job = loop {
+            if let Ok(jobs) = world.next(1).await {
+                break jobs[0].job.clone();
+            }
+        };
+        world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+        faults(&world);
+        while world.judge(&job, None).await.is_err() {}
+        faults(&world);
+        while world.ask("a1").await.is_err() {}
+        world.shown()
+    }
+    let good = story(|_| {}).await;
+    for operation in ["get", "insert", "replace"] {
+        assert_eq!(
+            story(|it| it.records.fail_next(operation, throttled(), 3)).await,
+            good
+        );
+        assert_eq!(
+            story(|it| it.records.lose_reply(operation, throttled(), 3)).await,
+            good
+        );
+    }
+    for operation in ["get", "put"] {
+        assert_eq!(
+            story(|it| it.objects.fail_next(operation, throttled(), 2)).await,
+            good
+        );
+        assert_eq!(
+            story(|it| it.objects.lose_reply(operation, throttled(), 2)).await,
+            good
+        );
+    }
+    assert_eq!(
+        story(|it| it.tokens.fail_next("succeed", throttled(), 2)).await,
+        good
+    );
+    assert_eq!(
+        story(|it| it.tokens.lose_reply("succeed", throttled(), 1)).await,
+        good
+    );
+}
+
+#[tokio::test]
+async fn a_race_for_the_record_loses_neither_decision() {
+    let (world, job) = World::planning().await;
+    world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+    let (other, key) = (world.records.clone(), engine::documents::run_key(&run(1)));
+    world.records.race_next_write(move || {
+        let stands = other.peek(&key).unwrap();
+        let mut run: Run = serde_json::from_str(&stands.doc).unwrap();
+        run.build = Build::Failed;
+        let doc = serde_json::to_string(&run).unwrap();
+        let body = engine::RecordBody {
+            doc,
+            index: None,
+            expires: None,
+        };
+        other.overwrite(&key, &body);
+    });
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
+    let run = world.load(1).await;
+    assert_eq!(run.build, Build::Failed);
+    assert!(matches!(run.stacks[0].state, StackState::Planned { .. }));
+}
+
+/// A queue that takes messages and never answers.
+struct Silent;
+
+#[async_trait]
+impl engine::StatusQueue for Silent {
+    async fn send(&self, _: &str, _: &str, _: &str) -> Result<()> {
+        std::future::pending().await
+    }
+}
+
+/// The step has a minute: it must not take five seconds for each stack.
+#[tokio::test(start_paused = true)]
+async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
+    let mut world = World::held().await;
+    world.plan.announcer.status = Arc::new(Silent);
+    let name = |n: usize| domain::ids::StackName::parse(&format!("s{n}")).unwrap();
+    let stack = |n: usize| domain::config::Stack {
+        name: name(n),
+        dir: format!("infra/{n}"),
+        needs: Vec::new(),
+    };
+    update_run(&world.records, &run(1), |run| {
+        let mut config = run.config.clone().unwrap();
+        config.stacks = (0..20).map(stack).collect();
+        let source = run.source.clone().unwrap();
+        run.seal(source, config);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(world.next(1).await.unwrap().len(), 20);
+    assert!(began.elapsed() < std::time::Duration::from_secs(11));
+}

@@ -1,0 +1,210 @@
+//! The audit: S3 decides the chain, the branch follows.
+
+use crate::Record;
+use domain::audit::{Entry, Head, superseding};
+use domain::error::{ErrorName, StepError};
+use domain::event::EnrolledRepository;
+use domain::ids::RepositoryId;
+use domain::keys;
+use domain::run::{End, Lock, Run};
+use engine::documents::update_run;
+use engine::{AuditFile, RecordBody, RecordKey, Result, Written};
+use std::time::Duration;
+
+/// How many entries one call brings to the audit branch at most.
+const PROJECTED: u64 = 200;
+
+/// How long the branch may take. A forge that hangs must not take the step's own time (120 s), which
+/// would make a run that ended well look lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many numbers one call looks at behind the hint; past it something is wrong with the hint.
+const WALKED: u64 = 10_000;
+
+impl Record {
+    /// Writes the run's entry, or finds the one that an earlier call wrote.
+    pub(crate) async fn write_entry(&self, run: Run) -> Result<Run> {
+        let Some(end) = run.end.clone() else {
+            return Err(StepError::new(
+                ErrorName::Internal,
+                format!("run {} has no end to record", run.id),
+            ));
+        };
+        if end.audit_seq.is_some() {
+            return Ok(run);
+        }
+        let head = self.append(&run, &end).await?;
+        self.note_head(run.trigger.repository_id, &head).await;
+        update_run(&*self.records, &run.id, |run| {
+            if let Some(end) = &mut run.end {
+                end.audit_seq = Some(head.seq);
+            }
+            Ok(run.clone())
+        })
+        .await
+    }
+
+    /// Walks from the number that the run noted to the end of the chain, and writes there.
+    async fn append(&self, run: &Run, end: &End) -> Result<Head> {
+        let repository = run.trigger.repository_id;
+        let superseded_by = match (&run.lock, self.environment(run).await?) {
+            (Lock::Superseded, Some(environment)) => superseding(run, &environment),
+            _ => None,
+        };
+        let mut previous = self
+            .head_at(repository, end.audit_from.saturating_sub(1))
+            .await?;
+        for seq in (end.audit_from..).take(usize::try_from(WALKED).unwrap_or(usize::MAX)) {
+            let key = keys::audit(repository, seq);
+            let found = match self.audit.get(&key).await? {
+                Some(bytes) => bytes,
+                None => {
+                    let entry = Entry::of(run, end, superseded_by.clone(), previous.as_ref());
+                    let bytes = entry.to_bytes().map_err(|error| {
+                        StepError::new(ErrorName::Internal, format!("write {key}: {error}"))
+                    })?;
+                    let written = self.audit.put_if_absent(&key, bytes.clone()).await?;
+                    if written == Written::Yes {
+                        return Ok(Head::of(seq, &bytes));
+                    }
+                    // Somebody else has this number; perhaps an earlier call for this very run.
+                    self.audit.get(&key).await?.ok_or_else(|| gone(&key))?
+                }
+            };
+            let entry = Entry::from_bytes(&found).map_err(|why| broken(&key, &why))?;
+            if entry.run == run.id {
+                return Ok(Head::of(seq, &found));
+            }
+            previous = Some(Head::of(seq, &found));
+        }
+        Err(StepError::new(
+            ErrorName::Internal,
+            format!("the audit of repository {repository} has no end within {WALKED} entries"),
+        ))
+    }
+
+    /// The entry of this number, which must exist; none for number 0.
+    async fn head_at(&self, repository: RepositoryId, seq: u64) -> Result<Option<Head>> {
+        if seq == 0 {
+            return Ok(None);
+        }
+        let key = keys::audit(repository, seq);
+        let bytes = self.audit.get(&key).await?.ok_or_else(|| gone(&key))?;
+        Ok(Some(Head::of(seq, &bytes)))
+    }
+
+    /// The lowest number that a new entry can have: the one after the last that is known.
+    pub(crate) async fn next_number(&self, repository: RepositoryId) -> Result<u64> {
+        let hint = self
+            .records
+            .get(&head_key(repository))
+            .await?
+            .and_then(|record| serde_json::from_str::<Head>(&record.doc).ok())
+            .map_or(0, |head| head.seq);
+        // A hint past the end of the chain would leave a gap: go back to what is there.
+        for seq in (1..=hint).rev() {
+            if self
+                .audit
+                .get(&keys::audit(repository, seq))
+                .await?
+                .is_some()
+            {
+                return Ok(seq + 1);
+            }
+        }
+        Ok(1)
+    }
+
+    /// Notes the newest entry. Nothing depends on it but the length of the next walk.
+    async fn note_head(&self, repository: RepositoryId, head: &Head) {
+        let key = head_key(repository);
+        let noted = async {
+            let doc = serde_json::to_string(head).map_err(|error| {
+                StepError::new(ErrorName::Internal, format!("write a head: {error}"))
+            })?;
+            let body = RecordBody {
+                doc,
+                index: None,
+                expires: None,
+            };
+            match self.records.get(&key).await? {
+                None => self.records.insert(&key, &body).await,
+                Some(record) => {
+                    let known = serde_json::from_str::<Head>(&record.doc).ok();
+                    if known.is_some_and(|known| known.seq >= head.seq) {
+                        return Ok(Written::No);
+                    }
+                    self.records.replace(&key, &body, record.version).await
+                }
+            }
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%repository, %error, "the audit's head was not noted");
+        }
+    }
+
+    /// Brings every entry that the audit branch lacks to it. What cannot be pushed now is pushed
+    /// with a later run.
+    pub(crate) async fn project(&self, run: &Run) {
+        match tokio::time::timeout(PATIENCE, self.try_project(run)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(run = %run.id, %error, "the audit branch lags behind");
+            }
+            Err(_) => tracing::error!(
+                run = %run.id,
+                "the audit branch lags behind: the forge did not answer within {} s",
+                PATIENCE.as_secs()
+            ),
+        }
+    }
+
+    async fn try_project(&self, run: &Run) -> Result<()> {
+        let Some(own) = run.end.as_ref().and_then(|end| end.audit_seq) else {
+            return Ok(());
+        };
+        let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
+        let id = repository.id;
+        // The run's own entry is brought in any case: a file that somebody else named by its number
+        // must not stand for it. What is there already is not added twice.
+        let known = self.forge.audited_up_to(repository, own - 1).await?;
+        let known = known.unwrap_or(0);
+        let mut files = Vec::new();
+        for seq in known + 1..=known.saturating_add(PROJECTED) {
+            let key = keys::audit(id, seq);
+            let Some(bytes) = self.audit.get(&key).await? else {
+                break;
+            };
+            let entry = Entry::from_bytes(&bytes).map_err(|why| broken(&key, &why))?;
+            files.push(AuditFile {
+                path: entry.path(),
+                message: entry.commit_message(),
+                at: entry.ended_at,
+                bytes,
+            });
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.forge.append_audit(repository, &files).await
+    }
+}
+
+/// The key of the record that notes the newest entry.
+fn head_key(repository: RepositoryId) -> RecordKey {
+    RecordKey {
+        pk: format!("AUDIT#{repository}"),
+        sk: "HEAD".into(),
+    }
+}
+
+fn gone(key: &str) -> StepError {
+    StepError::new(
+        ErrorName::Internal,
+        format!("audit entry {key} was there and is gone: somebody removed it"),
+    )
+}
+
+fn broken(key: &str, why: &str) -> StepError {
+    StepError::new(ErrorName::Internal, format!("audit entry {key} {why}"))
+}

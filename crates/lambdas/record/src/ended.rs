@@ -1,0 +1,120 @@
+//! Executions that ended without passing the state Record.
+
+use crate::{Record, answer, unclaimed};
+use domain::environment::Environment;
+use domain::error::{ErrorName, StepError};
+use domain::event::PushEvent;
+use domain::run::{Lock, Run, StackState};
+use domain::step::RecordOutput;
+use engine::documents::{Document, ENVIRONMENTS, RUNS, load, run_key};
+use engine::{Result, jobs};
+
+/// How many environments and how many of the newest runs are searched.
+const SEARCHED: u32 = 500;
+
+impl Record {
+    /// Ends the run of an execution that was stopped, timed out or failed. A run that ended
+    /// already is only completed.
+    pub(crate) async fn execution_ended(
+        &self,
+        execution: &str,
+        status: &str,
+    ) -> Result<RecordOutput> {
+        let found = match self.find(execution).await? {
+            None => self.claim_late(execution).await?,
+            found => found,
+        };
+        let Some(run) = found else {
+            return Ok(unclaimed(
+                None,
+                &format!("no run belongs to execution {execution}"),
+            ));
+        };
+        self.end_jobs(&run).await;
+        // What was verified, rolled back or superseded has its end; only its record is missing.
+        let settled = run.failure.is_some()
+            || run.promoted_at.is_some()
+            || run.lock == Lock::Superseded
+            || self
+                .environment(&run)
+                .await?
+                .and_then(|environment| environment.last_good)
+                .is_some_and(|good| good.run == run.id);
+        let error = (!settled).then(|| why(execution, status));
+        let run = self.close(&run.id, error.as_ref()).await?;
+        Ok(answer(&run))
+    }
+
+    /// Claims the run of an execution that ended before anybody could: its event was accepted, and
+    /// is to have its audit entry like any other. None when the execution was started with something
+    /// else, or with an event whose run belongs to another execution.
+    async fn claim_late(&self, execution: &str) -> Result<Option<Run>> {
+        let Some(input) = self.executions.input(execution).await? else {
+            return Ok(None);
+        };
+        let Ok(event) = serde_json::from_str::<PushEvent>(&input) else {
+            tracing::error!(execution, "its input is not an event of the webhook");
+            return Ok(None);
+        };
+        let run = self.claimed(&event, execution, true).await?;
+        Ok(run.filter(|run| run.execution == execution))
+    }
+
+    /// Ends the jobs that the execution left. Step Functions ends those that it knows of, at best
+    /// effort; a job whose submission had no reply would start once the run is over.
+    async fn end_jobs(&self, run: &Run) {
+        let back = run.restore.iter().flat_map(|restore| &restore.stacks);
+        for stack in run.stacks.iter().chain(back) {
+            if let StackState::Planning { job } | StackState::Applying { job, .. } = &stack.state
+                && let Err(error) = jobs::terminate_open(&*self.batch, job).await
+            {
+                // The environment is given back all the same: terraform's own lock guards the state.
+                tracing::error!(run = %run.id, %job, %error, "a job that may run was not ended");
+            }
+        }
+    }
+
+    /// Finds the run of an execution: among those that own or await an environment, then among
+    /// the newest.
+    async fn find(&self, execution: &str) -> Result<Option<Run>> {
+        for environment in self.list::<Environment>(ENVIRONMENTS).await? {
+            let owner = environment.owner.iter().map(|owner| &owner.run);
+            let waiting = environment.queue.iter().map(|waiter| &waiter.run);
+            let untold = environment.untold.iter().map(|tell| &tell.run);
+            for id in owner.chain(waiting).chain(untold) {
+                let run: Option<Run> = load(&*self.records, &run_key(id)).await?;
+                if let Some(run) = run.filter(|run| run.execution == execution) {
+                    return Ok(Some(run));
+                }
+            }
+        }
+        let newest = self.list::<Run>(RUNS).await?;
+        let Some(listed) = newest.into_iter().find(|run| run.execution == execution) else {
+            return Ok(None);
+        };
+        // The index may lag behind the record.
+        load(&*self.records, &run_key(&listed.id)).await
+    }
+
+    async fn list<D: Document>(&self, index: &str) -> Result<Vec<D>> {
+        let records = self.records.list(index, SEARCHED).await?;
+        let mut documents = Vec::with_capacity(records.len());
+        for record in records {
+            match serde_json::from_str(&record.doc) {
+                Ok(document) => documents.push(document),
+                // One record of another version must not hide all the others.
+                Err(error) => tracing::error!(index, %error, "a record cannot be read"),
+            }
+        }
+        Ok(documents)
+    }
+}
+
+fn why(execution: &str, status: &str) -> StepError {
+    let (name, what) = match status {
+        "ABORTED" => (ErrorName::Interrupted, "was stopped"),
+        "TIMED_OUT" => (ErrorName::Interrupted, "took longer than it may"),
+        _ => (ErrorName::Internal, "failed and could not record its end"),
+    };
+    StepError::new(name, format!("execution {execution} {what}"))
+}

@@ -1,0 +1,543 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+mod chain;
+mod claims;
+
+use super::*;
+use domain::audit::{Entry, Found, verify};
+use domain::environment::{Environment, QueueRule, Waiter};
+use domain::ids::{JobId, RunId};
+use domain::plan::{Mode, PlanSummary, Touched};
+use domain::run::{Build, ImageOrigin, Lock, Outcome, Restore, Rollback, Rollout, StackState};
+use engine::documents::{environment_key, insert, load_run, update_environment, update_run};
+use engine::fakes::{
+    FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue,
+    FakeTokens, samples,
+};
+
+struct World {
+    records: FakeRecords,
+    audit: FakeObjects,
+    forge: FakeForge,
+    tokens: FakeTokens,
+    batch: FakeBatch,
+    executions: FakeExecutions,
+    clock: FakeClock,
+    status: FakeStatusQueue,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            records: FakeRecords::new(),
+            audit: FakeObjects::new(samples::AUDIT_BUCKET),
+            forge: FakeForge::new(),
+            tokens: FakeTokens::new(),
+            batch: FakeBatch::new(),
+            executions: FakeExecutions::new(),
+            clock: FakeClock::default(),
+            status: FakeStatusQueue::new(),
+        }
+    }
+
+    fn step(&self) -> Record {
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
+        let forge: Arc<dyn Forge> = Arc::new(self.forge.clone());
+        Record {
+            records: Arc::new(self.records.clone()),
+            audit: Arc::new(self.audit.clone()),
+            forge: Arc::clone(&forge),
+            tokens: Arc::new(self.tokens.clone()),
+            batch: Arc::new(self.batch.clone()),
+            executions: Arc::new(self.executions.clone()),
+            announcer: Announcer {
+                status: Arc::new(self.status.clone()),
+                forge,
+                repositories: Arc::clone(&repositories),
+                clock: Arc::clone(&clock),
+            },
+            repositories,
+            clock,
+        }
+    }
+
+    /// Stores a run of commit `n` that asked for its environment; the first one owns it.
+    async fn add(&self, n: u8, rule: QueueRule) -> Run {
+        let mut run = samples::sealed_run(n);
+        run.execution = format!("execution-{n}");
+        run.lock = Lock::Waiting {
+            since: samples::now(),
+        };
+        insert(&self.records, &run).await.unwrap();
+        let waiter = Waiter {
+            run: run.id.clone(),
+            commit: run.trigger.commit.clone(),
+            received_at: run.trigger.received_at,
+            token: format!("token-{n}"),
+        };
+        self.tokens.open(&waiter.token);
+        self.change_environment(|e| e.acquire(waiter.clone(), rule, samples::now()))
+            .await;
+        self.flush().await;
+        run
+    }
+
+    async fn flush(&self) {
+        let (id, name) = (samples::repository().id, samples::environment());
+        engine::environment::flush(&self.records, &self.tokens, id, &name, &self.clock)
+            .await
+            .unwrap();
+    }
+
+    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
+        let (id, name) = (samples::repository().id, samples::environment());
+        update_environment(&self.records, id, &name, |e| {
+            change(e);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn change(&self, n: u8, change: impl Fn(&mut Run)) {
+        update_run(&self.records, &id(n), |run| {
+            change(run);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn environment(&self) -> Environment {
+        let key = environment_key(samples::repository().id, &samples::environment());
+        load(&self.records, &key).await.unwrap().unwrap()
+    }
+
+    async fn stored(&self, n: u8) -> Run {
+        load_run(&self.records, &id(n)).await.unwrap()
+    }
+
+    async fn promote(&self, n: u8) -> Result<RecordOutput> {
+        self.step().run(RecordInput::Promote { run: id(n) }).await
+    }
+
+    async fn record(&self, n: u8, error: Option<&str>) -> Result<RecordOutput> {
+        let input = RecordInput::Record {
+            event: Box::new(samples::push_event(n)),
+            execution: format!("execution-{n}"),
+            error: error.map(|error| CaughtError {
+                error: error.into(),
+                cause: "{\"errorMessage\":\"it broke\"}".into(),
+            }),
+        };
+        self.step().run(input).await
+    }
+
+    async fn ended(&self, n: u8, status: &str) -> Result<RecordOutput> {
+        let input = RecordInput::ExecutionEnded {
+            execution: format!("execution-{n}"),
+            status: status.into(),
+        };
+        self.step().run(input).await
+    }
+
+    /// The chain as it lies in the bucket.
+    fn chain(&self) -> Vec<Found> {
+        let keys = self.audit.keys();
+        keys.into_iter()
+            .map(|name| {
+                let bytes = self.audit.peek(&name).unwrap();
+                Found { name, bytes }
+            })
+            .collect()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let chain = self.chain();
+        verify(&chain, None).unwrap();
+        chain
+            .iter()
+            .map(|found| Entry::from_bytes(&found.bytes).unwrap())
+            .collect()
+    }
+}
+
+fn id(n: u8) -> RunId {
+    samples::push_event(n).run_id()
+}
+
+fn rollout(n: u8) -> Rollout {
+    Rollout {
+        cluster: "main".into(),
+        service: "shop".into(),
+        task_definition: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:{n}"),
+        image: samples::image_digest(n),
+        commit: samples::commit(n),
+        url: "http://shop.example".into(),
+        since: samples::now(),
+        deadline: samples::now(),
+        healthy_at: Some(samples::now()),
+    }
+}
+
+/// All of the run is done and verified.
+fn finish(run: &mut Run, n: u8) {
+    run.build = Build::Ready {
+        digest: samples::image_digest(n),
+        origin: ImageOrigin::Built,
+    };
+    for stack in &mut run.stacks {
+        stack.state = StackState::Unchanged;
+    }
+    run.deploy = Some(rollout(n));
+}
+
+#[tokio::test]
+async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.change(2, |run| finish(run, 2)).await;
+    world.promote(2).await.unwrap();
+    world.promote(2).await.unwrap();
+    let good = world.environment().await.last_good.unwrap();
+    assert_eq!(
+        (good.run, good.image),
+        (id(2), Some(samples::image_digest(2)))
+    );
+
+    let output = world.record(2, None).await.unwrap();
+    assert_eq!(
+        (output.verdict, output.error.as_str()),
+        (RecordWord::Succeeded, "applied")
+    );
+    let run = world.stored(2).await;
+    assert_eq!(run.lock, Lock::Released);
+    assert_eq!(run.end.unwrap().audit_seq, Some(1));
+    assert_eq!(world.environment().await.owner, None);
+    let files = world.forge.audit_files(samples::repository().id);
+    assert_eq!(files.len(), 1);
+    assert_eq!(
+        files.values().next(),
+        world.audit.peek(&world.audit.keys()[0]).as_ref()
+    );
+    insta::assert_snapshot!(String::from_utf8(files.values().next().unwrap().clone()).unwrap());
+}
+
+#[tokio::test]
+async fn what_was_not_verified_is_not_promoted() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    let error = world.promote(2).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ImageMissing);
+    world.change(2, |run| finish(run, 2)).await;
+    world
+        .change(2, |run| run.deploy.as_mut().unwrap().healthy_at = None)
+        .await;
+    let error = world.promote(2).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ContractViolation);
+    world.change(2, |run| finish(run, 2)).await;
+    world
+        .change_environment(|e| e.release(&id(2), samples::now()))
+        .await;
+    assert_eq!(
+        world.promote(2).await.unwrap_err().name,
+        ErrorName::LockLost
+    );
+    assert_eq!(world.environment().await.last_good, None);
+}
+
+#[tokio::test]
+async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world
+        .change(2, |run| {
+            run.fail(
+                StepError::new(ErrorName::Unhealthy, "no answer"),
+                samples::now(),
+            );
+            run.deploy = Some(rollout(2));
+            run.mode = Mode::Restore;
+            run.restore = Some(Restore {
+                target: samples::last_good(1),
+                stacks: Vec::new(),
+                deploy: Some(rollout(1)),
+                since: samples::now(),
+            });
+        })
+        .await;
+    world.promote(2).await.unwrap();
+    assert!(world.environment().await.is_bad(&samples::commit(2)));
+    let output = world.record(2, Some("Unhealthy")).await.unwrap();
+    assert_eq!(output.error, "Unhealthy");
+    insta::assert_snapshot!(output.cause);
+    assert_eq!(world.stored(2).await.outcome(), Outcome::RolledBack);
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
+    let world = World::new();
+    for n in 2..5 {
+        world.add(n, QueueRule::Newest).await;
+    }
+    assert_eq!(world.stored(3).await.lock, Lock::Superseded);
+    world.record(3, None).await.unwrap();
+    assert_eq!(world.environment().await.owner.unwrap().run, id(2));
+    world.record(2, Some("PlanFailed")).await.unwrap();
+    assert_eq!(world.environment().await.owner.unwrap().run, id(4));
+    let told = world.tokens.outputs();
+    assert!(
+        told.contains(&("token-4".into(), "{\"verdict\":\"held\"}".into())),
+        "{told:?}"
+    );
+    let entries = world.entries();
+    assert_eq!(entries[0].outcome, Outcome::Superseded);
+    assert_eq!(entries[0].superseded_by, Some(samples::commit(4)));
+    assert_eq!(entries[1].outcome, Outcome::Failed);
+}
+
+#[tokio::test]
+async fn a_token_that_is_gone_frees_only_the_environment_of_a_run_that_ended() {
+    // Another process told the run and died before it noted that: the run is alive.
+    let world = World::new();
+    world.tokens.abandon("token-2");
+    world.add(2, QueueRule::Newest).await;
+    world
+        .change_environment(|e| {
+            let run = samples::sealed_run(2);
+            let waiter = Waiter {
+                run: run.id,
+                commit: run.trigger.commit,
+                received_at: run.trigger.received_at,
+                token: "used".into(),
+            };
+            e.acquire(waiter, QueueRule::Newest, samples::now());
+        })
+        .await;
+    world.flush().await;
+    assert_eq!(world.environment().await.owner.unwrap().run, id(2));
+
+    // The run ended while it waited, and was handed the environment all the same.
+    let world = World::new();
+    let mut run = samples::sealed_run(2);
+    run.end = Some(domain::run::End {
+        outcome: Outcome::Failed,
+        at: samples::now(),
+        audit_from: 1,
+        audit_seq: Some(1),
+    });
+    insert(&world.records, &run).await.unwrap();
+    let waiter = Waiter {
+        run: run.id.clone(),
+        commit: run.trigger.commit.clone(),
+        received_at: run.trigger.received_at,
+        token: "gone".into(),
+    };
+    world
+        .change_environment(|e| e.acquire(waiter.clone(), QueueRule::Newest, samples::now()))
+        .await;
+    world.flush().await;
+    assert_eq!(world.environment().await.owner, None);
+}
+
+#[tokio::test]
+async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.add(3, QueueRule::Newest).await;
+    world
+        .change(2, |run| {
+            run.stacks[0].state = StackState::Failed {
+                touched: Touched::Maybe,
+            };
+        })
+        .await;
+    for _ in 0..2 {
+        let output = world.ended(2, "ABORTED").await.unwrap();
+        assert_eq!(output.error, "Interrupted");
+    }
+    let environment = world.environment().await;
+    assert_eq!(environment.frozen.clone().unwrap().run, id(2));
+    assert_eq!(environment.owner, None);
+    let told = world.tokens.outputs();
+    assert!(
+        told.contains(&("token-3".into(), "{\"verdict\":\"frozen\"}".into())),
+        "{told:?}"
+    );
+    assert_eq!(world.entries()[0].outcome, Outcome::NeedsOperator);
+
+    // A late repetition does not undo what a person mended.
+    world
+        .change_environment(|e| {
+            e.unfreeze(samples::now());
+        })
+        .await;
+    world.ended(2, "ABORTED").await.unwrap();
+    assert!(world.environment().await.frozen.is_none());
+    assert_eq!(world.entries().len(), 1);
+}
+
+/// Its submission had no reply, so Step Functions does not know of it.
+#[tokio::test]
+async fn a_job_that_an_aborted_execution_left_never_starts() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    let job = JobId::parse(&format!("apply-data-1-{}", "a".repeat(32))).unwrap();
+    world
+        .change(2, |run| {
+            run.stacks[0].state = StackState::Applying {
+                job: job.clone(),
+                summary: PlanSummary::default(),
+            };
+        })
+        .await;
+    world.batch.submit(&job);
+    let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.batch.fail_next("find", down, 1);
+    world.ended(2, "ABORTED").await.unwrap();
+    assert!(world.batch.has_open(&job), "the environment does not wait");
+    world.ended(2, "ABORTED").await.unwrap();
+    assert!(!world.batch.has_open(&job));
+}
+
+#[tokio::test]
+async fn executions_that_end_early_have_the_outcome_that_they_earned() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.change(2, |run| finish(run, 2)).await;
+    world.promote(2).await.unwrap();
+    world.ended(2, "TIMED_OUT").await.unwrap();
+    assert_eq!(world.stored(2).await.outcome(), Outcome::Applied);
+
+    world.add(3, QueueRule::Newest).await;
+    world.ended(3, "FAILED").await.unwrap();
+    assert_eq!(world.stored(3).await.outcome(), Outcome::Failed);
+    assert_eq!(world.environment().await.owner, None);
+
+    let output = world.ended(9, "FAILED").await.unwrap();
+    assert_eq!(output.error, "RunNotFound");
+}
+
+#[tokio::test]
+async fn a_refused_way_back_lets_a_newer_commit_go_on() {
+    let world = World::new();
+    world.add(2, QueueRule::Newest).await;
+    world.add(3, QueueRule::Newest).await;
+    world
+        .change(2, |run| {
+            let error = StepError::new(ErrorName::PlanRefused, "would delete a table");
+            run.deploy = Some(rollout(2));
+            run.fail(
+                StepError::new(ErrorName::Unhealthy, "no answer"),
+                samples::now(),
+            );
+            run.rollback = Some(Rollback::Refused { error });
+        })
+        .await;
+    world.record(2, None).await.unwrap();
+    assert_eq!(world.stored(2).await.outcome(), Outcome::NeedsOperator);
+    assert_eq!(world.environment().await.owner.unwrap().run, id(3));
+}
+
+#[tokio::test]
+async fn an_unreachable_forge_delays_only_the_branch() {
+    let world = World::new();
+    world.forge.set_unreachable(true);
+    world.add(2, QueueRule::Newest).await;
+    let output = world.record(2, None).await.unwrap();
+    assert_eq!(output.verdict, RecordWord::Succeeded);
+    assert!(world.forge.audit_files(samples::repository().id).is_empty());
+    world.forge.set_unreachable(false);
+    world.add(3, QueueRule::Newest).await;
+    world.record(3, None).await.unwrap();
+    let files = world.forge.audit_files(samples::repository().id);
+    let paths: Vec<_> = files.keys().cloned().collect();
+    assert_eq!(
+        paths,
+        [
+            format!("runs/00000001-{}.json", id(2)),
+            format!("runs/00000002-{}.json", id(3))
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forge_that_hangs_does_not_take_the_steps_own_time() {
+    let world = World::new();
+    world.forge.hang();
+    world.add(2, QueueRule::Newest).await;
+    let start = tokio::time::Instant::now();
+    let output = world.record(2, None).await.unwrap();
+    assert_eq!(output.verdict, RecordWord::Succeeded);
+    assert!(start.elapsed() < std::time::Duration::from_secs(90));
+    assert!(world.environment().await.owner.is_none());
+}
+
+#[tokio::test]
+async fn a_crash_anywhere_is_completed_by_the_retry() {
+    let down = || StepError::new(ErrorName::AwsUnavailable, "down");
+    // Every call that the step makes is lost once, before and after its effect.
+    for nth in 0..40 {
+        let world = World::new();
+        for n in [2, 3] {
+            world.add(n, QueueRule::Newest).await;
+        }
+        let operations = [
+            "get",
+            "replace",
+            "insert",
+            "audit get",
+            "audit put",
+            "succeed",
+        ];
+        let (operation, after) = (operations[nth % 6], nth / 6 % 2 == 1);
+        match (operation, after) {
+            ("audit get", _) => world.audit.fail_next("get", down(), 1),
+            ("audit put", false) => world.audit.fail_next("put_if_absent", down(), 1),
+            ("audit put", true) => world.audit.lose_reply("put_if_absent", down(), 1),
+            ("succeed", false) => world.tokens.fail_next("succeed", down(), 1),
+            ("succeed", true) => world.tokens.lose_reply("succeed", down(), 1),
+            // Later and later writes of the table fail.
+            (table, _) => race(&world.records, nth / 12, table, after),
+        }
+        let mut tries = 0;
+        while world.record(2, Some("PlanFailed")).await.is_err() {
+            tries += 1;
+            assert!(tries < 5, "{operation} {after} never heals");
+        }
+        let entries = world.entries();
+        assert_eq!(entries.len(), 1, "{operation} {after}");
+        assert_eq!(
+            world.environment().await.owner.unwrap().run,
+            id(3),
+            "{operation} {after}"
+        );
+        assert!(
+            world.environment().await.untold.is_empty(),
+            "{operation} {after}"
+        );
+        assert!(!world.tokens.is_open("token-3"), "{operation} {after}");
+        assert_eq!(world.stored(2).await.lock, Lock::Released);
+        assert_eq!(world.forge.audit_files(samples::repository().id).len(), 1);
+    }
+}
+
+/// Lets a call of the table fail after `writes` more writes.
+fn race(records: &FakeRecords, writes: usize, name: &'static str, after: bool) {
+    let down = StepError::new(ErrorName::AwsUnavailable, "down");
+    if writes == 0 {
+        if after {
+            records.lose_reply(name, down, 1);
+        } else {
+            records.fail_next(name, down, 1);
+        }
+        return;
+    }
+    let next = records.clone();
+    records.race_next_write(move || race(&next, writes - 1, name, after));
+}

@@ -1,0 +1,268 @@
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+use super::*;
+use domain::environment::Owner;
+use domain::error::ErrorName;
+use domain::plan::{Mode, Touched};
+use domain::run::{Outcome, StackState};
+use domain::step::CaughtError;
+use engine::RecordBody;
+use engine::documents::insert;
+use engine::fakes::{FakeClock, FakeForge, FakeRecords, FakeStatusQueue, samples};
+use jiff::SignedDuration;
+
+/// The run of the `n`th commit as an environment's owner.
+fn owner(n: u8) -> Owner {
+    Owner {
+        run: samples::push_event(n).run_id(),
+        commit: samples::commit(n),
+        fence: n.into(),
+        since: samples::now(),
+        received_at: samples::now(),
+    }
+}
+
+struct World {
+    records: FakeRecords,
+    clock: FakeClock,
+    status: FakeStatusQueue,
+    run: RunId,
+}
+
+impl World {
+    /// A run that changed a stack, in an environment that it owns, where commit 1 was verified.
+    async fn new() -> Self {
+        let mut run = samples::sealed_run(2);
+        let data = run.stack_mut(&samples::stack("data")).unwrap();
+        data.state = StackState::Failed {
+            touched: Touched::Maybe,
+        };
+        let world = Self {
+            records: FakeRecords::new(),
+            clock: FakeClock::default(),
+            status: FakeStatusQueue::new(),
+            run: run.id.clone(),
+        };
+        insert(&world.records, &run).await.unwrap();
+        world
+            .change_environment(|environment| {
+                environment.last_good = Some(samples::last_good(1));
+                environment.owner = Some(owner(2));
+            })
+            .await;
+        world
+    }
+
+    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
+        let name = samples::environment();
+        update_environment(&self.records, samples::repository().id, &name, |e| {
+            change(e);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Tells the step of an error, in the `second`th second.
+    async fn error(&self, name: &str, second: i64) -> Result<Turn> {
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let step = Rollback {
+            records: Arc::new(self.records.clone()),
+            announcer: Announcer {
+                status: Arc::new(self.status.clone()),
+                forge: Arc::new(FakeForge::new()),
+                repositories: Arc::new([samples::repository()]),
+                clock: Arc::clone(&clock),
+            },
+            clock,
+        };
+        let input = RollbackInput::Decide {
+            run: self.run.clone(),
+            error: CaughtError {
+                error: name.into(),
+                cause: "{\"errorMessage\":\"it broke\"}".into(),
+            },
+            entered_at: samples::now()
+                .saturating_add(SignedDuration::from_secs(second))
+                .unwrap(),
+        };
+        step.run(input).await.map(|output| output.verdict)
+    }
+
+    async fn stored(&self) -> Run {
+        load_run(&self.records, &self.run).await.unwrap()
+    }
+
+    async fn environment(&self) -> Environment {
+        let key = environment_key(samples::repository().id, &samples::environment());
+        load(&self.records, &key).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_first_error_turns_the_run_round_however_often_it_is_told() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        assert_eq!(world.error("ApplyFailed", 1).await, Ok(Turn::Restore));
+    }
+    let run = world.stored().await;
+    assert_eq!(run.mode, Mode::Restore);
+    assert_eq!(run.rollback, None);
+    let failure = run.failure.unwrap().error;
+    assert_eq!(failure, StepError::new(ErrorName::ApplyFailed, "it broke"));
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn a_lost_write_is_made_good_by_the_retry() {
+    let world = World::new().await;
+    let lost = StepError::new(ErrorName::AwsUnavailable, "no reply");
+    world.records.lose_reply("replace", lost, 1);
+    world.error("ApplyFailed", 1).await.unwrap_err();
+    assert_eq!(world.error("ApplyFailed", 1).await, Ok(Turn::Restore));
+    assert_eq!(world.stored().await.turns.len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_on_the_way_back_freezes_the_environment_once() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.error("States.Timeout", 2).await, Ok(Turn::Record));
+    }
+    let run = world.stored().await;
+    assert_eq!(run.outcome(), Outcome::NeedsOperator);
+    assert_eq!(run.failure.unwrap().error.name, ErrorName::ApplyFailed);
+    let frozen = world.environment().await.frozen.unwrap();
+    assert_eq!(frozen.run, world.run);
+    insta::assert_snapshot!(frozen.reason);
+}
+
+#[tokio::test]
+async fn a_crash_between_run_and_environment_is_completed() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    // The run's own write succeeds, the environment's does not.
+    let down = StepError::new(ErrorName::AwsUnavailable, "down");
+    let records = world.records.clone();
+    world
+        .records
+        .race_next_write(move || records.fail_next("get", down, 1));
+    world.error("PlanFailed", 2).await.unwrap_err();
+    assert!(world.environment().await.frozen.is_none());
+    assert_eq!(world.error("PlanFailed", 2).await, Ok(Turn::Record));
+    assert!(world.environment().await.frozen.is_some());
+}
+
+#[tokio::test]
+async fn a_late_call_does_not_freeze_what_a_person_mended() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    world.error("PlanFailed", 2).await.unwrap();
+    assert!(world.environment().await.frozen.is_some());
+    // The run ends, a person mends and unfreezes, and the next run gets the environment.
+    let over = world.run.clone();
+    world
+        .change_environment(|e| {
+            e.release(&over, samples::now());
+            e.unfreeze(samples::now());
+            e.owner = Some(owner(3));
+        })
+        .await;
+    let before = world.environment().await;
+    for second in [2, 3] {
+        assert_eq!(world.error("PlanFailed", second).await, Ok(Turn::Record));
+    }
+    assert_eq!(world.environment().await, before);
+}
+
+#[tokio::test]
+async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    // The first write is the run's. Right before the environment's, another run becomes the owner.
+    let records = world.records.clone();
+    world.records.race_next_write(|| ());
+    world
+        .records
+        .race_next_write(move || give_to_run_3(&records));
+    assert_eq!(world.error("PlanFailed", 2).await, Ok(Turn::Record));
+    let environment = world.environment().await;
+    assert!(environment.frozen.is_none());
+    assert_eq!(environment.owner, Some(owner(3)));
+}
+
+/// Writes the environment as another process does.
+fn give_to_run_3(records: &FakeRecords) {
+    let key = environment_key(samples::repository().id, &samples::environment());
+    let mut environment: Environment =
+        serde_json::from_str(&records.peek(&key).unwrap().doc).unwrap();
+    environment.owner = Some(owner(3));
+    let body = RecordBody {
+        doc: serde_json::to_string(&environment).unwrap(),
+        index: None,
+        expires: None,
+    };
+    records.overwrite(&key, &body);
+}
+
+#[tokio::test]
+async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
+    let world = World::new().await;
+    world.error("ApplyFailed", 1).await.unwrap();
+    assert_eq!(world.error("PlanRefused", 2).await, Ok(Turn::Record));
+    assert_eq!(world.stored().await.outcome(), Outcome::NeedsOperator);
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_before_it() {
+    // Another stack was applied already: it goes back.
+    let world = World::new().await;
+    assert_eq!(world.error("ApprovalRejected", 1).await, Ok(Turn::Restore));
+    let failure = world.stored().await.failure.unwrap().error;
+    assert_eq!(failure.name, ErrorName::ApprovalRejected);
+    assert!(world.environment().await.frozen.is_none());
+
+    // Nothing was applied: there is nothing to undo.
+    let world = World::new().await;
+    update_run(&world.records, &world.run, |run| {
+        run.stack_mut(&samples::stack("data"))?.state = StackState::Unchanged;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(world.error("ApprovalRejected", 1).await, Ok(Turn::Record));
+    let run = world.stored().await;
+    assert_eq!(run.rollback, Some(Came::NotNeeded));
+    assert_eq!(run.failure.as_ref().unwrap().error.message, "it broke");
+    assert_eq!(run.outcome(), Outcome::Rejected);
+    assert!(world.environment().await.frozen.is_none());
+}
+
+#[tokio::test]
+async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
+    let world = World::new().await;
+    world.change_environment(|e| e.last_good = None).await;
+    assert_eq!(world.error("ApplyFailed", 1).await, Ok(Turn::Record));
+    assert_eq!(world.stored().await.rollback, Some(Came::NoLastGood));
+
+    // The commit was promoted, only its own record did not get to know.
+    let world = World::new().await;
+    world
+        .change_environment(|e| e.last_good = Some(samples::last_good(2)))
+        .await;
+    assert_eq!(world.error("AwsUnavailable", 1).await, Ok(Turn::Record));
+    let promoted = world.stored().await;
+    assert!(promoted.promoted_at.is_some() && promoted.failure.is_none());
+
+    let world = World::new().await;
+    update_run(&world.records, &world.run, |run| {
+        run.config = None;
+        run.stacks.clear();
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(world.error("ConfigInvalid", 1).await, Ok(Turn::Record));
+    assert_eq!(world.stored().await.outcome(), Outcome::Rejected);
+}

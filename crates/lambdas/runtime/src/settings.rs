@@ -1,0 +1,213 @@
+use domain::env_vars;
+use domain::error::{ErrorName, StepError};
+use domain::event::EnrolledRepository;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tracing::Level;
+
+/// Finds a variable by its name.
+type Lookup = dyn Fn(&str) -> Option<String>;
+
+/// Reads settings, and remembers everything that is wrong with them: a function says it all at
+/// once, not one variable at each deployment.
+///
+/// Only what is asked for is read, since each function is given only those variables that it
+/// needs. A reader that finds nothing good answers an empty value; what was made from it is thrown
+/// away as soon as [`Settings::check`] fails.
+pub(crate) struct Settings {
+    lookup: Box<Lookup>,
+    problems: RefCell<BTreeSet<String>>,
+}
+
+impl Settings {
+    /// Settings that come from a lookup by name.
+    pub(crate) fn new(lookup: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        Self {
+            lookup: Box::new(lookup),
+            problems: RefCell::default(),
+        }
+    }
+
+    /// A text that is not empty.
+    pub(crate) fn text(&self, name: &str) -> String {
+        match (self.lookup)(name) {
+            Some(text) if !text.trim().is_empty() => text,
+            Some(_) => {
+                self.note(format!("{name} is empty"));
+                String::new()
+            }
+            None => {
+                self.note(format!("{name} is not set"));
+                String::new()
+            }
+        }
+    }
+
+    /// An address, `http://` or `https://`.
+    pub(crate) fn url(&self, name: &str) -> String {
+        let text = self.text(name);
+        let host = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        if !text.is_empty() && host.is_none_or(str::is_empty) {
+            self.note(format!(
+                "{name} is {text:?}, expected https:// and an address"
+            ));
+        }
+        text
+    }
+
+    /// The enrolled repositories.
+    pub(crate) fn repositories(&self) -> Arc<[EnrolledRepository]> {
+        let text = self.text(env_vars::REPOSITORIES);
+        if text.is_empty() {
+            return Arc::default();
+        }
+        let repositories: Vec<EnrolledRepository> = match serde_json::from_str(&text) {
+            Ok(repositories) => repositories,
+            Err(error) => {
+                self.note(format!(
+                    "{} is not a JSON list of repositories: {error}",
+                    env_vars::REPOSITORIES
+                ));
+                return Arc::default();
+            }
+        };
+        let mut ids = BTreeSet::new();
+        for repository in &repositories {
+            if !ids.insert(repository.id) {
+                self.note(format!(
+                    "{} has repository {} twice",
+                    env_vars::REPOSITORIES,
+                    repository.id
+                ));
+            }
+        }
+        repositories.into()
+    }
+
+    /// The log level; `info` when none is set.
+    pub(crate) fn level(&self) -> Level {
+        let Some(text) = (self.lookup)(env_vars::LOG) else {
+            return Level::INFO;
+        };
+        match text.as_str() {
+            "error" => Level::ERROR,
+            "warn" => Level::WARN,
+            "info" => Level::INFO,
+            "debug" => Level::DEBUG,
+            _ => {
+                self.note(format!(
+                    "{} is {text:?}, expected error, warn, info or debug",
+                    env_vars::LOG
+                ));
+                Level::INFO
+            }
+        }
+    }
+
+    /// Takes note of something that is wrong.
+    pub(crate) fn note(&self, problem: String) {
+        self.problems.borrow_mut().insert(problem);
+    }
+
+    /// Says everything that was wrong so far.
+    pub(crate) fn check(&self) -> Result<(), StepError> {
+        let problems = self.problems.borrow();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let problems: Vec<&str> = problems.iter().map(String::as_str).collect();
+        Err(StepError::new(
+            ErrorName::SettingsInvalid,
+            problems.join("; "),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    fn settings(variables: &'static [(&str, &str)]) -> Settings {
+        Settings::new(|name| {
+            let found = variables.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    const REPOSITORIES: &str = r#"[{"id":1,"full_name":"acme/shop",
+        "clone_url":"https://github.com/acme/shop.git","branches":["main"],"image":"r/shop"}]"#;
+
+    #[test]
+    fn good_settings_are_read() {
+        let settings = settings(&[
+            (env_vars::TABLE, "sluicegate"),
+            (env_vars::FORGE_URL, "https://api.github.com"),
+            (env_vars::REPOSITORIES, REPOSITORIES),
+            (env_vars::LOG, "debug"),
+        ]);
+        assert_eq!(settings.text(env_vars::TABLE), "sluicegate");
+        assert_eq!(settings.url(env_vars::FORGE_URL), "https://api.github.com");
+        let repositories = settings.repositories();
+        let names: Vec<_> = repositories
+            .iter()
+            .map(|one| one.full_name.as_str())
+            .collect();
+        assert_eq!(names, ["acme/shop"]);
+        assert_eq!(settings.level(), Level::DEBUG);
+        assert_eq!(settings.check(), Ok(()));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let settings = settings(&[
+            (env_vars::BUCKET, " "),
+            (env_vars::FORGE_URL, "api.github.com"),
+            (env_vars::REPOSITORIES, "{}"),
+            (env_vars::LOG, "loud"),
+        ]);
+        settings.text(env_vars::TABLE);
+        settings.text(env_vars::TABLE);
+        settings.text(env_vars::BUCKET);
+        settings.url(env_vars::FORGE_URL);
+        settings.repositories();
+        settings.level();
+        let error = settings.check().unwrap_err();
+        assert_eq!(error.name, ErrorName::SettingsInvalid);
+        let problems: Vec<_> = error.message.split("; ").collect();
+        assert_eq!(
+            problems,
+            [
+                "SLUICEGATE_BUCKET is empty",
+                "SLUICEGATE_FORGE_URL is \"api.github.com\", expected https:// and an address",
+                "SLUICEGATE_LOG is \"loud\", expected error, warn, info or debug",
+                "SLUICEGATE_REPOSITORIES is not a JSON list of repositories: \
+                 invalid type: map, expected a sequence at line 1 column 0",
+                "SLUICEGATE_TABLE is not set",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_variable_that_nobody_asks_for_may_be_missing() {
+        assert_eq!(settings(&[]).level(), Level::INFO);
+        assert_eq!(settings(&[]).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_repository_is_enrolled_once() {
+        let twice = REPOSITORIES.trim_end_matches(']').to_owned()
+            + ","
+            + REPOSITORIES.trim_start_matches('[');
+        let settings = Settings::new(move |_| Some(twice.clone()));
+        settings.repositories();
+        let error = settings.check().unwrap_err();
+        assert_eq!(
+            error.message,
+            "SLUICEGATE_REPOSITORIES has repository 1 twice"
+        );
+    }
+}

@@ -1,0 +1,284 @@
+use crate::settings::Settings;
+use async_trait::async_trait;
+use aws::{
+    Batch, Bucket, Bus, Clients, Ecr, Ecs, HttpProbe, SecretStore, SqsStatusQueue, Table,
+    TaskTokens,
+};
+use domain::env_vars;
+use domain::error::StepError;
+use domain::event::EnrolledRepository;
+use domain::ids::CommitId;
+use engine::announce::Announcer;
+use engine::{
+    AuditFile, BatchJobs, Clock, CommitStatus, EventBus, Executions, Forge, Objects, Probe,
+    Records, Registry, Result, Secrets, Services, Snapshot, StatusQueue, Tokens,
+};
+use forge::{GitHub, GitHubSettings};
+use jiff::Timestamp;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+/// The ports of a function, made from its settings. Each method reads the variables that its port
+/// needs; one that is missing or wrong is remembered, and the function answers every event with
+/// `SettingsInvalid` and all that is wrong.
+pub struct World {
+    settings: Settings,
+    clients: Clients,
+    /// Made once: it keeps the token that it read.
+    forge: OnceCell<Arc<dyn Forge>>,
+}
+
+impl World {
+    pub(crate) fn new(settings: Settings, clients: Clients) -> Self {
+        Self {
+            settings,
+            clients,
+            forge: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.settings.check()
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn records(&self) -> Arc<dyn Records> {
+        Arc::new(Table::new(
+            &self.clients,
+            &self.settings.text(env_vars::TABLE),
+        ))
+    }
+
+    /// The artifacts bucket.
+    #[must_use]
+    pub fn artifacts(&self) -> Arc<dyn Objects> {
+        Arc::new(Bucket::new(&self.clients, &self.artifacts_name()))
+    }
+
+    /// The artifacts bucket's name.
+    #[must_use]
+    pub fn artifacts_name(&self) -> String {
+        self.settings.text(env_vars::BUCKET)
+    }
+
+    /// The audit bucket.
+    #[must_use]
+    pub fn audit(&self) -> Arc<dyn Objects> {
+        let name = self.settings.text(env_vars::AUDIT_BUCKET);
+        Arc::new(Bucket::new(&self.clients, &name))
+    }
+
+    /// The name of the bucket of the delivered stacks' states.
+    #[must_use]
+    pub fn state_name(&self) -> String {
+        self.settings.text(env_vars::STATE_BUCKET)
+    }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> String {
+        self.clients.region().to_owned()
+    }
+
+    /// The status queue.
+    #[must_use]
+    pub fn status_queue(&self) -> Arc<dyn StatusQueue> {
+        let url = self.settings.url(env_vars::STATUS_QUEUE_URL);
+        Arc::new(SqsStatusQueue::new(&self.clients, &url))
+    }
+
+    /// The event bus.
+    #[must_use]
+    pub fn event_bus(&self) -> Arc<dyn EventBus> {
+        Arc::new(Bus::new(
+            &self.clients,
+            &self.settings.text(env_vars::EVENT_BUS),
+        ))
+    }
+
+    /// The task tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<dyn Tokens> {
+        Arc::new(TaskTokens::new(&self.clients))
+    }
+
+    /// The executions of the state machine.
+    #[must_use]
+    pub fn executions(&self) -> Arc<dyn Executions> {
+        Arc::new(aws::Executions::new(&self.clients))
+    }
+
+    /// The jobs of the pipeline's own queues.
+    #[must_use]
+    pub fn batch(&self) -> Arc<dyn BatchJobs> {
+        let names = self.settings.text(env_vars::JOB_QUEUES);
+        let queues: Vec<String> = names.split(',').map(str::to_owned).collect();
+        Arc::new(Batch::new(&self.clients, &queues))
+    }
+
+    /// The secrets.
+    #[must_use]
+    pub fn secrets(&self) -> Arc<dyn Secrets> {
+        Arc::new(SecretStore::new(&self.clients))
+    }
+
+    /// The ARN of the secret with the webhook's keys.
+    #[must_use]
+    pub fn webhook_secret_arn(&self) -> String {
+        self.settings.text(env_vars::WEBHOOK_SECRET_ARN)
+    }
+
+    /// The image registry.
+    #[must_use]
+    pub fn registry(&self) -> Arc<dyn Registry> {
+        Arc::new(Ecr::new(&self.clients))
+    }
+
+    /// ECS.
+    #[must_use]
+    pub fn services(&self) -> Arc<dyn Services> {
+        Arc::new(Ecs::new(&self.clients))
+    }
+
+    /// The addresses of delivered applications.
+    #[must_use]
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        Arc::new(HttpProbe::default())
+    }
+
+    /// The forge.
+    #[must_use]
+    pub fn forge(&self) -> Arc<dyn Forge> {
+        Arc::clone(self.forge.get_or_init(|| self.make_forge()))
+    }
+
+    fn make_forge(&self) -> Arc<dyn Forge> {
+        let api_url = self.settings.text(env_vars::FORGE_URL);
+        let is_set = !api_url.is_empty();
+        let settings = GitHubSettings {
+            api_url,
+            secrets: self.secrets(),
+            secret_arn: self.settings.text(env_vars::GIT_SECRET_ARN),
+            workdir: std::env::temp_dir(),
+            pause: forge::jitter,
+        };
+        match GitHub::new(settings) {
+            Ok(forge) => Arc::new(forge),
+            Err(error) => {
+                // The forge says itself what is wrong with an address; a missing one is noted.
+                if is_set {
+                    self.settings.note(error.message.clone());
+                }
+                Arc::new(NoForge(error))
+            }
+        }
+    }
+
+    /// The enrolled repositories.
+    #[must_use]
+    pub fn repositories(&self) -> Arc<[EnrolledRepository]> {
+        self.settings.repositories()
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
+    /// Who is told what happens to a run.
+    #[must_use]
+    pub fn announcer(&self) -> Announcer {
+        Announcer {
+            status: self.status_queue(),
+            forge: self.forge(),
+            repositories: self.repositories(),
+            clock: self.clock(),
+        }
+    }
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[allow(clippy::disallowed_methods, reason = "this is the clock that all take")]
+        Timestamp::now()
+    }
+}
+
+/// Stands where the settings allow no forge; nobody calls it, since such a function answers every
+/// event with its settings' errors.
+struct NoForge(StepError);
+
+#[async_trait]
+impl Forge for NoForge {
+    async fn fetch(&self, _: &EnrolledRepository, _: &CommitId) -> Result<Snapshot> {
+        Err(self.0.clone())
+    }
+
+    async fn set_status(
+        &self,
+        _: &EnrolledRepository,
+        _: &CommitId,
+        _: &CommitStatus,
+    ) -> Result<()> {
+        Err(self.0.clone())
+    }
+
+    async fn append_audit(&self, _: &EnrolledRepository, _: &[AuditFile]) -> Result<()> {
+        Err(self.0.clone())
+    }
+
+    async fn audited_up_to(&self, _: &EnrolledRepository, _: u64) -> Result<Option<u64>> {
+        Err(self.0.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    async fn world(variables: &'static [(&str, &str)]) -> World {
+        let clients = Clients::of_emulator("http://127.0.0.1:1", "eu-central-1").await;
+        let settings = Settings::new(|name| {
+            let found = variables.iter().find(|(other, _)| *other == name);
+            found.map(|(_, value)| (*value).to_owned())
+        });
+        World::new(settings, clients)
+    }
+
+    #[tokio::test]
+    async fn a_port_asks_for_its_own_variables_only() {
+        let world = world(&[(env_vars::TABLE, "t"), (env_vars::BUCKET, "b")]).await;
+        let (_table, bucket) = (world.records(), world.artifacts());
+        let _others = (
+            world.tokens(),
+            world.registry(),
+            world.services(),
+            world.probe(),
+        );
+        assert_eq!(bucket.bucket(), "b");
+        assert_eq!(world.region(), "eu-central-1");
+        assert_eq!(world.check(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_an_announcer_lacks_is_said_at_once() {
+        let world = world(&[(env_vars::FORGE_URL, "http://forge.example")]).await;
+        let _announcer = world.announcer();
+        let message = world.check().unwrap_err().message;
+        for name in [
+            env_vars::STATUS_QUEUE_URL,
+            env_vars::REPOSITORIES,
+            env_vars::GIT_SECRET_ARN,
+            env_vars::FORGE_URL,
+        ] {
+            assert!(message.contains(name), "{name} in {message}");
+        }
+    }
+}

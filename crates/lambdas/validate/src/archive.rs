@@ -1,0 +1,41 @@
+//! The sealed form of a commit: a zip that is the same each time it is made.
+
+use domain::error::{ErrorName, StepError};
+use engine::{FileKind, Result, Snapshot};
+use std::io::{Cursor, Write as _};
+use zip::result::ZipResult;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+/// Packs every file of a commit. Submodules are left out.
+pub(crate) fn pack(snapshot: &Snapshot) -> Result<Vec<u8>> {
+    write(snapshot).map_err(|error| {
+        let message = format!("pack commit {}: {error}", snapshot.commit);
+        StepError::new(ErrorName::Internal, message)
+    })
+}
+
+fn write(snapshot: &Snapshot) -> ZipResult<Vec<u8>> {
+    let mut files: Vec<_> = snapshot.files.iter().collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    // A zip's earliest time, 1980-01-01: git keeps no times of files.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::DEFAULT);
+    for file in files {
+        let path = file.path.as_str();
+        match file.kind {
+            FileKind::File => zip.start_file(path, options.unix_permissions(0o644))?,
+            FileKind::Executable => zip.start_file(path, options.unix_permissions(0o755))?,
+            FileKind::Symlink => {
+                let target = String::from_utf8_lossy(&file.bytes);
+                zip.add_symlink(path, target, options.unix_permissions(0o777))?;
+                continue;
+            }
+            FileKind::Submodule => continue,
+        }
+        zip.write_all(&file.bytes)?;
+    }
+    Ok(zip.finish()?.into_inner())
+}

@@ -1,0 +1,195 @@
+#![doc = include_str!("../README.md")]
+
+mod archive;
+mod checks;
+
+use async_trait::async_trait;
+use checks::Refusal;
+use domain::config::{CONFIG_FILE, Config};
+use domain::error::{ErrorName, StepError};
+use domain::event::{EVENT_SCHEMA, EnrolledRepository, PushEvent};
+use domain::ids::Sha256Digest;
+use domain::keys;
+use domain::plan::ObjectRef;
+use domain::run::{Run, Source};
+use domain::step::{ClaimWord, ValidateInput, ValidateOutput};
+use engine::announce::Announcer;
+use engine::documents::{insert, load_run, update_run};
+use engine::status::Transition;
+use engine::{Clock, FileKind, Forge, Objects, Records, Result, Snapshot, Step, Written};
+use std::sync::Arc;
+
+/// How many errors or refusals an error message lists.
+const LISTED: usize = 20;
+
+/// The longest author's name and subject that a record keeps, in characters.
+const AUTHOR_LIMIT: usize = 100;
+const SUBJECT_LIMIT: usize = 200;
+
+/// The step.
+pub struct Validate {
+    /// The table.
+    pub records: Arc<dyn Records>,
+    /// The artifacts bucket.
+    pub objects: Arc<dyn Objects>,
+    /// The forge.
+    pub forge: Arc<dyn Forge>,
+    /// Says what happened.
+    pub announcer: Announcer,
+    /// The enrolled repositories.
+    pub repositories: Arc<[EnrolledRepository]>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Step for Validate {
+    type Input = ValidateInput;
+    type Output = ValidateOutput;
+
+    async fn run(&self, input: ValidateInput) -> Result<ValidateOutput> {
+        let ValidateInput::Claim { event, execution } = input;
+        if event.schema != EVENT_SCHEMA {
+            let message = format!(
+                "the event has schema {}, expected {EVENT_SCHEMA}",
+                event.schema
+            );
+            return Err(StepError::new(ErrorName::ContractViolation, message));
+        }
+        let id = event.run_id();
+        let Some(mut run) = self.claim(&event, execution).await? else {
+            tracing::info!(run = %id, "another execution has this run");
+            return Ok(ValidateOutput {
+                run: id,
+                verdict: ClaimWord::Duplicate,
+            });
+        };
+        if run.source.is_none() {
+            self.announcer.announce(&run, Transition::Claimed).await;
+            run = self.seal(&run).await?;
+        }
+        self.announcer.announce(&run, Transition::Sealed).await;
+        Ok(ValidateOutput {
+            run: id,
+            verdict: ClaimWord::Accepted,
+        })
+    }
+}
+
+impl Validate {
+    /// Claims the run; none when another execution has it.
+    async fn claim(&self, event: &PushEvent, execution: String) -> Result<Option<Run>> {
+        let id = event.run_id();
+        let run = Run::new(id, event.trigger(), execution, self.clock.now());
+        if insert(self.records.as_ref(), &run).await? == Written::Yes {
+            return Ok(Some(run));
+        }
+        let known = load_run(self.records.as_ref(), &run.id).await?;
+        Ok((known.execution == run.execution).then_some(known))
+    }
+
+    /// Fetches, reads, checks, and writes down what came of it.
+    async fn seal(&self, run: &Run) -> Result<Run> {
+        let repository = self.enrolled(run)?;
+        let snapshot = self.forge.fetch(repository, &run.trigger.commit).await?;
+        let config = read_config(&snapshot)?;
+        refuse(&checks::check(&snapshot, &config))?;
+        let source = self.store(&snapshot, &config).await?;
+        update_run(self.records.as_ref(), &run.id, |run| {
+            if run.source.is_none() {
+                run.seal(source.clone(), config.clone());
+            }
+            Ok(run.clone())
+        })
+        .await
+    }
+
+    fn enrolled(&self, run: &Run) -> Result<&EnrolledRepository> {
+        let trigger = &run.trigger;
+        let branch = trigger.branch.as_str();
+        let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
+        let found = self.repositories.iter().find(|known| {
+            known.id == trigger.repository_id && known.full_name == trigger.repository
+        });
+        match found {
+            Some(known) if known.branches.iter().any(|watched| watched == branch) => Ok(known),
+            Some(known) => Err(StepError::new(
+                ErrorName::NotEnrolled,
+                format!(
+                    "branch {branch:?} of {} is not watched; watched are {:?}",
+                    known.full_name, known.branches
+                ),
+            )),
+            None => Err(StepError::new(
+                ErrorName::NotEnrolled,
+                format!(
+                    "repository {} with id {} is not enrolled",
+                    trigger.repository, trigger.repository_id
+                ),
+            )),
+        }
+    }
+
+    /// Puts the archive into the bucket, where it may lie already.
+    async fn store(&self, snapshot: &Snapshot, config: &Config) -> Result<Source> {
+        let archive = archive::pack(snapshot)?;
+        let sha256 = Sha256Digest::of(&archive);
+        let key = keys::source(&sha256);
+        let written = self.objects.put_if_absent(&key, archive).await?;
+        tracing::info!(key, new = written == Written::Yes, "source sealed");
+        let build_tree = config
+            .build
+            .as_ref()
+            .and_then(|build| snapshot.trees.get(&build.context).cloned());
+        Ok(Source {
+            archive: ObjectRef { key, sha256 },
+            build_tree,
+            author: plain(&snapshot.author, AUTHOR_LIMIT),
+            subject: plain(&snapshot.subject, SUBJECT_LIMIT),
+        })
+    }
+}
+
+fn read_config(snapshot: &Snapshot) -> Result<Config> {
+    let found = snapshot
+        .files
+        .iter()
+        .find(|file| file.path == CONFIG_FILE)
+        .filter(|file| matches!(file.kind, FileKind::File | FileKind::Executable));
+    let Some(file) = found else {
+        let message = format!(
+            "CF001 no pipeline config at {}; expected a file {CONFIG_FILE} in the repository's root",
+            snapshot.commit
+        );
+        return Err(StepError::new(ErrorName::ConfigInvalid, message));
+    };
+    domain::config::parse(&file.bytes)
+        .map_err(|errors| StepError::new(ErrorName::ConfigInvalid, list(&errors)))
+}
+
+fn refuse(refusals: &[Refusal]) -> Result<()> {
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(StepError::new(ErrorName::SourceRefused, list(refusals)))
+}
+
+/// A line for each, the first ones only.
+fn list<T: ToString>(items: &[T]) -> String {
+    let mut lines: Vec<String> = items.iter().take(LISTED).map(T::to_string).collect();
+    if items.len() > LISTED {
+        lines.push(format!("and {} more", items.len() - LISTED));
+    }
+    lines.join("\n")
+}
+
+/// A text without control characters, cut.
+fn plain(text: &str, limit: usize) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(limit)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

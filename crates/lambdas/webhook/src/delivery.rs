@@ -1,0 +1,118 @@
+//! The record of a delivery.
+
+use domain::error::{ErrorName, StepError};
+use domain::event::PushEvent;
+use domain::ids::{DeliveryId, RunId, Sha256Digest};
+use engine::{RecordBody, RecordKey, Records, Result, Written};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How long a delivery is remembered; GitHub can redeliver for three days.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A delivery, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeliveryRecord {
+    /// The record's version; 1.
+    schema: u32,
+    state: State,
+    /// The digest of the payload.
+    pub(crate) body: Sha256Digest,
+    /// The run that it asks for.
+    pub(crate) run: RunId,
+    /// When it came first.
+    pub(crate) received_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum State {
+    Received,
+    Dispatched,
+}
+
+/// What stood there when a delivery came.
+pub(crate) enum Found {
+    /// Nothing: it is on record now.
+    New,
+    /// An earlier copy, and the version of its record.
+    Known(DeliveryRecord, u64),
+}
+
+impl DeliveryRecord {
+    pub(crate) fn received(event: &PushEvent, body: Sha256Digest) -> Self {
+        Self {
+            schema: 1,
+            state: State::Received,
+            body,
+            run: event.run_id(),
+            received_at: event.received_at,
+        }
+    }
+
+    pub(crate) fn dispatched(self) -> Self {
+        Self {
+            state: State::Dispatched,
+            ..self
+        }
+    }
+
+    pub(crate) fn is_dispatched(&self) -> bool {
+        self.state == State::Dispatched
+    }
+
+    fn body(&self) -> Result<RecordBody> {
+        let doc = serde_json::to_string(self).map_err(|error| {
+            StepError::new(ErrorName::Internal, format!("write a delivery: {error}"))
+        })?;
+        Ok(RecordBody {
+            doc,
+            index: None,
+            expires: self.received_at.checked_add(REMEMBERED).ok(),
+        })
+    }
+}
+
+fn key(id: &DeliveryId) -> RecordKey {
+    RecordKey {
+        pk: format!("DELIVERY#{id}"),
+        sk: "DELIVERY".into(),
+    }
+}
+
+/// Puts a delivery on record, or finds its earlier copy.
+pub(crate) async fn open(
+    records: &dyn Records,
+    id: &DeliveryId,
+    record: &DeliveryRecord,
+) -> Result<Found> {
+    let key = key(id);
+    if records.insert(&key, &record.body()?).await? == Written::Yes {
+        return Ok(Found::New);
+    }
+    let Some(found) = records.get(&key).await? else {
+        return Err(StepError::new(
+            ErrorName::RecordConflict,
+            format!("delivery {id} was forgotten just now"),
+        ));
+    };
+    let known = serde_json::from_str(&found.doc).map_err(|error| {
+        StepError::new(
+            ErrorName::ContractViolation,
+            format!("record {}/{}: {error}", key.pk, key.sk),
+        )
+    })?;
+    Ok(Found::Known(known, found.version))
+}
+
+/// Writes down that a delivery was dispatched. Another copy of it may have been first, which is
+/// as good.
+pub(crate) async fn close(
+    records: &dyn Records,
+    id: &DeliveryId,
+    record: &DeliveryRecord,
+    version: u64,
+) -> Result<Written> {
+    records.replace(&key(id), &record.body()?, version).await
+}

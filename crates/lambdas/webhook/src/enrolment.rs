@@ -1,0 +1,53 @@
+//! Whether somebody asked for this repository and branch.
+
+use domain::event::EnrolledRepository;
+use forge::webhook::{Push, Refusal};
+
+/// The branch that the pipeline itself pushes to.
+const AUDIT_BRANCH: &str = "refs/heads/sluicegate/audit";
+
+/// Lets a push to a watched branch of an enrolled repository pass.
+pub(crate) fn check(enrolled: &[EnrolledRepository], mut push: Push) -> Result<Push, Refusal> {
+    let (id, name) = (push.repository.id, &push.repository.full_name);
+    let same_name =
+        |known: &EnrolledRepository| known.full_name.as_str().eq_ignore_ascii_case(name.as_str());
+    let Some(known) = enrolled.iter().find(|known| known.id == id) else {
+        if enrolled.iter().any(same_name) {
+            let message = "repository id changed; re-enrol";
+            return Err(Refusal::new(403, "WH131", message));
+        }
+        let message = format!("repository id {id} not enrolled");
+        return Err(Refusal::new(202, "WH130", message));
+    };
+    if !same_name(known) {
+        let message = format!(
+            "repository {} is now called {name}; re-enrol",
+            known.full_name
+        );
+        return Err(Refusal::new(403, "WH133", message));
+    }
+    let branch = push.branch.as_str();
+    if branch == AUDIT_BRANCH {
+        return Err(Refusal::new(202, "WH204", "ignored: own push"));
+    }
+    let short = branch.strip_prefix("refs/heads/").unwrap_or_default();
+    if !known.branches.iter().any(|watched| watched == short) {
+        let message = format!("ignored: ref {branch:?} not watched");
+        return Err(Refusal::new(202, "WH202", message));
+    }
+    push.repository.full_name = known.full_name.clone();
+    Ok(push)
+}
+
+/// A GitHub Enterprise server names itself; it must be one that something is cloned from.
+pub(crate) fn check_host(enrolled: &[EnrolledRepository], host: &str) -> Result<(), Refusal> {
+    let known = |repository: &EnrolledRepository| {
+        let rest = repository.clone_url.split_once("://").map(|(_, rest)| rest);
+        let found = rest.and_then(|rest| rest.split('/').next());
+        found.is_some_and(|found| found.eq_ignore_ascii_case(host))
+    };
+    if host.is_empty() || enrolled.iter().any(known) {
+        return Ok(());
+    }
+    Err(Refusal::new(403, "WH132", "installation mismatch"))
+}
