@@ -8,10 +8,9 @@
 )]
 
 mod crates;
-mod errors;
 mod machine;
 mod payloads;
-mod readme;
+mod rendered;
 mod terraform;
 mod tree;
 

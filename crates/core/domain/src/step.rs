@@ -370,3 +370,138 @@ pub struct Output {
     #[serde(default)]
     pub sensitive: bool,
 }
+
+/// A Lambda. This is the list of all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Accepts deliveries of the forge; the only one behind a URL.
+    Webhook,
+    /// Claims the run, checks the commit and seals its source.
+    Validate,
+    /// Owns the environment's queue, selects stacks and judges their plans.
+    Plan,
+    /// Consumes a sealed plan, and reads the result of its apply.
+    Apply,
+    /// Decides whether an image has to be built, and finds it.
+    BuildTrigger,
+    /// Starts a rollout and observes it.
+    Deploy,
+    /// Decides what follows an error.
+    Rollback,
+    /// Promotes the commit, writes the audit entry and releases the environment.
+    Record,
+}
+
+impl Step {
+    /// Every Lambda, in the order in which a commit meets them.
+    pub const ALL: [Self; 8] = [
+        Self::Webhook,
+        Self::Validate,
+        Self::Plan,
+        Self::Apply,
+        Self::BuildTrigger,
+        Self::Deploy,
+        Self::Rollback,
+        Self::Record,
+    ];
+
+    /// The name of its crate, binary and function.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Validate => "validate",
+            Self::Plan => "plan",
+            Self::Apply => "apply",
+            Self::BuildTrigger => "build-trigger",
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// An action of a Lambda that the state machine calls: the variant of the Lambda's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// [`ValidateInput::Claim`].
+    Claim,
+    /// [`BuildTriggerInput::Decide`].
+    DecideBuild,
+    /// [`BuildTriggerInput::Finish`].
+    FinishBuild,
+    /// [`PlanInput::Acquire`].
+    Acquire,
+    /// [`PlanInput::Next`].
+    SelectStacks,
+    /// [`PlanInput::Judge`].
+    Judge,
+    /// [`PlanInput::RequestApproval`].
+    RequestApproval,
+    /// [`ApplyInput::Start`].
+    StartApply,
+    /// [`ApplyInput::Finish`].
+    FinishApply,
+    /// [`DeployInput::Start`].
+    StartDeploy,
+    /// [`DeployInput::Check`].
+    CheckDeploy,
+    /// [`RollbackInput::Decide`].
+    DecideRollback,
+    /// [`RecordInput::Promote`].
+    Promote,
+    /// [`RecordInput::Record`].
+    Record,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 14] = [
+        Self::Claim,
+        Self::DecideBuild,
+        Self::FinishBuild,
+        Self::Acquire,
+        Self::SelectStacks,
+        Self::Judge,
+        Self::RequestApproval,
+        Self::StartApply,
+        Self::FinishApply,
+        Self::StartDeploy,
+        Self::CheckDeploy,
+        Self::DecideRollback,
+        Self::Promote,
+        Self::Record,
+    ];
+
+    /// The Lambda that has it.
+    #[must_use]
+    pub fn step(self) -> Step {
+        match self {
+            Self::Claim => Step::Validate,
+            Self::DecideBuild | Self::FinishBuild => Step::BuildTrigger,
+            Self::Acquire | Self::SelectStacks | Self::Judge | Self::RequestApproval => Step::Plan,
+            Self::StartApply | Self::FinishApply => Step::Apply,
+            Self::StartDeploy | Self::CheckDeploy => Step::Deploy,
+            Self::DecideRollback => Step::Rollback,
+            Self::Promote | Self::Record => Step::Record,
+        }
+    }
+
+    /// The field `action` of the Lambda's input.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::DecideBuild | Self::DecideRollback => "decide",
+            Self::FinishBuild | Self::FinishApply => "finish",
+            Self::Acquire => "acquire",
+            Self::SelectStacks => "next",
+            Self::Judge => "judge",
+            Self::RequestApproval => "request-approval",
+            Self::StartApply | Self::StartDeploy => "start",
+            Self::CheckDeploy => "check",
+            Self::Promote => "promote",
+            Self::Record => "record",
+        }
+    }
+}

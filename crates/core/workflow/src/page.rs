@@ -1,0 +1,169 @@
+//! The generated parts of `statemachine/README.md`: the table of states and the diagram.
+
+use crate::errors::ErrorMatch;
+use crate::state::{Call, Level, Machine, State, States};
+use domain::step::Action;
+use std::fmt::Write as _;
+
+/// The table of states. `source` gives the path of an action's source file from the repository's
+/// root.
+#[must_use]
+pub fn table(machine: &Machine, source: impl Fn(Action) -> String) -> String {
+    let mut rows =
+        String::from("| State | Does | On an error | Undo |\n| --- | --- | --- | --- |\n");
+    machine.each(|placed| {
+        let cells = [
+            "· ".repeat(placed.within.len()) + placed.name,
+            does(placed.state, &source),
+            on_error(placed.state),
+            match placed.state {
+                State::Task(task) => task.undo.to_owned(),
+                _ => String::new(),
+            },
+        ];
+        for cell in cells {
+            rows.push('|');
+            if !cell.is_empty() {
+                rows.push(' ');
+                rows.push_str(&cell);
+            }
+            rows.push(' ');
+        }
+        rows.push_str("|\n");
+    });
+    rows
+}
+
+fn does(state: &State, source: impl Fn(Action) -> String) -> String {
+    let lambda = |action: Action| {
+        let (step, name) = (action.step().as_str(), action.as_str());
+        format!("[`{step} {name}`](../{})", source(action))
+    };
+    match state {
+        State::Task(task) => match task.call {
+            Call::Lambda(action) => lambda(action),
+            Call::LambdaWithToken(action) => lambda(action) + ", then waits for the task token",
+            Call::Job(verb) => format!(
+                "Batch: [`runner {}`](../crates/runner/README.md)",
+                verb.as_str()
+            ),
+            Call::Build => {
+                "CodeBuild: [`buildspec.yml`](../terraform/modules/build/buildspec.yml)".to_owned()
+            }
+        },
+        State::Choice(_) => "branches on a verdict".to_owned(),
+        State::Parallel(_) => "runs its branches at the same time".to_owned(),
+        State::Map(_) => "runs its states for each stack at the same time".to_owned(),
+        State::Pass(_) => "passes its input on".to_owned(),
+        State::Wait(wait) => format!("waits {} s", wait.seconds),
+        State::Succeed(_) => "ends SUCCEEDED".to_owned(),
+        State::Fail(fail) if ends_branches(fail) => "ends all branches with its error".to_owned(),
+        State::Fail(_) => "ends FAILED".to_owned(),
+    }
+}
+
+fn ends_branches(fail: &crate::state::Fail) -> bool {
+    fail.error == crate::expression::Template::text(ErrorMatch::BranchStopped.as_str())
+}
+
+/// Where errors lead: those with a destination of their own, and all others.
+fn on_error(state: &State) -> String {
+    let Some(rest) = state.catch().last() else {
+        return String::new();
+    };
+    let named: Vec<String> = state
+        .catch()
+        .iter()
+        .filter(|catch| catch.next != rest.next)
+        .map(|catch| {
+            let names = catch.error_equals.iter().map(|error| error.as_str());
+            let names: Vec<&str> = names.collect();
+            format!("{} → {}", names.join(", "), catch.next)
+        })
+        .collect();
+    if named.is_empty() {
+        format!("→ {}", rest.next)
+    } else {
+        format!("{}; any other → {}", named.join("; "), rest.next)
+    }
+}
+
+/// A Mermaid diagram. Dotted arrows are errors that have a destination of their own or lead out of
+/// a composite state.
+#[must_use]
+pub fn diagram(machine: &Machine) -> String {
+    let mut lines = String::from("```mermaid\nstateDiagram-v2\n");
+    let level = Level {
+        start_at: machine.start_at,
+        states: machine.states.clone(),
+    };
+    draw(&mut lines, &level, 1);
+    lines.push_str("```\n");
+    lines
+}
+
+fn draw(lines: &mut String, level: &Level, depth: usize) {
+    let indent = "  ".repeat(depth);
+    line(lines, &indent, format_args!("[*] --> {}", level.start_at));
+    for (name, state) in &level.states.0 {
+        let inner = state.levels();
+        if !inner.is_empty() {
+            line(lines, &indent, format_args!("state {name} {{"));
+            for (index, inside) in inner.iter().enumerate() {
+                if index > 0 {
+                    line(lines, &indent, format_args!("  --"));
+                }
+                draw(lines, inside, depth + 1);
+            }
+            line(lines, &indent, format_args!("}}"));
+        }
+        if let State::Choice(choice) = state {
+            for rule in &choice.choices {
+                let label = label(&rule.condition.to_string());
+                line(
+                    lines,
+                    &indent,
+                    format_args!("{name} --> {}: {label}", rule.next),
+                );
+            }
+            line(
+                lines,
+                &indent,
+                format_args!("{name} --> {}: otherwise", choice.default),
+            );
+        } else {
+            let next = state.successors();
+            for next in &next {
+                line(lines, &indent, format_args!("{name} --> {next}"));
+            }
+            for next in error_targets(&level.states, state) {
+                if !state.successors().contains(&next) {
+                    line(lines, &indent, format_args!("{name} --> {next}: error"));
+                }
+            }
+            if next.is_empty() {
+                line(lines, &indent, format_args!("{name} --> [*]"));
+            }
+        }
+    }
+}
+
+fn error_targets(states: &States, state: &State) -> Vec<&'static str> {
+    let mut targets: Vec<&'static str> = Vec::new();
+    for catch in state.catch() {
+        if states.get(catch.next).is_some() && !targets.contains(&catch.next) {
+            targets.push(catch.next);
+        }
+    }
+    targets
+}
+
+/// The verdict of a condition.
+fn label(condition: &str) -> String {
+    condition.split('\'').nth(1).unwrap_or(condition).to_owned()
+}
+
+fn line(lines: &mut String, indent: &str, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _written = writeln!(lines, "{indent}{text}");
+}

@@ -1,0 +1,437 @@
+//! What states are made of: calls with their retries, and what happens with errors.
+
+use crate::errors::{AwsError, ErrorMatch};
+use crate::expression::{Expression, FAILED, Template};
+use crate::limits;
+use crate::state::{
+    Call, Catch, Choice, END, Fail, Level, Map, Next, Parallel, Pass, Processor, ProcessorConfig,
+    Retry, Rule, State, States, Succeed, Task, Wait,
+};
+use domain::error::ErrorName;
+use domain::job::Verb;
+use domain::step::{Action, Step};
+
+/// Where an error leads.
+#[derive(Debug, Clone)]
+pub enum OnError {
+    /// To a state of the top level, with the error in the variable `error`.
+    Keep(&'static str),
+    /// To a state of the top level. The variable `error` keeps the error from before.
+    KeepFirst(&'static str),
+    /// To a state with this input.
+    Pass(&'static str, Template),
+}
+
+impl OnError {
+    /// To the `Fail` of a branch, which ends all branches.
+    #[must_use]
+    pub fn stop_branches(fail: &'static str) -> Self {
+        Self::Pass(fail, Template::object([("error", caught())]))
+    }
+
+    /// To the end of a stack's states: the other stacks go on, and the error is raised once all have
+    /// ended.
+    #[must_use]
+    pub fn fail_stack(end: &'static str) -> Self {
+        let output = [
+            ("stack", Expression::InputField("stack").into()),
+            ("verdict", Template::text(FAILED)),
+            ("error", caught()),
+        ];
+        Self::Pass(end, Template::object(output))
+    }
+
+    /// The catches for every error. `States.ALL` does not match `States.DataLimitExceeded`.
+    fn catches(self) -> Vec<Catch> {
+        let (next, assign, output) = match self {
+            Self::Keep(next) => (next, vec![("error", caught())], None),
+            Self::KeepFirst(next) => (next, Vec::new(), None),
+            Self::Pass(next, output) => (next, Vec::new(), Some(output)),
+        };
+        [AwsError::DataLimitExceeded, AwsError::All]
+            .map(|error| Catch {
+                error_equals: vec![ErrorMatch::Aws(error)],
+                assign: assign.clone(),
+                output: output.clone(),
+                next,
+            })
+            .into()
+    }
+}
+
+fn caught() -> Template {
+    Expression::CaughtError.into()
+}
+
+fn retry(errors: Vec<ErrorMatch>, first: u32, tries: u32, rate: f64, longest: u32) -> Retry {
+    Retry {
+        error_equals: errors,
+        interval_seconds: first,
+        max_attempts: tries,
+        backoff_rate: rate,
+        max_delay_seconds: longest,
+        jitter_strategy: "FULL",
+    }
+}
+
+fn aws<const N: usize>(errors: [AwsError; N]) -> Vec<ErrorMatch> {
+    errors.map(ErrorMatch::Aws).into()
+}
+
+/// A Lambda is called again after errors that may pass, and when it ended without an answer: every
+/// step may run twice. One without a free slot is called for minutes, so that a burst of pushes
+/// loses no commit.
+fn lambda_retries() -> Vec<Retry> {
+    let mut passing = ErrorMatch::transient();
+    passing.extend(aws([
+        AwsError::LambdaService,
+        AwsError::LambdaAws,
+        AwsError::LambdaSdkClient,
+        AwsError::LambdaClientExecutionTimeout,
+        AwsError::LambdaUnknown,
+        AwsError::SandboxTimedout,
+        AwsError::RuntimeExitError,
+    ]));
+    let no_slot = aws([AwsError::LambdaTooManyRequests]);
+    vec![
+        retry(passing, 1, 5, 2.0, 30),
+        retry(no_slot, 2, 12, 1.5, 60),
+    ]
+}
+
+/// A push is announced before every replica of the forge has the commit.
+#[must_use]
+pub fn commit_retry() -> Retry {
+    let missing = vec![ErrorMatch::Step(ErrorName::CommitNotFound)];
+    retry(missing, 2, 3, 2.0, 10)
+}
+
+/// Batch is asked again to start a job. A job that ran and failed is not started again.
+fn job_retries() -> Vec<Retry> {
+    let errors = aws([
+        AwsError::BatchServer,
+        AwsError::BatchTooManyRequests,
+        AwsError::BatchAws,
+        AwsError::BatchBase,
+    ]);
+    vec![retry(errors, 2, 5, 2.0, 60)]
+}
+
+/// CodeBuild is asked again to start a build. A build that ran and failed is not started again.
+fn build_retries() -> Vec<Retry> {
+    let errors = aws([
+        AwsError::CodeBuildAccountLimitExceeded,
+        AwsError::CodeBuildThrottling,
+        AwsError::CodeBuildServiceUnavailable,
+        AwsError::CodeBuildAws,
+        AwsError::CodeBuildBase,
+    ]);
+    vec![retry(errors, 5, 6, 2.0, 120)]
+}
+
+/// Where Terraform puts a Lambda's ARN.
+fn function(step: Step) -> Template {
+    Template::placeholder(&format!("{}_arn", step.as_str().replace('-', "_")))
+}
+
+impl Task {
+    fn new(call: Call, arguments: Template, seconds: u32, retry: Vec<Retry>) -> Self {
+        Self {
+            comment: "",
+            undo: "",
+            call,
+            arguments,
+            timeout_seconds: seconds,
+            retry,
+            catch: Vec::new(),
+            assign: Vec::new(),
+            output: Expression::Payload.into(),
+            next: END,
+        }
+    }
+
+    /// Calls a Lambda's action with these fields. Its output is the next state's input.
+    #[must_use]
+    pub fn lambda<const N: usize>(action: Action, fields: [(&'static str, Template); N]) -> Self {
+        let call = Call::Lambda(action);
+        Self::new(
+            call,
+            payload(action, fields),
+            limits::call(action),
+            lambda_retries(),
+        )
+    }
+
+    /// Calls a Lambda's action with the task token, and waits until the token is sent back.
+    #[must_use]
+    pub fn wait_for_token<const N: usize>(
+        action: Action,
+        fields: [(&'static str, Template); N],
+        seconds: u32,
+    ) -> Self {
+        let call = Call::LambdaWithToken(action);
+        Self::new(call, payload(action, fields), seconds, lambda_retries())
+    }
+
+    /// Runs the job that the input names, and waits for its end.
+    #[must_use]
+    pub fn job(verb: Verb) -> Self {
+        let job = || Template::from(Expression::InputField("job"));
+        let command = vec![
+            Template::text(verb.as_str()),
+            Template::text("--run"),
+            Expression::Run.into(),
+            Template::text("--job"),
+            job(),
+        ];
+        let verb_text = verb.as_str();
+        let arguments = Template::object([
+            ("JobName", job()),
+            (
+                "JobQueue",
+                Template::placeholder(&format!("{verb_text}_queue_arn")),
+            ),
+            (
+                "JobDefinition",
+                Template::placeholder(&format!("{verb_text}_job_definition_arn")),
+            ),
+            (
+                "ContainerOverrides",
+                Template::object([("Command", Template::List(command))]),
+            ),
+        ]);
+        Self::new(Call::Job(verb), arguments, limits::job(verb), job_retries())
+    }
+
+    /// Runs the build that the input describes, and waits for its end.
+    #[must_use]
+    pub fn build() -> Self {
+        let arguments = Template::object([
+            ("ProjectName", Template::placeholder("build_project_name")),
+            ("SourceTypeOverride", Template::text("S3")),
+            (
+                "SourceLocationOverride",
+                Expression::InputField("source").into(),
+            ),
+            (
+                "EnvironmentVariablesOverride",
+                Expression::InputField("environment").into(),
+            ),
+        ]);
+        Self::new(Call::Build, arguments, limits::BUILD, build_retries())
+    }
+
+    /// What it is for, and what undoes its effect.
+    #[must_use]
+    pub fn about(mut self, comment: &'static str, undo: &'static str) -> Self {
+        self.comment = comment;
+        self.undo = undo;
+        self
+    }
+
+    /// Tries again after other errors too.
+    #[must_use]
+    pub fn retry_also(mut self, retry: Retry) -> Self {
+        self.retry.push(retry);
+        self
+    }
+
+    /// Handles one error in a way of its own.
+    #[must_use]
+    pub fn on(mut self, error: ErrorMatch, next: &'static str, output: Template) -> Self {
+        self.catch.push(Catch {
+            error_equals: vec![error],
+            assign: Vec::new(),
+            output: Some(output),
+            next,
+        });
+        self
+    }
+
+    /// Handles every other error.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.catch.extend(on_error.catches());
+        self
+    }
+
+    /// Sets a variable on success.
+    #[must_use]
+    pub fn assign(mut self, name: &'static str, value: Template) -> Self {
+        self.assign.push((name, value));
+        self
+    }
+
+    /// Gives the next state this input.
+    #[must_use]
+    pub fn output(mut self, output: Template) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Leads to a state.
+    #[must_use]
+    pub fn then(mut self, next: &'static str) -> State {
+        self.next = Next::To(next);
+        State::Task(Box::new(self))
+    }
+
+    /// Ends its level.
+    #[must_use]
+    pub fn end(self) -> State {
+        State::Task(Box::new(self))
+    }
+
+    /// Leads to the state that reads the result of the job or build, whatever its end was. `keep` are
+    /// the fields of the input that the state needs.
+    #[must_use]
+    pub fn then_read(self, keep: &[&'static str], next: &'static str) -> State {
+        let output = |error: Template| {
+            let kept = keep
+                .iter()
+                .map(|name| (*name, Expression::InputField(name).into()));
+            Template::Object(kept.chain([("error", error)]).collect())
+        };
+        self.on_error(OnError::Pass(next, output(caught())))
+            .output(output(Template::Null))
+            .then(next)
+    }
+}
+
+fn payload<const N: usize>(action: Action, fields: [(&'static str, Template); N]) -> Template {
+    let action_field = ("action", Template::text(action.as_str()));
+    let payload = std::iter::once(action_field).chain(fields).collect();
+    Template::object([
+        ("FunctionName", function(action.step())),
+        ("Payload", Template::Object(payload)),
+    ])
+}
+
+/// A field that holds the run's id, which nearly every action takes.
+#[must_use]
+pub fn run() -> (&'static str, Template) {
+    ("run", Expression::Run.into())
+}
+
+/// A field that is passed on from the input.
+#[must_use]
+pub fn from_input(name: &'static str) -> (&'static str, Template) {
+    (name, Expression::InputField(name).into())
+}
+
+/// Branches on the input: the first rule that holds, else `default`.
+#[must_use]
+pub fn choice<const N: usize>(
+    comment: &'static str,
+    rules: [(Expression, &'static str); N],
+    default: &'static str,
+) -> State {
+    let rules = rules.map(|(condition, next)| Rule { condition, next });
+    State::Choice(Choice {
+        comment,
+        choices: rules.into(),
+        default,
+    })
+}
+
+/// Runs these states for each item.
+#[must_use]
+pub fn each_stack(
+    comment: &'static str,
+    items: Expression,
+    level: Level,
+    on_error: OnError,
+    output: Template,
+    next: &'static str,
+) -> State {
+    State::Map(Box::new(Map {
+        comment,
+        items,
+        max_concurrency: limits::STACKS_AT_ONCE,
+        item_processor: Processor {
+            processor_config: ProcessorConfig { mode: "INLINE" },
+            level,
+        },
+        catch: on_error.catches(),
+        output,
+        next: Next::To(next),
+    }))
+}
+
+/// Runs branches at the same time. The error of a branch goes to `on_error`, unpacked from the
+/// cause of the [`stop_branches`] that ended it.
+#[must_use]
+pub fn branches(
+    comment: &'static str,
+    branches: Vec<Level>,
+    on_error: &'static str,
+    output: Template,
+    next: &'static str,
+) -> State {
+    let unpacked = Catch {
+        error_equals: vec![ErrorMatch::BranchStopped],
+        assign: vec![("error", Expression::BranchError.into())],
+        output: None,
+        next: on_error,
+    };
+    let rest = OnError::Keep(on_error).catches();
+    State::Parallel(Box::new(Parallel {
+        comment,
+        branches,
+        catch: std::iter::once(unpacked).chain(rest).collect(),
+        output,
+        next: Next::To(next),
+    }))
+}
+
+/// Ends all branches with the input's error. A branch cannot leave its Parallel, and a `Fail` must
+/// not raise a name that begins with `States.`: so the error travels in the cause.
+#[must_use]
+pub fn stop_branches(comment: &'static str) -> State {
+    State::Fail(Fail {
+        comment,
+        error: Template::text(ErrorMatch::BranchStopped.as_str()),
+        cause: Expression::ErrorAsCause,
+    })
+}
+
+/// Passes its input on to the end of its level.
+#[must_use]
+pub fn pass(comment: &'static str) -> State {
+    State::Pass(Pass { comment, next: END })
+}
+
+/// Waits.
+#[must_use]
+pub fn wait(comment: &'static str, seconds: u32, next: &'static str) -> State {
+    State::Wait(Wait {
+        comment,
+        seconds,
+        next,
+    })
+}
+
+/// Ends the execution SUCCEEDED.
+#[must_use]
+pub fn succeed(comment: &'static str) -> State {
+    State::Succeed(Succeed { comment })
+}
+
+/// Ends the execution FAILED.
+#[must_use]
+pub fn fail(comment: &'static str, error: Expression, cause: Expression) -> State {
+    State::Fail(Fail {
+        comment,
+        error: error.into(),
+        cause,
+    })
+}
+
+/// States that begin with the first of them.
+#[must_use]
+pub fn level(states: States) -> Level {
+    Level {
+        start_at: states.0.first().map_or("", |(name, _)| name),
+        states,
+    }
+}
