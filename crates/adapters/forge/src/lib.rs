@@ -1,12 +1,9 @@
 #![doc = include_str!("../README.md")]
 
-mod audit;
-pub mod audit_branch;
-mod github;
+pub mod git;
+pub mod github;
 mod http;
-mod pkt;
-mod smart;
-mod snapshot;
+mod token;
 pub mod webhook;
 
-pub use github::{GitHub, GitHubSettings, jitter};
+pub use token::Token;

@@ -12,8 +12,13 @@ use domain::error::ErrorName;
 use domain::event::EnrolledRepository;
 use domain::ids::CommitId;
 use engine::fakes::{FakeSecrets, samples};
-use engine::{AuditFile, CommitState, CommitStatus, FileKind, Forge as _};
-use forge::{GitHub, GitHubSettings};
+use engine::{
+    AuditBranch as _, AuditFile, CommitState, CommitStatus, CommitStatuses as _, FileKind,
+    SourceFetcher as _,
+};
+use forge::Token;
+use forge::git::{Git, GitSettings};
+use forge::github::{GIT_USER, GitHubStatuses};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,18 +33,20 @@ struct World {
     temporary: tempfile::TempDir,
     secrets: FakeSecrets,
     enrolled: EnrolledRepository,
-    github: GitHub,
+    git: Git,
+    statuses: GitHubStatuses,
 }
 
-fn github(server: &Server, secrets: &FakeSecrets, workdir: &Path) -> GitHub {
-    GitHub::new(GitHubSettings {
-        api_url: server.url.clone(),
-        secrets: Arc::new(secrets.clone()),
-        secret_arn: ARN.into(),
+/// The ports that share a token.
+fn ports(server: &Server, secrets: &FakeSecrets, workdir: &Path) -> (Git, GitHubStatuses) {
+    let token = Arc::new(Token::new(Arc::new(secrets.clone()), ARN.into()));
+    let git = Git::new(GitSettings {
+        user: GIT_USER,
+        token: Arc::clone(&token),
         workdir: workdir.to_owned(),
         pause: |_| Duration::ZERO,
-    })
-    .unwrap()
+    });
+    (git, GitHubStatuses::new(&server.url, token).unwrap())
 }
 
 fn world() -> World {
@@ -54,7 +61,7 @@ fn world() -> World {
         clone_url: format!("{}/acme/shop.git", server.url),
         ..samples::repository()
     };
-    let github = github(&server, &secrets, temporary.path());
+    let (git, statuses) = ports(&server, &secrets, temporary.path());
     World {
         server,
         bare,
@@ -62,7 +69,8 @@ fn world() -> World {
         temporary,
         secrets,
         enrolled,
-        github,
+        git,
+        statuses,
     }
 }
 
@@ -89,7 +97,7 @@ impl World {
     }
 
     async fn audited_up_to(&self, up_to: u64) -> Option<u64> {
-        let audited = self.github.audited_up_to(&self.enrolled, up_to).await;
+        let audited = self.git.newest(&self.enrolled, up_to).await;
         audited.unwrap()
     }
 
@@ -165,7 +173,7 @@ async fn a_commit_is_fetched_with_all_its_files() {
         &["commit", "--quiet", "-m", "with a submodule"],
     );
     let commit = world.push("second\n\nbody");
-    let snapshot = world.github.fetch(&world.enrolled, &commit).await.unwrap();
+    let snapshot = world.git.fetch(&world.enrolled, &commit).await.unwrap();
 
     let files: Vec<_> = snapshot
         .files
@@ -203,7 +211,7 @@ async fn a_commit_that_no_branch_has_any_more_is_fetched_still() {
     );
     let second = world.push("on top");
     assert_ne!(first, second);
-    let snapshot = world.github.fetch(&world.enrolled, &first).await.unwrap();
+    let snapshot = world.git.fetch(&world.enrolled, &first).await.unwrap();
     assert_eq!(snapshot.subject, "first");
 }
 
@@ -212,7 +220,7 @@ async fn every_call_carries_the_token_and_asks_for_one_commit() {
     let world = world();
     world.write("a", "1");
     let commit = world.push("first");
-    world.github.fetch(&world.enrolled, &commit).await.unwrap();
+    world.git.fetch(&world.enrolled, &commit).await.unwrap();
     let seen = world.server.seen();
     assert!(seen.iter().all(|request| {
         request.headers["authorization"] == "Basic eC1hY2Nlc3MtdG9rZW46czNjcmV0"
@@ -229,7 +237,7 @@ async fn errors_have_names() {
     let commit = world.push("first");
     let unknown = CommitId::parse(&"e".repeat(40)).unwrap();
     let error = world
-        .github
+        .git
         .fetch(&world.enrolled, &unknown)
         .await
         .unwrap_err();
@@ -286,22 +294,18 @@ async fn errors_have_names() {
     ];
     for (path, fault, name) in cases {
         world.server.fault(path, fault);
-        let error = world
-            .github
-            .fetch(&world.enrolled, &commit)
-            .await
-            .unwrap_err();
+        let error = world.git.fetch(&world.enrolled, &commit).await.unwrap_err();
         assert_eq!(error.name, name, "{error}");
         assert!(!error.message.contains("s3cret"), "{error}");
     }
-    world.github.fetch(&world.enrolled, &commit).await.unwrap();
+    world.git.fetch(&world.enrolled, &commit).await.unwrap();
 
     drop(world.server);
     let gone = EnrolledRepository {
         clone_url: "http://127.0.0.1:1/acme/shop.git".into(),
         ..world.enrolled.clone()
     };
-    let error = world.github.fetch(&gone, &commit).await.unwrap_err();
+    let error = world.git.fetch(&gone, &commit).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ForgeUnavailable, "{error}");
 }
 
@@ -310,8 +314,8 @@ async fn a_token_that_was_changed_is_read_again() {
     let world = world();
     world.write("a", "1");
     let commit = world.push("first");
-    world.github.fetch(&world.enrolled, &commit).await.unwrap();
-    world.github.fetch(&world.enrolled, &commit).await.unwrap();
+    world.git.fetch(&world.enrolled, &commit).await.unwrap();
+    world.git.fetch(&world.enrolled, &commit).await.unwrap();
     assert_eq!(world.secrets.calls("get"), 1);
     let refuse = || {
         let answer = "HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -319,13 +323,13 @@ async fn a_token_that_was_changed_is_read_again() {
     };
     // The secret holds the token that was refused: no second try.
     refuse();
-    let refused = world.github.fetch(&world.enrolled, &commit).await;
+    let refused = world.git.fetch(&world.enrolled, &commit).await;
     assert_eq!(refused.unwrap_err().name, ErrorName::ForgeDenied);
     assert_eq!(world.secrets.calls("get"), 2);
     // Somebody changed it: nothing fails for that.
     refuse();
     world.secrets.set(ARN, r#"{"token":"n3w"}"#);
-    world.github.fetch(&world.enrolled, &commit).await.unwrap();
+    world.git.fetch(&world.enrolled, &commit).await.unwrap();
     assert_eq!(world.secrets.calls("get"), 3);
 }
 
@@ -341,11 +345,7 @@ async fn a_secret_of_another_shape_is_not_shown() {
         r#"{"token":"a\nhunter2"}"#,
     ] {
         world.secrets.set(ARN, text);
-        let error = world
-            .github
-            .fetch(&world.enrolled, &commit)
-            .await
-            .unwrap_err();
+        let error = world.git.fetch(&world.enrolled, &commit).await.unwrap_err();
         assert_eq!(error.name, ErrorName::ForgeDenied);
         assert!(!error.message.contains("hunter2"), "{error}");
     }
@@ -358,14 +358,14 @@ async fn the_audit_branch_starts_empty_and_grows() {
     world.push("first");
     assert_eq!(world.audited_up_to(99).await, None);
     world
-        .github
-        .append_audit(&world.enrolled, &[entry(1), entry(2)])
+        .git
+        .append(&world.enrolled, &[entry(1), entry(2)])
         .await
         .unwrap();
     // Number 2 stands there already; nothing is said twice.
     world
-        .github
-        .append_audit(&world.enrolled, &[entry(2), entry(3)])
+        .git
+        .append(&world.enrolled, &[entry(2), entry(3)])
         .await
         .unwrap();
     let line =
@@ -400,7 +400,7 @@ async fn a_branch_that_lags_far_behind_is_brought_on_call_by_call() {
             break;
         }
         assert!(reached.len() < 3, "the branch stopped at {known:?}");
-        let appended = world.github.append_audit(&world.enrolled, &files).await;
+        let appended = world.git.append(&world.enrolled, &files).await;
         appended.unwrap();
         reached.push(known);
     }
@@ -425,7 +425,7 @@ async fn what_people_put_on_the_branch_has_no_number() {
         // As an entry is named, but of a number that was never written.
         stray("runs/99999999-shop-0a1b2c3.json"),
     ];
-    let appended = world.github.append_audit(&world.enrolled, &files).await;
+    let appended = world.git.append(&world.enrolled, &files).await;
     appended.unwrap();
     assert_eq!(world.audited_up_to(99).await, Some(1));
 }
@@ -434,13 +434,13 @@ async fn what_people_put_on_the_branch_has_no_number() {
 async fn nothing_new_is_no_push() {
     let world = world();
     world
-        .github
-        .append_audit(&world.enrolled, &[entry(1)])
+        .git
+        .append(&world.enrolled, &[entry(1)])
         .await
         .unwrap();
     world
-        .github
-        .append_audit(&world.enrolled, &[entry(1)])
+        .git
+        .append(&world.enrolled, &[entry(1)])
         .await
         .unwrap();
     let pushes = world
@@ -457,8 +457,8 @@ async fn nothing_new_is_no_push() {
 async fn somebody_who_is_first_is_kept() {
     let world = world();
     world
-        .github
-        .append_audit(&world.enrolled, &[entry(1)])
+        .git
+        .append(&world.enrolled, &[entry(1)])
         .await
         .unwrap();
     let (bare, work) = (world.bare.clone(), tempfile::tempdir().unwrap());
@@ -484,8 +484,8 @@ async fn somebody_who_is_first_is_kept() {
         .server
         .fault("/git-receive-pack", Fault::First(Box::new(race)));
     world
-        .github
-        .append_audit(&world.enrolled, &[entry(2)])
+        .git
+        .append(&world.enrolled, &[entry(2)])
         .await
         .unwrap();
     assert_eq!(world.audit_log().len(), 3);
@@ -500,14 +500,14 @@ async fn a_lost_answer_to_a_push_is_no_second_entry() {
     let world = world();
     world.server.fault("/git-receive-pack", Fault::Lose);
     let error = world
-        .github
-        .append_audit(&world.enrolled, &[entry(1)])
+        .git
+        .append(&world.enrolled, &[entry(1)])
         .await
         .unwrap_err();
     assert_eq!(error.name, ErrorName::ForgeUnavailable, "{error}");
     world
-        .github
-        .append_audit(&world.enrolled, &[entry(1)])
+        .git
+        .append(&world.enrolled, &[entry(1)])
         .await
         .unwrap();
     assert_eq!(world.audit_log().len(), 1);
@@ -516,22 +516,19 @@ async fn a_lost_answer_to_a_push_is_no_second_entry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_writers_lose_nothing() {
     let world = world();
-    let other = github(&world.server, &world.secrets, world.temporary.path());
+    let (other, _) = ports(&world.server, &world.secrets, world.temporary.path());
     let odd = async {
         for n in [1, 3, 5] {
             world
-                .github
-                .append_audit(&world.enrolled, &[entry(n)])
+                .git
+                .append(&world.enrolled, &[entry(n)])
                 .await
                 .unwrap();
         }
     };
     let even = async {
         for n in [2, 4, 6] {
-            other
-                .append_audit(&world.enrolled, &[entry(n)])
-                .await
-                .unwrap();
+            other.append(&world.enrolled, &[entry(n)]).await.unwrap();
         }
     };
     tokio::join!(odd, even);
@@ -548,8 +545,8 @@ async fn a_protected_branch_is_named() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&hook, mode).unwrap();
     let error = world
-        .github
-        .append_audit(&world.enrolled, &[entry(1)])
+        .git
+        .append(&world.enrolled, &[entry(1)])
         .await
         .unwrap_err();
     assert_eq!(error.name, ErrorName::ForgeDenied, "{error}");
@@ -569,8 +566,8 @@ async fn a_status_is_set_by_the_api() {
         description: "ApplyFailed: no".into(),
     };
     world
-        .github
-        .set_status(&world.enrolled, &commit, &status)
+        .statuses
+        .set(&world.enrolled, &commit, &status)
         .await
         .unwrap();
     let seen = world.server.seen().remove(0);
@@ -585,8 +582,8 @@ async fn a_status_is_set_by_the_api() {
     let message = "HTTP/1.1 422 No\r\ncontent-length: 36\r\nconnection: close\r\n\r\n{\"message\":\"No commit found for SHA\"}";
     world.server.fault("/statuses/", Fault::Answer(message));
     let error = world
-        .github
-        .set_status(&world.enrolled, &commit, &status)
+        .statuses
+        .set(&world.enrolled, &commit, &status)
         .await
         .unwrap_err();
     assert_eq!(error.name, ErrorName::CommitNotFound, "{error}");

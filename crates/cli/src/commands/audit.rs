@@ -28,7 +28,7 @@ pub struct Chain {
 /// # Errors
 /// When it has none.
 pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
-    let branch = forge::audit_branch::read(path).map_err(|error| {
+    let branch = forge::git::audit_branch::read(path).map_err(|error| {
         Failure::new(
             Kind::CloneUnreadable,
             error.message,

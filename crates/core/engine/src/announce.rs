@@ -3,7 +3,7 @@
 //! Nothing here can fail a run: what could not be said is logged.
 
 use crate::status::{StatusMessage, Transition, message};
-use crate::{Clock, CommitState, CommitStatus, Forge, StatusQueue};
+use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
 use domain::plan::Mode;
 use domain::run::{Outcome, Run};
@@ -22,20 +22,48 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest description that GitHub takes, in characters.
 const DESCRIPTION_LIMIT: usize = 140;
 
-/// Says what happened.
+/// Sends what happened to the status queue, and to the commit at its forge.
 #[derive(Clone)]
 pub struct Announcer {
-    /// The status queue.
-    pub status: Arc<dyn StatusQueue>,
-    /// The forge.
-    pub forge: Arc<dyn Forge>,
-    /// The enrolled repositories.
-    pub repositories: Arc<[EnrolledRepository]>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
+    queue: Arc<dyn StatusQueue>,
+    clock: Arc<dyn Clock>,
+    commits: Option<Commits>,
+}
+
+/// Where commit statuses go.
+#[derive(Clone)]
+struct Commits {
+    statuses: Arc<dyn CommitStatuses>,
+    repositories: Arc<[EnrolledRepository]>,
 }
 
 impl Announcer {
+    /// An announcer to the status queue only: a step that changes no commit status needs no forge.
+    #[must_use]
+    pub fn new(queue: Arc<dyn StatusQueue>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            queue,
+            clock,
+            commits: None,
+        }
+    }
+
+    /// Sets commit statuses too.
+    #[must_use]
+    pub fn with_commit_statuses(
+        self,
+        statuses: Arc<dyn CommitStatuses>,
+        repositories: Arc<[EnrolledRepository]>,
+    ) -> Self {
+        Self {
+            commits: Some(Commits {
+                statuses,
+                repositories,
+            }),
+            ..self
+        }
+    }
+
     /// Says what happened to a run. It takes five seconds at most, and cannot fail.
     pub async fn announce(&self, run: &Run, transition: Transition) {
         let transition = &transition;
@@ -61,7 +89,7 @@ impl Announcer {
         let mut tries = 1;
         loop {
             let sent = self
-                .status
+                .queue
                 .send(&message.group, &message.id, &message.body)
                 .await;
             match sent {
@@ -75,16 +103,16 @@ impl Announcer {
     }
 
     async fn mark(&self, run: &Run, transition: &Transition) {
-        let Some(status) = commit_status(run, transition) else {
+        let (Some(commits), Some(status)) = (&self.commits, commit_status(run, transition)) else {
             return;
         };
-        let repository = match EnrolledRepository::of(&self.repositories, &run.trigger) {
+        let repository = match EnrolledRepository::of(&commits.repositories, &run.trigger) {
             Ok(repository) => repository,
             Err(error) => return tracing::warn!(run = %run.id, %error, "commit status not set"),
         };
-        let call = self
-            .forge
-            .set_status(repository, &run.trigger.commit, &status);
+        let call = commits
+            .statuses
+            .set(repository, &run.trigger.commit, &status);
         match tokio::time::timeout(PATIENCE, call).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(run = %run.id, %error, "commit status not set"),

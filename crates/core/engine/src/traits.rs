@@ -284,32 +284,34 @@ pub struct AuditFile {
     pub at: Timestamp,
 }
 
-/// The forge: git and its API.
+/// Commits at the forge.
 #[async_trait]
-pub trait Forge: Send + Sync {
-    /// Fetches a commit by its full id.
+pub trait SourceFetcher: Send + Sync {
+    /// Fetches a commit by its full id, without history.
     async fn fetch(&self, repository: &EnrolledRepository, commit: &CommitId) -> Result<Snapshot>;
-    /// Sets a status on a commit.
-    async fn set_status(
+}
+
+/// Statuses that a commit shows at its forge.
+#[async_trait]
+pub trait CommitStatuses: Send + Sync {
+    /// Sets a status. A later one with the same context replaces it.
+    async fn set(
         &self,
         repository: &EnrolledRepository,
         commit: &CommitId,
         status: &CommitStatus,
     ) -> Result<()>;
-    /// Adds files to the branch `sluicegate/audit`, a commit each, in order. A file that stands
-    /// there already with the same bytes is left out; the branch only moves forward.
-    async fn append_audit(
-        &self,
-        repository: &EnrolledRepository,
-        files: &[AuditFile],
-    ) -> Result<()>;
-    /// The number of the newest audit file on the branch, from its file names. Greater numbers than
-    /// `up_to` are not looked at: whoever may push can put any name there.
-    async fn audited_up_to(
-        &self,
-        repository: &EnrolledRepository,
-        up_to: u64,
-    ) -> Result<Option<u64>>;
+}
+
+/// The branch `sluicegate/audit`.
+#[async_trait]
+pub trait AuditBranch: Send + Sync {
+    /// Adds files, one commit each, in order. Skips a file that the branch already holds with the
+    /// same bytes. The branch only moves forward.
+    async fn append(&self, repository: &EnrolledRepository, files: &[AuditFile]) -> Result<()>;
+    /// Returns the number of the newest audit file, read from the file names. Ignores numbers above
+    /// `up_to`: anyone who may push can add a file with any name.
+    async fn newest(&self, repository: &EnrolledRepository, up_to: u64) -> Result<Option<u64>>;
 }
 
 /// The time.

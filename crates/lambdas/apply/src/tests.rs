@@ -37,12 +37,8 @@ impl World {
             records: Arc::new(records.clone()),
             objects: Arc::new(objects.clone()),
             batch: Arc::new(batch.clone()),
-            announcer: Announcer {
-                status: Arc::new(status.clone()),
-                forge: Arc::new(FakeForge::new()),
-                repositories: Arc::clone(&repositories),
-                clock: clock.clone(),
-            },
+            announcer: Announcer::new(Arc::new(status.clone()), clock.clone())
+                .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
             repositories,
             clock,
             state_bucket: samples::STATE_BUCKET.into(),

@@ -4,7 +4,7 @@ fn main() -> std::process::ExitCode {
     runtime::serve(|world| build_trigger::BuildTrigger {
         records: world.records(),
         registry: world.registry(),
-        announcer: world.announcer(),
+        announcer: world.queue_announcer(),
         repositories: world.repositories(),
         clock: world.clock(),
         bucket: world.artifacts_name(),

@@ -25,12 +25,7 @@ impl World {
         let step = BuildTrigger {
             records: Arc::new(records.clone()),
             registry: Arc::new(registry.clone()),
-            announcer: Announcer {
-                status: Arc::new(status.clone()),
-                forge: Arc::new(FakeForge::new()),
-                repositories: Arc::clone(&repositories),
-                clock: clock.clone(),
-            },
+            announcer: Announcer::new(Arc::new(status.clone()), clock.clone()),
             repositories,
             clock,
             bucket: samples::BUCKET.into(),

@@ -118,12 +118,8 @@ impl World {
             services: Arc::new(self.services.clone()),
             registry: Arc::new(self.registry.clone()),
             probe: Arc::new(self.probe.clone()),
-            announcer: Announcer {
-                status: Arc::new(self.status.clone()),
-                forge: Arc::new(FakeForge::new()),
-                repositories: Arc::clone(&repositories),
-                clock: Arc::clone(&clock),
-            },
+            announcer: Announcer::new(Arc::new(self.status.clone()), Arc::clone(&clock))
+                .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
             repositories,
             clock,
         }

@@ -46,12 +46,8 @@ impl World {
             objects: Arc::new(objects.clone()),
             batch: Arc::new(batch.clone()),
             tokens: Arc::new(tokens.clone()),
-            announcer: Announcer {
-                status: Arc::new(status.clone()),
-                forge: Arc::new(FakeForge::new()),
-                repositories: Arc::clone(&repositories),
-                clock: clock.clone(),
-            },
+            announcer: Announcer::new(Arc::new(status.clone()), clock.clone())
+                .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
             repositories,
             clock,
             state_bucket: samples::STATE_BUCKET.into(),
@@ -536,7 +532,7 @@ impl engine::StatusQueue for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
     let mut world = World::held().await;
-    world.plan.announcer.status = Arc::new(Silent);
+    world.plan.announcer = Announcer::new(Arc::new(Silent), Arc::clone(&world.plan.clock));
     let name = |n: usize| domain::ids::StackName::parse(&format!("s{n}")).unwrap();
     let stack = |n: usize| domain::config::Stack {
         name: name(n),

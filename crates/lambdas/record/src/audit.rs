@@ -167,7 +167,7 @@ impl Record {
         let id = repository.id;
         // The run's own entry is brought in any case: a file that somebody else named by its number
         // must not stand for it. What is there already is not added twice.
-        let known = self.forge.audited_up_to(repository, own - 1).await?;
+        let known = self.audit_branch.newest(repository, own - 1).await?;
         let known = known.unwrap_or(0);
         let mut files = Vec::new();
         for seq in known + 1..=known.saturating_add(PROJECTED) {
@@ -186,7 +186,7 @@ impl Record {
         if files.is_empty() {
             return Ok(());
         }
-        self.forge.append_audit(repository, &files).await
+        self.audit_branch.append(repository, &files).await
     }
 }
 

@@ -13,7 +13,7 @@ use domain::step::{CaughtError, RecordInput, RecordOutput, RecordWord};
 use engine::announce::Announcer;
 use engine::documents::{insert, load, run_key};
 use engine::{
-    BatchJobs, Clock, Executions, Forge, Objects, Records, Result, Step, Tokens, Written,
+    AuditBranch, BatchJobs, Clock, Executions, Objects, Records, Result, Step, Tokens, Written,
 };
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub struct Record {
     pub records: Arc<dyn Records>,
     /// The audit bucket.
     pub audit: Arc<dyn Objects>,
-    /// The forge, for the audit branch.
-    pub forge: Arc<dyn Forge>,
+    /// The audit branch at the forge.
+    pub audit_branch: Arc<dyn AuditBranch>,
     /// Tells the runs that wait.
     pub tokens: Arc<dyn Tokens>,
     /// The jobs of executions that were stopped.

@@ -4,7 +4,7 @@ fn main() -> std::process::ExitCode {
     runtime::serve(|world| record::Record {
         records: world.records(),
         audit: world.audit(),
-        forge: world.forge(),
+        audit_branch: world.audit_branch(),
         tokens: world.tokens(),
         batch: world.batch(),
         executions: world.executions(),

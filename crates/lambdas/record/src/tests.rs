@@ -46,20 +46,15 @@ impl World {
     fn step(&self) -> Record {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
-        let forge: Arc<dyn Forge> = Arc::new(self.forge.clone());
         Record {
             records: Arc::new(self.records.clone()),
             audit: Arc::new(self.audit.clone()),
-            forge: Arc::clone(&forge),
+            audit_branch: Arc::new(self.forge.clone()),
             tokens: Arc::new(self.tokens.clone()),
             batch: Arc::new(self.batch.clone()),
             executions: Arc::new(self.executions.clone()),
-            announcer: Announcer {
-                status: Arc::new(self.status.clone()),
-                forge,
-                repositories: Arc::clone(&repositories),
-                clock: Arc::clone(&clock),
-            },
+            announcer: Announcer::new(Arc::new(self.status.clone()), Arc::clone(&clock))
+                .with_commit_statuses(Arc::new(self.forge.clone()), Arc::clone(&repositories)),
             repositories,
             clock,
         }

@@ -67,12 +67,11 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let step = Rollback {
             records: Arc::new(self.records.clone()),
-            announcer: Announcer {
-                status: Arc::new(self.status.clone()),
-                forge: Arc::new(FakeForge::new()),
-                repositories: Arc::new([samples::repository()]),
-                clock: Arc::clone(&clock),
-            },
+            announcer: Announcer::new(Arc::new(self.status.clone()), Arc::clone(&clock))
+                .with_commit_statuses(
+                    Arc::new(FakeForge::new()),
+                    Arc::new([samples::repository()]),
+                ),
             clock,
         };
         let input = RollbackInput::Decide {

@@ -10,10 +10,14 @@ use domain::event::EnrolledRepository;
 use domain::ids::CommitId;
 use engine::announce::Announcer;
 use engine::{
-    AuditFile, BatchJobs, Clock, CommitStatus, EventBus, Executions, Forge, Objects, Probe,
-    Records, Registry, Result, Secrets, Services, Snapshot, StatusQueue, Tokens,
+    AuditBranch, BatchJobs, Clock, CommitStatus, CommitStatuses, EventBus, Executions, Objects,
+    Probe, Records, Registry, Result, Secrets, Services, SourceFetcher, StatusQueue, Tokens,
 };
-use forge::{GitHub, GitHubSettings};
+use forge::Token;
+use forge::git::{Git, GitSettings};
+use forge::github::webhook::GitHubWebhook;
+use forge::github::{GIT_USER, GitHubStatuses};
+use forge::webhook::WebhookReader;
 use jiff::Timestamp;
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -24,8 +28,7 @@ use std::sync::Arc;
 pub struct World {
     settings: Settings,
     clients: Clients,
-    /// Made once: it keeps the token that it read.
-    forge: OnceCell<Arc<dyn Forge>>,
+    token: OnceCell<Arc<Token>>,
 }
 
 impl World {
@@ -33,7 +36,7 @@ impl World {
         Self {
             settings,
             clients,
-            forge: OnceCell::new(),
+            token: OnceCell::new(),
         }
     }
 
@@ -147,32 +150,54 @@ impl World {
         Arc::new(HttpProbe::default())
     }
 
-    /// The forge.
+    /// Commits at the forge.
     #[must_use]
-    pub fn forge(&self) -> Arc<dyn Forge> {
-        Arc::clone(self.forge.get_or_init(|| self.make_forge()))
+    pub fn source(&self) -> Arc<dyn SourceFetcher> {
+        Arc::new(self.git())
     }
 
-    fn make_forge(&self) -> Arc<dyn Forge> {
-        let api_url = self.settings.text(env_vars::FORGE_URL);
-        let is_set = !api_url.is_empty();
-        let settings = GitHubSettings {
-            api_url,
-            secrets: self.secrets(),
-            secret_arn: self.settings.text(env_vars::GIT_SECRET_ARN),
+    /// The audit branch at the forge.
+    #[must_use]
+    pub fn audit_branch(&self) -> Arc<dyn AuditBranch> {
+        Arc::new(self.git())
+    }
+
+    fn git(&self) -> Git {
+        Git::new(GitSettings {
+            user: GIT_USER,
+            token: self.token(),
             workdir: std::env::temp_dir(),
-            pause: forge::jitter,
-        };
-        match GitHub::new(settings) {
-            Ok(forge) => Arc::new(forge),
+            pause: forge::git::jitter,
+        })
+    }
+
+    /// One for all ports, since it caches what it read.
+    fn token(&self) -> Arc<Token> {
+        let token = self.token.get_or_init(|| {
+            let secret_arn = self.settings.text(env_vars::GIT_SECRET_ARN);
+            Arc::new(Token::new(self.secrets(), secret_arn))
+        });
+        Arc::clone(token)
+    }
+
+    fn commit_statuses(&self) -> Arc<dyn CommitStatuses> {
+        let api_url = self.settings.text(env_vars::FORGE_URL);
+        match GitHubStatuses::new(&api_url, self.token()) {
+            Ok(statuses) => Arc::new(statuses),
             Err(error) => {
-                // The forge says itself what is wrong with an address; a missing one is noted.
-                if is_set {
+                // A missing address is noted already.
+                if !api_url.is_empty() {
                     self.settings.note(error.message.clone());
                 }
-                Arc::new(NoForge(error))
+                Arc::new(Unusable(error))
             }
         }
+    }
+
+    /// The reader of the forge's webhook deliveries.
+    #[must_use]
+    pub fn webhook_reader(&self) -> Arc<dyn WebhookReader> {
+        Arc::new(GitHubWebhook)
     }
 
     /// The enrolled repositories.
@@ -187,15 +212,17 @@ impl World {
         Arc::new(SystemClock)
     }
 
-    /// Who is told what happens to a run.
+    /// An announcer to the status queue and to the commit at its forge.
     #[must_use]
     pub fn announcer(&self) -> Announcer {
-        Announcer {
-            status: self.status_queue(),
-            forge: self.forge(),
-            repositories: self.repositories(),
-            clock: self.clock(),
-        }
+        self.queue_announcer()
+            .with_commit_statuses(self.commit_statuses(), self.repositories())
+    }
+
+    /// An announcer to the status queue only, for a step that sets no commit status.
+    #[must_use]
+    pub fn queue_announcer(&self) -> Announcer {
+        Announcer::new(self.status_queue(), self.clock())
     }
 }
 
@@ -210,30 +237,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// Stands where the settings allow no forge; nobody calls it, since such a function answers every
-/// event with its settings' errors.
-struct NoForge(StepError);
+/// Commit statuses of a function whose settings are wrong. Never called: such a function answers
+/// every event with `SettingsInvalid`.
+struct Unusable(StepError);
 
 #[async_trait]
-impl Forge for NoForge {
-    async fn fetch(&self, _: &EnrolledRepository, _: &CommitId) -> Result<Snapshot> {
-        Err(self.0.clone())
-    }
-
-    async fn set_status(
-        &self,
-        _: &EnrolledRepository,
-        _: &CommitId,
-        _: &CommitStatus,
-    ) -> Result<()> {
-        Err(self.0.clone())
-    }
-
-    async fn append_audit(&self, _: &EnrolledRepository, _: &[AuditFile]) -> Result<()> {
-        Err(self.0.clone())
-    }
-
-    async fn audited_up_to(&self, _: &EnrolledRepository, _: u64) -> Result<Option<u64>> {
+impl CommitStatuses for Unusable {
+    async fn set(&self, _: &EnrolledRepository, _: &CommitId, _: &CommitStatus) -> Result<()> {
         Err(self.0.clone())
     }
 }

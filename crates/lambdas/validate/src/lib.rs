@@ -16,7 +16,7 @@ use domain::step::{ClaimWord, ValidateInput, ValidateOutput};
 use engine::announce::Announcer;
 use engine::documents::{insert, load_run, update_run};
 use engine::status::Transition;
-use engine::{Clock, FileKind, Forge, Objects, Records, Result, Snapshot, Step, Written};
+use engine::{Clock, FileKind, Objects, Records, Result, Snapshot, SourceFetcher, Step, Written};
 use std::sync::Arc;
 
 /// How many errors or refusals an error message lists.
@@ -32,8 +32,8 @@ pub struct Validate {
     pub records: Arc<dyn Records>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
-    /// The forge.
-    pub forge: Arc<dyn Forge>,
+    /// Commits at the forge.
+    pub source: Arc<dyn SourceFetcher>,
     /// Says what happened.
     pub announcer: Announcer,
     /// The enrolled repositories.
@@ -91,7 +91,7 @@ impl Validate {
     /// Fetches, reads, checks, and writes down what came of it.
     async fn seal(&self, run: &Run) -> Result<Run> {
         let repository = self.enrolled(run)?;
-        let snapshot = self.forge.fetch(repository, &run.trigger.commit).await?;
+        let snapshot = self.source.fetch(repository, &run.trigger.commit).await?;
         let config = read_config(&snapshot)?;
         refuse(&checks::check(&snapshot, &config))?;
         let source = self.store(&snapshot, &config).await?;

@@ -4,7 +4,7 @@ fn main() -> std::process::ExitCode {
     runtime::serve(|world| validate::Validate {
         records: world.records(),
         objects: world.artifacts(),
-        forge: world.forge(),
+        source: world.source(),
         announcer: world.announcer(),
         repositories: world.repositories(),
         clock: world.clock(),

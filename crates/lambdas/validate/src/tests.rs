@@ -25,16 +25,12 @@ fn world() -> World {
     let clock = Arc::new(FakeClock::default());
     let repositories: Arc<[EnrolledRepository]> = vec![samples::repository()].into();
     forge.push(samples::repository().id, samples::snapshot(1));
-    let announcer = Announcer {
-        status: Arc::new(status.clone()),
-        forge: Arc::new(forge.clone()),
-        repositories: Arc::clone(&repositories),
-        clock: clock.clone(),
-    };
+    let announcer = Announcer::new(Arc::new(status.clone()), clock.clone())
+        .with_commit_statuses(Arc::new(forge.clone()), Arc::clone(&repositories));
     let step = Validate {
         records: Arc::new(records.clone()),
         objects: Arc::new(objects.clone()),
-        forge: Arc::new(forge.clone()),
+        source: Arc::new(forge.clone()),
         announcer,
         repositories,
         clock,

@@ -39,14 +39,20 @@ pub(crate) fn check(enrolled: &[EnrolledRepository], mut push: Push) -> Result<P
     Ok(push)
 }
 
-/// A GitHub Enterprise server names itself; it must be one that something is cloned from.
-pub(crate) fn check_host(enrolled: &[EnrolledRepository], host: &str) -> Result<(), Refusal> {
+/// Refuses the host of a self-managed forge that no enrolled repository is cloned from.
+pub(crate) fn check_host(
+    enrolled: &[EnrolledRepository],
+    host: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(host) = host.filter(|host| !host.is_empty()) else {
+        return Ok(());
+    };
     let known = |repository: &EnrolledRepository| {
         let rest = repository.clone_url.split_once("://").map(|(_, rest)| rest);
         let found = rest.and_then(|rest| rest.split('/').next());
         found.is_some_and(|found| found.eq_ignore_ascii_case(host))
     };
-    if host.is_empty() || enrolled.iter().any(known) {
+    if enrolled.iter().any(known) {
         return Ok(());
     }
     Err(Refusal::new(403, "WH132", "installation mismatch"))

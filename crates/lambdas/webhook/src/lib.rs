@@ -8,7 +8,7 @@ use delivery::{DeliveryRecord, Found};
 use domain::event::{DETAIL_TYPE_PUSH, EnrolledRepository, PushEvent, SOURCE_GITHUB};
 use domain::ids::{DeliveryId, Sha256Digest};
 use engine::{Clock, EventBus, HttpRequest, HttpResponse, Records, Secrets, UrlStep};
-use forge::webhook::{DELIVERY_HEADER, Delivery, EVENT_HEADER, Keys, Refusal, read};
+use forge::webhook::{Delivery, Keys, Refusal, WebhookReader};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +24,7 @@ const KEYS_DOUBT: SignedDuration = SignedDuration::from_secs(5);
 
 /// The webhook.
 pub struct Webhook {
+    forge: Arc<dyn WebhookReader>,
     records: Arc<dyn Records>,
     bus: Arc<dyn EventBus>,
     secrets: Arc<dyn Secrets>,
@@ -40,6 +41,7 @@ impl Webhook {
     /// Makes the webhook. `secret_arn` names the secret with its keys.
     #[must_use]
     pub fn new(
+        forge: Arc<dyn WebhookReader>,
         records: Arc<dyn Records>,
         bus: Arc<dyn EventBus>,
         secrets: Arc<dyn Secrets>,
@@ -48,6 +50,7 @@ impl Webhook {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
+            forge,
             records,
             bus,
             secrets,
@@ -62,8 +65,7 @@ impl Webhook {
         let body = self.admit(request)?;
         self.authenticate(request, body).await?;
         let delivery = self.check_headers(request)?;
-        let event = header(request, EVENT_HEADER);
-        match read(event, body)? {
+        match self.forge.read(&request.headers, body)? {
             Delivery::Ping { hook } => {
                 let hook = hook.map_or_else(|| "unknown".to_owned(), |hook| hook.to_string());
                 Ok((200, format!("pong: webhook {hook}")))
@@ -99,19 +101,15 @@ impl Webhook {
     }
 
     async fn authenticate(&self, request: &HttpRequest, body: &[u8]) -> Result<(), Refusal> {
-        let foreign = ["x-gitlab-token", "x-gitlab-event", "webhook-signature"];
-        if foreign
-            .iter()
-            .any(|name| request.headers.contains_key(*name))
-        {
+        if self.forge.is_foreign(&request.headers) {
             return Err(Refusal::new(401, "WH109", "provider/path mismatch"));
         }
         let (keys, since) = self.keys(KEYS_AGE).await?;
-        let checked = keys.verify(&request.headers, body);
+        let checked = self.forge.verify(&keys, &request.headers, body);
         let doubtful = matches!(&checked, Err(refusal) if refusal.code == "WH104");
         if doubtful && self.age(since) >= KEYS_DOUBT {
             let (keys, _) = self.keys(KEYS_DOUBT).await?;
-            return keys.verify(&request.headers, body);
+            return self.forge.verify(&keys, &request.headers, body);
         }
         checked
     }
@@ -146,7 +144,7 @@ impl Webhook {
         Ok((keys, now))
     }
 
-    /// The headers of a delivery that is GitHub's own.
+    /// Checks the headers of a verified delivery and returns its id.
     fn check_headers(&self, request: &HttpRequest) -> Result<DeliveryId, Refusal> {
         let encoding = header(request, "content-encoding");
         if !matches!(encoding, "" | "identity") {
@@ -158,16 +156,8 @@ impl Webhook {
             let message = "set the webhook's content type to application/json";
             return Err(Refusal::new(415, "WH112", message));
         }
-        let host = header(request, "x-github-enterprise-host");
-        enrolment::check_host(&self.repositories, host)?;
-        let id = header(request, DELIVERY_HEADER).to_ascii_lowercase();
-        DeliveryId::parse(&id).map_err(|error| {
-            Refusal::new(
-                400,
-                "WH117",
-                format!("delivery id missing/invalid: {error}"),
-            )
-        })
+        enrolment::check_host(&self.repositories, self.forge.host(&request.headers))?;
+        self.forge.delivery_id(&request.headers)
     }
 
     /// Publishes the event, once it is on record.
@@ -216,7 +206,7 @@ impl UrlStep for Webhook {
     async fn answer(&self, request: HttpRequest) -> HttpResponse {
         let reply = self.take(&request).await;
         // Header values are not logged as they are: a stranger writes them.
-        let delivery = DeliveryId::parse(header(&request, DELIVERY_HEADER)).ok();
+        let delivery = self.forge.delivery_id(&request.headers).ok();
         let delivery = delivery.as_ref().map_or("none", DeliveryId::as_str);
         match reply {
             Ok((status, body)) => {

@@ -6,7 +6,10 @@
 use super::*;
 use domain::error::{ErrorName, StepError};
 use engine::fakes::{FakeClock, FakeEventBus, FakeRecords, FakeSecrets, samples};
-use forge::webhook::SIGNATURE_HEADER;
+use forge::github::webhook::{
+    DELIVERY_HEADER, EVENT_HEADER, GitHubWebhook, SIGNATURE_HEADER, sign,
+};
+use forge::webhook::Keys;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -35,6 +38,7 @@ fn world() -> World {
     let (secrets, clock) = (FakeSecrets::new(), FakeClock::default());
     secrets.set(ARN, &secret(1));
     let webhook = Webhook::new(
+        Arc::new(GitHubWebhook),
         Arc::new(records.clone()),
         Arc::new(bus.clone()),
         Arc::new(secrets.clone()),
@@ -71,7 +75,7 @@ fn set(path: &str, value: Value) -> Value {
 /// A request as GitHub makes it, its signature made by key `n`.
 fn signed_by(n: u8, body: impl Into<Vec<u8>>) -> HttpRequest {
     let body = body.into();
-    let signature = Keys::parse(&secret(n)).unwrap().sign(&body);
+    let signature = sign(&Keys::parse(&secret(n)).unwrap(), &body);
     let headers = [
         ("content-type", "application/json"),
         ("user-agent", "GitHub-Hookshot/044aadd"),

@@ -10,7 +10,7 @@ use std::fmt;
 const DEPTH: usize = 64;
 
 /// Reads JSON.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
     if bytes.is_empty() {
         return Err(Refusal::new(400, "WH110", "empty body"));
     }

@@ -17,12 +17,8 @@ struct World {
 
 fn world() -> World {
     let (status, forge) = (FakeStatusQueue::new(), FakeForge::new());
-    let announcer = Announcer {
-        status: Arc::new(status.clone()),
-        forge: Arc::new(forge.clone()),
-        repositories: vec![samples::repository()].into(),
-        clock: Arc::new(FakeClock::default()),
-    };
+    let announcer = Announcer::new(Arc::new(status.clone()), Arc::new(FakeClock::default()))
+        .with_commit_statuses(Arc::new(forge.clone()), vec![samples::repository()].into());
     World {
         status,
         forge,

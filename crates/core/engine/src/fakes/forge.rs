@@ -1,5 +1,7 @@
 use super::{Faults, Shared, can_fail};
-use crate::{AuditFile, CommitStatus, Forge, Result, Snapshot};
+use crate::{
+    AuditBranch, AuditFile, CommitStatus, CommitStatuses, Result, Snapshot, SourceFetcher,
+};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
@@ -58,7 +60,7 @@ pub struct FakeForge {
     faults: Faults,
 }
 
-can_fail!(FakeForge: "fetch", "set_status", "append_audit", "audited_up_to");
+can_fail!(FakeForge: "fetch", "set", "append", "newest");
 
 impl FakeForge {
     /// A forge without commits.
@@ -128,7 +130,7 @@ impl FakeForge {
 }
 
 #[async_trait]
-impl Forge for FakeForge {
+impl SourceFetcher for FakeForge {
     async fn fetch(&self, repository: &EnrolledRepository, commit: &CommitId) -> Result<Snapshot> {
         self.begin("fetch").await?;
         let found = self
@@ -146,28 +148,30 @@ impl Forge for FakeForge {
             )
         })
     }
+}
 
-    async fn set_status(
+#[async_trait]
+impl CommitStatuses for FakeForge {
+    async fn set(
         &self,
         repository: &EnrolledRepository,
         commit: &CommitId,
         status: &CommitStatus,
     ) -> Result<()> {
-        self.begin("set_status").await?;
+        self.begin("set").await?;
         self.host.lock().statuses.push(SetStatus {
             repository: repository.id,
             commit: commit.clone(),
             status: status.clone(),
         });
-        self.faults.after("set_status")
+        self.faults.after("set")
     }
+}
 
-    async fn append_audit(
-        &self,
-        repository: &EnrolledRepository,
-        files: &[AuditFile],
-    ) -> Result<()> {
-        self.begin("append_audit").await?;
+#[async_trait]
+impl AuditBranch for FakeForge {
+    async fn append(&self, repository: &EnrolledRepository, files: &[AuditFile]) -> Result<()> {
+        self.begin("append").await?;
         {
             let mut host = self.host.lock();
             let branch = host.audit.entry(repository.id).or_default();
@@ -183,22 +187,18 @@ impl Forge for FakeForge {
                 });
             }
         }
-        self.faults.after("append_audit")
+        self.faults.after("append")
     }
 
-    async fn audited_up_to(
-        &self,
-        repository: &EnrolledRepository,
-        up_to: u64,
-    ) -> Result<Option<u64>> {
-        self.begin("audited_up_to").await?;
+    async fn newest(&self, repository: &EnrolledRepository, up_to: u64) -> Result<Option<u64>> {
+        self.begin("newest").await?;
         let newest = self
             .audit_files(repository.id)
             .keys()
             .filter_map(|path| domain::audit::number_at(path))
             .filter(|number| *number <= up_to)
             .max();
-        self.faults.after("audited_up_to")?;
+        self.faults.after("newest")?;
         Ok(newest)
     }
 }

@@ -5,8 +5,9 @@
 )]
 use super::*;
 use crate::{
-    EventBus, Forge, Heard, IndexKey, Objects, Probe, RecordBody, RecordKey, Records, Registry,
-    RolloutProgress, Secrets, Services, StatusQueue, TaskRevision, Tokens, Written, documents,
+    AuditBranch, EventBus, Heard, IndexKey, Objects, Probe, RecordBody, RecordKey, Records,
+    Registry, RolloutProgress, Secrets, Services, SourceFetcher, StatusQueue, TaskRevision, Tokens,
+    Written, documents,
 };
 use domain::error::ErrorName;
 use domain::ids::RepositoryId;
@@ -246,7 +247,7 @@ async fn an_address_answers_what_it_was_told() {
 async fn the_audit_branch_takes_a_file_once() {
     let forge = FakeForge::new();
     let repository = samples::repository();
-    assert_eq!(forge.audited_up_to(&repository, 99).await.unwrap(), None);
+    assert_eq!(forge.newest(&repository, 99).await.unwrap(), None);
     let file = |n: u64| crate::AuditFile {
         path: format!("runs/{n:08}-shop-0a1b2c3-d4e5f6.json"),
         bytes: vec![1],
@@ -254,20 +255,17 @@ async fn the_audit_branch_takes_a_file_once() {
         at: samples::now(),
     };
     forge
-        .append_audit(&repository, &[file(1), file(2)])
+        .append(&repository, &[file(1), file(2)])
         .await
         .unwrap();
     forge
-        .append_audit(&repository, &[file(2), file(3)])
+        .append(&repository, &[file(2), file(3)])
         .await
         .unwrap();
     assert_eq!(forge.audit_commits(repository.id).len(), 3);
-    assert_eq!(forge.audited_up_to(&repository, 99).await.unwrap(), Some(3));
+    assert_eq!(forge.newest(&repository, 99).await.unwrap(), Some(3));
     forge.set_unreachable(true);
-    let error = forge
-        .append_audit(&repository, &[file(4)])
-        .await
-        .unwrap_err();
+    let error = forge.append(&repository, &[file(4)]).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ForgeUnavailable);
     assert_eq!(forge.audit_files(repository.id).len(), 3);
 }

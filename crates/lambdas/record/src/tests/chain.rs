@@ -81,7 +81,7 @@ async fn a_strangers_file_does_not_stand_for_an_entry() {
         at: samples::now(),
     };
     let files = [planted(1), planted(2), planted(99_999_999)];
-    world.forge.append_audit(&repository, &files).await.unwrap();
+    world.forge.append(&repository, &files).await.unwrap();
     for n in [2, 3] {
         world.add(n, QueueRule::Newest).await;
         world.record(n, None).await.unwrap();

@@ -1,8 +1,8 @@
 //! Git's smart HTTP protocol, as far as a pipeline needs it: the tip of a branch, a commit by its
 //! id (version 2), a push of one branch (version 0).
 
+use super::pkt::{Pkt, PktReader, delimiter, flush, line};
 use crate::http::{Answer, broken, check, no_answer};
-use crate::pkt::{Pkt, PktReader, delimiter, flush, line};
 use domain::error::{ErrorName, StepError};
 use engine::Result;
 use git2::{Oid, Repository};

@@ -1,6 +1,6 @@
 //! A fetched commit as a list of files.
 
-use crate::smart::local;
+use super::smart::local;
 use domain::error::{ErrorName, StepError};
 use domain::ids::CommitId;
 use engine::{FileKind, Result, Snapshot, SnapshotFile};

@@ -1,65 +1,17 @@
-use super::{Refusal, json};
-use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent};
-use domain::ids::{BranchRef, CommitId, DeliveryId, RepositoryId, RepositoryName, RunKind};
+use crate::webhook::{Delivery, Push, Refusal, json};
+use domain::event::EventRepository;
+use domain::ids::{BranchRef, CommitId, RepositoryId, RepositoryName};
 use jiff::Timestamp;
 use serde_json::Value;
 
 /// The longest name of a person, in characters.
 const PUSHER_LIMIT: usize = 100;
 
-/// A delivery, as far as the pipeline takes part in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// GitHub asks whether somebody is there.
-    Ping {
-        /// The webhook's id at GitHub.
-        hook: Option<u64>,
-    },
-    /// Somebody pushed to a branch.
-    Push(Push),
-}
-
-/// A push, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Push {
-    /// The repository.
-    pub repository: EventRepository,
-    /// The branch.
-    pub branch: BranchRef,
-    /// The commit before; none when the branch is new.
-    pub before: Option<CommitId>,
-    /// The commit now.
-    pub after: CommitId,
-    /// When; none where GitHub does not say.
-    pub pushed_at: Option<Timestamp>,
-    /// Who pushed.
-    pub pusher: String,
-}
-
-impl Push {
-    /// The event for the bus.
-    #[must_use]
-    pub fn into_event(self, delivery: DeliveryId, received_at: Timestamp) -> PushEvent {
-        PushEvent {
-            schema: EVENT_SCHEMA,
-            kind: RunKind::Push,
-            delivery,
-            repository: self.repository,
-            branch: self.branch,
-            before: self.before,
-            after: self.after,
-            pushed_at: self.pushed_at,
-            pusher: self.pusher,
-            received_at,
-        }
-    }
-}
-
-/// Reads a delivery whose signature is good. `event` is the event's name.
+/// Reads the payload of an event.
 ///
 /// # Errors
-/// [`Refusal`]: 400 for what GitHub does not send, 202 for what is of no interest.
-pub fn read(event: &str, body: &[u8]) -> Result<Delivery, Refusal> {
+/// [`Refusal`]: 400 for a payload that GitHub would not send, 202 for one that the pipeline ignores.
+pub(super) fn read(event: &str, body: &[u8]) -> Result<Delivery, Refusal> {
     match event {
         "ping" => {
             let payload = json::parse(body)?;

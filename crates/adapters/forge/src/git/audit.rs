@@ -1,6 +1,6 @@
 //! The audit branch: files are added, a commit each, and the branch only moves forward.
 
-use crate::smart::{Depth, Pushed, Remote, local};
+use super::smart::{Depth, Pushed, Remote, local};
 use domain::audit::number_at;
 use domain::error::{ErrorName, StepError};
 use engine::{AuditFile, Result};
