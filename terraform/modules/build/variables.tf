@@ -18,56 +18,61 @@ variable "architecture" {
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)
-    error_message = "architecture must be arm64 or x86_64: CodeBuild offers no other."
+    error_message = "architecture must be arm64 or x86_64."
   }
 }
 
 variable "environment_image" {
-  description = "Image in which builds run; null for AWS's own of the architecture. It needs bash, docker and the AWS CLI."
+  description = "Image in which builds run, with bash, docker and the AWS CLI; null for AWS's image for the architecture."
   type        = string
   default     = null
 }
 
 variable "compute_type" {
-  description = "Size of the builds' machine."
+  description = "Compute type of the builds."
   type        = string
   default     = "BUILD_GENERAL1_SMALL"
 
   validation {
     condition     = contains(["BUILD_GENERAL1_SMALL", "BUILD_GENERAL1_MEDIUM", "BUILD_GENERAL1_LARGE", "BUILD_GENERAL1_XLARGE", "BUILD_GENERAL1_2XLARGE"], var.compute_type)
-    error_message = "compute_type must be BUILD_GENERAL1_SMALL, _MEDIUM, _LARGE, _XLARGE or _2XLARGE: CodeBuild offers no other to this environment."
+    error_message = "compute_type must be BUILD_GENERAL1_SMALL, _MEDIUM, _LARGE, _XLARGE or _2XLARGE."
   }
 }
 
 variable "timeout_minutes" {
-  description = "Minutes after which a build is stopped, at least 5; with queued_timeout_minutes at most 90."
+  description = "Minutes after which CodeBuild stops a build, at least 5."
   type        = number
   default     = 60
 
   validation {
     condition     = var.timeout_minutes >= 5 && floor(var.timeout_minutes) == var.timeout_minutes
-    error_message = "timeout_minutes must be a whole number, at least 5: CodeBuild accepts nothing else."
+    error_message = "timeout_minutes must be a whole number, at least 5."
   }
 
   validation {
-    condition     = (var.timeout_minutes + var.queued_timeout_minutes) * 60 <= 5400
-    error_message = "timeout_minutes and queued_timeout_minutes must be 90 together at most: the state machine waits little longer for a build and would give up first."
+    condition     = (var.timeout_minutes + var.queued_timeout_minutes) * 60 + 600 <= var.state_seconds
+    error_message = "timeout_minutes and queued_timeout_minutes are too long: together they must be at most ${floor(var.state_seconds / 60) - 10}, ten minutes less than the state machine waits for a build."
   }
 }
 
 variable "queued_timeout_minutes" {
-  description = "Minutes that a build may wait for its machine, at least 5; with timeout_minutes at most 90."
+  description = "Minutes that a build may wait in the queue, at least 5."
   type        = number
   default     = 30
 
   validation {
     condition     = var.queued_timeout_minutes >= 5 && floor(var.queued_timeout_minutes) == var.queued_timeout_minutes
-    error_message = "queued_timeout_minutes must be a whole number, at least 5: CodeBuild accepts nothing else."
+    error_message = "queued_timeout_minutes must be a whole number, at least 5."
   }
 }
 
+variable "state_seconds" {
+  description = "Seconds that the state machine waits for a build."
+  type        = number
+}
+
 variable "concurrent_build_limit" {
-  description = "Builds that may run at once; null for as many as the account may, which in a young one is 1: CodeBuild refuses more."
+  description = "Builds that may run at the same time; null for the account's limit. CodeBuild refuses a value above that limit, which is 1 in a new account."
   type        = number
   default     = null
 
@@ -78,7 +83,7 @@ variable "concurrent_build_limit" {
 }
 
 variable "artifacts" {
-  description = "Artifacts bucket: sealed sources are read from it."
+  description = "Artifacts bucket, from which builds read sealed sources."
   type = object({
     arn     = string
     key_arn = string
@@ -86,12 +91,12 @@ variable "artifacts" {
 }
 
 variable "registry_arns" {
-  description = "ECR repositories that builds push to."
+  description = "ARNs of the ECR repositories that builds push to."
   type        = list(string)
 }
 
 variable "key_arn" {
-  description = "KMS key of what the project keeps."
+  description = "KMS key of the project."
   type        = string
 }
 

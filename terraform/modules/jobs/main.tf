@@ -1,20 +1,4 @@
 locals {
-  # Seconds after which the runner stops terraform: PLAN_SECONDS and APPLY_SECONDS of crates/core/domain/src/job.rs.
-  terraform_seconds = { plan = 1500, apply = 6900 }
-
-  # An apply is never repeated by Batch: the state machine decides what follows.
-  attempts = { plan = 2, apply = 1 }
-
-  fargate_memory_mb = {
-    "0.25" = [512, 1024, 2048]
-    "0.5"  = range(1024, 4097, 1024)
-    "1"    = range(2048, 8193, 1024)
-    "2"    = range(4096, 16385, 1024)
-    "4"    = range(8192, 30721, 1024)
-    "8"    = range(16384, 61441, 4096)
-    "16"   = range(32768, 122881, 8192)
-  }
-
   kinds = {
     plan = {
       capacity = "FARGATE_SPOT" # a plan that is interrupted is simply made again

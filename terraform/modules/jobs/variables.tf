@@ -24,12 +24,12 @@ variable "architecture" {
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)
-    error_message = "architecture must be arm64 or x86_64: Fargate runs on nothing else."
+    error_message = "architecture must be arm64 or x86_64."
   }
 }
 
 variable "sizes" {
-  description = "Size of each kind of job: vcpu (0.25 to 16), memory in MiB (one that Fargate offers for this vcpu), timeout in seconds; and the vcpus that may run at once."
+  description = "Size of each kind of job: vcpu (0.25 to 16), memory in MiB (a size that Fargate offers for the vcpu), timeout in seconds, and the vcpus of all jobs that run at the same time."
   type = object({
     plan  = object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number })
     apply = object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number })
@@ -41,34 +41,42 @@ variable "sizes" {
 
   validation {
     condition     = alltrue([for size in values(var.sizes) : contains([0.25, 0.5, 1, 2, 4, 8, 16], size.vcpu)])
-    error_message = "vcpu must be one of 0.25, 0.5, 1, 2, 4, 8, 16: Fargate offers no other."
+    error_message = "vcpu must be 0.25, 0.5, 1, 2, 4, 8 or 16."
   }
 
   validation {
     condition     = alltrue([for size in values(var.sizes) : try(contains(local.fargate_memory_mb[tostring(size.vcpu)], size.memory_mb), true)])
-    error_message = "memory_mb must be one that Fargate offers for the vcpu: ${join("; ", [for vcpu, sizes in local.fargate_memory_mb : "${vcpu} vcpu: ${sizes[0]} to ${sizes[length(sizes) - 1]}, step ${sizes[1] - sizes[0]}"])}."
+    error_message = "memory_mb must be a size that Fargate offers for the vcpu: ${join("; ", [for vcpu, sizes in local.fargate_memory_mb : "${vcpu} vcpu: ${sizes[0]} to ${sizes[length(sizes) - 1]}, step ${sizes[1] - sizes[0]}"])}."
   }
 
   validation {
     condition     = alltrue([for size in values(var.sizes) : size.max_vcpus >= max(1, size.vcpu) && floor(size.max_vcpus) == size.max_vcpus])
-    error_message = "max_vcpus must be a whole number, at least 1 and the vcpu of one job: else no job ever starts."
+    error_message = "max_vcpus must be a whole number, at least 1 and at least the vcpu of one job: otherwise no job can start."
   }
 
   validation {
     condition = alltrue([for kind, size in var.sizes :
-      size.timeout_seconds >= local.terraform_seconds[kind] + 120 && floor(size.timeout_seconds) == size.timeout_seconds
+      size.timeout_seconds >= var.terraform_seconds[kind] + 120 && floor(size.timeout_seconds) == size.timeout_seconds
     ])
-    error_message = "timeout_seconds must be a whole number, at least ${join(" and ", [for kind, seconds in local.terraform_seconds : "${seconds + 120} for ${kind}"])}: the runner itself stops terraform after its own time and then needs up to 120 s; Batch would kill it in the middle."
+    error_message = "timeout_seconds must be a whole number, at least ${join(" and ", [for kind, seconds in var.terraform_seconds : "${seconds + 120} for ${kind}"])}: the runner stops Terraform after its own time limit and then needs up to 120 s. Batch must not kill the job before that."
   }
 
   validation {
     condition     = alltrue([for kind, size in var.sizes : size.timeout_seconds * local.attempts[kind] + 300 <= var.state_seconds[kind]])
-    error_message = "timeout_seconds is too long: the state machine waits ${join(" and ", [for kind, seconds in var.state_seconds : "${seconds} s for ${kind}"])}, which all attempts (${join(", ", [for kind, count in local.attempts : "${kind}: ${count}"])}) and 300 s of waiting for Fargate must fit into."
+    error_message = "timeout_seconds is too long: the state machine waits ${join(" and ", [for kind, seconds in var.state_seconds : "${seconds} s for ${kind}"])}. All attempts (${join(", ", [for kind, count in local.attempts : "${kind}: ${count}"])}) and 300 s until Fargate starts must fit into that time."
   }
 }
 
 variable "state_seconds" {
-  description = "Seconds that the state machine waits for a job, by kind: the shortest timeout of the states that start one."
+  description = "Seconds that the state machine waits for a job, by kind."
+  type = object({
+    plan  = number
+    apply = number
+  })
+}
+
+variable "terraform_seconds" {
+  description = "Seconds after which the runner stops Terraform, by kind of job."
   type = object({
     plan  = number
     apply = number
@@ -76,24 +84,24 @@ variable "state_seconds" {
 }
 
 variable "user" {
-  description = "User and group ids the runner has in its container; never 0."
+  description = "User and group id of the runner in its container."
   type        = string
   default     = "65532:65532"
 
   validation {
     condition     = can(regex("^[1-9][0-9]*:[1-9][0-9]*$", var.user))
-    error_message = "user must be two ids above 0, such as 65532:65532: the runner never is root."
+    error_message = "user must be two ids above 0, such as 65532:65532: the runner must not be root."
   }
 }
 
 variable "environment" {
-  description = "Further environment variables of the jobs, such as SLUICEGATE_PROVIDER_MIRROR."
+  description = "More environment variables for the jobs, such as SLUICEGATE_PROVIDER_MIRROR."
   type        = map(string)
   default     = {}
 
   validation {
     condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !startswith(name, "AWS_BATCH") && !contains(["AWS_REGION", "SLUICEGATE_BUCKET"], name)])
-    error_message = "environment must hold names of variables, neither AWS_REGION nor SLUICEGATE_BUCKET, which are set already, nor AWS_BATCH..., which Batch refuses."
+    error_message = "environment must map names of variables to values. AWS_REGION and SLUICEGATE_BUCKET are set by this module, and Batch reserves names that start with AWS_BATCH."
   }
 }
 
@@ -106,7 +114,7 @@ variable "network" {
 }
 
 variable "artifacts" {
-  description = "Artifacts bucket: sealed sources are read, the runs' own objects read, written and tagged."
+  description = "Artifacts bucket. Jobs read sealed sources, and read, write and tag the objects of runs."
   type = object({
     name    = string
     arn     = string
@@ -123,17 +131,17 @@ variable "state" {
 }
 
 variable "repository_ids" {
-  description = "Ids of the enrolled repositories: the jobs see the states of these and no other."
+  description = "Ids of the enrolled repositories. Jobs can access only their states."
   type        = list(number)
 }
 
 variable "plan_policy_arns" {
-  description = "Managed policies with which plans read the account."
+  description = "Managed policies of the plan role."
   type        = list(string)
 }
 
 variable "apply_policy_arns" {
-  description = "Managed policies with which applies change the account."
+  description = "Managed policies of the apply role."
   type        = list(string)
 }
 
@@ -145,8 +153,8 @@ variable "permissions_boundary_arn" {
 
 variable "pipeline" {
   description = <<-EOT
-    What no job may change, whatever its managed policies allow: ARNs (patterns) of the pipeline's own resources, of its
-    secrets, of its repositories of images (which may be read) and of the keys that no job uses.
+    What the jobs' roles deny, whatever their managed policies allow: ARNs (patterns) of the pipeline's own resources, of
+    its secrets, of its image repositories (reading is allowed) and of the keys that no job uses.
   EOT
   type = object({
     arns        = list(string)
@@ -157,7 +165,7 @@ variable "pipeline" {
 }
 
 variable "registry_arn" {
-  description = "ECR repository with the runner's image."
+  description = "ARN of the ECR repository with the runner's image."
   type        = string
 }
 

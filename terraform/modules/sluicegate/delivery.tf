@@ -41,7 +41,8 @@ module "jobs" {
   sizes        = var.job_sizes
   registry_arn = module.runner_registry.arn
 
-  state_seconds = local.job_seconds
+  state_seconds     = local.limits.jobs
+  terraform_seconds = local.limits.terraform
 
   network = {
     subnet_ids        = module.network.subnet_ids
@@ -129,7 +130,8 @@ module "build" {
   environment_image = var.build.environment_image
   compute_type      = var.build.compute_type
   timeout_minutes   = var.build.timeout_minutes
-  registry_arns     = local.image_repository_arns
+  state_seconds     = local.limits.build
+  registry_arns     = [for registry in module.registry : registry.arn]
 
   queued_timeout_minutes = var.build.queued_timeout_minutes
   concurrent_build_limit = var.build.concurrent_build_limit
@@ -149,21 +151,15 @@ module "state_machine" {
 
   account            = local.account
   name               = "${var.name}-deliver"
-  definition_file    = local.definition_file
+  definition_file    = "${path.module}/../../../statemachine/deliver.asl.json"
   jobs               = module.jobs.jobs
   build_project      = module.build.project
   key_arn            = module.key_data.arn
   log_key_arn        = module.key_logs.arn
   log_retention_days = var.retention.log_days
 
-  function_arns = {
-    validate      = module.validate.alias_arn
-    plan          = module.plan.alias_arn
-    apply         = module.apply.alias_arn
-    build_trigger = module.build_trigger.alias_arn
-    deploy        = module.deploy.alias_arn
-    rollback      = module.rollback.alias_arn
-    record        = module.record.alias_arn
+  function_arns = { for name, step in local.steps : replace(name, "-", "_") => module.step[name].alias_arn
+    if contains(step.callers, "state-machine")
   }
 }
 
@@ -183,9 +179,9 @@ module "events" {
   }
 
   ended_function = {
-    name      = module.record.function_name
-    alias     = module.record.alias_name
-    alias_arn = module.record.alias_arn
+    name      = module.step["record"].function_name
+    alias     = module.step["record"].alias_name
+    alias_arn = module.step["record"].alias_arn
   }
 }
 
@@ -199,9 +195,9 @@ module "alarms" {
   table_name        = module.table.name
 
   functions = {
-    webhook = module.webhook.function_name
-    record  = module.record.function_name
-    all     = [for lambda in local.lambdas : lambda.function_name]
+    webhook = module.step["webhook"].function_name
+    record  = module.step["record"].function_name
+    all     = [for step in module.step : step.function_name]
   }
 
   queues = {

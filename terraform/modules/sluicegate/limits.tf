@@ -1,23 +1,18 @@
-# How long the state machine waits for whom, as its definition says: whoever is inside must end before.
+# The steps and the time limits around them. The validations in variables.tf read this file, which therefore declares
+# no resource: check.sh tests both without a provider.
 
 locals {
-  definition_file = coalesce(var.definition_file, "${path.module}/../../../statemachine/deliver.asl.json")
+  steps = jsondecode(file("${path.module}/steps.json"))
 
-  # States lie in states, at most two deep: Map in Parallel.
-  outer_states  = try(jsondecode(file(local.definition_file)).States, {})
-  middle_states = [for state in values(local.outer_states) : merge(try(state.ItemProcessor.States, {}), try(merge([for branch in state.Branches : branch.States]...), {}))]
-  inner_states  = [for states in local.middle_states : merge([for state in values(states) : try(state.ItemProcessor.States, {})]...)]
-  waits = [for state in flatten([for states in concat([local.outer_states], local.middle_states, local.inner_states) : values(states)]) : {
-    whom    = try(state.Arguments.FunctionName, state.Arguments.JobDefinition)
-    seconds = state.TimeoutSeconds
-  } if can(state.TimeoutSeconds) && (can(state.Arguments.FunctionName) || can(state.Arguments.JobDefinition))]
+  # How long the state machine waits, rendered from its source in crates/core/workflow.
+  limits = jsondecode(file("${path.module}/../../../statemachine/limits.json"))
 
-  # Functions that no state calls have Lambda's own limit.
-  call_seconds = { for name in keys(local.lambda_defaults) : name => min(901, [
-    for wait in local.waits : wait.seconds if wait.whom == format("$${%s_arn}", replace(name, "-", "_"))
-  ]...) }
+  # Seconds that the state machine waits for each Lambda. Lambda itself ends a call after 900 seconds.
+  call_seconds = { for name in keys(local.steps) : name => lookup(local.limits.functions, name, 901) }
 
-  job_seconds = { for kind in ["plan", "apply"] : kind => min(259200, [
-    for wait in local.waits : wait.seconds if wait.whom == "$${${kind}_job_definition_arn}"
-  ]...) }
+  # The defaults of steps.json, replaced by what var.lambda_settings sets.
+  settings = { for name, step in local.steps : name => {
+    for setting in ["memory_mb", "timeout_seconds", "reserved_concurrency", "ephemeral_storage_mb"] :
+    setting => coalesce(try(var.lambda_settings[name][setting], null), step[setting])
+  } }
 }

@@ -1,16 +1,3 @@
-locals {
-  lambdas = {
-    webhook       = module.webhook
-    validate      = module.validate
-    plan          = module.plan
-    apply         = module.apply
-    build-trigger = module.build_trigger
-    deploy        = module.deploy
-    rollback      = module.rollback
-    record        = module.record
-  }
-}
-
 output "webhook_url" {
   description = "Address the forge posts its events to."
   value       = aws_lambda_function_url.webhook.function_url
@@ -76,12 +63,12 @@ output "event_bus_name" {
 
 output "functions" {
   description = "Names of the Lambdas, by step."
-  value       = { for name, lambda in local.lambdas : name => lambda.function_name }
+  value       = { for name, step in module.step : name => step.function_name }
 }
 
 output "function_environments" {
   description = "Environment variables of the Lambdas, by step."
-  value       = { for name, lambda in local.lambdas : name => lambda.environment }
+  value       = { for name, step in module.step : name => step.environment }
 }
 
 output "job_queues" {
@@ -106,7 +93,7 @@ output "build_project" {
 
 output "log_groups" {
   description = "Names of the log groups: each Lambda by its step, and state_machine, jobs, build, network."
-  value = merge({ for name, lambda in local.lambdas : name => lambda.log_group }, {
+  value = merge({ for name, step in module.step : name => step.log_group }, {
     state_machine = module.state_machine.log_group
     jobs          = module.jobs.log_group
     build         = module.build.log_group
@@ -127,7 +114,7 @@ output "definition" {
 output "role_policies" {
   description = "The inline policies of all roles as JSON, by role."
   value = merge(
-    { for name, lambda in local.lambdas : "lambda-${name}" => lambda.policy_json },
+    { for name, step in module.step : "lambda-${name}" => step.policy_json },
     { for name, policy in module.jobs.policies : "jobs-${name}" => policy },
     module.build.policies,
     module.state_machine.policies,

@@ -93,8 +93,8 @@ variable "repositories" {
   }
 }
 
-variable "artifacts_dir" {
-  description = "Directory with the Lambdas' zips: webhook.zip, validate.zip, plan.zip, apply.zip, build-trigger.zip, deploy.zip, rollback.zip, record.zip."
+variable "lambda_zip" {
+  description = "Path of the Lambdas' zips, where {step} stands for the name of the step. scripts/build-lambdas.sh writes them to target/lambda/{step}/bootstrap.zip."
   type        = string
 }
 
@@ -107,12 +107,6 @@ variable "architecture" {
     condition     = contains(["arm64", "x86_64"], var.architecture)
     error_message = "architecture must be arm64 or x86_64: Lambda runs on nothing else."
   }
-}
-
-variable "definition_file" {
-  description = "The state machine's definition; null for the project's own, statemachine/deliver.asl.json."
-  type        = string
-  default     = null
 }
 
 variable "forge_url" {
@@ -207,7 +201,7 @@ variable "build" {
 }
 
 variable "lambda_settings" {
-  description = "Memory (MiB), timeout (s), reserved concurrency (-1: none reserved) and /tmp (MiB) of Lambdas that need others than the defaults, by Lambda."
+  description = "Memory (MiB), timeout (s), reserved concurrency (-1 for none) and /tmp (MiB) of Lambdas, by step; null or absent for the values in steps.json."
   type = map(object({
     memory_mb            = optional(number)
     timeout_seconds      = optional(number)
@@ -217,13 +211,13 @@ variable "lambda_settings" {
   default = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.lambda_settings) : contains(["webhook", "validate", "plan", "apply", "build-trigger", "deploy", "rollback", "record"], name)])
-    error_message = "lambda_settings names a Lambda that does not exist; there are webhook, validate, plan, apply, build-trigger, deploy, rollback and record."
+    condition     = alltrue([for name in keys(var.lambda_settings) : contains(keys(local.steps), name)])
+    error_message = "lambda_settings names a step that does not exist. The steps are ${join(", ", keys(local.steps))}."
   }
 
   validation {
     condition     = alltrue([for name, settings in var.lambda_settings : coalesce(settings.timeout_seconds, 1) < lookup(local.call_seconds, name, 901)])
-    error_message = "timeout_seconds of a Lambda must be less than the state machine waits for it, else nobody hears what it was doing: below ${join(", ", [for name, seconds in local.call_seconds : "${seconds} for ${name}"])}."
+    error_message = "timeout_seconds of a Lambda must be less than the time that the state machine waits for it, so that the Lambda can still report its error: ${join(", ", [for name, seconds in local.call_seconds : "less than ${seconds} for ${name}"])}."
   }
 }
 

@@ -21,6 +21,7 @@ variables {
   plan_policy_arns  = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
   apply_policy_arns = ["arn:aws:iam::111122223333:policy/delivery"]
   state_seconds     = { plan = 3900, apply = 14400 }
+  terraform_seconds = { plan = 1500, apply = 6900 }
   pipeline = {
     arns        = ["arn:aws:s3:::audit"]
     secret_arns = ["arn:aws:secretsmanager:eu-central-1:111122223333:secret:git"]
@@ -32,12 +33,21 @@ variables {
   log_retention_days = 365
 }
 
-run "applies_are_never_repeated_and_plans_are_cheap" {
+run "jobs_get_what_they_need_and_no_more" {
   command = plan
+
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary"
+    # The smallest and the largest values that inputs.tftest.hcl does not refuse.
+    sizes = {
+      plan  = { vcpu = 0.25, memory_mb = 512, timeout_seconds = 1620, max_vcpus = 1 }
+      apply = { vcpu = 16, memory_mb = 122880, timeout_seconds = 14100, max_vcpus = 16 }
+    }
+  }
 
   assert {
     condition     = aws_batch_job_definition.this["apply"].retry_strategy[0].attempts == 1
-    error_message = "Batch must not repeat an apply: the first one may have changed things."
+    error_message = "Batch must not retry an apply: the first attempt may have changed resources."
   }
 
   assert {
@@ -45,17 +55,13 @@ run "applies_are_never_repeated_and_plans_are_cheap" {
       for exit in aws_batch_job_definition.this["plan"].retry_strategy[0].evaluate_on_exit :
       "${lower(exit.action)} ${join(" ", compact([exit.on_exit_code, exit.on_status_reason, exit.on_reason]))}"
     ] == ["retry 143", "retry Your Spot Task was interrupted*", "exit *"]
-    error_message = "A plan that was interrupted is made again, and no other: the first rule that matches decides."
+    error_message = "Batch must retry an interrupted plan, and nothing else: the first rule that matches applies."
   }
 
   assert {
     condition     = aws_batch_compute_environment.this["plan"].compute_resources[0].type == "FARGATE_SPOT" && aws_batch_compute_environment.this["apply"].compute_resources[0].type == "FARGATE"
     error_message = "Plans run on spot capacity, applies never."
   }
-}
-
-run "container_is_what_the_runner_expects" {
-  command = plan
 
   assert {
     condition = alltrue([for definition in aws_batch_job_definition.this :
@@ -73,183 +79,21 @@ run "container_is_what_the_runner_expects" {
     condition     = alltrue([for definition in aws_batch_job_definition.this : definition.timeout[0].attempt_duration_seconds > 0])
     error_message = "Batch has no timeout of its own: each job definition needs one."
   }
-}
-
-run "boundary_holds_for_applies" {
-  command = plan
-
-  variables {
-    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary"
-  }
 
   assert {
     condition     = aws_iam_role.apply.permissions_boundary == "arn:aws:iam::111122223333:policy/boundary"
     error_message = "The apply role must have the boundary."
   }
-}
-
-run "root_is_refused" {
-  command = plan
-
-  variables {
-    user = "0:0"
-  }
-
-  expect_failures = [var.user]
-}
-
-run "vcpu_that_fargate_does_not_offer" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 3, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "memory_that_fargate_does_not_offer_for_the_vcpu" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
-      apply = { vcpu = 0.5, memory_mb = 8192, timeout_seconds = 7200, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "memory_between_two_sizes" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 2, memory_mb = 5000, timeout_seconds = 1800, max_vcpus = 16 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "fewer_vcpus_than_one_job_needs" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 4, memory_mb = 8192, timeout_seconds = 1800, max_vcpus = 2 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "plan_that_batch_would_kill_in_the_middle" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1619, max_vcpus = 16 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "apply_that_batch_would_kill_in_the_middle" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7019, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "two_attempts_longer_than_the_state" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1801, max_vcpus = 16 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "apply_longer_than_the_state" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
-      apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 14101, max_vcpus = 16 }
-    }
-  }
-
-  expect_failures = [var.sizes]
-}
-
-run "times_at_their_ends" {
-  command = plan
-
-  variables {
-    sizes = {
-      plan  = { vcpu = 0.25, memory_mb = 512, timeout_seconds = 1620, max_vcpus = 1 }
-      apply = { vcpu = 16, memory_mb = 122880, timeout_seconds = 14100, max_vcpus = 16 }
-    }
-  }
 
   assert {
     condition     = { for kind, definition in aws_batch_job_definition.this : kind => definition.timeout[0].attempt_duration_seconds } == { plan = 1620, apply = 14100 }
-    error_message = "The shortest and the longest time must be taken."
-  }
-}
-
-run "environment_that_is_set_already" {
-  command = plan
-
-  variables {
-    environment = { SLUICEGATE_BUCKET = "another" }
-  }
-
-  expect_failures = [var.environment]
-}
-
-run "times_are_the_runners" {
-  command = plan
-
-  assert {
-    condition = local.terraform_seconds == { for kind, name in { plan = "PLAN_SECONDS", apply = "APPLY_SECONDS" } : kind => tonumber(
-      replace(one(regex("pub const ${name}: u32 = ([0-9_]+);", file("../../../crates/core/domain/src/job.rs"))), "_", "")
-    ) }
-    error_message = "local.terraform_seconds must be PLAN_SECONDS and APPLY_SECONDS of crates/core/domain/src/job.rs."
-  }
-}
-
-run "policies_of_the_jobs_stay_as_they_are" {
-  command = plan
-
-  variables {
-    permissions_boundary_arn = "arn:aws:iam::111122223333:policy/boundary"
+    error_message = "The job definitions must have the given timeouts."
   }
 
   assert {
     condition = alltrue([for policy in [aws_iam_role_policy.plan.policy, aws_iam_role_policy.apply.policy] : one([
       for statement in jsondecode(policy).Statement : toset(statement.Resource) if statement.Sid == "NotTheJobsPolicies"
     ]) == toset(["arn:aws:iam::111122223333:policy/delivery", "arn:aws:iam::111122223333:policy/boundary"])])
-    error_message = "No job may change the account's own policies that the jobs have; AWS's nobody can."
+    error_message = "No job may change the account's own policies that are attached to the jobs' roles."
   }
 }

@@ -37,13 +37,3 @@ run "services_only_for_this_account" {
     error_message = "A service's use of the key must be tied to a condition."
   }
 }
-
-run "window_too_short" {
-  command = plan
-
-  variables {
-    deletion_window_days = 3
-  }
-
-  expect_failures = [var.deletion_window_days]
-}

@@ -32,23 +32,3 @@ run "nothing_gets_in_and_https_gets_out" {
     error_message = "The subnets must lie side by side in the network."
   }
 }
-
-run "range_too_small" {
-  command = plan
-
-  variables {
-    cidr = "10.0.0.0/28"
-  }
-
-  expect_failures = [var.cidr]
-}
-
-run "one_zone" {
-  command = plan
-
-  variables {
-    zones = ["eu-central-1a"]
-  }
-
-  expect_failures = [var.zones]
-}

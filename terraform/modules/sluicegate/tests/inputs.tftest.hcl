@@ -5,8 +5,8 @@ mock_provider "aws" {
 }
 
 variables {
-  artifacts_dir = "./tests/fixtures/functions"
-  repositories  = [{ id = 1, full_name = "acme/shop" }]
+  lambda_zip   = "./tests/fixtures/step.zip"
+  repositories = [{ id = 1, full_name = "acme/shop" }]
 }
 
 run "name_too_long" {
@@ -207,7 +207,7 @@ run "lambdas_just_shorter_than_their_states" {
     lambda_settings = { plan = { timeout_seconds = 89 }, record = { memory_mb = 1024 }, validate = { timeout_seconds = 299 } }
   }
   assert {
-    condition     = local.lambda["plan"].timeout_seconds == 89 && local.lambda["record"].timeout_seconds == 120
+    condition     = local.settings["plan"].timeout_seconds == 89 && local.settings["record"].timeout_seconds == local.steps["record"].timeout_seconds
     error_message = "Settings that leave the state time must be taken, and the others keep their defaults."
   }
 }

@@ -5,14 +5,14 @@ mock_provider "aws" {
 }
 
 variables {
-  artifacts_dir = "./tests/fixtures/functions"
+  lambda_zip = "./tests/fixtures/step.zip"
   repositories = [
     { id = 1, full_name = "acme/shop", services = ["shop/*"], task_role_arns = ["arn:aws:iam::111122223333:role/shop-task"] },
     { id = 22, full_name = "acme/Site", branches = ["main", "staging"] },
   ]
 }
 
-run "no_star_where_an_arn_exists" {
+run "permissions_are_minimal" {
   command = plan
 
   assert {
@@ -42,24 +42,16 @@ run "no_star_where_an_arn_exists" {
     ]]))
     error_message = "A key may be used outside of the service that it is granted for: add kms:ViaService or its encryption context."
   }
-}
-
-run "each_lambda_has_its_own_role_and_log" {
-  command = plan
 
   assert {
-    condition     = length(distinct([for lambda in local.lambdas : lambda.role_name])) == 8
+    condition     = length(distinct([for step in module.step : step.role_name])) == length(local.steps)
     error_message = "Two Lambdas share a role."
   }
 
   assert {
-    condition     = length(distinct([for lambda in local.lambdas : lambda.log_group])) == 8
+    condition     = length(distinct([for step in module.step : step.log_group])) == length(local.steps)
     error_message = "Two Lambdas share a log group."
   }
-}
-
-run "the_webhook_can_do_almost_nothing" {
-  command = plan
 
   assert {
     condition = toset(flatten([for statement in jsondecode(output.role_policies["lambda-webhook"]).Statement : statement.Action])) == toset([
@@ -76,10 +68,6 @@ run "the_webhook_can_do_almost_nothing" {
     ])
     error_message = "The webhook must see delivery records only."
   }
-}
-
-run "only_record_writes_the_audit" {
-  command = plan
 
   assert {
     condition     = [for name, environment in output.function_environments : name if contains(keys(environment), "SLUICEGATE_AUDIT_BUCKET")] == ["record"]
@@ -101,10 +89,6 @@ run "only_record_writes_the_audit" {
     ]]))
     error_message = "No role may delete an object, except a state's lock."
   }
-}
-
-run "jobs_stay_out_of_the_pipeline" {
-  command = plan
 
   assert {
     condition = alltrue(flatten([for role in ["jobs-plan", "jobs-apply"] : [
@@ -134,10 +118,6 @@ run "jobs_stay_out_of_the_pipeline" {
     ])
     error_message = "An apply must see the states of enrolled repositories only."
   }
-}
-
-run "only_who_names_images_may_tag_them" {
-  command = plan
 
   assert {
     condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && anytrue([
@@ -145,10 +125,6 @@ run "only_who_names_images_may_tag_them" {
     ])] == ["lambda-build-trigger", "lambda-deploy"]
     error_message = "build-trigger tags an image that it found, deploy one that is healthy; no other function may."
   }
-}
-
-run "roles_are_passed_to_ecs_only" {
-  command = plan
 
   assert {
     condition = [for statement in jsondecode(output.role_policies["lambda-deploy"]).Statement : [
@@ -163,10 +139,6 @@ run "roles_are_passed_to_ecs_only" {
     ] if contains(flatten([statement.Action]), "ecs:UpdateService")] == [[["arn:aws:ecs:eu-central-1:111122223333:service/shop/*"]]]
     error_message = "deploy must be able to roll out the configured services, and no other."
   }
-}
-
-run "who_tags_objects" {
-  command = plan
 
   assert {
     condition = flatten([for role, policy in output.role_policies : [for statement in jsondecode(policy).Statement :
@@ -177,10 +149,6 @@ run "who_tags_objects" {
     ]
     error_message = "The runner tags what is kept a few days only, where it writes it; nobody else tags an object."
   }
-}
-
-run "who_follows_and_ends_jobs" {
-  command = plan
 
   assert {
     condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && strcontains(policy, "batch:")] == [

@@ -5,14 +5,14 @@ mock_provider "aws" {
 }
 
 variables {
-  artifacts_dir = "./tests/fixtures/functions"
+  lambda_zip = "./tests/fixtures/step.zip"
   repositories = [
     { id = 1, full_name = "acme/shop" },
     { id = 22, full_name = "acme/Site", branches = ["main", "staging"] },
   ]
 }
 
-run "definition_is_complete" {
+run "everything_is_connected" {
   command = plan
 
   assert {
@@ -34,10 +34,6 @@ run "definition_is_complete" {
     ] : strcontains(output.definition, part)])
     error_message = "The definition does not name the Lambdas' aliases, the job queues, the job definitions or the build project."
   }
-}
-
-run "push_pattern_lists_repositories_and_refs" {
-  command = plan
 
   assert {
     condition = jsondecode(module.events.push_pattern) == {
@@ -50,10 +46,6 @@ run "push_pattern_lists_repositories_and_refs" {
     }
     error_message = "The rule `push` must match pushes to the enrolled repositories' branches and nothing else."
   }
-}
-
-run "enrolled_repositories_reach_the_lambdas" {
-  command = plan
 
   assert {
     condition = jsondecode(output.function_environments["validate"].SLUICEGATE_REPOSITORIES) == [
@@ -67,6 +59,23 @@ run "enrolled_repositories_reach_the_lambdas" {
     condition     = toset(keys(output.function_environments["webhook"])) == toset(["SLUICEGATE_EVENT_BUS", "SLUICEGATE_LOG", "SLUICEGATE_REPOSITORIES", "SLUICEGATE_TABLE", "SLUICEGATE_WEBHOOK_SECRET_ARN"])
     error_message = "The webhook gets what it reads and no more."
   }
+
+  assert {
+    condition = { for name, environment in output.function_environments : name => environment.SLUICEGATE_JOB_QUEUES
+      if can(environment.SLUICEGATE_JOB_QUEUES)
+    } == { for name in ["apply", "plan", "record"] : name => "sluicegate-plan,sluicegate-apply" }
+    error_message = "plan, apply and record must know the names of both queues, with a comma between."
+  }
+
+  assert {
+    condition     = toset([for name, seconds in local.call_seconds : name if seconds == 901]) == toset([for name, step in local.steps : name if !contains(step.callers, "state-machine")])
+    error_message = "statemachine/limits.json must have a time limit for every step that the state machine calls."
+  }
+
+  assert {
+    condition     = alltrue([for name, settings in local.settings : settings.timeout_seconds < local.call_seconds[name]])
+    error_message = "A Lambda's own timeout must be shorter than the state's that calls it."
+  }
 }
 
 run "local_registry_is_part_of_the_images" {
@@ -79,42 +88,5 @@ run "local_registry_is_part_of_the_images" {
   assert {
     condition     = output.images == { "acme/shop" = "127.0.0.1:4566/sluicegate/acme/shop", "acme/Site" = "127.0.0.1:4566/sluicegate/acme/site" }
     error_message = "With registry_host images must be named <host>/<repository>, in lower case."
-  }
-}
-
-run "job_queues_reach_the_lambdas_that_ask_batch" {
-  command = plan
-
-  assert {
-    condition = { for name, environment in output.function_environments : name => environment.SLUICEGATE_JOB_QUEUES
-      if can(environment.SLUICEGATE_JOB_QUEUES)
-    } == { for name in ["apply", "plan", "record"] : name => "sluicegate-plan,sluicegate-apply" }
-    error_message = "plan, apply and record must know the names of both queues, with a comma between."
-  }
-}
-
-run "whoever_is_inside_ends_first" {
-  command = plan
-
-  assert {
-    condition     = toset([for name, seconds in local.call_seconds : name if seconds == 901]) == toset(["webhook"])
-    error_message = "The state machine calls every Lambda but the webhook: limits.tf does not find its states any more."
-  }
-
-  assert {
-    condition     = alltrue([for seconds in values(local.job_seconds) : seconds < 259200])
-    error_message = "The state machine starts both kinds of jobs: limits.tf does not find its states any more."
-  }
-
-  assert {
-    condition = length(local.waits) == length([
-      for line in split("\n", file("../../../statemachine/deliver.asl.json")) : line if can(regex("\"(FunctionName|JobDefinition)\": ", line))
-    ])
-    error_message = "limits.tf must see every state of the definition that calls a function or starts a job."
-  }
-
-  assert {
-    condition     = alltrue([for name, settings in local.lambda : settings.timeout_seconds < local.call_seconds[name]])
-    error_message = "A Lambda's own timeout must be shorter than the state's that calls it."
   }
 }

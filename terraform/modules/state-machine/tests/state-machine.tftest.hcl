@@ -22,7 +22,7 @@ variables {
   }
 }
 
-run "everything_is_logged_but_data" {
+run "history_is_encrypted_and_logs_hold_no_data" {
   command = plan
 
   assert {
@@ -39,10 +39,6 @@ run "everything_is_logged_but_data" {
     condition     = aws_sfn_state_machine.this.tracing_configuration[0].enabled
     error_message = "Executions must be traced."
   }
-}
-
-run "the_history_is_encrypted" {
-  command = plan
 
   assert {
     condition     = aws_sfn_state_machine.this.encryption_configuration[0].kms_key_id == var.key_arn

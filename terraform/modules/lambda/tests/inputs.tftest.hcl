@@ -1,0 +1,78 @@
+# Invalid values are refused. check.sh runs this file with variables.tf and limits.tf alone: no provider starts.
+
+mock_provider "aws" {}
+
+variables {
+  account            = { partition = "aws", id = "111122223333", region = "eu-central-1" }
+  name               = "example"
+  description        = "Decides nothing."
+  zip_path           = "./versions.tf" # any file
+  code_bucket        = "artifacts"
+  architecture       = "arm64"
+  environment        = {}
+  policy_json        = "{\"Statement\":[]}"
+  key_arn            = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+  log_key_arn        = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+  log_retention_days = 365
+}
+
+run "zip_that_was_not_built" {
+  command = plan
+
+  variables {
+    zip_path = "./example.zip"
+  }
+
+  # Everything else that reads the file fails as well.
+  expect_failures = [var.zip_path]
+}
+
+run "storage_too_small" {
+  command = plan
+
+  variables {
+    ephemeral_storage_mb = 511
+  }
+
+  expect_failures = [var.ephemeral_storage_mb]
+}
+
+run "storage_too_large" {
+  command = plan
+
+  variables {
+    ephemeral_storage_mb = 10241
+  }
+
+  expect_failures = [var.ephemeral_storage_mb]
+}
+
+run "timeout_too_long" {
+  command = plan
+
+  variables {
+    timeout_seconds = 901
+  }
+
+  expect_failures = [var.timeout_seconds]
+}
+
+run "memory_too_small" {
+  command = plan
+
+  variables {
+    memory_mb = 64
+  }
+
+  expect_failures = [var.memory_mb]
+}
+
+run "function_that_never_runs" {
+  command = plan
+
+  variables {
+    reserved_concurrency = 0
+  }
+
+  expect_failures = [var.reserved_concurrency]
+}
