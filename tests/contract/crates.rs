@@ -2,20 +2,9 @@
 
 use crate::text;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+use domain::step::Step;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// The crates that build a Lambda each.
-pub(crate) const STEPS: [&str; 8] = [
-    "webhook",
-    "validate",
-    "plan",
-    "apply",
-    "build-trigger",
-    "deploy",
-    "rollback",
-    "record",
-];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()
@@ -251,7 +240,7 @@ fn the_domain_touches_nothing_and_never_waits() {
 
 #[test]
 fn a_step_is_wired_in_a_main_of_one_glance() {
-    for step in STEPS {
+    for step in Step::ALL.map(Step::as_str) {
         let main = text(&format!("crates/lambdas/{step}/src/main.rs"));
         assert!(
             main.lines().count() <= 20,
@@ -273,7 +262,7 @@ fn each_step_builds_one_lambda_of_its_name() {
             )
         })
         .collect();
-    for step in STEPS {
+    for step in Step::ALL.map(Step::as_str) {
         assert_eq!(bins[step], [step]);
     }
     assert_eq!(bins["runner"], ["runner"]);

@@ -1,14 +1,16 @@
 //! Terraform names what the code reads, and gives the state machine what it asks for.
 
-use crate::crates::STEPS;
-use crate::{after, deliver, text};
+use crate::{after, text};
 use domain::config::{MAX_STACKS, MAX_WAVES};
 use domain::run::REPLANS;
+use domain::step::Step;
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use tests::asl::{FILE, Resource};
+use tests::asl::FILE;
+use workflow::limits::{self, Limits};
 
-const MODULE: &str = "terraform/modules/sluicegate";
+const STEPS_FILE: &str = "terraform/modules/sluicegate/steps.json";
 
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
@@ -29,62 +31,38 @@ fn module(dir: &str) -> String {
     texts.join("\n")
 }
 
-/// A block's inside: from the first `open` bracket after `start` to the one that closes it.
-fn block<'t>(text: &'t str, start: &str, open: char, close: char) -> &'t str {
-    let rest = text
-        .split_once(start)
-        .unwrap_or_else(|| panic!("no {start:?}"))
-        .1;
-    let rest = &rest[rest.find(open).unwrap() + 1..];
-    let mut depth = 1;
-    for (at, c) in rest.char_indices() {
-        if c == open {
-            depth += 1;
-        } else if c == close {
-            depth -= 1;
-            if depth == 0 {
-                return &rest[..at];
-            }
-        }
-    }
-    panic!("{start:?} does not end");
+/// A Lambda as `steps.json` describes it. Terraform and `scripts/build-lambdas.sh` read the same file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    description: String,
+    callers: BTreeSet<Caller>,
+    timeout_seconds: u32,
+    environment: BTreeSet<String>,
+    permissions: BTreeSet<String>,
+    // Terraform checks the sizes.
+    #[serde(rename = "memory_mb")]
+    _memory_mb: u32,
+    #[serde(rename = "reserved_concurrency")]
+    _reserved_concurrency: i32,
+    #[serde(rename = "ephemeral_storage_mb")]
+    _ephemeral_storage_mb: u32,
 }
 
-/// The keys of an HCL object's lines `key = value`.
-fn keys(object: &str) -> BTreeSet<String> {
-    object
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, _)| key.trim())
-        .filter(|key| !key.is_empty() && key.chars().all(|c| is_word(c) || c == '-'))
-        .map(str::to_owned)
-        .collect()
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "kebab-case")]
+enum Caller {
+    EventRule,
+    FunctionUrl,
+    StateMachine,
 }
 
-#[test]
-fn every_placeholder_gets_a_value_and_every_value_has_a_placeholder() {
-    let asked: BTreeSet<String> = after(&text(FILE), "${", |c| c != '}')
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    let machine = module("terraform/modules/state-machine");
-    let merge = block(&machine, "placeholders = merge", '(', ')');
-    assert!(
-        merge.contains("for name, arn in var.function_arns : \"${name}_arn\" => arn"),
-        "functions are named `<name>_arn`"
-    );
-    let plain = block(merge.split_once("},").unwrap().1, "", '{', '}');
-    let delivery = module(MODULE);
-    let functions = block(&delivery, "function_arns = ", '{', '}');
-    let given: BTreeSet<String> = keys(plain)
-        .into_iter()
-        .chain(
-            keys(functions)
-                .into_iter()
-                .map(|name| format!("{name}_arn")),
-        )
-        .collect();
-    assert_eq!(asked, given);
+fn steps() -> BTreeMap<String, Settings> {
+    serde_json::from_str(&text(STEPS_FILE)).unwrap_or_else(|error| panic!("{STEPS_FILE}: {error}"))
+}
+
+fn limits() -> Limits {
+    Limits::of(&workflow::deliver::deliver().unwrap())
 }
 
 #[test]
@@ -104,60 +82,91 @@ fn the_definition_is_json_before_and_after_its_placeholders_are_filled() {
 }
 
 #[test]
-fn every_step_is_a_lambda_in_terraform() {
-    let dir = tests::root().join(MODULE);
-    for step in STEPS {
-        let name = step.replace('-', "_");
-        let path = format!("{MODULE}/lambda_{name}.tf");
-        let text = text(&path);
-        assert!(text.contains(&format!("module \"{name}\"")), "{path}");
-        assert!(
-            text.contains(&format!("/{step}.zip")),
-            "{path} takes {step}.zip"
-        );
-    }
-    let files = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|file| file.starts_with("lambda_"))
-        .count();
-    assert_eq!(files, STEPS.len());
+fn steps_json_lists_the_steps_and_each_has_a_crate() {
+    let listed: BTreeSet<String> = steps().into_keys().collect();
+    let known: BTreeSet<String> = Step::ALL.map(|step| step.as_str().to_owned()).into();
+    assert_eq!(
+        listed, known,
+        "left: {STEPS_FILE}, right: domain::step::Step"
+    );
+    let lambdas = tests::root().join("crates/lambdas");
+    let crates: BTreeSet<String> = crate::crates::crate_dirs()
+        .iter()
+        .filter_map(|dir| dir.strip_prefix(&lambdas).ok()?.to_str())
+        .filter(|name| *name != "runtime")
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(listed, crates, "left: {STEPS_FILE}, right: crates/lambdas");
 }
 
 #[test]
-fn the_local_run_builds_every_step() {
-    let up = text("crates/local/src/world/up.rs");
-    let functions = block(&up, "pub const FUNCTIONS: [&str; 8] =", '[', ']');
-    let built: BTreeSet<&str> = after(functions, "\"", |c| c != '"')
+fn the_state_machine_calls_the_steps_that_it_may_call() {
+    let called: BTreeSet<String> = limits().functions.keys().map(|&name| name.into()).collect();
+    let callable: BTreeSet<String> = steps()
         .into_iter()
-        .step_by(2)
+        .filter(|(_, step)| step.callers.contains(&Caller::StateMachine))
+        .map(|(name, _)| name)
         .collect();
-    assert_eq!(built, BTreeSet::from(STEPS));
+    assert_eq!(called, callable);
 }
 
-/// The variables that Terraform sets for each Lambda.
-fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
-    let needs = text(&format!("{MODULE}/needs.tf"));
-    let log = keys(block(&needs, "env_log = ", '{', '}'));
-    let step: BTreeSet<String> = keys(block(&needs, "env_step = merge(local.env_log, ", '{', '}'));
-    STEPS
-        .into_iter()
-        .map(|name| {
-            let file = format!("{MODULE}/lambda_{}.tf", name.replace('-', "_"));
-            let text = text(&file);
-            let environment = text.split_once("environment = ").unwrap().1;
-            let environment = environment.split_once("policy_json").unwrap().0;
-            let mut variables: BTreeSet<String> = after(environment, "SLUICEGATE_", is_word)
+#[test]
+fn every_step_says_what_it_does_and_who_calls_it() {
+    for (name, step) in steps() {
+        assert!(step.description.ends_with('.'), "{name}");
+        assert!(
+            !step.callers.is_empty() && !step.permissions.is_empty(),
+            "{name}"
+        );
+    }
+}
+
+/// The variables that each method of the wiring reads, itself or through the methods that it calls.
+fn read_by_wiring() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = crate::crates::sources("runtime");
+    let methods: Vec<(&str, &str)> = sources
+        .iter()
+        .flat_map(|(_, source)| source.split("fn ").skip(1))
+        .filter_map(|method| method.split_once("(&self"))
+        .filter(|(name, _)| name.chars().all(is_word))
+        .collect();
+    let mut read: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, body) in &methods {
+        read.entry((*name).to_owned())
+            .or_default()
+            .extend(named(body));
+    }
+    // A method may call one that calls another: repeat until nothing is added.
+    for _ in &methods {
+        for (name, body) in &methods {
+            let called: BTreeSet<String> = after(body, "self.", is_word)
                 .into_iter()
-                .map(|rest| format!("SLUICEGATE_{rest}"))
+                .filter_map(|method| read.get(method).cloned())
+                .flatten()
                 .collect();
-            variables.extend(log.clone());
-            if environment.contains("local.env_step") {
-                variables.extend(step.clone());
-            }
-            (name, variables)
-        })
-        .collect()
+            read.entry((*name).to_owned()).or_default().extend(called);
+        }
+    }
+    read
+}
+
+#[test]
+fn a_step_gets_the_variables_that_it_reads() {
+    let wiring = read_by_wiring();
+    assert!(wiring.values().any(|variables| !variables.is_empty()));
+    for (name, step) in steps() {
+        let main = text(&format!("crates/lambdas/{name}/src/main.rs"));
+        let read: BTreeSet<String> = after(&main, ".", is_word)
+            .into_iter()
+            .filter_map(|method| wiring.get(method))
+            .flatten()
+            .cloned()
+            .collect();
+        assert_eq!(
+            read, step.environment,
+            "{name}; left: what main.rs reads, right: what {STEPS_FILE} sets"
+        );
+    }
 }
 
 /// The values of `domain::env_vars` constants that a text names as `env_vars::NAME`.
@@ -208,19 +217,6 @@ fn terraform_sets_no_variable_that_the_contract_does_not_know() {
 }
 
 #[test]
-fn lambdas_read_what_terraform_sets() {
-    let set: BTreeSet<String> = variables().into_values().flatten().collect();
-    let read: BTreeSet<String> = crate::crates::sources("runtime")
-        .iter()
-        .flat_map(|(_, source)| named(source))
-        .collect();
-    assert_eq!(
-        read, set,
-        "left: what crates/lambdas/runtime reads, right: what Terraform sets"
-    );
-}
-
-#[test]
 fn jobs_read_what_their_definition_sets() {
     let jobs = module("terraform/modules/jobs");
     let set: BTreeSet<String> = after(&jobs, "SLUICEGATE_", is_word)
@@ -262,101 +258,38 @@ fn a_build_reads_what_the_step_sends() {
     assert!(read.is_subset(&sent), "{read:?} {sent:?}");
 }
 
-fn number(text: &str, before: &str) -> u32 {
-    after(text, before, |c: char| c.is_ascii_digit() || c == '_')
-        .first()
-        .unwrap_or_else(|| panic!("no number after {before:?}"))
-        .replace('_', "")
-        .parse()
-        .unwrap()
-}
-
-/// Whoever is inside gives up first: a function before its state, terraform before its job, the
-/// job before its state. Else nobody could say what was going on.
+/// The inner limit ends first, so that the step or the runner can still report the error. Terraform
+/// checks the same for values that an operator sets (`modules/sluicegate/variables.tf` and
+/// `modules/jobs/variables.tf`, from `statemachine/limits.json`).
 #[test]
 fn the_inner_deadline_comes_first() {
-    let needs = text(&format!("{MODULE}/needs.tf"));
-    let defaults = block(&needs, "lambda_defaults = ", '{', '}');
-    for (name, task) in deliver().tasks() {
-        if task.resource != Resource::Lambda {
-            continue;
+    let limits = limits();
+    for (name, step) in steps() {
+        let own = step.timeout_seconds;
+        if let Some(&wait) = limits.functions.get(name.as_str()) {
+            assert!(own < wait, "{name} has {own} s of {wait} s");
         }
-        let function = task.function().unwrap().replace('_', "-");
-        let row = defaults
-            .lines()
-            .find(|line| line.trim().starts_with(&format!("{function} ")))
-            .unwrap();
-        let own = number(row, "timeout_seconds = ");
-        assert!(own < task.timeout_seconds, "{name}: {function} has {own} s");
     }
-    let sizes = text("terraform/modules/jobs/variables.tf");
-    let sizes = block(&sizes, "default = ", '{', '}');
-    let tasks: BTreeMap<String, u32> = deliver()
-        .tasks()
-        .into_iter()
-        .map(|(name, task)| (name, task.timeout_seconds))
-        .collect();
-    for (verb, state, attempts, terraform) in [
-        ("plan", "RunPlan", 2, domain::job::PLAN_SECONDS),
-        ("apply", "RunApply", 1, domain::job::APPLY_SECONDS),
-    ] {
-        let row = sizes
-            .lines()
-            .find(|line| line.trim().starts_with(verb))
-            .unwrap();
-        let job = number(row, "timeout_seconds = ");
-        assert!(
-            terraform + domain::job::RESULT_SECONDS + 60 <= job,
-            "{verb}: terraform has {terraform} s of the job's {job} s, and a second start waits longer"
-        );
-        assert!(
-            job * attempts < tasks[state],
-            "{state} has {} s for {attempts} x {job} s, and a wait in the queue",
-            tasks[state]
-        );
-    }
+    // modules/jobs/variables.tf leaves 120 s of a job's time for all but terraform.
+    assert!(domain::job::RESULT_SECONDS + 60 <= 120);
 }
 
-/// How many stacks of a wave are planned or applied at once.
-const AT_ONCE: usize = 10;
-
-#[test]
-fn so_many_stacks_go_at_once() {
-    let definition = text(FILE);
-    let limits = after(&definition, "\"MaxConcurrency\": ", |c| c.is_ascii_digit());
-    assert_eq!(limits, [AT_ONCE.to_string().as_str(); 3]);
-}
-
-/// A build ends, or leaves its queue, before its state gives it up. A run waits for its environment
-/// longer than the run before it may take: a person who answers late for each of the stacks that
-/// come one after another (in a row, or since only so many go at once), each planned anew once, and
-/// the way back. And all that is less than the
-/// execution's own deadline.
+/// A run waits for its environment longer than the run before it may take: a late approval for each
+/// of the stacks that follow one another (by dependency, or since only so many run at the same
+/// time), each with all its plans, and the rollback. All of that is shorter than the execution's
+/// own limit.
 #[test]
 fn a_wait_is_longer_than_what_it_waits_for() {
-    let tasks: BTreeMap<String, u32> = deliver()
-        .tasks()
-        .into_iter()
-        .map(|(name, task)| (name, task.timeout_seconds))
-        .collect();
-    let variables = text("terraform/modules/build/variables.tf");
-    let minutes = |name: &str| {
-        let variable = block(&variables, &format!("variable \"{name}\" "), '{', '}');
-        number(variable, "default     = ")
-    };
-    let build = 60 * (minutes("timeout_minutes") + minutes("queued_timeout_minutes"));
-    assert!(build < tasks["RunBuild"], "a build may take {build} s");
-    let back = tasks["RunPlan"] + tasks["RunApply"];
-    let wave = back + tasks["AwaitApproval"];
-    let batches = MAX_WAVES + MAX_STACKS / AT_ONCE - 1;
+    let at_once = usize::try_from(limits::STACKS_AT_ONCE).unwrap();
+    let back = limits::PLAN_JOB + limits::APPLY_JOB;
+    let wave = back + limits::APPROVAL;
+    let batches = MAX_WAVES + MAX_STACKS / at_once - 1;
     let waves = u32::try_from(batches).unwrap() * (1 + REPLANS);
-    let delivery = tasks["RunBuild"] + waves * (wave + back);
-    let lock = tasks["AcquireLock"];
+    let delivery = limits::BUILD + waves * (wave + back);
+    let lock = limits::ENVIRONMENT;
     assert!(delivery < lock, "a delivery may take {delivery} s");
-    let definition: serde_json::Value = serde_json::from_str(&text(FILE)).unwrap();
-    let whole = definition["TimeoutSeconds"].as_u64().unwrap();
     assert!(
-        u64::from(lock + delivery) < whole,
+        lock + delivery < limits::EXECUTION,
         "a run may take {lock} s and {delivery} s"
     );
 }
@@ -365,12 +298,11 @@ fn a_wait_is_longer_than_what_it_waits_for() {
 #[test]
 fn the_tag_of_a_deployed_image_is_the_one_that_the_life_cycle_spares() {
     let registry = text("terraform/modules/registry/main.tf");
-    let prefixes = block(&registry, "tagPrefixList = ", '[', ']');
-    let prefix = prefixes.trim_matches(|c: char| !c.is_ascii_alphabetic() && c != '-');
+    let prefix = after(&registry, "tagPrefixList = [\"", |c| c != '"').concat();
     let commit = domain::ids::CommitId::parse(&"1".repeat(40)).unwrap();
     let tag = domain::keys::deployed_tag(&commit);
     assert!(
-        !prefix.is_empty() && tag.starts_with(prefix),
+        !prefix.is_empty() && tag.starts_with(&prefix),
         "{tag} {prefix:?}"
     );
 }

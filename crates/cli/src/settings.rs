@@ -23,14 +23,21 @@ pub struct Settings {
 /// The outputs of the pipeline's Terraform that are read.
 #[derive(Debug, Default, Deserialize)]
 struct File {
-    table_name: Option<Value<String>>,
-    buckets: Option<Value<BTreeMap<String, String>>>,
-    log_groups: Option<Value<BTreeMap<String, String>>>,
+    installation: Output,
 }
 
-#[derive(Debug, Deserialize)]
-struct Value<T> {
-    value: T,
+#[derive(Debug, Default, Deserialize)]
+struct Output {
+    value: Installation,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Installation {
+    table_name: Option<String>,
+    #[serde(default)]
+    buckets: BTreeMap<String, String>,
+    #[serde(default)]
+    log_groups: BTreeMap<String, String>,
 }
 
 const NEXT: &str = "Run `terraform output -json > sluicegate.json` in the pipeline's Terraform root and pass \
@@ -59,7 +66,11 @@ impl Settings {
                 })?
             }
         };
-        let buckets = file.buckets.map(|output| output.value).unwrap_or_default();
+        let Installation {
+            table_name,
+            buckets,
+            log_groups,
+        } = file.installation.value;
         let pick = |given: &Option<String>, found: Option<String>, what: &str| {
             let given = given.clone().filter(|text| !text.is_empty());
             given
@@ -67,11 +78,7 @@ impl Settings {
                 .ok_or_else(|| invalid(format!("{what} of the pipeline is not known")))
         };
         Ok(Self {
-            table: pick(
-                &place.table,
-                file.table_name.map(|output| output.value),
-                "the table",
-            )?,
+            table: pick(&place.table, table_name, "the table")?,
             bucket: pick(
                 &place.bucket,
                 buckets.get("artifacts").cloned(),
@@ -82,10 +89,7 @@ impl Settings {
                 buckets.get("audit").cloned(),
                 "the audit bucket",
             )?,
-            log_groups: file
-                .log_groups
-                .map(|output| output.value)
-                .unwrap_or_default(),
+            log_groups,
         })
     }
 }

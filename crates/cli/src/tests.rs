@@ -502,10 +502,13 @@ async fn a_clone_is_needed_where_one_is_named() {
 fn the_pipeline_is_found_by_options_or_file() {
     let path = std::env::temp_dir().join(format!("sluicegate-settings-{}", std::process::id()));
     let file = r#"{
-        "table_name": {"value": "t", "sensitive": false},
-        "buckets": {"value": {"artifacts": "b", "audit": "a", "state": "s"}},
-        "log_groups": {"value": {"plan": "/plan"}},
-        "secret_arns": {"value": {"git": "arn"}}
+        "webhook_url": {"value": "https://example.com", "sensitive": false},
+        "installation": {"sensitive": false, "value": {
+            "table_name": "t",
+            "buckets": {"artifacts": "b", "audit": "a", "state": "s"},
+            "log_groups": {"plan": "/plan"},
+            "secret_arns": {"git": "arn"}
+        }}
     }"#;
     std::fs::write(&path, file).unwrap();
     let place = args::Place {

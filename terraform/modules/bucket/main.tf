@@ -1,8 +1,8 @@
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_144:One region by design; the audit is copied to the delivered repository's own branch.
-  #checkov:skip=CKV2_AWS_62:Nothing reacts to objects; the state machine says what happened.
+  #checkov:skip=CKV_AWS_144:One region by design; the audit is also on a branch of the delivered repository.
+  #checkov:skip=CKV2_AWS_62:Nothing reacts to objects; the state machine drives all work.
   #checkov:skip=CKV_AWS_18:Set by aws_s3_bucket_logging below, except for the log bucket itself.
-  #checkov:skip=CKV_AWS_145:Set by aws_s3_bucket_server_side_encryption_configuration below; the log bucket takes SSE-S3, as S3 log delivery asks for.
+  #checkov:skip=CKV_AWS_145:Set by aws_s3_bucket_server_side_encryption_configuration below; the log bucket uses SSE-S3, which S3 log delivery requires.
   bucket              = var.name
   force_destroy       = var.force_destroy
   object_lock_enabled = var.object_lock_days != null
@@ -57,7 +57,7 @@ locals {
     Condition = { Bool = { "aws:SecureTransport" = "false" } }
   }
 
-  # Policies of roles name the bucket; a request through an access point names that instead and would pass their denials.
+  # The denials in the roles' policies name the bucket. A request through an access point names the access point instead.
   no_access_points = {
     Sid       = "NoAccessPoints"
     Effect    = "Deny"
@@ -86,12 +86,12 @@ resource "aws_s3_bucket_policy" "this" {
     ]
   })
 
-  # S3 refuses a policy and a public access block that change at the same time.
+  # S3 refuses concurrent changes of the policy and of the public access block.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  #checkov:skip=CKV_AWS_300:The rule old-versions ends incomplete uploads of the whole bucket; the check only sees the dynamic rules.
+  #checkov:skip=CKV_AWS_300:The rule old-versions aborts incomplete uploads of the whole bucket; the check sees only the dynamic rules.
   bucket = aws_s3_bucket.this.id
 
   rule {

@@ -1,5 +1,5 @@
 output "name" {
-  description = "Name of the bucket, known once the bucket is ready to take objects."
+  description = "Name of the bucket. It is known only when the bucket is ready for objects."
   value       = aws_s3_bucket.this.id
   depends_on  = [aws_s3_bucket_server_side_encryption_configuration.this, aws_s3_bucket_versioning.this]
 }

@@ -1,5 +1,5 @@
 variable "account" {
-  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  description = "The account of the resources: partition (aws), account id (12 digits) and region, of which ARNs are built."
   type = object({
     partition = string
     id        = string
@@ -8,17 +8,17 @@ variable "account" {
 }
 
 variable "name" {
-  description = "Name of the bucket, unique in the world."
+  description = "Name of the bucket. It must be globally unique."
   type        = string
 
   validation {
     condition     = length(var.name) >= 3 && length(var.name) <= 63
-    error_message = "A bucket's name has 3 to 63 characters: shorten var.name of the top module."
+    error_message = "The name of a bucket has 3 to 63 characters: use a shorter `name` for the installation."
   }
 }
 
 variable "key_arn" {
-  description = "KMS key of the objects; null uses the key of S3, which access logs need."
+  description = "KMS key of the objects; null for S3's own key, which access logs require."
   type        = string
   default     = null
 }
@@ -30,7 +30,7 @@ variable "log_bucket" {
 
   validation {
     condition     = var.receives_access_logs != (var.log_bucket != null)
-    error_message = "log_bucket must be set, except for the bucket that receives the logs itself."
+    error_message = "log_bucket must be set, except for the bucket that receives the access logs."
   }
 }
 
@@ -41,13 +41,13 @@ variable "receives_access_logs" {
 }
 
 variable "force_destroy" {
-  description = "Whether destroying the bucket may destroy its objects as well."
+  description = "Whether a destroy deletes the bucket's objects too."
   type        = bool
   default     = false
 }
 
 variable "expirations" {
-  description = "What expires: objects below a prefix, or with a tag, after so many days."
+  description = "Objects that expire: by prefix or by tag, with the number of days."
   type = list(object({
     id     = string
     prefix = optional(string, "")
@@ -58,28 +58,28 @@ variable "expirations" {
 
   validation {
     condition     = alltrue([for expiration in var.expirations : expiration.days >= 1 && floor(expiration.days) == expiration.days])
-    error_message = "days of expirations must be whole numbers, at least 1: S3 accepts nothing else."
+    error_message = "days of expirations must be whole numbers, at least 1."
   }
 }
 
 variable "noncurrent_days" {
-  description = "Days that a replaced or deleted version of an object is kept."
+  description = "Days for which noncurrent versions of an object are kept."
   type        = number
   default     = 365
 
   validation {
     condition     = var.noncurrent_days >= 1 && floor(var.noncurrent_days) == var.noncurrent_days
-    error_message = "noncurrent_days must be a whole number, at least 1: with 0 a mistaken delete could not be undone."
+    error_message = "noncurrent_days must be a whole number, at least 1, so that a deletion can be undone."
   }
 }
 
 variable "object_lock_days" {
-  description = "Days that a new object can be neither changed nor deleted (governance mode); null for no lock. Only a new bucket can get one."
+  description = "Days for which a new object can be neither changed nor deleted (governance mode); null for no lock. Only a new bucket can have one."
   type        = number
   default     = null
 
   validation {
     condition     = var.object_lock_days == null || try(var.object_lock_days >= 1 && floor(var.object_lock_days) == var.object_lock_days, false)
-    error_message = "object_lock_days must be null or a whole number, at least 1: S3 accepts nothing else."
+    error_message = "object_lock_days must be null or a whole number, at least 1."
   }
 }

@@ -1,5 +1,5 @@
 variable "account" {
-  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  description = "The account of the resources: partition (aws), account id (12 digits) and region, of which ARNs are built."
   type = object({
     partition = string
     id        = string
@@ -175,6 +175,6 @@ variable "log_key_arn" {
 }
 
 variable "log_retention_days" {
-  description = "Days that the log is kept."
+  description = "Retention of the log, in days."
   type        = number
 }

@@ -1,5 +1,5 @@
 variable "account" {
-  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  description = "The account of the resources: partition (aws), account id (12 digits) and region, of which ARNs are built."
   type = object({
     partition = string
     id        = string
@@ -13,23 +13,23 @@ variable "name" {
 }
 
 variable "description" {
-  description = "What the key protects, in one sentence."
+  description = "What the key encrypts, in one sentence."
   type        = string
 }
 
 variable "deletion_window_days" {
-  description = "Days between the deletion of the key and its end, 7 to 30."
+  description = "Waiting period before AWS deletes the key, 7 to 30 days."
   type        = number
   default     = 30
 
   validation {
     condition     = var.deletion_window_days >= 7 && var.deletion_window_days <= 30
-    error_message = "deletion_window_days must lie between 7 and 30: KMS accepts nothing else."
+    error_message = "deletion_window_days must be from 7 to 30."
   }
 }
 
 variable "service_grants" {
-  description = "AWS services that use the key in their own name, each with the condition that ties the use to this account."
+  description = "AWS services that may use the key, each with the condition that limits the use to this account."
   type = list(object({
     sid     = string
     service = string

@@ -26,7 +26,7 @@ locals {
     Resource = "${aws_cloudwatch_log_group.this.arn}:*"
   }
 
-  # X-Ray has no resources to name.
+  # X-Ray has no resource types.
   trace = {
     Sid      = "Trace"
     Effect   = "Allow"
@@ -64,7 +64,7 @@ resource "aws_iam_role_policy" "this" {
   })
 }
 
-# By way of S3: a direct upload ends at 50 MB, and the provider makes only one function at a time with it.
+# Uploaded to S3: a direct upload is limited to 50 MB, and the provider then creates one function at a time.
 resource "aws_s3_object" "zip" {
   bucket      = var.code_bucket
   key         = "functions/${var.name}/${filesha256(var.zip_path)}.zip"
@@ -78,9 +78,9 @@ resource "aws_s3_object" "zip" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_116:Only asynchronous calls have dead letters; the caller of a synchronous one gets the error. Set by var.dead_letter.
-  #checkov:skip=CKV_AWS_117:Calls AWS and the forge only; a VPC would add a NAT gateway and nothing to protect.
-  #checkov:skip=CKV_AWS_272:The zip is built and uploaded by the same person or pipeline; AWS Signer would sign what it is given.
+  #checkov:skip=CKV_AWS_116:Only asynchronous calls need a dead-letter queue; the caller of a synchronous call gets the error. Set by var.dead_letter.
+  #checkov:skip=CKV_AWS_117:Calls only AWS and the forge; a VPC would add a NAT gateway and protect nothing.
+  #checkov:skip=CKV_AWS_272:The same person or pipeline builds and uploads the zip, so a signature would prove nothing more.
   function_name                  = var.name
   description                    = var.description
   role                           = aws_iam_role.this.arn

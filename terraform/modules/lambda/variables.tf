@@ -1,5 +1,5 @@
 variable "account" {
-  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  description = "The account of the resources: partition (aws), account id (12 digits) and region, of which ARNs are built."
   type = object({
     partition = string
     id        = string
@@ -13,7 +13,7 @@ variable "name" {
 }
 
 variable "description" {
-  description = "What the function decides, in one sentence."
+  description = "Purpose of the function, in one sentence."
   type        = string
 }
 
@@ -23,7 +23,7 @@ variable "zip_path" {
 
   validation {
     condition     = fileexists(var.zip_path)
-    error_message = "The Lambda's zip is missing. Build all with `scripts/build-lambdas.sh ${var.architecture}` and copy each target/lambda/<name>/bootstrap.zip to <artifacts_dir>/<name>.zip."
+    error_message = "${var.zip_path} does not exist. Build the Lambdas with `scripts/build-lambdas.sh ${var.architecture}`, or correct lambda_zip."
   }
 }
 
@@ -38,40 +38,40 @@ variable "architecture" {
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)
-    error_message = "architecture must be arm64 or x86_64: Lambda runs on nothing else."
+    error_message = "architecture must be arm64 or x86_64."
   }
 }
 
 variable "memory_mb" {
-  description = "Memory in MiB, 128 to 10240; processor time grows with it."
+  description = "Memory in MiB, 128 to 10240. CPU is allocated in proportion."
   type        = number
   default     = 256
 
   validation {
     condition     = var.memory_mb >= 128 && var.memory_mb <= 10240 && floor(var.memory_mb) == var.memory_mb
-    error_message = "memory_mb must be a whole number between 128 and 10240: Lambda accepts nothing else."
+    error_message = "memory_mb must be a whole number from 128 to 10240."
   }
 }
 
 variable "timeout_seconds" {
-  description = "Seconds after which a call is stopped, 1 to 900."
+  description = "Seconds after which Lambda stops a call, 1 to 900."
   type        = number
   default     = 30
 
   validation {
     condition     = var.timeout_seconds >= 1 && var.timeout_seconds <= 900 && floor(var.timeout_seconds) == var.timeout_seconds
-    error_message = "timeout_seconds must be a whole number between 1 and 900: Lambda accepts nothing else."
+    error_message = "timeout_seconds must be a whole number from 1 to 900."
   }
 }
 
 variable "reserved_concurrency" {
-  description = "Calls that may run at once; -1 takes from what the account has left."
+  description = "Reserved concurrency; -1 for none."
   type        = number
   default     = 10
 
   validation {
     condition     = var.reserved_concurrency >= -1 && var.reserved_concurrency != 0 && floor(var.reserved_concurrency) == var.reserved_concurrency
-    error_message = "reserved_concurrency must be -1 or a whole number, at least 1: 0 would stop the function."
+    error_message = "reserved_concurrency must be -1 or a whole number, at least 1: with 0 the function cannot be called."
   }
 }
 
@@ -82,17 +82,17 @@ variable "ephemeral_storage_mb" {
 
   validation {
     condition     = var.ephemeral_storage_mb >= 512 && var.ephemeral_storage_mb <= 10240 && floor(var.ephemeral_storage_mb) == var.ephemeral_storage_mb
-    error_message = "ephemeral_storage_mb must be a whole number between 512 and 10240: Lambda accepts nothing else."
+    error_message = "ephemeral_storage_mb must be a whole number from 512 to 10240."
   }
 }
 
 variable "environment" {
-  description = "Environment variables; no secrets, only where they lie."
+  description = "Environment variables. They must not contain secrets, only ARNs of secrets."
   type        = map(string)
 }
 
 variable "policy_json" {
-  description = "IAM policy with exactly what the function needs, besides its log, its trace and its dead letters."
+  description = "IAM policy of the function, without the statements for its log, its trace and its dead-letter queue."
   type        = string
 }
 
@@ -107,12 +107,12 @@ variable "log_key_arn" {
 }
 
 variable "log_retention_days" {
-  description = "Days that the log is kept."
+  description = "Retention of the log, in days."
   type        = number
 }
 
 variable "dead_letter" {
-  description = "Queue for events of asynchronous calls that failed for good, with its key; null for functions that are only called synchronously."
+  description = "Dead-letter queue for asynchronous calls, with its key; null for functions that are only called synchronously."
   type = object({
     queue_arn = string
     key_arn   = string

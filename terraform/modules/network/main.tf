@@ -1,4 +1,4 @@
-# Jobs reach out and nothing reaches in: public subnets without a NAT gateway, a security group without ingress.
+# Public subnets without a NAT gateway, and a security group without ingress: connections go out only.
 
 resource "aws_vpc" "this" {
   cidr_block           = var.cidr
@@ -44,7 +44,7 @@ resource "aws_route_table_association" "this" {
   route_table_id = aws_route_table.this.id
 }
 
-# Free, and keeps the traffic to state, artifacts and table off the internet.
+# Free, and keep the traffic to states, artifacts and table inside AWS.
 resource "aws_vpc_endpoint" "this" {
   for_each = toset(["s3", "dynamodb"])
 
@@ -56,7 +56,7 @@ resource "aws_vpc_endpoint" "this" {
   tags = { Name = "${var.name}-${each.key}" }
 }
 
-# No rules: whatever is started without a group of its own reaches nothing.
+# No rules: a resource without its own security group can connect to nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 
@@ -74,7 +74,7 @@ resource "aws_security_group" "jobs" {
 
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = aws_security_group.jobs.id
-  description       = "HTTPS to AWS, the registry of providers and modules."
+  description       = "HTTPS to AWS and to the registries of providers and modules."
   cidr_ipv4         = "0.0.0.0/0"
   ip_protocol       = "tcp"
   from_port         = 443

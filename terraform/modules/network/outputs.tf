@@ -19,7 +19,7 @@ output "policies" {
 }
 
 output "arns" {
-  description = "ARNs of everything that the jobs' traffic needs."
+  description = "ARNs of all resources that the jobs' connections need."
   value = concat(
     [
       aws_vpc.this.arn,

@@ -1,5 +1,5 @@
 variable "account" {
-  description = "Where the resources live: partition (aws), account id (12 digits) and region. ARNs are built from it."
+  description = "The account of the resources: partition (aws), account id (12 digits) and region, of which ARNs are built."
   type = object({
     partition = string
     id        = string
@@ -13,13 +13,13 @@ variable "name" {
 }
 
 variable "cidr" {
-  description = "Address range of the network, /16 to /24; two subnets are cut out of it."
+  description = "Address range of the network, /16 to /24. It contains two subnets."
   type        = string
   default     = "10.86.0.0/20"
 
   validation {
     condition     = can(cidrsubnet(var.cidr, 4, 1)) && try(tonumber(split("/", var.cidr)[1]), 0) >= 16 && try(tonumber(split("/", var.cidr)[1]), 99) <= 24
-    error_message = "cidr must be an IPv4 range from /16 to /24, such as 10.86.0.0/20: two subnets are cut out of it."
+    error_message = "cidr must be an IPv4 range from /16 to /24, such as 10.86.0.0/20."
   }
 }
 
@@ -29,7 +29,7 @@ variable "zones" {
 
   validation {
     condition     = length(var.zones) == 2
-    error_message = "Exactly two zones are needed: one for each subnet."
+    error_message = "zones must have two entries, one for each subnet."
   }
 }
 
@@ -39,6 +39,6 @@ variable "log_key_arn" {
 }
 
 variable "log_retention_days" {
-  description = "Days that the flow log is kept."
+  description = "Retention of the flow log, in days."
   type        = number
 }

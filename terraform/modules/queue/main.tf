@@ -25,7 +25,7 @@ locals {
   }
 }
 
-# The policy is an argument of the queue, not a resource of its own: each such resource waits half a minute for SQS.
+# The policy is an argument of the queue instead of a resource: the provider waits 25 seconds for each such resource.
 resource "aws_sqs_queue" "this" {
   name                              = "${var.name}${local.suffix}"
   fifo_queue                        = var.fifo
@@ -50,7 +50,7 @@ resource "aws_sqs_queue" "this" {
   })
 }
 
-# On its own, so that both queues are made at the same time: SQS wants the end to exist before it is named.
+# A separate resource, so that both queues of a pair are created at the same time: the dead-letter queue must exist first.
 resource "aws_sqs_queue_redrive_policy" "this" {
   count = var.dead_letter == null ? 0 : 1
 

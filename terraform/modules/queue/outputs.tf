@@ -9,6 +9,6 @@ output "arn" {
 }
 
 output "name" {
-  description = "Name of the queue, with `.fifo` where it is one."
+  description = "Name of the queue, with `.fifo` for a FIFO queue."
   value       = aws_sqs_queue.this.name
 }

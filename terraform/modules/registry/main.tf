@@ -13,15 +13,15 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# An image is judged by the first rule that matches it. Deployed images carry a tag `deployed-<commit>`, so the first rule
-# takes them out of the reach of the second; it expires none before there are 10000.
+# The first rule that matches an image applies to it. Deployed images have a tag `deployed-<commit>`, so the second rule never
+# applies to them; the first expires none before there are 10000.
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
   policy = jsonencode({
     rules = [
       {
         rulePriority = 1
-        description  = "Deployed images stay."
+        description  = "Keeps deployed images."
         selection = {
           tagStatus     = "tagged"
           tagPrefixList = ["deployed-"]
@@ -32,7 +32,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
       },
       {
         rulePriority = 2
-        description  = "Of all others the newest stay."
+        description  = "Keeps the newest of all other images."
         selection = {
           tagStatus   = "any"
           countType   = "imageCountMoreThan"

@@ -1,10 +1,10 @@
 variable "name" {
-  description = "Name of the repository of images, such as `sluicegate/acme/shop`."
+  description = "Name of the ECR repository, such as `sluicegate/acme/shop`."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", var.name))
-    error_message = "An image repository's name has lower case letters, digits and single . _ - / between them."
+    error_message = "The name of an ECR repository has lower-case letters and digits, separated by single . _ - or /."
   }
 }
 
@@ -20,7 +20,7 @@ variable "key_arn" {
 }
 
 variable "keep" {
-  description = "Newest images that are kept besides the deployed ones."
+  description = "Number of newest images to keep in addition to deployed ones."
   type        = number
   default     = 200
 
@@ -31,7 +31,7 @@ variable "keep" {
 }
 
 variable "force_destroy" {
-  description = "Whether destroying the repository may destroy its images as well."
+  description = "Whether a destroy deletes the repository's images too."
   type        = bool
   default     = false
 }

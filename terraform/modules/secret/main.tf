@@ -1,6 +1,6 @@
-# Created empty: the value is set by the operator and never stands in Terraform's state.
+# Created empty: the operator sets the value, which is never in Terraform's state.
 resource "aws_secretsmanager_secret" "this" {
-  #checkov:skip=CKV2_AWS_57:The other end (GitHub) cannot be rotated by a Lambda; the README says how a person rotates it without a gap.
+  #checkov:skip=CKV2_AWS_57:A Lambda cannot change the value on GitHub's side; the README describes the rotation by a person.
   name                    = var.name
   description             = var.description
   kms_key_id              = var.key_arn

@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "description" {
-  description = "What the secret holds and in which shape."
+  description = "Content of the secret and its format."
   type        = string
 }
 
@@ -14,12 +14,12 @@ variable "key_arn" {
 }
 
 variable "recovery_days" {
-  description = "Days that a deleted secret can be brought back, 7 to 30; 0 deletes at once."
+  description = "Recovery window of a deleted secret, 7 to 30 days; 0 deletes at once."
   type        = number
   default     = 30
 
   validation {
     condition     = var.recovery_days == 0 || (var.recovery_days >= 7 && var.recovery_days <= 30)
-    error_message = "recovery_days must be 0 or lie between 7 and 30: Secrets Manager accepts nothing else."
+    error_message = "recovery_days must be 0 or from 7 to 30."
   }
 }

@@ -1,109 +1,58 @@
-output "webhook_url" {
-  description = "Address the forge posts its events to."
-  value       = aws_lambda_function_url.webhook.function_url
-}
-
-output "status_queue_url" {
-  description = "URL of the status queue."
-  value       = module.status.url
-}
-
-output "status_unread_queue_url" {
-  description = "URL of the queue with status messages that no reader could take."
-  value       = module.status_unread.url
-}
-
-output "events_lost_queue_url" {
-  description = "URL of the queue with events that could not be delivered."
-  value       = module.events_lost.url
-}
-
-output "state_machine_arn" {
-  description = "ARN of the state machine."
-  value       = module.state_machine.arn
-}
-
-output "table_name" {
-  description = "Name of the table."
-  value       = module.table.name
-}
-
-output "buckets" {
-  description = "Names of the buckets: artifacts, audit, state, access_logs."
+output "installation" {
+  description = <<-EOT
+    What the roots export: webhook_url, which the forge posts events to; URLs of the queues; state_machine_arn, table_name,
+    event_bus_name, build_project and dashboard_name; buckets (artifacts, audit, state, access_logs); secret_arns (webhook
+    and git, whose values an operator sets); images by repository, without tag; functions, their names by step; log_groups
+    by step, and state_machine, jobs, build, network; job_queues, job_definitions and job_role_arns (plan, apply).
+  EOT
   value = {
-    artifacts   = module.artifacts.name
-    audit       = module.audit.name
-    state       = module.state.name
-    access_logs = module.access_logs.name
+    webhook_url             = aws_lambda_function_url.webhook.function_url
+    status_queue_url        = module.status.url
+    status_unread_queue_url = module.status_unread.url
+    events_lost_queue_url   = module.events_lost.url
+    state_machine_arn       = module.state_machine.arn
+    table_name              = module.table.name
+    event_bus_name          = module.events.bus_name
+    build_project           = module.build.project.name
+    dashboard_name          = module.alarms.dashboard_name
+    images                  = { for name, registry in module.registry : name => registry.image }
+    functions               = { for name, step in module.step : name => step.function_name }
+    job_queues              = module.jobs.queue_names
+    job_definitions         = module.jobs.definition_names
+    job_role_arns           = module.jobs.role_arns
+
+    buckets = {
+      artifacts   = module.artifacts.name
+      audit       = module.audit.name
+      state       = module.state.name
+      access_logs = module.access_logs.name
+    }
+
+    secret_arns = {
+      webhook = module.webhook_secret.arn
+      git     = module.git_secret.arn
+    }
+
+    log_groups = merge({ for name, step in module.step : name => step.log_group }, {
+      state_machine = module.state_machine.log_group
+      jobs          = module.jobs.log_group
+      build         = module.build.log_group
+      network       = module.network.log_group
+    })
   }
 }
 
-output "secret_arns" {
-  description = "ARNs of the secrets, to be filled by the operator: webhook, git."
-  value = {
-    webhook = module.webhook_secret.arn
-    git     = module.git_secret.arn
-  }
-}
-
-output "images" {
-  description = "Names of the images without tag, by repository."
-  value       = { for name, registry in module.registry : name => registry.image }
-}
-
+# Apart from `installation`, which is complete only when everything exists: the image is pushed before that.
 output "runner_image" {
-  description = "Name of the runner's image without tag."
+  description = "Name of the runner's image, without its tag."
   value       = module.runner_registry.image
 }
 
-output "event_bus_name" {
-  description = "Name of the event bus."
-  value       = module.events.bus_name
-}
-
-output "functions" {
-  description = "Names of the Lambdas, by step."
-  value       = { for name, step in module.step : name => step.function_name }
-}
+# The following outputs are for the tests.
 
 output "function_environments" {
   description = "Environment variables of the Lambdas, by step."
   value       = { for name, step in module.step : name => step.environment }
-}
-
-output "job_queues" {
-  description = "Names of the Batch queues: plan, apply."
-  value       = module.jobs.queue_names
-}
-
-output "job_definitions" {
-  description = "Names of the Batch job definitions: plan, apply."
-  value       = module.jobs.definition_names
-}
-
-output "job_role_arns" {
-  description = "Roles of the jobs: plan, apply."
-  value       = module.jobs.role_arns
-}
-
-output "build_project" {
-  description = "Name of the CodeBuild project."
-  value       = module.build.project.name
-}
-
-output "log_groups" {
-  description = "Names of the log groups: each Lambda by its step, and state_machine, jobs, build, network."
-  value = merge({ for name, step in module.step : name => step.log_group }, {
-    state_machine = module.state_machine.log_group
-    jobs          = module.jobs.log_group
-    build         = module.build.log_group
-    network       = module.network.log_group
-  })
-}
-
-output "dashboard_name" {
-  description = "Name of the CloudWatch dashboard."
-  value       = module.alarms.dashboard_name
 }
 
 output "definition" {

@@ -32,7 +32,7 @@ resource "aws_dynamodb_table" "this" {
     projection_type = "ALL"
   }
 
-  # Only delivery records carry the attribute: runs and environments stay.
+  # Only deliveries have the attribute: runs and environments do not expire.
   ttl {
     attribute_name = "expires"
     enabled        = true

@@ -14,7 +14,7 @@ module "sluicegate" {
 
   name             = var.name
   repositories     = var.repositories
-  artifacts_dir    = var.artifacts_dir
+  lambda_zip       = var.lambda_zip
   architecture     = var.architecture
   forge_url        = var.forge_url
   log_level        = var.log_level

@@ -1,3 +1,5 @@
+# The variables of modules/sluicegate. Where the type is `any`, the module has the type, the defaults and the checks.
+
 variable "region" {
   description = "AWS region of the installation."
   type        = string
@@ -9,37 +11,25 @@ variable "region" {
 }
 
 variable "name" {
-  description = "Name of the installation and prefix of all its resources."
+  description = "Prefix of the names of all resources."
   type        = string
   default     = "sluicegate"
 }
 
 variable "repositories" {
-  description = <<-EOT
-    The enrolled repositories: numeric id and full name as the forge gives them, the branches whose pushes start a run,
-    the address for cloning (null: https://github.com/<full_name>.git), the repository of its images (null:
-    <name>/<full_name>), the ECS services that deploy may roll out (<cluster>/<service>, * for any part of a name), and the
-    roles that their tasks have, which deploy has to pass on.
-  EOT
-  type = list(object({
-    id               = number
-    full_name        = string
-    branches         = optional(list(string), ["main"])
-    clone_url        = optional(string)
-    image_repository = optional(string)
-    services         = optional(list(string), [])
-    task_role_arns   = optional(list(string), [])
-  }))
+  description = "The enrolled repositories: id, full_name, branches, clone_url, image_repository, services, task_role_arns."
+  type        = any
 
   validation {
-    condition     = alltrue([for repository in var.repositories : repository.clone_url == null || startswith(coalesce(repository.clone_url, "-"), "https://")])
-    error_message = "clone_url must start with https://: the forge's token travels with the request."
+    condition     = alltrue([for repository in var.repositories : startswith(coalesce(try(repository.clone_url, null), "https://"), "https://")])
+    error_message = "clone_url must start with https://: requests carry the forge's token."
   }
 }
 
-variable "artifacts_dir" {
-  description = "Directory with the Lambdas' zips: webhook.zip, validate.zip, plan.zip, apply.zip, build-trigger.zip, deploy.zip, rollback.zip, record.zip."
+variable "lambda_zip" {
+  description = "Path of the Lambdas' zips, where {step} stands for the name of the step."
   type        = string
+  default     = "../../../target/lambda/{step}/bootstrap.zip"
 }
 
 variable "architecture" {
@@ -55,29 +45,21 @@ variable "forge_url" {
 }
 
 variable "log_level" {
-  description = "What the Lambdas log: error, warn, info or debug."
+  description = "Log level of the Lambdas: error, warn, info or debug."
   type        = string
   default     = "info"
 }
 
 variable "runner" {
-  description = "The container that runs Terraform: image (null: the runner's own ECR repository with `tag`), tag, processor, further environment variables."
-  type = object({
-    image        = optional(string)
-    tag          = optional(string, "1")
-    architecture = optional(string, "x86_64")
-    environment  = optional(map(string), {})
-  })
-  default = {}
+  description = "The container that runs Terraform: image (null for the runner's own ECR repository), tag, architecture, environment."
+  type        = any
+  default     = {}
 }
 
 variable "job_sizes" {
-  description = "Size of the plan and apply jobs: vcpu, memory in MiB (one that Fargate offers for the vcpu), timeout in seconds (plan 1620 to 1800, apply 7020 to 14100), vcpus that may run at once."
-  type = object({
-    plan  = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 })
-    apply = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 })
-  })
-  default = {}
+  description = "Size of the jobs: plan and apply, each with vcpu, memory_mb, timeout_seconds, max_vcpus."
+  type        = any
+  default     = {}
 }
 
 variable "job_policies" {
@@ -91,27 +73,15 @@ variable "job_policies" {
 }
 
 variable "build" {
-  description = "CodeBuild: processor of the built images (arm64 or x86_64), image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped and that it may wait for its machine (90 together at most), builds at once (null: as many as the account may)."
-  type = object({
-    architecture           = optional(string, "x86_64")
-    environment_image      = optional(string)
-    compute_type           = optional(string, "BUILD_GENERAL1_SMALL")
-    timeout_minutes        = optional(number, 60)
-    queued_timeout_minutes = optional(number, 30)
-    concurrent_build_limit = optional(number)
-  })
-  default = {}
+  description = "CodeBuild: architecture, environment_image, compute_type, timeout_minutes, queued_timeout_minutes, concurrent_build_limit."
+  type        = any
+  default     = {}
 }
 
 variable "lambda_settings" {
-  description = "Memory (MiB), timeout (s), reserved concurrency (-1: none reserved) and /tmp (MiB) of Lambdas that need others than the defaults, by Lambda."
-  type = map(object({
-    memory_mb            = optional(number)
-    timeout_seconds      = optional(number)
-    reserved_concurrency = optional(number)
-    ephemeral_storage_mb = optional(number)
-  }))
-  default = {}
+  description = "memory_mb, timeout_seconds, reserved_concurrency (-1 for none) and ephemeral_storage_mb of Lambdas, by step."
+  type        = any
+  default     = {}
 }
 
 variable "network_cidr" {
@@ -121,30 +91,25 @@ variable "network_cidr" {
 }
 
 variable "zones" {
-  description = "Letters of the two availability zones with the jobs' subnets; an account that lacks one of them names others."
+  description = "Letters of the two availability zones with the jobs' subnets."
   type        = list(string)
   default     = ["a", "b"]
 }
 
 variable "retention" {
-  description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked)."
-  type = object({
-    log_days        = optional(number, 365)
-    run_days        = optional(number, 365)
-    noncurrent_days = optional(number, 365)
-    audit_lock_days = optional(number, 365)
-  })
-  default = {}
+  description = "Days for which data is kept: log_days, run_days, noncurrent_days, audit_lock_days."
+  type        = any
+  default     = {}
 }
 
 variable "protect" {
-  description = "Whether data outlives a mistake: table and buckets refuse to be destroyed with data in them, keys and secrets can be brought back for 30 days."
+  description = "Whether AWS refuses to delete the installation's data: tables and buckets with content, keys and secrets for 30 days."
   type        = bool
   default     = true
 }
 
 variable "alarm_topic_arns" {
-  description = "SNS topics that alarms call; without one alarms only show in the console."
+  description = "SNS topics that alarms notify; without one, alarms show only in the console."
   type        = list(string)
   default     = []
 }

@@ -1,5 +1,5 @@
-# The same module as on AWS. The emulator and the stand-ins are reached by AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_BATCH and
-# AWS_ENDPOINT_URL_CODEBUILD in the environment; nothing else differs but sizes.
+# The same module as on AWS. AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_BATCH and AWS_ENDPOINT_URL_CODEBUILD in the environment
+# lead to the emulator and the fakes; apart from that, only sizes and protection differ.
 
 provider "aws" {
   region            = var.region
@@ -21,19 +21,17 @@ provider "aws" {
 module "sluicegate" {
   source = "../../modules/sluicegate"
 
-  name            = var.name
-  repositories    = var.repositories
-  artifacts_dir   = var.artifacts_dir
-  architecture    = var.architecture
-  registry_host   = var.registry_host
-  forge_url       = var.forge_url
-  log_level       = var.log_level
-  runner          = var.runner
-  job_sizes       = var.job_sizes
-  build           = { architecture = var.architecture }
-  lambda_settings = var.lambda_settings
+  name          = var.name
+  repositories  = var.repositories
+  lambda_zip    = var.lambda_zip
+  architecture  = var.architecture
+  registry_host = var.registry_host
+  forge_url     = var.forge_url
+  log_level     = var.log_level
+  runner        = var.runner
+  build         = { architecture = var.architecture }
 
-  # What is made locally is thrown away: no protection, no lock on the audit that would outlive it.
+  # A local run is deleted after use: no protection, and no lock on the audit that would outlive it.
   protect   = false
   retention = { log_days = 365, run_days = 365, noncurrent_days = 30, audit_lock_days = 1 }
 }

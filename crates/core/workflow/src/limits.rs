@@ -2,7 +2,7 @@
 //! for; `tests/contract` compares them with Terraform's.
 
 use crate::state::{Call, Machine};
-use domain::job::Verb;
+use domain::job::{APPLY_SECONDS, PLAN_SECONDS, Verb};
 use domain::step::{Action, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -55,14 +55,18 @@ pub fn job(verb: Verb) -> u32 {
     }
 }
 
-/// The shortest time that any state waits for a Lambda or a job: `statemachine/limits.json`, from
-/// which Terraform checks that functions and jobs end earlier.
+/// The shortest time that any state waits for a Lambda, a job or a build: `statemachine/limits.json`,
+/// from which Terraform checks that functions, jobs and builds end earlier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// By the Lambda's name. Waits for a task token are not among them.
     pub functions: BTreeMap<&'static str, u32>,
     /// By the runner's verb.
     pub jobs: BTreeMap<&'static str, u32>,
+    /// A build with its wait in the queue.
+    pub build: u32,
+    /// After this time the runner stops terraform, by its verb.
+    pub terraform: BTreeMap<&'static str, u32>,
 }
 
 impl Limits {
@@ -79,7 +83,15 @@ impl Limits {
             let shortest = limits.entry(name).or_insert(task.timeout_seconds);
             *shortest = task.timeout_seconds.min(*shortest);
         }
-        Self { functions, jobs }
+        Self {
+            functions,
+            jobs,
+            build: BUILD,
+            terraform: BTreeMap::from([
+                (Verb::Plan.as_str(), PLAN_SECONDS),
+                (Verb::Apply.as_str(), APPLY_SECONDS),
+            ]),
+        }
     }
 
     /// The file's text.

@@ -5,10 +5,22 @@ use super::machine::{self, Machine};
 use super::{Installed, REGION, Sample};
 use crate::process::Group;
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::Command;
+
+/// The outputs of `terraform/roots/local`, as `terraform output -json` writes them.
+#[derive(Deserialize)]
+struct Outputs {
+    installation: Output,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    value: Installed,
+}
 
 /// Terraform on the local root, with all that it writes below the world's directory.
 pub(super) struct Root<'a> {
@@ -67,7 +79,7 @@ impl Root<'_> {
         let variables = json!({
             "name": name,
             "repositories": repositories,
-            "artifacts_dir": artifacts,
+            "lambda_zip": artifacts.join("{step}.zip"),
             "registry_host": registry,
             "forge_url": forge,
             "region": REGION,
@@ -97,12 +109,8 @@ impl Root<'_> {
             .await?;
         let text = self.run(&["output", "-json", "-no-color", &state]).await?;
         std::fs::write(self.dir.join(super::SETTINGS_FILE), &text)?;
-        let outputs: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
-        let values: serde_json::Map<_, _> = outputs
-            .into_iter()
-            .filter_map(|(name, output)| Some((name, output.get("value")?.clone())))
-            .collect();
-        serde_json::from_value(values.into()).context("the local root's outputs")
+        let outputs: Outputs = serde_json::from_str(&text).context("the local root's outputs")?;
+        Ok(outputs.installation.value)
     }
 
     /// `plan`: says what a second apply would change; nothing, when all is well.

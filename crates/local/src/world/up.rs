@@ -11,6 +11,7 @@ use crate::github;
 use crate::standin::tools::Builder;
 use crate::standin::{self, Emulator, Host, batch, codebuild};
 use anyhow::{Context as _, bail};
+use domain::step::Step;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpListener as StdListener;
@@ -20,18 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-
-/// The Lambdas, which are the binaries' names too.
-pub const FUNCTIONS: [&str; 8] = [
-    "webhook",
-    "validate",
-    "plan",
-    "apply",
-    "build-trigger",
-    "deploy",
-    "rollback",
-    "record",
-];
 
 /// What a world is to be.
 #[derive(Debug, Clone)]
@@ -418,7 +407,7 @@ async fn wait_for_emulator(child: &mut Child, endpoint: &str, dir: &Path) -> any
 fn link_functions(machine: &Machine, dir: &Path) -> anyhow::Result<PathBuf> {
     let artifacts = dir.join("artifacts");
     std::fs::create_dir_all(&artifacts)?;
-    for name in FUNCTIONS {
+    for name in Step::ALL.map(Step::as_str) {
         let zip = machine
             .target
             .join("lambda")

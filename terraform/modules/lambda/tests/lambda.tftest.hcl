@@ -9,7 +9,7 @@ variables {
   account            = { partition = "aws", id = "111122223333", region = "eu-central-1" }
   name               = "example"
   description        = "Decides nothing."
-  zip_path           = "./versions.tf" # any file
+  zip_path           = "./variables.tf" # any file
   code_bucket        = "artifacts"
   architecture       = "arm64"
   environment        = {}

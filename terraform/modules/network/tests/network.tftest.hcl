@@ -19,16 +19,16 @@ run "nothing_gets_in_and_https_gets_out" {
 
   assert {
     condition     = aws_vpc_security_group_egress_rule.https.from_port == 443 && aws_vpc_security_group_egress_rule.https.to_port == 443
-    error_message = "Only HTTPS may leave."
+    error_message = "The security group must allow HTTPS only."
   }
 
   assert {
     condition     = alltrue([for subnet in aws_subnet.this : !subnet.map_public_ip_on_launch])
-    error_message = "An address is given to jobs only, by Batch."
+    error_message = "Subnets must not assign public addresses; Batch assigns them to jobs."
   }
 
   assert {
     condition     = aws_subnet.this["eu-central-1a"].cidr_block == "10.86.0.0/24" && aws_subnet.this["eu-central-1b"].cidr_block == "10.86.1.0/24"
-    error_message = "The subnets must lie side by side in the network."
+    error_message = "The subnets must be the first two ranges of the network."
   }
 }

@@ -86,7 +86,7 @@ run "local_registry_is_part_of_the_images" {
   }
 
   assert {
-    condition     = output.images == { "acme/shop" = "127.0.0.1:4566/sluicegate/acme/shop", "acme/Site" = "127.0.0.1:4566/sluicegate/acme/site" }
+    condition     = output.installation.images == { "acme/shop" = "127.0.0.1:4566/sluicegate/acme/shop", "acme/Site" = "127.0.0.1:4566/sluicegate/acme/site" }
     error_message = "With registry_host images must be named <host>/<repository>, in lower case."
   }
 }

@@ -10,8 +10,8 @@ variables {
   log_retention_days = 30
 
   function_arns = {
-    for name in ["validate", "plan", "apply", "build_trigger", "deploy", "rollback", "record"] :
-    name => "arn:aws:lambda:eu-central-1:111122223333:function:${name}:live"
+    for name in keys(jsondecode(file("../../../statemachine/limits.json")).functions) :
+    replace(name, "-", "_") => "arn:aws:lambda:eu-central-1:111122223333:function:${name}:live"
   }
 
   jobs = {
@@ -24,6 +24,11 @@ variables {
 
 run "history_is_encrypted_and_logs_hold_no_data" {
   command = plan
+
+  assert {
+    condition     = toset(flatten(regexall("[$][{]([^}]*)[}]", file(var.definition_file)))) == toset(keys(local.placeholders))
+    error_message = "The definition must use every placeholder of this module, and no other."
+  }
 
   assert {
     condition     = aws_sfn_state_machine.this.logging_configuration[0].level == "ALL"
