@@ -46,7 +46,8 @@ done
 # One provider serves every command from here on: its start and its schema take longer than most checks. Nothing
 # configures it: `validate` does not, and the tests mock it.
 program=$(find -L terraform/roots/aws/.terraform/providers -type f -name 'terraform-provider-aws_v*')
-"$program" -debug >"$scratch/provider.log" 2>&1 &
+: >"$scratch/provider.log"
+"$program" -debug >>"$scratch/provider.log" 2>&1 &
 provider=$!
 until grep -q TF_REATTACH_PROVIDERS= "$scratch/provider.log"; do
   kill -0 "$provider" 2>/dev/null || { echo "the AWS provider did not start:" >&2; cat "$scratch/provider.log" >&2; exit 1; }

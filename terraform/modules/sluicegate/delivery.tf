@@ -1,4 +1,4 @@
-# The long work and what drives it: events, state machine, jobs, builds, images; and what watches them.
+# Events, state machine, jobs, builds and images, and the alarms for them.
 
 module "registry" {
   source   = "../registry"
@@ -81,7 +81,7 @@ module "jobs" {
 }
 
 locals {
-  # By name where there is one: a role's policy has room for 10240 characters.
+  # By name pattern where possible: a role's inline policies are limited to 10240 characters.
   pipeline_arns = concat(
     [
       module.table.arn,
@@ -96,7 +96,7 @@ locals {
     ],
     [for resource in [
       "batch:{}:*/${var.name}-*",
-      "batch:{}:job/*", # ids are Batch's; one job must not end another
+      "batch:{}:job/*", # Batch chooses the ids; one job must not stop another
       "cloudformation:{}:stack/${var.name}-*",
       "cloudwatch:{}:alarm:${var.name}-*",
       "codebuild:{}:*/${var.name}-build*",
@@ -104,7 +104,7 @@ locals {
       "ecs:{}:*/${var.name}-*_Batch_*",
       "events:{}:event-bus/${var.name}",
       "events:{}:rule/${var.name}*",
-      "events:{}:rule/StepFunctionsGetEvent*", # by which the state machine hears of a job's end
+      "events:{}:rule/StepFunctionsGetEvent*", # these notify the state machine of the end of a job
       "lambda:{}:function:${var.name}-*",
       "logs:{}:log-group:/${var.name}/*",
       "logs:{}:log-group:/aws/codebuild/${var.name}-*",
@@ -115,7 +115,7 @@ locals {
     ] : "arn:${local.account.partition}:${replace(resource, "{}", local.region_account)}"],
   )
 
-  # Repositories of images: the runner's, and those of enrolled repositories, most of which the pattern names.
+  # Image repositories: the runner's and those of enrolled repositories. The pattern covers those with the prefix.
   pipeline_image_arns = [for name in concat(["${var.name}/*"], sort([
     for repository in local.repositories : repository.image_repository if !startswith(repository.image_repository, "${var.name}/")
   ])) : "arn:${local.account.partition}:ecr:${local.region_account}:repository/${name}"]

@@ -1,4 +1,4 @@
-# What everything else stands on: names, keys, stores. The Lambdas lie in files of their own, each with its rights.
+# Names, keys and stores, which everything else uses.
 
 data "aws_partition" "current" {}
 data "aws_caller_identity" "current" {}
@@ -16,7 +16,7 @@ locals {
   execution_arns = "arn:${local.account.partition}:states:${local.region_account}:execution:${var.name}-deliver:*"
   rule_arn       = "arn:${local.account.partition}:events:${local.region_account}:rule"
 
-  # Rules are named by the module `events`; the queue has to know them before they exist.
+  # The module `events` creates the rules; the policy of the queue needs their ARNs before they exist.
   rule_arns = [
     "${local.rule_arn}/${var.name}/${var.name}-push",
     "${local.rule_arn}/${var.name}-ended",
@@ -31,7 +31,7 @@ locals {
     image_repository = coalesce(repository.image_repository, "${var.name}/${lower(repository.full_name)}")
   } }
 
-  # What Lambdas get as SLUICEGATE_REPOSITORIES.
+  # The value of SLUICEGATE_REPOSITORIES.
   enrolled = jsonencode([for name in sort(keys(local.repositories)) : {
     id        = local.repositories[name].id
     full_name = local.repositories[name].full_name
@@ -41,7 +41,7 @@ locals {
   }])
 }
 
-# --- Keys, one for each kind of thing that can be lost or given away separately
+# --- Keys, one for each kind of data
 
 module "key_data" {
   source = "../key"
@@ -72,7 +72,7 @@ module "key_secrets" {
 
   account              = local.account
   name                 = "${var.name}-secrets"
-  description          = "Secrets of ${var.name}: the webhook's key and the forge's token."
+  description          = "Secrets of ${var.name}: the webhook's secret and the forge's token."
   deletion_window_days = var.protect ? 30 : 7
 }
 
@@ -133,7 +133,7 @@ module "artifacts" {
   force_destroy   = !var.protect
   noncurrent_days = min(30, var.retention.noncurrent_days)
 
-  # Sources stay: an environment may be restored to a commit of any age.
+  # Sources do not expire: an environment may be restored to a commit of any age.
   expirations = [
     { id = "runs", prefix = "runs/", days = var.retention.run_days },
     { id = "plans", tag = { key = "sluicegate-retention", value = "short" }, days = 7 },
@@ -206,7 +206,7 @@ module "webhook_secret" {
   source = "../secret"
 
   name          = "${var.name}/webhook"
-  description   = "Keys of the webhook's signature: {\"current\":\"...\",\"previous\":\"...\"}; previous only while the key is changed."
+  description   = "Keys of the webhook's signature: {\"current\":\"...\",\"previous\":\"...\"}; previous only during a rotation."
   key_arn       = module.key_secrets.arn
   recovery_days = var.protect ? 30 : 0
 }
@@ -215,7 +215,7 @@ module "git_secret" {
   source = "../secret"
 
   name          = "${var.name}/git"
-  description   = "The forge's token for cloning, statuses and the audit branch: {\"token\":\"...\"}."
+  description   = "The forge's token, for cloning, statuses and the audit branch: {\"token\":\"...\"}."
   key_arn       = module.key_secrets.arn
   recovery_days = var.protect ? 30 : 0
 }

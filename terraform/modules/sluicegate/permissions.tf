@@ -80,7 +80,7 @@ locals {
       },
     ]
 
-    # For every step that fetches from the forge or reports to it: all but the webhook set commit statuses.
+    # For steps that fetch from the forge, set commit statuses or write the audit branch.
     forge-token = [
       {
         Sid      = "ForgeToken"

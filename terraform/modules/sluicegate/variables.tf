@@ -5,16 +5,16 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,15}[a-z0-9]$", var.name))
-    error_message = "name must have 3 to 17 lower case letters, digits or hyphens and start with a letter: it is part of buckets' names, which end at 63 characters."
+    error_message = "name must have 3 to 17 lower-case letters, digits or hyphens and start with a letter: it is part of bucket names, which are limited to 63 characters."
   }
 }
 
 variable "repositories" {
   description = <<-EOT
-    The enrolled repositories: numeric id and full name as the forge gives them, the branches whose pushes start a run,
-    the address for cloning (null: https://github.com/<full_name>.git), the repository of its images (null:
-    <name>/<full_name>), the ECS services that deploy may roll out (<cluster>/<service>, * for any part of a name), and the
-    roles that their tasks have, which deploy has to pass on.
+    The enrolled repositories: id (a number) and full_name as in the forge; branches whose pushes start a run; clone_url
+    (null for https://github.com/<full_name>.git); image_repository, the ECR repository (null for <name>/<full_name>);
+    services on ECS that deploy may roll out (<cluster>/<service>, with * as wildcard); task_role_arns, the roles of their
+    tasks, which deploy must be able to pass.
   EOT
   type = list(object({
     id               = number
@@ -28,59 +28,59 @@ variable "repositories" {
 
   validation {
     condition     = length(var.repositories) > 0
-    error_message = "At least one repository must be enrolled: an event rule without a repository cannot exist."
+    error_message = "repositories must have at least one entry: EventBridge refuses a rule for none."
   }
 
   validation {
     condition     = alltrue([for repository in var.repositories : can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", repository.full_name))])
-    error_message = "full_name must be <owner>/<repository>, such as acme/shop: the forge sends it so."
+    error_message = "full_name must be <owner>/<repository>, such as acme/shop."
   }
 
   validation {
     condition     = alltrue([for repository in var.repositories : repository.id > 0 && floor(repository.id) == repository.id])
-    error_message = "id must be the repository's whole number at the forge (`gh api repos/<full_name> --jq .id`): it names the state's place and outlives a rename."
+    error_message = "id must be the number of the repository in the forge (`gh api repos/<full_name> --jq .id`). It is part of the path of the states, and a rename does not change it."
   }
 
   validation {
     condition     = length(distinct([for repository in var.repositories : repository.id])) == length(var.repositories)
-    error_message = "Two repositories have the same id: each must be enrolled once."
+    error_message = "Two entries of repositories have the same id. Enroll each repository once."
   }
 
   validation {
     condition     = length(distinct([for repository in var.repositories : lower(repository.full_name)])) == length(var.repositories)
-    error_message = "Two repositories have the same full_name: each must be enrolled once."
+    error_message = "Two entries of repositories have the same full_name. Enroll each repository once."
   }
 
   validation {
     condition = alltrue([for repository in var.repositories : length(repository.branches) > 0 && alltrue([
       for branch in repository.branches : branch != "" && !startswith(branch, "refs/")
     ])])
-    error_message = "branches must name at least one branch, without refs/heads/."
+    error_message = "branches must have at least one entry, a name without refs/heads/."
   }
 
   validation {
     condition     = alltrue([for repository in var.repositories : repository.clone_url == null || can(regex("^(https?|file)://", repository.clone_url))])
-    error_message = "clone_url must start with https:// (locally also http:// or file://): the token is sent by HTTP only."
+    error_message = "clone_url must start with https:// (in the local run also http:// or file://): the token is sent over HTTP only."
   }
 
   validation {
     condition     = alltrue(flatten([for repository in var.repositories : [for service in repository.services : can(regex("^[A-Za-z0-9_*-]+/[A-Za-z0-9_*-]+$", service))]]))
-    error_message = "services must hold <cluster>/<service>, such as shop-production/shop-production."
+    error_message = "services must have the form <cluster>/<service>, such as shop-production/shop-production."
   }
 
   validation {
     condition     = alltrue(flatten([for repository in var.repositories : [for arn in repository.task_role_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/*-]+$", arn))]]))
-    error_message = "task_role_arns must hold ARNs of IAM roles, such as arn:aws:iam::111122223333:role/shop-task."
+    error_message = "task_role_arns must be ARNs of IAM roles, such as arn:aws:iam::111122223333:role/shop-task."
   }
 
   validation {
     condition = length(distinct(concat(["${var.name}/runner"], [
       for repository in var.repositories : coalesce(repository.image_repository, "${var.name}/${lower(repository.full_name)}")
     ]))) == length(var.repositories) + 1
-    error_message = "Two repositories have the same image_repository, or one has the runner's, <name>/runner."
+    error_message = "Two repositories have the same image_repository, or one has that of the runner, <name>/runner."
   }
 
-  # A Lambda's environment holds 4096 bytes; all but SLUICEGATE_REPOSITORIES needs less than 800.
+  # A Lambda's environment is limited to 4096 bytes; all variables but SLUICEGATE_REPOSITORIES need less than 800.
   validation {
     condition = sum(concat([0], [for repository in var.repositories : 80 + length(jsonencode({
       id        = repository.id
@@ -89,7 +89,7 @@ variable "repositories" {
       clone_url = coalesce(repository.clone_url, "https://github.com/${repository.full_name}.git")
       image     = coalesce(repository.image_repository, "${var.name}/${repository.full_name}")
     }))])) <= 3296
-    error_message = "Too many repositories for one installation (about a dozen fit): the environment of a Lambda holds 4096 bytes. Enrol the others in a second one with another name."
+    error_message = "Too many repositories for one installation, which has room for about a dozen: the environment of a Lambda is limited to 4096 bytes. Enroll the others in a second installation with another name."
   }
 }
 
@@ -105,7 +105,7 @@ variable "architecture" {
 
   validation {
     condition     = contains(["arm64", "x86_64"], var.architecture)
-    error_message = "architecture must be arm64 or x86_64: Lambda runs on nothing else."
+    error_message = "architecture must be arm64 or x86_64."
   }
 }
 
@@ -116,12 +116,12 @@ variable "forge_url" {
 
   validation {
     condition     = can(regex("^https?://[^/]+", var.forge_url)) && !endswith(var.forge_url, "/")
-    error_message = "forge_url must be an http(s) address without a slash at its end, such as https://api.github.com."
+    error_message = "forge_url must be an http(s) address without a trailing slash, such as https://api.github.com."
   }
 }
 
 variable "log_level" {
-  description = "What the Lambdas log: error, warn, info or debug."
+  description = "Log level of the Lambdas: error, warn, info or debug."
   type        = string
   default     = "info"
 
@@ -132,13 +132,13 @@ variable "log_level" {
 }
 
 variable "registry_host" {
-  description = "Host and port of the registry in images' names; null for ECR's own."
+  description = "Host and port of the registry in images' names; null for ECR's."
   type        = string
   default     = null
 }
 
 variable "runner" {
-  description = "The container that runs Terraform: image (null: the runner's own ECR repository with `tag`), tag, processor, further environment variables."
+  description = "The container that runs Terraform: image (null for the runner's own ECR repository with `tag`), tag, architecture, more environment variables."
   type = object({
     image        = optional(string)
     tag          = optional(string, "1")
@@ -149,12 +149,12 @@ variable "runner" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", var.runner.tag))
-    error_message = "runner.tag must be an image's tag: letters, digits, _ . and -, 128 at most."
+    error_message = "runner.tag must be a tag of an image: at most 128 letters, digits, _ . and -."
   }
 }
 
 variable "job_sizes" {
-  description = "Size of the plan and apply jobs: vcpu, memory in MiB (one that Fargate offers for the vcpu), timeout in seconds (plan 1620 to 1800, apply 7020 to 14100), vcpus that may run at once."
+  description = "Size of the plan and apply jobs: vcpu, memory in MiB (a size that Fargate offers for the vcpu), timeout in seconds, and the vcpus of all jobs that run at the same time."
   type = object({
     plan  = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 })
     apply = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 })
@@ -163,7 +163,7 @@ variable "job_sizes" {
 }
 
 variable "job_policies" {
-  description = "What delivered Terraform may do: managed policies of plans (reading), of applies (changing), and the permissions boundary of applies."
+  description = "What delivered Terraform may do: managed policies of plans (read) and of applies (change), and the permissions boundary of applies."
   type = object({
     plan_arns    = optional(list(string), [])
     apply_arns   = optional(list(string), [])
@@ -173,7 +173,7 @@ variable "job_policies" {
 
   validation {
     condition     = alltrue([for arn in concat(var.job_policies.plan_arns, var.job_policies.apply_arns) : can(regex("^arn:[a-z-]+:iam::(aws|[0-9]{12}):policy/", arn))])
-    error_message = "job_policies must hold ARNs of IAM policies, such as arn:aws:iam::aws:policy/ReadOnlyAccess."
+    error_message = "job_policies must be ARNs of IAM policies, such as arn:aws:iam::aws:policy/ReadOnlyAccess."
   }
 
   validation {
@@ -183,12 +183,12 @@ variable "job_policies" {
 
   validation {
     condition     = max(length(distinct(var.job_policies.plan_arns)), length(distinct(var.job_policies.apply_arns))) <= 10
-    error_message = "job_policies may hold 10 policies for each kind of job: IAM attaches no more to a role."
+    error_message = "job_policies may have 10 policies for each kind of job: IAM attaches no more to a role."
   }
 }
 
 variable "build" {
-  description = "CodeBuild: processor of the built images (arm64 or x86_64), image in which builds run (null: AWS's own), size of the machine, minutes until a build is stopped and that it may wait for its machine (90 together at most), builds at once (null: as many as the account may)."
+  description = "CodeBuild: architecture of the images (arm64 or x86_64), image in which builds run (null for AWS's), compute type, minutes that a build may run and that it may wait in the queue, builds at the same time (null for the account's limit)."
   type = object({
     architecture           = optional(string, "x86_64")
     environment_image      = optional(string)
@@ -228,7 +228,7 @@ variable "network_cidr" {
 }
 
 variable "zones" {
-  description = "Letters of the two availability zones with the jobs' subnets; an account that lacks one of them names others."
+  description = "Letters of the two availability zones with the jobs' subnets."
   type        = list(string)
   default     = ["a", "b"]
 
@@ -239,7 +239,7 @@ variable "zones" {
 }
 
 variable "retention" {
-  description = "Days that things are kept: logs, runs (plans, results, logs of jobs), replaced versions of objects, audit (locked)."
+  description = "Retention in days: logs, objects of runs (plans, results, logs of jobs), noncurrent versions of objects, lock of the audit."
   type = object({
     log_days        = optional(number, 365)
     run_days        = optional(number, 365)
@@ -250,7 +250,7 @@ variable "retention" {
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.retention.log_days)
-    error_message = "retention.log_days must be a number that CloudWatch Logs offers, such as 30, 90, 365 or 731."
+    error_message = "retention.log_days must be a retention of CloudWatch Logs, such as 30, 90, 365 or 731."
   }
 
   validation {
@@ -260,7 +260,7 @@ variable "retention" {
 
   validation {
     condition     = var.retention.noncurrent_days >= 1 && floor(var.retention.noncurrent_days) == var.retention.noncurrent_days
-    error_message = "retention.noncurrent_days must be a whole number, at least 1: with 0 a mistaken delete could not be undone."
+    error_message = "retention.noncurrent_days must be a whole number, at least 1, so that a deletion can be undone."
   }
 
   validation {
@@ -270,18 +270,18 @@ variable "retention" {
 }
 
 variable "protect" {
-  description = "Whether data outlives a mistake: table and buckets refuse to be destroyed with data in them, keys and secrets can be brought back for 30 days."
+  description = "Whether data is protected from deletion: a destroy fails for the table and for buckets with objects, and keys and secrets can be restored for 30 days."
   type        = bool
   default     = true
 }
 
 variable "alarm_topic_arns" {
-  description = "SNS topics that alarms call; without one alarms only show in the console."
+  description = "SNS topics that alarms notify; without one, alarms show only in the console."
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:[a-z-]+:sns:", arn))])
-    error_message = "alarm_topic_arns must hold ARNs of SNS topics."
+    error_message = "alarm_topic_arns must be ARNs of SNS topics."
   }
 }

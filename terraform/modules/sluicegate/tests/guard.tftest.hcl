@@ -1,4 +1,4 @@
-# What jobs can never do, whatever their managed policies allow, and what the guard must leave them.
+# What the roles of jobs deny, whatever their managed policies allow, and what they must not deny.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -146,14 +146,14 @@ run "jobs_cannot_change_the_pipeline_and_can_do_their_work" {
           for pattern in flatten([try(statement.Action, [])]) : can(regex("^${replace(pattern, "*", ".*")}$", call[0]))
         ]))
     ])]])
-    error_message = "A job whose managed policy allows it could change the pipeline that runs it."
+    error_message = "A job whose managed policies allow it could change the pipeline that runs it."
   }
 
   assert {
     condition = alltrue([for object in ["main.tfstate", "main.tfstate.tflock"] : anytrue([for statement in jsondecode(output.role_policies["jobs-plan"]).Statement :
       statement.Effect == "Deny" && try(flatten([statement.NotAction]), []) == ["s3:GetObject"] && can(regex("^${replace(jsonencode(statement.Resource), "*", ".*")}$", jsonencode("arn:aws:s3:::state/1/production/${object}")))
     ])])
-    error_message = "A plan reads states and does nothing else with them, whatever its managed policies allow."
+    error_message = "A plan may only read states, whatever its managed policies allow."
   }
 
   assert {
@@ -173,11 +173,11 @@ run "jobs_cannot_change_the_pipeline_and_can_do_their_work" {
       ["jobs-apply", "s3:GetObject", "arn:aws:s3:::state/1/production/main.tfstate.tflock"],
       ["jobs-apply", "s3:PutObject", "arn:aws:s3:::state/1/production/main.tfstate.tflock"],
       ["jobs-apply", "s3:DeleteObject", "arn:aws:s3:::state/1/production/main.tfstate.tflock"],
-      # A stack names its image and gives its own roles the boundary.
+      # A stack uses its image, and gives its own roles the boundary.
       ["jobs-apply", "ecr:DescribeImages", "arn:aws:ecr:eu-central-1:111122223333:repository/sluicegate/acme/shop"],
       ["jobs-apply", "iam:GetPolicy", "arn:aws:iam::111122223333:policy/boundary"],
       ["jobs-apply", "iam:CreateRole", "arn:aws:iam::111122223333:role/shop-task"],
-      # What a stack makes for itself.
+      # What a stack creates for itself.
       ["jobs-apply", "batch:CreateJobQueue", "arn:aws:batch:eu-central-1:111122223333:job-queue/shop"],
       ["jobs-apply", "dynamodb:CreateTable", "arn:aws:dynamodb:eu-central-1:111122223333:table/shop"],
       ["jobs-apply", "ec2:CreateVpc", "arn:aws:ec2:eu-central-1:111122223333:vpc/*"],
@@ -196,7 +196,7 @@ run "jobs_cannot_change_the_pipeline_and_can_do_their_work" {
           for pattern in flatten([try(statement.Action, [])]) : can(regex("^${replace(pattern, "*", ".*")}$", call[1]))
         ]))
     ])]
-    error_message = "The guard denies what a job or a stack needs."
+    error_message = "The denials cover something that a job or a stack needs."
   }
 
   assert {
@@ -209,11 +209,11 @@ run "jobs_cannot_change_the_pipeline_and_can_do_their_work" {
       Resource  = ["arn:aws:kms:eu-central-1:111122223333:key/data", "arn:aws:kms:eu-central-1:111122223333:key/state"]
       Condition = { StringNotEquals = { "kms:ViaService" = "s3.eu-central-1.amazonaws.com" } }
     }])
-    error_message = "Jobs may use the keys of artifacts and states through S3, and in no other way."
+    error_message = "Jobs may use the keys of artifacts and states only through S3."
   }
 
   assert {
     condition     = alltrue([for role in ["jobs-plan", "jobs-apply"] : length(output.role_policies[role]) < 8000])
-    error_message = "IAM takes 10240 characters of a role's own policies; leave room for a dozen repositories."
+    error_message = "A role's inline policies are limited to 10240 characters; leave room for a dozen repositories."
   }
 }

@@ -1,8 +1,6 @@
-# Wrong values are refused before anything is made.
+# Invalid values are refused. check.sh runs this file with variables.tf and limits.tf alone: no provider starts.
 
-mock_provider "aws" {
-  source = "./tests/mocks"
-}
+mock_provider "aws" {}
 
 variables {
   lambda_zip   = "./tests/fixtures/step.zip"
@@ -208,6 +206,6 @@ run "lambdas_just_shorter_than_their_states" {
   }
   assert {
     condition     = local.settings["plan"].timeout_seconds == 89 && local.settings["record"].timeout_seconds == local.steps["record"].timeout_seconds
-    error_message = "Settings that leave the state time must be taken, and the others keep their defaults."
+    error_message = "Settings below the time limits must be accepted, and other settings keep their defaults."
   }
 }

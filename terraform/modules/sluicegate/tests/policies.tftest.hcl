@@ -1,4 +1,4 @@
-# Who may do what: every inline policy of every role, as Terraform would send it.
+# The inline policies of all roles, as Terraform would send them.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -18,11 +18,11 @@ run "permissions_are_minimal" {
   assert {
     condition = alltrue(flatten([for role, policy in output.role_policies : [
       for statement in jsondecode(policy).Statement : statement.Effect == "Deny" || !contains(flatten([statement.Resource]), "*") || contains([
-        # Services that know no resource for these calls.
+        # The services have no resource types for these calls.
         "Trace", "RegistryToken", "FollowJobs", "LogDelivery", "TaskDefinitions",
       ], statement.Sid)
     ]]))
-    error_message = "A statement has the resource * and is not one of those whose service knows no resource: name the ARN."
+    error_message = "A statement has the resource * and is not on the list of those whose service has no resource types for the call: use the ARN."
   }
 
   assert {
@@ -31,7 +31,7 @@ run "permissions_are_minimal" {
         for action in flatten([try(statement.Action, [])]) : strcontains(action, "*")
       ]))
     ]]))
-    error_message = "A statement allows actions by pattern or by NotAction: name each."
+    error_message = "A statement allows actions by pattern or by NotAction: list each action."
   }
 
   assert {
@@ -40,7 +40,7 @@ run "permissions_are_minimal" {
         for key in keys(try(statement.Condition.StringEquals, {})) : startswith(key, "kms:")
       ]) || !anytrue([for action in flatten([try(statement.Action, [])]) : startswith(action, "kms:")])
     ]]))
-    error_message = "A key may be used outside of the service that it is granted for: add kms:ViaService or its encryption context."
+    error_message = "A key may be used outside of the service that it is granted for: add kms:ViaService or the encryption context."
   }
 
   assert {
@@ -58,7 +58,7 @@ run "permissions_are_minimal" {
       "dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents", "kms:Decrypt", "logs:CreateLogStream",
       "logs:PutLogEvents", "secretsmanager:GetSecretValue", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
     ])
-    error_message = "The webhook, which anybody can call, got more or fewer rights than it needs."
+    error_message = "The webhook, which everyone can call, has more or fewer permissions than it needs."
   }
 
   assert {
@@ -66,12 +66,26 @@ run "permissions_are_minimal" {
       statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["DELIVERY#*"]
       if statement.Sid == "Deliveries"
     ])
-    error_message = "The webhook must see delivery records only."
+    error_message = "The webhook must be able to access deliveries only."
+  }
+
+  assert {
+    condition = [for role, policy in output.role_policies : role if strcontains(policy, module.git_secret.arn) && anytrue([
+      for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && contains(flatten([try(statement.Action, [])]), "secretsmanager:GetSecretValue") && statement.Sid == "ForgeToken"
+    ])] == [for name in ["apply", "deploy", "plan", "record", "rollback", "validate"] : "lambda-${name}"]
+    error_message = "Only steps that fetch from the forge, set commit statuses or write the audit branch may read its token."
+  }
+
+  assert {
+    condition = [for name, environment in output.function_environments : name if contains(keys(environment), "SLUICEGATE_GIT_SECRET_ARN")] == [
+      for name, step in local.steps : name if contains(step.permissions, "forge-token")
+    ]
+    error_message = "A step must get the ARN of the forge's token if, and only if, it may read it."
   }
 
   assert {
     condition     = [for name, environment in output.function_environments : name if contains(keys(environment), "SLUICEGATE_AUDIT_BUCKET")] == ["record"]
-    error_message = "Only the record Lambda knows the audit bucket."
+    error_message = "Only the record Lambda may get the name of the audit bucket."
   }
 
   assert {
@@ -94,7 +108,7 @@ run "permissions_are_minimal" {
     condition = alltrue(flatten([for role in ["jobs-plan", "jobs-apply"] : [
       for statement in jsondecode(output.role_policies[role]).Statement : !strcontains(jsonencode(statement.Resource), "\"*\"") if statement.Effect == "Deny"
     ]]))
-    error_message = "A denial of everything would end every delivery; see guard.tftest.hcl for what is denied."
+    error_message = "A denial of everything would make every delivery fail; see guard.tftest.hcl for what is denied."
   }
 
   assert {
@@ -108,7 +122,7 @@ run "permissions_are_minimal" {
     condition = [for role, policy in output.role_policies : role if anytrue([
       for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && anytrue([for resource in flatten([statement.Resource]) : endswith(resource, ".tflock")])
     ])] == ["jobs-apply"]
-    error_message = "Only an apply locks a state: a plan that is killed would leave the lock behind."
+    error_message = "Only an apply may lock a state: a killed plan would leave its lock behind."
   }
 
   assert {
@@ -116,14 +130,14 @@ run "permissions_are_minimal" {
       toset(statement.Resource) == toset(["arn:aws:s3:::mocked-bucket/1/*.tfstate", "arn:aws:s3:::mocked-bucket/22/*.tfstate"])
       if statement.Sid == "State"
     ])
-    error_message = "An apply must see the states of enrolled repositories only."
+    error_message = "An apply must be able to access the states of enrolled repositories only."
   }
 
   assert {
     condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && anytrue([
       for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && contains(flatten([try(statement.Action, [])]), "ecr:PutImage")
     ])] == ["lambda-build-trigger", "lambda-deploy"]
-    error_message = "build-trigger tags an image that it found, deploy one that is healthy; no other function may."
+    error_message = "Only build-trigger may tag an image that it found, and only deploy one that became healthy."
   }
 
   assert {
@@ -147,14 +161,14 @@ run "permissions_are_minimal" {
       ]]) == [for role in ["jobs-apply", "jobs-plan"] :
       "${role}: s3:GetObject s3:PutObject s3:PutObjectTagging arn:aws:s3:::mocked-bucket/runs/*"
     ]
-    error_message = "The runner tags what is kept a few days only, where it writes it; nobody else tags an object."
+    error_message = "Only the runner may tag objects, which sets their retention, and only below runs/."
   }
 
   assert {
     condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && strcontains(policy, "batch:")] == [
       "lambda-apply", "lambda-plan", "lambda-record",
     ]
-    error_message = "Only plan, apply and record ask Batch."
+    error_message = "Only plan, apply and record may call Batch."
   }
 
   assert {
@@ -165,6 +179,6 @@ run "permissions_are_minimal" {
       FollowJobs = [["batch:DescribeJobs", "batch:ListJobs"], "*"]
       StopJobs   = [["batch:TerminateJob"], "arn:aws:batch:eu-central-1:111122223333:job/*"]
     }])
-    error_message = "These three find jobs and end them, and start none."
+    error_message = "These three may find and stop jobs, but not start them."
   }
 }

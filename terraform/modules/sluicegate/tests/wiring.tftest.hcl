@@ -1,4 +1,4 @@
-# What is connected with what: definition, event pattern, environment variables, images.
+# The connections: definition, event pattern, environment variables, images, time limits.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -22,7 +22,7 @@ run "everything_is_connected" {
 
   assert {
     condition     = can(jsondecode(output.definition).StartAt)
-    error_message = "The state machine's definition is no JSON with StartAt."
+    error_message = "The state machine's definition is not JSON with StartAt."
   }
 
   assert {
@@ -32,7 +32,7 @@ run "everything_is_connected" {
       "arn:aws:batch:eu-central-1:111122223333:job-definition/mocked:3",
       "sluicegate-build",
     ] : strcontains(output.definition, part)])
-    error_message = "The definition does not name the Lambdas' aliases, the job queues, the job definitions or the build project."
+    error_message = "The definition must name the Lambdas' aliases, the job queues, the job definitions and the build project."
   }
 
   assert {
@@ -52,19 +52,19 @@ run "everything_is_connected" {
       { id = 22, full_name = "acme/Site", clone_url = "https://github.com/acme/Site.git", branches = ["main", "staging"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
       { id = 1, full_name = "acme/shop", clone_url = "https://github.com/acme/shop.git", branches = ["main"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
     ]
-    error_message = "SLUICEGATE_REPOSITORIES is not what the Lambdas read."
+    error_message = "SLUICEGATE_REPOSITORIES must have the form that the Lambdas read."
   }
 
   assert {
     condition     = toset(keys(output.function_environments["webhook"])) == toset(["SLUICEGATE_EVENT_BUS", "SLUICEGATE_LOG", "SLUICEGATE_REPOSITORIES", "SLUICEGATE_TABLE", "SLUICEGATE_WEBHOOK_SECRET_ARN"])
-    error_message = "The webhook gets what it reads and no more."
+    error_message = "The webhook must get the variables that it reads, and no others."
   }
 
   assert {
     condition = { for name, environment in output.function_environments : name => environment.SLUICEGATE_JOB_QUEUES
       if can(environment.SLUICEGATE_JOB_QUEUES)
     } == { for name in ["apply", "plan", "record"] : name => "sluicegate-plan,sluicegate-apply" }
-    error_message = "plan, apply and record must know the names of both queues, with a comma between."
+    error_message = "plan, apply and record must get the names of both queues, separated by a comma."
   }
 
   assert {
@@ -87,6 +87,6 @@ run "local_registry_is_part_of_the_images" {
 
   assert {
     condition     = output.installation.images == { "acme/shop" = "127.0.0.1:4566/sluicegate/acme/shop", "acme/Site" = "127.0.0.1:4566/sluicegate/acme/site" }
-    error_message = "With registry_host images must be named <host>/<repository>, in lower case."
+    error_message = "With registry_host, images must be named <host>/<repository>, in lower case."
   }
 }

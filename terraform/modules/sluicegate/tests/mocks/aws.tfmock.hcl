@@ -1,4 +1,4 @@
-# What AWS would answer, so that plans know ARNs and policies can be read.
+# What AWS would return, so that plans know ARNs and tests can read policies.
 
 mock_data "aws_partition" {
   defaults = { partition = "aws" }
