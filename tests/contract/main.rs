@@ -14,17 +14,10 @@ mod rendered;
 mod terraform;
 mod tree;
 
-use tests::asl::{FILE, Machine};
-
 /// A file's text, by its path from the root.
 fn text(path: &str) -> String {
     let full = tests::root().join(path);
     std::fs::read_to_string(&full).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// The state machine.
-fn deliver() -> Machine {
-    Machine::parse(&text(FILE)).unwrap_or_else(|error| panic!("{FILE}: {error}"))
 }
 
 /// The texts of a capture of a simple pattern: all that stands between `before` and the first
