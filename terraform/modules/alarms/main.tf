@@ -1,8 +1,8 @@
 locals {
-  # Each alarm: what it means to a person, the metric, and how much of it in five minutes is too much.
+  # Each alarm: what it means for an operator, the metric, and the highest value in five minutes without an alarm.
   fixed = {
     webhook-errors = {
-      description = "The webhook Lambda fails: events of the forge are lost, which does not send them again by itself."
+      description = "The webhook Lambda fails: events are lost, and the forge does not send them again."
       namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.functions.webhook }, above = 0
     }
     webhook-throttled = {
@@ -10,23 +10,23 @@ locals {
       namespace   = "AWS/Lambda", metric = "Throttles", dimensions = { FunctionName = var.functions.webhook }, above = 0
     }
     webhook-5xx = {
-      description = "The webhook's address answers 5xx."
+      description = "The webhook's function URL returns 5xx."
       namespace   = "AWS/Lambda", metric = "Url5xxCount", dimensions = { FunctionName = var.functions.webhook }, above = 0
     }
     webhook-rejected = {
-      description = "Many requests to the webhook are refused: a wrong secret, or somebody tries."
+      description = "The webhook rejects many requests: a wrong secret, or an attack."
       namespace   = "AWS/Lambda", metric = "Url4xxCount", dimensions = { FunctionName = var.functions.webhook }, above = 50
     }
     record-errors = {
-      description = "The record Lambda fails: runs may end without audit entry, or keep their environment's lock."
+      description = "The record Lambda fails: runs may have no audit entry, or keep the lock of their environment."
       namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.functions.record }, above = 0
     }
     runs-failed = {
-      description = "A run failed; `sluicegate show` says why and what was restored."
+      description = "A run failed; `sluicegate show` shows why and what was restored."
       namespace   = "AWS/States", metric = "ExecutionsFailed", dimensions = { StateMachineArn = var.state_machine_arn }, above = 0
     }
     runs-timed-out = {
-      description = "A run took longer than the state machine allows."
+      description = "A run exceeded the time limit of the state machine."
       namespace   = "AWS/States", metric = "ExecutionsTimedOut", dimensions = { StateMachineArn = var.state_machine_arn }, above = 0
     }
     runs-throttled = {
@@ -34,15 +34,15 @@ locals {
       namespace   = "AWS/States", metric = "ExecutionThrottled", dimensions = { StateMachineArn = var.state_machine_arn }, above = 0
     }
     events-lost = {
-      description = "Events could not be delivered, or a Batch queue is blocked: read the queue, mend, send the events again."
+      description = "Events could not be delivered, or a Batch queue is blocked: read the queue, fix the cause, send the events again."
       namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = var.queues.events_lost }, above = 0
     }
     status-unread = {
-      description = "A reader of the status queue gave messages back too often."
+      description = "A consumer of the status queue failed to process messages."
       namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = var.queues.status_unread }, above = 0
     }
     table-errors = {
-      description = "DynamoDB answers the table's users with errors of its own."
+      description = "DynamoDB returns internal errors."
       namespace   = "AWS/DynamoDB", metric = "SystemErrors", dimensions = { TableName = var.table_name }, above = 0
     }
   }

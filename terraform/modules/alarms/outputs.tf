@@ -1,5 +1,5 @@
 output "alarm_names" {
-  description = "Names of the alarms, by what they watch."
+  description = "Names of the alarms, by key."
   value       = { for key, alarm in aws_cloudwatch_metric_alarm.this : key => alarm.alarm_name }
 }
 

@@ -13,13 +13,13 @@ variable "name" {
 }
 
 variable "topic_arns" {
-  description = "SNS topics that alarms call, such as one with the operators' addresses; none by default."
+  description = "SNS topics that alarms notify, such as one with the operators' addresses."
   type        = list(string)
   default     = []
 }
 
 variable "functions" {
-  description = "Names of all Lambdas; the webhook's and record's are watched by alarms, all by the dashboard."
+  description = "Names of the Lambdas: webhook and record have alarms, all are on the dashboard."
   type = object({
     webhook = string
     record  = string
@@ -33,7 +33,7 @@ variable "state_machine_arn" {
 }
 
 variable "queues" {
-  description = "Names of the queues: status, status_unread (its dead letters) and events_lost."
+  description = "Names of the queues: status, status_unread (its dead-letter queue) and events_lost."
   type = object({
     status        = string
     status_unread = string
@@ -42,7 +42,7 @@ variable "queues" {
 }
 
 variable "rules" {
-  description = "The EventBridge rules whose targets are watched, with the bus they are on (null is the default bus)."
+  description = "The EventBridge rules to watch, each with its bus (null for the default bus)."
   type = map(object({
     rule = string
     bus  = optional(string)

@@ -1,5 +1,5 @@
 locals {
-  # The newest line of AWS's images whose machine has docker, by architecture.
+  # AWS's newest images with docker, by architecture.
   environment = {
     arm64  = { type = "ARM_CONTAINER", image = "aws/codebuild/amazonlinux-aarch64-standard:3.0" }
     x86_64 = { type = "LINUX_CONTAINER", image = "aws/codebuild/amazonlinux-x86_64-standard:5.0" }
@@ -14,7 +14,7 @@ resource "aws_cloudwatch_log_group" "this" {
 
 resource "aws_iam_role" "this" {
   name        = "${var.name}-project"
-  description = "Role of the builds: reads sealed sources, pushes images."
+  description = "Role of builds: reads sealed sources, pushes images."
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -49,7 +49,7 @@ resource "aws_iam_role_policy" "this" {
         Condition = { StringEquals = { "kms:ViaService" = "s3.${var.account.region}.amazonaws.com" } }
       },
       {
-        # ECR knows no resource for this call.
+        # ECR has no resource types for this call.
         Sid      = "RegistryToken"
         Effect   = "Allow"
         Action   = "ecr:GetAuthorizationToken"
@@ -81,16 +81,16 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_codebuild_project" "this" {
-  #checkov:skip=CKV_AWS_316:Images are built here and nowhere else, and `docker build` needs it; the project's role can only read sources and push images.
+  #checkov:skip=CKV_AWS_316:`docker build` needs it; the project's role can only read sources and push images.
   name                   = var.name
-  description            = "Tests a sealed source archive and makes its image."
+  description            = "Tests a sealed source archive and builds its image."
   service_role           = aws_iam_role.this.arn
   build_timeout          = var.timeout_minutes
   queued_timeout         = var.queued_timeout_minutes
   encryption_key         = var.key_arn
   concurrent_build_limit = var.concurrent_build_limit
 
-  # Every build is given its source: `<bucket>/sources/<sha256>.zip`. The phases are ours, whatever the archive brings.
+  # Each build overrides the source: `<bucket>/sources/<sha256>.zip`. The buildspec is always this one, not one in the archive.
   source {
     type      = "NO_SOURCE"
     buildspec = file("${path.module}/buildspec.yml")

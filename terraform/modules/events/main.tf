@@ -38,7 +38,7 @@ resource "aws_cloudwatch_event_target" "push" {
 
 resource "aws_iam_role" "start" {
   name        = "${var.name}-start"
-  description = "EventBridge starts the state machine with it."
+  description = "Role with which EventBridge starts the state machine."
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -76,11 +76,11 @@ resource "aws_iam_role_policy" "start" {
   })
 }
 
-# An execution that was stopped, timed out or failed before its last step still has to be closed: lock, audit, status.
+# The run of an execution that was stopped, timed out or failed before its last step must be closed: lock, audit, status.
 
 resource "aws_cloudwatch_event_rule" "ended" {
   name        = "${var.name}-ended"
-  description = "An execution that ended without success is closed by the record Lambda."
+  description = "The record Lambda closes runs whose execution did not succeed."
   event_pattern = jsonencode({
     source      = ["aws.states"]
     detail-type = ["Step Functions Execution Status Change"]
@@ -96,7 +96,7 @@ resource "aws_cloudwatch_event_target" "ended" {
   target_id = "record"
   arn       = var.ended_function.alias_arn
 
-  # The input of RecordInput::ExecutionEnded. Events of an encrypted state machine hold no input, so the run is not known here.
+  # The input of RecordInput::ExecutionEnded. Events of an encrypted state machine contain no input, so the run is not known here.
   input_transformer {
     input_paths = {
       execution = "$.detail.executionArn"
@@ -128,7 +128,7 @@ resource "aws_lambda_permission" "ended" {
 
 resource "aws_cloudwatch_event_rule" "blocked" {
   name        = "${var.name}-blocked"
-  description = "A Batch queue cannot start its next job: a person has to look."
+  description = "A Batch queue cannot start its next job: an operator must look at it."
   event_pattern = jsonencode({
     source      = ["aws.batch"]
     detail-type = ["Batch Job Queue Blocked"]

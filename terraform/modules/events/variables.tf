@@ -21,7 +21,7 @@ variable "repositories" {
 
   validation {
     condition     = length(var.repositories.full_names) > 0 && length(var.repositories.refs) > 0
-    error_message = "At least one repository with one branch is needed: an empty list in an event pattern is refused by EventBridge."
+    error_message = "repositories must have at least one repository and one ref: EventBridge refuses an empty list in a pattern."
   }
 }
 
@@ -36,7 +36,7 @@ variable "state_machine_key_arn" {
 }
 
 variable "ended_function" {
-  description = "Function that closes runs whose execution ended without doing so itself."
+  description = "Lambda that closes runs whose execution did not succeed."
   type = object({
     name      = string
     alias     = string
@@ -45,11 +45,11 @@ variable "ended_function" {
 }
 
 variable "job_queue_arns" {
-  description = "Batch queues; the event that one of them is blocked goes to the dead letters, whose alarm calls a person."
+  description = "ARNs of the Batch queues. The event that one of them is blocked goes to the dead-letter queue."
   type        = list(string)
 }
 
 variable "dead_letter_arn" {
-  description = "Queue for events that could not be delivered."
+  description = "ARN of the dead-letter queue of the rules' targets."
   type        = string
 }

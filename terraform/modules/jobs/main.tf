@@ -1,9 +1,9 @@
 locals {
   kinds = {
     plan = {
-      capacity = "FARGATE_SPOT" # a plan that is interrupted is simply made again
+      capacity = "FARGATE_SPOT" # an interrupted plan is retried
       role_arn = aws_iam_role.plan.arn
-      # The first that matches decides; without the last, every other end would be tried again too.
+      # The first rule that matches applies; without the last one, Batch would retry every other failure too.
       exits = [
         { action = "RETRY", on_exit_code = "143" }, # the runner, stopped by SIGTERM
         { action = "RETRY", on_status_reason = "Your Spot Task was interrupted*" },
@@ -59,7 +59,7 @@ resource "aws_batch_job_definition" "this" {
   platform_capabilities = ["FARGATE"]
   propagate_tags        = true
 
-  # Runs that started before a change submit the revision they began with.
+  # Executions submit the revision that they started with.
   deregister_on_new_revision = false
 
   container_properties = jsonencode({

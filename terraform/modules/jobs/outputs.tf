@@ -1,5 +1,5 @@
 output "jobs" {
-  description = "Queues and job definitions (ARNs), as the state machine needs them."
+  description = "ARNs of the queues and job definitions, for the state machine."
   value = {
     plan_queue_arn       = aws_batch_job_queue.this["plan"].arn
     apply_queue_arn      = aws_batch_job_queue.this["apply"].arn
@@ -19,7 +19,7 @@ output "definition_names" {
 }
 
 output "role_arns" {
-  description = "Roles that jobs have: plan, apply."
+  description = "ARNs of the jobs' roles: plan, apply."
   value = {
     plan  = aws_iam_role.plan.arn
     apply = aws_iam_role.apply.arn

@@ -1,4 +1,4 @@
-# Three roles: the execution role starts the container, the plan role reads, the apply role changes.
+# Three roles: the execution role starts the container, the plan role reads, the apply role changes resources.
 
 locals {
   task_trust = jsonencode({
@@ -24,7 +24,7 @@ locals {
     Resource = "${var.artifacts.arn}/sources/*"
   }
 
-  # Plans and states that could not be written are tagged: they are kept a few days only.
+  # Plans, and states that could not be written, are tagged, so that they expire after a few days.
   runs = {
     Sid      = "Runs"
     Effect   = "Allow"
@@ -32,7 +32,7 @@ locals {
     Resource = "${var.artifacts.arn}/runs/*"
   }
 
-  # Without it S3 answers 403, not 404, for an object that does not exist yet.
+  # Without it S3 answers 403 instead of 404 for an object that does not exist.
   list = {
     Sid      = "List"
     Effect   = "Allow"
@@ -55,8 +55,8 @@ locals {
     Condition = { StringEquals = { "kms:ViaService" = "s3.${var.account.region}.amazonaws.com" } }
   }
 
-  # Code of a delivered repository runs in these jobs: the pipeline itself stays out of its reach, whatever its managed
-  # policies allow. Where jobs have work in one of the pipeline's own stores, all but that work is denied.
+  # Code of delivered repositories runs in these jobs. The denials protect the pipeline's own resources, whatever the managed
+  # policies allow. In the stores that jobs use, everything except that use is denied.
   guard = [
     {
       Sid      = "NotThePipelinesSecrets"
@@ -113,7 +113,7 @@ locals {
       Resource = var.pipeline.key_arns
     },
     {
-      # S3 uses them for the jobs; S3 knows no call that would change a key.
+      # S3 uses the keys for the jobs, and has no call that changes a key.
       Sid       = "KeysOfStoresThroughS3Only"
       Effect    = "Deny"
       Action    = "kms:*"
@@ -163,7 +163,7 @@ locals {
     ]
   }
 
-  # Whoever changes the policies of the jobs gives them other rights. Reading stays: a stack's own roles get the boundary.
+  # A change of these policies would change the jobs' own permissions. Reading is allowed: a stack's roles need the boundary.
   own_policy_arns = [for arn in distinct(compact(concat(var.plan_policy_arns, var.apply_policy_arns, [var.permissions_boundary_arn]))) :
     arn if !can(regex(":iam::aws:", arn))
   ]
@@ -177,7 +177,7 @@ locals {
 
 resource "aws_iam_role" "execution" {
   name               = "${var.name}-jobs-execution"
-  description        = "Pulls the runner's image and opens its log."
+  description        = "Pulls the runner's image and writes its log."
   assume_role_policy = local.task_trust
 }
 
@@ -188,7 +188,7 @@ resource "aws_iam_role_policy" "execution" {
     Version = "2012-10-17"
     Statement = [
       {
-        # ECR knows no resource for this call.
+        # ECR has no resource types for this call.
         Sid      = "RegistryToken"
         Effect   = "Allow"
         Action   = "ecr:GetAuthorizationToken"
@@ -212,7 +212,7 @@ resource "aws_iam_role_policy" "execution" {
 
 resource "aws_iam_role" "plan" {
   name               = "${var.name}-jobs-plan"
-  description        = "Plans: reads the account and the states, and writes neither."
+  description        = "Role of plans: reads the account and the states."
   assume_role_policy = local.task_trust
 }
 
@@ -250,7 +250,7 @@ resource "aws_iam_role_policy_attachment" "plan" {
 
 resource "aws_iam_role" "apply" {
   name                 = "${var.name}-jobs-apply"
-  description          = "Applies: changes the account within its managed policies and its boundary."
+  description          = "Role of applies: changes the account within its managed policies and its boundary."
   assume_role_policy   = local.task_trust
   permissions_boundary = var.permissions_boundary_arn
 }

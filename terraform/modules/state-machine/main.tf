@@ -12,13 +12,13 @@ locals {
     },
   )
 
-  # Every revision: a run submits the one it began with, also after Terraform made a newer one.
+  # Every revision: an execution submits the one that it started with, even after Terraform has created a newer one.
   job_definition_arns = flatten([for arn in [var.jobs.plan_definition_arn, var.jobs.apply_definition_arn] :
     [replace(arn, "/:[0-9]+$/", ""), replace(arn, "/:[0-9]+$/", ":*")]
   ])
   job_arns = "arn:${var.account.partition}:batch:${var.account.region}:${var.account.id}:job/*"
 
-  # `.sync` integrations of Step Functions listen through these two rules, which it makes and names itself.
+  # `.sync` integrations of Step Functions use these two rules, which Step Functions creates and names.
   sync_rule_arns = [for rule in ["StepFunctionsGetEventsForBatchJobsRule", "StepFunctionsGetEventForCodeBuildStartBuildRule"] :
     "arn:${var.account.partition}:events:${var.account.region}:${var.account.id}:rule/${rule}"
   ]
@@ -66,14 +66,14 @@ resource "aws_iam_role_policy" "this" {
         Resource = concat([var.jobs.plan_queue_arn, var.jobs.apply_queue_arn], local.job_definition_arns, [local.job_arns])
       },
       {
-        # Jobs are named by Batch; a stopped execution ends its own.
+        # Batch chooses the ids of jobs. A stopped execution stops its jobs.
         Sid      = "StopJobs"
         Effect   = "Allow"
         Action   = "batch:TerminateJob"
         Resource = local.job_arns
       },
       {
-        # Batch knows no resource for this call.
+        # Batch has no resource types for this call.
         Sid      = "FollowJobs"
         Effect   = "Allow"
         Action   = "batch:DescribeJobs"
@@ -86,13 +86,13 @@ resource "aws_iam_role_policy" "this" {
         Resource = var.build_project.arn
       },
       {
-        Sid      = "HearOfTheEnd"
+        Sid      = "SyncRules"
         Effect   = "Allow"
         Action   = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
         Resource = local.sync_rule_arns
       },
       {
-        # Log delivery and X-Ray have no resources to name.
+        # Log delivery and X-Ray have no resource types.
         Sid    = "LogDelivery"
         Effect = "Allow"
         Action = [
@@ -130,7 +130,7 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_sfn_state_machine" "this" {
-  #checkov:skip=CKV_AWS_285:Logging is on; the check also wants execution data in the log, which we keep out on purpose.
+  #checkov:skip=CKV_AWS_285:Logging is on; the check also requires execution data in the log, which is left out on purpose.
   name       = var.name
   role_arn   = aws_iam_role.this.arn
   type       = "STANDARD"

@@ -18,17 +18,17 @@ variable "definition_file" {
 
   validation {
     condition     = fileexists(var.definition_file)
-    error_message = "The state machine's definition does not exist at this path."
+    error_message = "The file definition_file does not exist."
   }
 }
 
 variable "function_arns" {
-  description = "Alias ARNs of the Lambdas, by their names with `_` for `-`; placeholder of each is `<name>_arn`."
+  description = "ARNs of the Lambdas' aliases, by name with `_` instead of `-`. The placeholder of each is `<name>_arn`."
   type        = map(string)
 }
 
 variable "jobs" {
-  description = "Batch queues and job definitions of the two kinds of jobs (ARNs)."
+  description = "ARNs of the Batch queues and job definitions of the two kinds of jobs."
   type = object({
     plan_queue_arn       = string
     apply_queue_arn      = string
@@ -46,7 +46,7 @@ variable "build_project" {
 }
 
 variable "key_arn" {
-  description = "KMS key of definition, input and history."
+  description = "KMS key of the definition, the inputs and the history."
   type        = string
 }
 
@@ -61,12 +61,12 @@ variable "log_retention_days" {
 }
 
 variable "log_level" {
-  description = "Which events of an execution are logged: ALL, ERROR, FATAL or OFF. Execution data never is."
+  description = "Events of executions to log: ALL, ERROR, FATAL or OFF. Execution data is never logged."
   type        = string
   default     = "ALL"
 
   validation {
     condition     = contains(["ALL", "ERROR", "FATAL", "OFF"], var.log_level)
-    error_message = "log_level must be ALL, ERROR, FATAL or OFF: Step Functions knows no other."
+    error_message = "log_level must be ALL, ERROR, FATAL or OFF."
   }
 }

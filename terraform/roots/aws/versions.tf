@@ -1,7 +1,7 @@
 terraform {
   required_version = ">= 1.10"
 
-  # Filled in at `terraform init -backend-config=...`, see ../../README.md.
+  # `terraform init -backend-config=...` sets bucket and region, see ../../README.md.
   backend "s3" {
     key          = "sluicegate/installation.tfstate"
     encrypt      = true

@@ -17,7 +17,7 @@ run "private_encrypted_and_versioned" {
       aws_s3_bucket_public_access_block.this.ignore_public_acls,
       aws_s3_bucket_public_access_block.this.restrict_public_buckets,
     ])
-    error_message = "All four ways to make the bucket public must be blocked."
+    error_message = "All public access must be blocked."
   }
 
   assert {
@@ -42,7 +42,7 @@ run "private_encrypted_and_versioned" {
 
   assert {
     condition     = length(aws_s3_bucket_object_lock_configuration.this) == 0
-    error_message = "Without object_lock_days there is no lock."
+    error_message = "Without object_lock_days the bucket must have no lock."
   }
 }
 
@@ -55,6 +55,6 @@ run "audit_is_locked" {
 
   assert {
     condition     = aws_s3_bucket.this.object_lock_enabled && aws_s3_bucket_object_lock_configuration.this[0].rule[0].default_retention[0].days == 400
-    error_message = "With object_lock_days every new object must be locked for so long."
+    error_message = "With object_lock_days every new object must be locked for that time."
   }
 }

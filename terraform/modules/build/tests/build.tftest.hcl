@@ -32,12 +32,12 @@ run "builds_run_our_phases_without_credentials_in_tests" {
 
   assert {
     condition     = aws_codebuild_project.this.environment[0].type == "ARM_CONTAINER"
-    error_message = "Images for arm64 are built on arm64."
+    error_message = "Images for arm64 must be built on arm64."
   }
 
   assert {
     condition     = strcontains(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.build.commands[0], "AWS_* | CODEBUILD_* | DOCKER_* | ECS_* | REGISTRY_AUTH_FILE) unset")
-    error_message = "The repository's test must not see credentials in its environment."
+    error_message = "The repository's test must not have credentials in its environment."
   }
 
   assert {
@@ -55,6 +55,6 @@ run "builds_run_our_phases_without_credentials_in_tests" {
 
   assert {
     condition     = aws_codebuild_project.this.concurrent_build_limit == null
-    error_message = "A young account refuses any limit above 1: by default there is none."
+    error_message = "There must be no limit by default: a new account refuses any above 1."
   }
 }
