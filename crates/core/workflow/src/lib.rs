@@ -7,3 +7,5 @@ pub mod limits;
 pub mod page;
 pub mod parts;
 pub mod state;
+#[cfg(feature = "walk")]
+pub mod walk;

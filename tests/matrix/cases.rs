@@ -1,0 +1,254 @@
+//! Every state of the rendered state machine fails, loses its reply, runs twice, hangs, or has its
+//! execution stopped there. After each case every invariant is checked, a good commit is delivered,
+//! and the outcome is compared with `outcomes.txt`.
+
+use crate::cloud::{Cloud, Ended, Fault, Trouble};
+use crate::invariants::{self, Before};
+use crate::{asking, machine};
+use domain::run::Outcome;
+use engine::documents::update_environment;
+use engine::fakes::samples;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use workflow::walk::document::{Machine, State};
+
+/// What no Retry names.
+const FAILS: &str = "States.TaskFailed";
+
+/// A way through the state machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    /// A good commit whose plans are approved.
+    Good,
+    /// This Task fails once.
+    Failing(&'static str),
+    /// A second execution of the same event.
+    Duplicate,
+    /// A newer commit was delivered.
+    Superseded,
+    /// The configuration has no stacks.
+    NoStacks,
+    /// The image exists.
+    SameImage,
+}
+
+/// Together they visit every state; a state that they miss needs a route here.
+const ROUTES: &[Route] = &[
+    Route::Good,
+    Route::Failing("RunApply"),
+    Route::Failing("Record"),
+    Route::Failing("DecideBuild"),
+    Route::Failing("SelectFirstStacks"),
+    Route::Duplicate,
+    Route::Superseded,
+    Route::NoStacks,
+    Route::SameImage,
+];
+
+const NO_STACKS: &str = "version: 1\nenvironment: production\nstacks: []\n";
+
+/// What happens in a case.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Nothing,
+    Trouble(Trouble),
+    Stopped,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing happens",
+            Self::Trouble(Trouble::Fails) => "fails before its work",
+            Self::Trouble(Trouble::LosesReply) => "does its work and loses its reply",
+            Self::Trouble(Trouble::RunsTwice) => "runs twice",
+            Self::Trouble(Trouble::Hangs) => "times out before its work",
+            Self::Trouble(Trouble::HangsAfterwards) => "times out after its work",
+            Self::Trouble(Trouble::Stops) => "execution stopped during its work",
+            Self::Stopped => "execution stopped",
+        }
+    }
+}
+
+const TROUBLES: [Trouble; 6] = [
+    Trouble::Fails,
+    Trouble::LosesReply,
+    Trouble::RunsTwice,
+    Trouble::Hangs,
+    Trouble::HangsAfterwards,
+    Trouble::Stops,
+];
+
+/// A case with its world.
+struct Case {
+    cloud: Arc<Cloud>,
+    ended: Ended,
+    before: Before,
+}
+
+async fn run(machine: &Arc<Machine>, route: Route, state: &str, what: What) -> Case {
+    let cloud = Cloud::new(machine);
+    let first = cloud.push(1, &asking());
+    let good = cloud.deliver(&first).await;
+    assert_eq!(
+        good.run.outcome(),
+        Outcome::Applied,
+        "{:?}",
+        good.run.failure
+    );
+    let mut event = match route {
+        Route::NoStacks => cloud.push(2, NO_STACKS),
+        _ => cloud.push(2, &asking()),
+    };
+    match route {
+        Route::Good | Route::NoStacks => {}
+        Route::Failing(state) => cloud.order(Fault {
+            state: leak(state),
+            trouble: Trouble::Fails,
+            error: FAILS,
+            times: 1,
+        }),
+        Route::Duplicate => {
+            let ended = cloud.deliver(&event).await;
+            assert_eq!(ended.run.outcome(), Outcome::Applied);
+        }
+        Route::Superseded => {
+            tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+            let newer = cloud.push(3, &asking());
+            let ended = cloud.deliver(&newer).await;
+            assert_eq!(ended.run.outcome(), Outcome::Applied);
+        }
+        Route::SameImage => {
+            // A build of the same commit left its image.
+            cloud.has_image(2);
+            event = cloud.push(2, &asking());
+        }
+    }
+    let before = Before::of(&cloud).await;
+    match what {
+        What::Nothing => {}
+        What::Trouble(trouble) => cloud.order(Fault {
+            state: leak(state),
+            trouble,
+            error: FAILS,
+            times: 1,
+        }),
+        What::Stopped => cloud.stop_at(state),
+    }
+    let ended = cloud.deliver(&event).await;
+    Case {
+        cloud,
+        ended,
+        before,
+    }
+}
+
+fn leak(state: &str) -> &'static str {
+    Box::leak(state.to_owned().into_boxed_str())
+}
+
+/// The route that visits each state: the first of the list that does.
+async fn routes(machine: &Arc<Machine>) -> BTreeMap<String, Route> {
+    let mut routes = BTreeMap::new();
+    for route in ROUTES {
+        let case = run(machine, *route, "", What::Nothing).await;
+        for state in case.ended.visited {
+            routes.entry(state).or_insert(*route);
+        }
+    }
+    routes
+}
+
+/// A commit after the case is delivered, once an operator has thawed a frozen environment.
+async fn recovers(case: &Case) -> Result<(), String> {
+    let Case { cloud, .. } = case;
+    let frozen = cloud.environment().await.frozen.is_some();
+    if frozen {
+        let event = cloud.push(8, &asking());
+        let ended = cloud.deliver(&event).await;
+        if ended.run.outcome() != Outcome::Rejected {
+            return Err(format!("a frozen environment: {:?}", ended.run.outcome()));
+        }
+        let repository = samples::repository().id;
+        update_environment(&cloud.records, repository, &samples::environment(), |it| {
+            it.unfreeze(samples::now());
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    let event = cloud.push(9, &asking());
+    let before = Before::of(cloud).await;
+    let ended = cloud.deliver(&event).await;
+    if ended.run.outcome() != Outcome::Applied {
+        return Err(format!(
+            "the next commit ended {:?}: {:?}",
+            ended.run.outcome(),
+            ended.run.failure
+        ));
+    }
+    let problems = invariants::check(cloud, &ended, &before).await;
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("after the next commit: {problems:?}"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_state_does_the_invariants_hold() {
+    let machine = machine();
+    let routes = routes(&machine).await;
+    let all = machine.all();
+    let missed: Vec<&str> = all
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !routes.contains_key(*name))
+        .collect();
+    assert!(
+        missed.is_empty(),
+        "no route visits {missed:?}: add one to ROUTES"
+    );
+    let (mut table, mut problems) = (String::new(), Vec::new());
+    let mut causes = BTreeSet::new();
+    for (name, state) in all {
+        let mut cases = vec![What::Stopped];
+        if matches!(state, State::Task(_)) {
+            cases.extend(TROUBLES.map(What::Trouble));
+        }
+        for what in cases {
+            let route = routes[name];
+            let case = run(&machine, route, name, what).await;
+            let title = format!("{name}: {}", what.name());
+            let left = case.cloud.disarm();
+            if !left.is_empty() {
+                problems.push(format!("{title}: did not happen: {left:?}"));
+            }
+            let stopped = matches!(what, What::Stopped | What::Trouble(Trouble::Stops));
+            if stopped && case.ended.end.is_some() {
+                problems.push(format!("{title}: was not stopped"));
+            }
+            let run = &case.ended.run;
+            if run.execution == case.ended.execution {
+                for problem in invariants::check(&case.cloud, &case.ended, &case.before).await {
+                    problems.push(format!("{title}: {problem}"));
+                }
+            }
+            let cause = run.failure.as_ref().map_or("", |it| it.error.name.as_str());
+            causes.insert(cause);
+            if let Err(problem) = recovers(&case).await {
+                problems.push(format!("{title}: {problem}"));
+            }
+            let outcome = run.outcome().as_str();
+            writeln!(table, "{title} → {outcome} {cause}").unwrap();
+        }
+    }
+    crate::expect("tests/matrix/outcomes.txt", &table);
+    assert!(
+        problems.is_empty(),
+        "{} problems:\n{}",
+        problems.len(),
+        problems.join("\n")
+    );
+}

@@ -1,0 +1,575 @@
+//! Everything that a delivery meets, in memory: the Lambdas on the fakes of `engine`, Batch with a
+//! small Terraform, CodeBuild, ECS. The state machine is the rendered file.
+
+use crate::terraform::Batch;
+use async_trait::async_trait;
+use domain::error::{ErrorName, StepError};
+use domain::event::{EnrolledRepository, PushEvent};
+use domain::ids::{JobId, RunId, StackName};
+use domain::run::{Answer, Approval, Run, StackState};
+use domain::step::{ApprovalAnswer, RecordInput, Step as Lambda};
+use engine::announce::Announcer;
+use engine::documents::{environment_key, load, load_run, update_run};
+use engine::fakes::{
+    FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeRegistry, FakeServices,
+    FakeStatusQueue, FakeTokens, samples,
+};
+use engine::{Clock, Result, Services as _, Step, Tokens as _};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use workflow::walk::document::{Machine, Resource};
+use workflow::walk::{End, Execution, Failure, Request, Tasks};
+
+pub(crate) const CLUSTER: &str = "main";
+pub(crate) const SERVICE: &str = "shop";
+pub(crate) const TEMPLATE: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:1";
+pub(crate) const URL: &str = "http://shop.test";
+
+/// How a Task misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It fails before its work.
+    Fails,
+    /// It does its work, and the reply is lost.
+    LosesReply,
+    /// It is called twice with the same input, and the second reply counts.
+    RunsTwice,
+    /// It never starts its work and never replies.
+    Hangs,
+    /// It does its work and never replies.
+    HangsAfterwards,
+    /// The execution is stopped in the middle of a job, or after the work of a Lambda.
+    Stops,
+}
+
+/// A Task that misbehaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) state: &'static str,
+    pub(crate) trouble: Trouble,
+    pub(crate) error: &'static str,
+    pub(crate) times: u32,
+}
+
+/// What people do when they are asked for an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum People {
+    Approve,
+    Reject,
+    DoNothing,
+}
+
+/// The virtual time, from [`samples::now`].
+#[derive(Clone, Copy)]
+struct VirtualClock(Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.0.elapsed()).unwrap();
+        samples::now().saturating_add(passed).unwrap()
+    }
+}
+
+/// How a delivery ended.
+pub(crate) struct Ended {
+    pub(crate) execution: String,
+    /// How the execution ended; none when it was stopped.
+    pub(crate) end: Option<End>,
+    pub(crate) visited: Vec<String>,
+    /// The run, unless the execution was a duplicate.
+    pub(crate) run: Run,
+}
+
+/// An account with one enrolled repository.
+pub(crate) struct Cloud {
+    machine: Arc<Machine>,
+    pub(crate) records: FakeRecords,
+    pub(crate) artifacts: FakeObjects,
+    pub(crate) audit: FakeObjects,
+    pub(crate) forge: FakeForge,
+    pub(crate) status: FakeStatusQueue,
+    pub(crate) services: FakeServices,
+    pub(crate) batch: Batch,
+    registry: FakeRegistry,
+    probe: FakeProbe,
+    tokens: FakeTokens,
+    executions: FakeExecutions,
+    clock: VirtualClock,
+    people: Mutex<People>,
+    faults: Mutex<Vec<Fault>>,
+    stop: Mutex<Option<String>>,
+    stopped: Notify,
+    count: AtomicU32,
+}
+
+impl Cloud {
+    pub(crate) fn new(machine: &Arc<Machine>) -> Arc<Self> {
+        let services = FakeServices::new();
+        services.add_service(CLUSTER, SERVICE, TEMPLATE);
+        let artifacts = FakeObjects::new(samples::BUCKET);
+        Arc::new(Self {
+            machine: Arc::clone(machine),
+            records: FakeRecords::new(),
+            batch: Batch::new(artifacts.clone()),
+            artifacts,
+            audit: FakeObjects::new(samples::AUDIT_BUCKET),
+            forge: FakeForge::new(),
+            status: FakeStatusQueue::new(),
+            services,
+            registry: FakeRegistry::new(),
+            probe: FakeProbe::new(),
+            tokens: FakeTokens::new(),
+            executions: FakeExecutions::new(),
+            clock: VirtualClock(Instant::now()),
+            people: Mutex::new(People::Approve),
+            faults: Mutex::default(),
+            stop: Mutex::default(),
+            stopped: Notify::new(),
+            count: AtomicU32::new(0),
+        })
+    }
+
+    pub(crate) fn people(&self, people: People) {
+        *self.people.lock().unwrap() = people;
+    }
+
+    pub(crate) fn order(&self, fault: Fault) {
+        self.faults.lock().unwrap().push(fault);
+    }
+
+    /// The faults that have not happened.
+    pub(crate) fn disarm(&self) -> Vec<Fault> {
+        let mut faults = std::mem::take(&mut *self.faults.lock().unwrap());
+        faults.retain(|fault| fault.times > 0);
+        faults
+    }
+
+    /// Stops the next execution that enters a state.
+    pub(crate) fn stop_at(&self, state: &str) {
+        *self.stop.lock().unwrap() = Some(state.to_owned());
+    }
+
+    /// Pushes commit `n` with this configuration, and returns its event.
+    pub(crate) fn push(&self, n: u8, config: &str) -> PushEvent {
+        let mut snapshot = samples::snapshot(n);
+        for file in &mut snapshot.files {
+            if file.path == "sluicegate.yaml" {
+                file.bytes = config.as_bytes().to_vec();
+            }
+        }
+        // Each commit changes the application, so each needs an image of its own.
+        snapshot
+            .trees
+            .insert("app".to_owned(), samples::commit(0x50 + n));
+        let mut event = samples::push_event(n);
+        event.received_at = self.clock.now();
+        self.forge.push(event.repository.id, snapshot);
+        event
+    }
+
+    /// Puts the image of commit `n` into the registry, as an earlier build of it left it.
+    pub(crate) fn has_image(&self, n: u8) {
+        let tag = domain::keys::commit_tag(&samples::commit(n));
+        let image = samples::repository().image;
+        self.registry
+            .push(&image, &samples::image_digest(n), &[&tag]);
+    }
+
+    /// Runs an execution of an event to its end, or until it is stopped, and what AWS does afterwards.
+    pub(crate) async fn deliver(&self, event: &PushEvent) -> Ended {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let arn = format!("arn:aws:states:eu-central-1:111122223333:execution:deliver:{number}");
+        let input = serde_json::to_value(event).unwrap();
+        self.executions.start(&arn, &input.to_string());
+        let (end, visited) = {
+            let execution = Execution::new(&self.machine, self, &arn, input);
+            let end = tokio::select! {
+                end = execution.run() => Some(end),
+                () = self.stopped.notified() => None,
+            };
+            (end, execution.visited())
+        };
+        *self.stop.lock().unwrap() = None;
+        let status = match &end {
+            Some(End::Succeeded) => None,
+            Some(End::Failed(_)) => Some("FAILED"),
+            Some(End::TimedOut) => Some("TIMED_OUT"),
+            None => Some("ABORTED"),
+        };
+        if let Some(status) = status {
+            self.execution_ended(&arn, status).await;
+        }
+        // Jobs that nothing waits for end too.
+        while self.batch.has_open_jobs() {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let run = load_run(&self.records, &event.run_id()).await.unwrap();
+        Ended {
+            execution: arn,
+            end,
+            visited,
+            run,
+        }
+    }
+
+    /// The rule on ended executions; EventBridge and Lambda try for hours.
+    async fn execution_ended(&self, execution: &str, status: &str) {
+        for _ in 0..50 {
+            let input = RecordInput::ExecutionEnded {
+                execution: execution.to_owned(),
+                status: status.to_owned(),
+            };
+            match self.record().run(input).await {
+                Ok(_) => return,
+                Err(error) if error.name == ErrorName::RunNotFound => return,
+                Err(_) => tokio::time::sleep(Duration::from_secs(60)).await,
+            }
+        }
+        panic!("the end of {execution} could not be recorded");
+    }
+
+    pub(crate) async fn environment(&self) -> domain::environment::Environment {
+        let key = environment_key(samples::repository().id, &samples::environment());
+        load(&self.records, &key).await.unwrap().unwrap()
+    }
+
+    /// The task definition that the service is to run.
+    pub(crate) async fn task_definition(&self) -> String {
+        let state = self.services.describe(CLUSTER, SERVICE).await.unwrap();
+        state.task_definition
+    }
+
+    fn announcer(&self) -> Announcer {
+        self.queue_announcer()
+            .with_commit_statuses(Arc::new(self.forge.clone()), repositories())
+    }
+
+    /// Of a step that sets no commit status.
+    fn queue_announcer(&self) -> Announcer {
+        Announcer::new(Arc::new(self.status.clone()), self.clock())
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clock)
+    }
+
+    fn validate(&self) -> validate::Validate {
+        validate::Validate {
+            records: Arc::new(self.records.clone()),
+            objects: Arc::new(self.artifacts.clone()),
+            source: Arc::new(self.forge.clone()),
+            announcer: self.announcer(),
+            repositories: repositories(),
+            clock: self.clock(),
+        }
+    }
+
+    fn plan(&self) -> plan::Plan {
+        plan::Plan {
+            records: Arc::new(self.records.clone()),
+            objects: Arc::new(self.artifacts.clone()),
+            batch: Arc::new(self.batch.clone()),
+            tokens: Arc::new(self.tokens.clone()),
+            announcer: self.announcer(),
+            repositories: repositories(),
+            clock: self.clock(),
+            state_bucket: samples::STATE_BUCKET.to_owned(),
+            region: "eu-central-1".to_owned(),
+        }
+    }
+
+    fn apply(&self) -> apply::Apply {
+        apply::Apply {
+            records: Arc::new(self.records.clone()),
+            objects: Arc::new(self.artifacts.clone()),
+            batch: Arc::new(self.batch.clone()),
+            announcer: self.announcer(),
+            repositories: repositories(),
+            clock: self.clock(),
+            state_bucket: samples::STATE_BUCKET.to_owned(),
+            region: "eu-central-1".to_owned(),
+        }
+    }
+
+    fn build_trigger(&self) -> build_trigger::BuildTrigger {
+        build_trigger::BuildTrigger {
+            records: Arc::new(self.records.clone()),
+            registry: Arc::new(self.registry.clone()),
+            announcer: self.queue_announcer(),
+            repositories: repositories(),
+            clock: self.clock(),
+            bucket: samples::BUCKET.to_owned(),
+        }
+    }
+
+    fn deploy(&self) -> deploy::Deploy {
+        deploy::Deploy {
+            records: Arc::new(self.records.clone()),
+            objects: Arc::new(self.artifacts.clone()),
+            services: Arc::new(self.services.clone()),
+            registry: Arc::new(self.registry.clone()),
+            probe: Arc::new(self.probe.clone()),
+            announcer: self.announcer(),
+            repositories: repositories(),
+            clock: self.clock(),
+        }
+    }
+
+    fn rollback(&self) -> rollback::Rollback {
+        rollback::Rollback {
+            records: Arc::new(self.records.clone()),
+            announcer: self.announcer(),
+            clock: self.clock(),
+        }
+    }
+
+    pub(crate) fn record(&self) -> record::Record {
+        record::Record {
+            records: Arc::new(self.records.clone()),
+            audit: Arc::new(self.audit.clone()),
+            audit_branch: Arc::new(self.forge.clone()),
+            tokens: Arc::new(self.tokens.clone()),
+            batch: Arc::new(self.batch.clone()),
+            executions: Arc::new(self.executions.clone()),
+            announcer: self.announcer(),
+            repositories: repositories(),
+            clock: self.clock(),
+        }
+    }
+
+    /// Invokes a Lambda, as Step Functions sees it.
+    async fn invoke(&self, arguments: &Value) -> std::result::Result<Value, Failure> {
+        let name = arguments["FunctionName"].as_str().unwrap();
+        let payload = arguments["Payload"].clone();
+        let lambda = Lambda::ALL
+            .into_iter()
+            .find(|step| name == format!("${{{}_arn}}", step.as_str().replace('-', "_")));
+        match lambda.unwrap_or_else(|| panic!("{name} is not a Lambda")) {
+            Lambda::Validate => answer(&self.validate(), payload).await,
+            Lambda::Plan => answer(&self.plan(), payload).await,
+            Lambda::Apply => answer(&self.apply(), payload).await,
+            Lambda::BuildTrigger => answer(&self.build_trigger(), payload).await,
+            Lambda::Deploy => {
+                self.roll_out().await;
+                answer(&self.deploy(), payload).await
+            }
+            Lambda::Rollback => answer(&self.rollback(), payload).await,
+            Lambda::Record => answer(&self.record(), payload).await,
+            Lambda::Webhook => panic!("the state machine does not call webhook"),
+        }
+    }
+
+    /// ECS finishes the newest rollout, and the application answers with the commit it runs.
+    async fn roll_out(&self) {
+        self.services.finish_rollout(CLUSTER, SERVICE);
+        let running = self.task_definition().await;
+        let revisions = self.services.revisions();
+        let revision = revisions.iter().find(|(arn, _)| *arn == running);
+        if let Some((_, revision)) = revision {
+            let commit = &revision.environment["SLUICEGATE_COMMIT"];
+            self.probe.answer(&format!("{URL}/health"), 200, "ok");
+            self.probe.answer(&format!("{URL}/version"), 200, commit);
+        }
+    }
+
+    async fn work(&self, request: &Request) -> std::result::Result<Value, Failure> {
+        let arguments = &request.arguments;
+        match request.resource {
+            Resource::Lambda => self.invoke(arguments).await,
+            Resource::LambdaWithToken => {
+                self.tokens.open(request.token.as_deref().unwrap());
+                self.invoke(arguments).await
+            }
+            Resource::Batch => {
+                let command: Vec<String> =
+                    serde_json::from_value(arguments["ContainerOverrides"]["Command"].clone())
+                        .unwrap();
+                let run = RunId::parse(&command[2]).unwrap();
+                let job = JobId::parse(&command[4]).unwrap();
+                assert_eq!(arguments["JobName"], job.as_str());
+                let id = self.batch.submit(&run, &job);
+                if self.batch.ended(&id).await {
+                    Ok(json!({"JobId": id}))
+                } else {
+                    let cause = json!({"JobId": id, "Status": "FAILED"}).to_string();
+                    Err(Failure::new("States.TaskFailed", cause))
+                }
+            }
+            Resource::CodeBuild => {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                let variables = arguments["EnvironmentVariablesOverride"]
+                    .as_array()
+                    .unwrap();
+                let value = |name: &str| {
+                    let mut all = variables.iter();
+                    all.find(|one| one["Name"] == name).unwrap()["Value"]
+                        .as_str()
+                        .unwrap()
+                };
+                let tags: Vec<&str> = value("SLUICEGATE_TAGS").split(' ').collect();
+                let byte = u8::from_str_radix(&value("SLUICEGATE_COMMIT")[..2], 16).unwrap();
+                let image = value("SLUICEGATE_IMAGE");
+                self.registry
+                    .push(image, &samples::image_digest(byte), &tags);
+                Ok(json!({}))
+            }
+        }
+    }
+
+    fn trouble(&self, state: &str) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let fault = faults
+            .iter_mut()
+            .find(|fault| fault.state == state && fault.times > 0)?;
+        fault.times -= 1;
+        Some(*fault)
+    }
+
+    /// Decides on the approval that waits for a token.
+    async fn decide(&self, token: &str) {
+        let people = *self.people.lock().unwrap();
+        let answer = match people {
+            People::Approve => Answer::Approved,
+            People::Reject => Answer::Rejected,
+            People::DoNothing => return,
+        };
+        for run in self.runs().await {
+            let waiting: Vec<StackName> = run
+                .stacks
+                .iter()
+                .filter(|stack| waits_for(&stack.state, token))
+                .map(|stack| stack.stack.name.clone())
+                .collect();
+            for stack in waiting {
+                let at = self.clock.now();
+                update_run(&self.records, &run.id, |run| {
+                    let stack = run.stack_mut(&stack)?;
+                    if let StackState::Planned { approval, .. } = &mut stack.state {
+                        *approval = Some(Approval::Answered {
+                            answer,
+                            by: "an operator".to_owned(),
+                            at,
+                        });
+                    }
+                    Ok(())
+                })
+                .await
+                .unwrap();
+                let output = serde_json::to_string(&ApprovalAnswer { verdict: answer }).unwrap();
+                self.tokens.succeed(token, &output).await.unwrap();
+            }
+        }
+    }
+
+    /// Every run, in the order of the keys.
+    pub(crate) async fn runs(&self) -> Vec<Run> {
+        let ids: BTreeSet<RunId> = self
+            .records
+            .keys()
+            .iter()
+            .filter_map(|key| key.pk.strip_prefix("RUN#"))
+            .map(|id| RunId::parse(id).unwrap())
+            .collect();
+        let mut runs = Vec::new();
+        for id in ids {
+            runs.push(load_run(&self.records, &id).await.unwrap());
+        }
+        runs
+    }
+}
+
+fn waits_for(state: &StackState, own: &str) -> bool {
+    matches!(
+        state,
+        StackState::Planned { approval: Some(Approval::Asked { token, .. }), .. } if token == own
+    )
+}
+
+fn repositories() -> Arc<[EnrolledRepository]> {
+    Arc::new([samples::repository()])
+}
+
+/// A step's answer, its error as the Lambda runtime reports it.
+async fn answer<S: Step>(step: &S, payload: Value) -> std::result::Result<Value, Failure> {
+    let input = serde_json::from_value(payload)
+        .unwrap_or_else(|error| panic!("a payload that the step does not read: {error}"));
+    let output: Result<S::Output> = Box::pin(step.run(input)).await;
+    match output {
+        Ok(output) => Ok(serde_json::to_value(output).unwrap()),
+        Err(StepError { name, message }) => {
+            let cause = json!({"errorType": name.as_str(), "errorMessage": message});
+            Err(Failure::new(name.as_str(), cause.to_string()))
+        }
+    }
+}
+
+#[async_trait]
+impl Tasks for Cloud {
+    async fn enter(&self, _execution: &str, state: &str) {
+        let stops = self.stop.lock().unwrap().as_deref() == Some(state);
+        if stops {
+            self.stopped.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn now(&self) -> String {
+        self.clock.now().to_string()
+    }
+
+    async fn call(&self, request: &Request) -> std::result::Result<Value, Failure> {
+        let Some(fault) = self.trouble(&request.state) else {
+            return self.work(request).await;
+        };
+        let failure = Err(Failure::new(fault.error, "ordered by the test"));
+        match fault.trouble {
+            Trouble::Fails => failure,
+            Trouble::LosesReply => {
+                self.work(request).await.ok();
+                failure
+            }
+            Trouble::RunsTwice => {
+                let second = async {
+                    // The first one is ahead.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.work(request).await
+                };
+                tokio::join!(self.work(request), second).1
+            }
+            Trouble::Hangs => std::future::pending().await,
+            Trouble::HangsAfterwards => {
+                self.work(request).await.ok();
+                std::future::pending().await
+            }
+            Trouble::Stops => {
+                let some = Duration::from_secs(40);
+                let _unheard = tokio::time::timeout(some, self.work(request)).await;
+                self.stopped.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn wait(&self, token: &str) -> std::result::Result<Value, Failure> {
+        let mut pause = Duration::from_secs(1);
+        loop {
+            let outputs = self.tokens.outputs();
+            if let Some((_, output)) = outputs.iter().find(|(own, _)| own == token) {
+                return Ok(serde_json::from_str(output).unwrap());
+            }
+            tokio::time::sleep(pause).await;
+            self.decide(token).await;
+            pause = (pause * 2).min(Duration::from_secs(3600));
+        }
+    }
+
+    fn close(&self, token: &str) {
+        self.tokens.abandon(token);
+    }
+}

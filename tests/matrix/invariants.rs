@@ -1,0 +1,265 @@
+//! What has to hold after every delivery, however it ended: the invariants of the design, by number.
+
+use crate::cloud::{Cloud, Ended};
+use crate::terraform::{Resources, SECRET};
+use domain::audit::{Entry, Found, verify};
+use domain::ids::CommitId;
+use domain::run::Outcome;
+use engine::CommitState;
+use engine::status::{self, Word};
+use std::collections::{BTreeMap, BTreeSet};
+use workflow::walk::End;
+
+/// The world before a delivery.
+pub(crate) struct Before {
+    states: BTreeMap<String, Resources>,
+    task_definition: String,
+    good: Option<CommitId>,
+    entries: usize,
+}
+
+impl Before {
+    pub(crate) async fn of(cloud: &Cloud) -> Self {
+        let environment = cloud.environment().await;
+        Self {
+            states: cloud.batch.states(),
+            task_definition: cloud.task_definition().await,
+            good: environment.last_good.map(|good| good.commit),
+            entries: cloud.audit.keys().len(),
+        }
+    }
+}
+
+/// Checks everything. The errors name the invariant.
+pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut check = |holds: bool, problem: String| {
+        if !holds {
+            problems.push(problem);
+        }
+    };
+    let run = &ended.run;
+    let outcome = run.outcome();
+    let commit = &run.trigger.commit;
+    let environment = cloud.environment().await;
+
+    // 1 and 2.
+    let applied = cloud.batch.applied();
+    let mut plans = BTreeSet::new();
+    for (at, apply) in applied.iter().enumerate() {
+        check(
+            plans.insert(apply.plan.file.key.clone()),
+            format!("2: plan {} was applied twice", apply.plan.file.key),
+        );
+        let made = cloud.batch.plan_job(&apply.plan);
+        check(
+            made.is_some_and(|made| made.commit == apply.commit && made.run == apply.run),
+            format!(
+                "2: {} is not a plan of commit {}",
+                apply.plan.file.key, apply.commit
+            ),
+        );
+        for other in applied.iter().skip(at + 1) {
+            check(
+                other.state != apply.state || other.from >= apply.to || apply.from >= other.to,
+                format!("1: two applies of {} at the same time", apply.state),
+            );
+        }
+    }
+
+    // 3 and 9.
+    let chain: Vec<Found> = cloud
+        .audit
+        .keys()
+        .into_iter()
+        .filter(|key| key.starts_with("audit/"))
+        .map(|name| Found {
+            bytes: cloud.audit.peek(&name).unwrap(),
+            name,
+        })
+        .collect();
+    if let Err(wrong) = verify(&chain, None) {
+        check(false, format!("9: the audit chain is broken: {wrong:?}"));
+    }
+    let own: Vec<Outcome> = chain
+        .iter()
+        .map(|found| Entry::from_bytes(&found.bytes).unwrap())
+        .filter(|entry| entry.run == run.id)
+        .map(|entry| entry.outcome)
+        .collect();
+    check(
+        own == [outcome],
+        format!("3: the run ended {outcome:?}, its audit entries say {own:?}"),
+    );
+    check(
+        chain.len() <= before.entries + 2,
+        format!("3: {} new audit entries", chain.len() - before.entries),
+    );
+    check(run.end.is_some(), format!("3: run {} has no end", run.id));
+
+    // 4.
+    check(
+        environment.owner.is_none(),
+        format!("4: the environment is held by {:?}", environment.owner),
+    );
+    check(
+        environment.queue.is_empty() && environment.untold.is_empty(),
+        format!(
+            "4: runs wait or were not told: {:?} {:?}",
+            environment.queue, environment.untold
+        ),
+    );
+
+    // 6.
+    let good = environment.last_good.as_ref().map(|good| &good.commit);
+    let promoted = matches!(outcome, Outcome::Applied | Outcome::NoOp);
+    let expected = if promoted {
+        Some(commit)
+    } else {
+        before.good.as_ref()
+    };
+    check(
+        good == expected,
+        format!("6: last good is {good:?}, expected {expected:?}"),
+    );
+
+    // 7.
+    check(
+        environment.is_bad(commit) == (outcome == Outcome::RolledBack)
+            || outcome == Outcome::NeedsOperator
+            || outcome == Outcome::Rejected,
+        format!("7: {outcome:?}, but bad commits are {:?}", environment.bad),
+    );
+    check(
+        environment.frozen.is_none() || outcome == Outcome::NeedsOperator,
+        format!("7: {outcome:?}, but frozen: {:?}", environment.frozen),
+    );
+
+    // 8.
+    let messages: Vec<_> = cloud
+        .status
+        .messages()
+        .iter()
+        .filter_map(|message| status::parse(&message.body).ok())
+        .filter(|message| message.data.run == run.id)
+        .map(|message| message.data.transition)
+        .collect();
+    let count = |word: Word| messages.iter().filter(|said| **said == word).count();
+    let started = count(Word::RollbackStarted);
+    let allowed = usize::from(matches!(
+        outcome,
+        Outcome::RolledBack | Outcome::NeedsOperator
+    ));
+    check(
+        started <= allowed && (outcome != Outcome::RolledBack || started == 1),
+        format!("8: {outcome:?} with {started} rollbacks"),
+    );
+
+    // 10.
+    let mut texts: Vec<String> = cloud
+        .status
+        .messages()
+        .into_iter()
+        .map(|it| it.body)
+        .collect();
+    texts.extend(
+        cloud
+            .forge
+            .statuses()
+            .into_iter()
+            .map(|it| it.status.description),
+    );
+    texts.extend(
+        chain
+            .iter()
+            .map(|it| String::from_utf8_lossy(&it.bytes).into_owned()),
+    );
+    for key in cloud.records.keys() {
+        texts.extend(cloud.records.peek(&key).map(|record| record.doc));
+    }
+    texts.push(format!("{:?}", ended.end));
+    check(
+        !texts.iter().any(|text| text.contains(SECRET)),
+        "10: the secret is in a message, status, record or audit entry".to_owned(),
+    );
+
+    // 11.
+    let recorded = ended.visited.iter().any(|state| state == "RecordLost");
+    let end_fits = match &ended.end {
+        Some(End::Succeeded) => outcome.is_success(),
+        Some(End::Failed(failure)) if outcome.is_success() => recorded && !failure.error.is_empty(),
+        Some(End::Failed(failure)) => {
+            let first = run
+                .failure
+                .as_ref()
+                .map(|failure| failure.error.name.as_str());
+            recorded || Some(failure.error.as_str()) == first
+        }
+        Some(End::TimedOut) => false,
+        None => true,
+    };
+    check(
+        end_fits,
+        format!("11: {outcome:?}, but the execution ended {:?}", ended.end),
+    );
+
+    // 12, as far as a small Terraform has it.
+    let states = cloud.batch.states();
+    let task_definition = cloud.task_definition().await;
+    match outcome {
+        Outcome::Applied => {
+            let released =
+                |held: &Resources| held.get("terraform_data.release") == Some(&commit.to_string());
+            check(
+                states.values().all(released) || run.stacks.is_empty(),
+                format!("12: applied, but the stacks hold {states:?}"),
+            );
+        }
+        Outcome::Failed | Outcome::Rejected | Outcome::RolledBack | Outcome::Superseded => {
+            let held = |states: &BTreeMap<String, Resources>| -> BTreeMap<String, Resources> {
+                let states = states.iter().filter(|(_, held)| !held.is_empty());
+                states
+                    .map(|(key, held)| (key.clone(), held.clone()))
+                    .collect()
+            };
+            check(
+                held(&states) == held(&before.states),
+                format!(
+                    "12: {outcome:?}, but the stacks hold {states:?}, before {:?}",
+                    before.states
+                ),
+            );
+            check(
+                task_definition == before.task_definition,
+                format!("12: {outcome:?}, but the service runs {task_definition}"),
+            );
+        }
+        Outcome::NoOp | Outcome::NeedsOperator => {}
+    }
+    if promoted {
+        let known = environment.last_good.and_then(|good| good.task_definition);
+        check(
+            known.as_ref() == Some(&task_definition) || known.is_none(),
+            format!("12: last good runs {known:?}, the service {task_definition}"),
+        );
+    }
+
+    // 14.
+    check(
+        count(Word::Finished) == 1 && messages.last() == Some(&Word::Finished),
+        format!("14: the status messages end with {:?}", messages.last()),
+    );
+    let shown = cloud.forge.statuses();
+    let last = shown.iter().rfind(|status| status.commit == *commit);
+    let state = last.map(|status| status.status.state);
+    let fits = match state {
+        Some(CommitState::Success) => outcome.is_success(),
+        Some(CommitState::Failure | CommitState::Error) => !outcome.is_success(),
+        Some(CommitState::Pending) | None => false,
+    };
+    check(
+        fits,
+        format!("14: {outcome:?}, but the commit shows {state:?}"),
+    );
+    problems
+}

@@ -1,0 +1,259 @@
+//! What no single state does: people, queues, commits that come again, a forge or a status queue that
+//! does not answer, errors that pass.
+
+use crate::cloud::{Cloud, Ended, Fault, People, Trouble};
+use crate::invariants::{self, Before};
+use crate::{asking, machine};
+use domain::error::{ErrorName, StepError};
+use domain::event::PushEvent;
+use domain::run::{Outcome, StackState};
+use engine::fakes::samples;
+use std::sync::Arc;
+use std::time::Duration;
+use workflow::walk::End;
+
+/// A cloud where commit 1 is the last good one.
+async fn delivered() -> Arc<Cloud> {
+    let cloud = Cloud::new(&machine());
+    let first = cloud.push(1, samples::CONFIG);
+    let ended = cloud.deliver(&first).await;
+    assert_eq!(
+        ended.run.outcome(),
+        Outcome::Applied,
+        "{:?}",
+        ended.run.failure
+    );
+    cloud
+}
+
+/// Delivers an event and checks every invariant.
+async fn deliver(cloud: &Cloud, event: &PushEvent, outcome: Outcome) -> Ended {
+    let before = Before::of(cloud).await;
+    let ended = cloud.deliver(event).await;
+    expect(&ended, outcome);
+    let problems = invariants::check(cloud, &ended, &before).await;
+    assert!(problems.is_empty(), "{problems:#?}");
+    ended
+}
+
+fn expect(ended: &Ended, outcome: Outcome) {
+    let run = &ended.run;
+    assert_eq!(run.outcome(), outcome, "{}: {:?}", run.id, run.failure);
+}
+
+fn first_error(ended: &Ended) -> ErrorName {
+    ended.run.failure.as_ref().unwrap().error.name
+}
+
+fn silence() -> StepError {
+    StepError::new(ErrorName::AwsUnavailable, "no answer")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_plan_changes_nothing() {
+    let cloud = delivered().await;
+    cloud.people(People::Reject);
+    let event = cloud.push(2, &asking());
+    let ended = deliver(&cloud, &event, Outcome::Rejected).await;
+    assert_eq!(first_error(&ended), ErrorName::ApprovalRejected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_that_does_not_come_in_time_is_a_rejection() {
+    let cloud = delivered().await;
+    cloud.people(People::DoNothing);
+    let event = cloud.push(2, &asking());
+    let ended = deliver(&cloud, &event, Outcome::Rejected).await;
+    assert_eq!(first_error(&ended), ErrorName::ApprovalRejected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_that_fails_halfway_is_rolled_back() {
+    let cloud = delivered().await;
+    let event = cloud.push(2, samples::CONFIG);
+    cloud.batch.refuse(&event.after);
+    let ended = deliver(&cloud, &event, Outcome::RolledBack).await;
+    assert_eq!(first_error(&ended), ErrorName::ApplyFailed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_commit_is_not_applied_again() {
+    let cloud = delivered().await;
+    let event = cloud.push(2, samples::CONFIG);
+    cloud.batch.refuse(&event.after);
+    let first = deliver(&cloud, &event, Outcome::RolledBack).await;
+
+    // By the same push: its execution is a duplicate.
+    let entries = cloud.audit.keys().len();
+    let again = cloud.deliver(&event).await;
+    assert_eq!(again.end, Some(End::Succeeded));
+    assert_eq!(again.run, first.run);
+    assert_eq!(cloud.audit.keys().len(), entries);
+
+    // By a push from the last good commit.
+    let mut pushed = cloud.push(2, samples::CONFIG);
+    pushed.before = Some(samples::commit(1));
+    let ended = deliver(&cloud, &pushed, Outcome::Rejected).await;
+    assert_eq!(first_error(&ended), ErrorName::CommitIsBad);
+    let mut stacks = ended.run.stacks.iter();
+    assert!(stacks.all(|stack| stack.state == StackState::Pending));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_plan_is_made_and_approved_again() {
+    let cloud = delivered().await;
+    cloud.people(People::DoNothing);
+    let event = cloud.push(2, &asking());
+    let drift = async {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        cloud.batch.drift("42/production/data.tfstate");
+        cloud.people(People::Approve);
+    };
+    let (ended, ()) = tokio::join!(deliver(&cloud, &event, Outcome::Applied), drift);
+    assert_eq!(ended.run.stacks[0].replans, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_queue_every_each_push_is_delivered_in_order() {
+    let cloud = delivered().await;
+    let every = samples::CONFIG.replace("stacks:\n", "queue: every\nstacks:\n");
+    let ends = three(&cloud, &every).await;
+    for ended in &ends {
+        expect(ended, Outcome::Applied);
+    }
+    let order: Vec<_> = ends
+        .iter()
+        .map(|it| it.run.end.as_ref().unwrap().at)
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_queue_newest_a_waiting_push_is_superseded() {
+    let cloud = delivered().await;
+    let ends = three(&cloud, samples::CONFIG).await;
+    let outcomes: Vec<Outcome> = ends.iter().map(|ended| ended.run.outcome()).collect();
+    let expected = [Outcome::Applied, Outcome::Superseded, Outcome::Applied];
+    assert_eq!(outcomes, expected);
+}
+
+/// Three pushes, each a minute after the other.
+async fn three(cloud: &Cloud, config: &str) -> [Ended; 3] {
+    let push = async |n: u8| {
+        tokio::time::sleep(Duration::from_secs(60 * u64::from(n))).await;
+        let event = cloud.push(n, config);
+        cloud.deliver(&event).await
+    };
+    let (a, b, c) = tokio::join!(push(2), push(3), push(4));
+    let environment = cloud.environment().await;
+    assert!(environment.owner.is_none() && environment.queue.is_empty());
+    [a, b, c]
+}
+
+/// A forge that is away never changes an outcome, and its audit branch catches up.
+#[tokio::test(start_paused = true)]
+async fn a_forge_that_is_away_changes_no_outcome() {
+    let cloud = delivered().await;
+    for (n, hangs) in [(2, false), (3, true)] {
+        let event = cloud.push(n, samples::CONFIG);
+        let leave = async {
+            // The source is sealed by then.
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            if hangs {
+                cloud.forge.hang();
+            } else {
+                cloud.forge.set_unreachable(true);
+            }
+        };
+        let (ended, ()) = tokio::join!(cloud.deliver(&event), leave);
+        expect(&ended, Outcome::Applied);
+        cloud.forge.set_unreachable(false);
+    }
+    let repository = samples::repository().id;
+    assert_eq!(cloud.forge.audit_files(repository).len(), 1);
+    let event = cloud.push(4, samples::CONFIG);
+    deliver(&cloud, &event, Outcome::Applied).await;
+    assert_eq!(cloud.forge.audit_files(repository).len(), 4);
+}
+
+/// A status queue that does not answer never changes an outcome.
+#[tokio::test(start_paused = true)]
+async fn a_status_queue_that_is_gone_changes_no_outcome() {
+    let cloud = delivered().await;
+    cloud.status.fail_next("send", silence(), u32::MAX);
+    let good = cloud.push(2, samples::CONFIG);
+    let ended = cloud.deliver(&good).await;
+    expect(&ended, Outcome::Applied);
+    let refused = cloud.push(3, samples::CONFIG);
+    cloud.batch.refuse(&refused.after);
+    let ended = cloud.deliver(&refused).await;
+    expect(&ended, Outcome::RolledBack);
+}
+
+/// Each Task once raises an error that its Retry names.
+const RETRIED: [(&str, &str); 19] = [
+    ("Validate", "ForgeUnavailable"),
+    ("DecideBuild", "AwsUnavailable"),
+    ("RunBuild", "CodeBuild.ThrottlingException"),
+    ("FinishBuild", "RecordConflict"),
+    ("AcquireLock", "Lambda.TooManyRequestsException"),
+    ("SelectFirstStacks", "Lambda.ServiceException"),
+    ("RunFirstPlan", "Batch.TooManyRequestsException"),
+    ("JudgeFirstPlan", "Lambda.SdkClientException"),
+    ("AwaitApproval", "Lambda.ClientExecutionTimeoutException"),
+    ("StartApply", "Lambda.Unknown"),
+    ("RunApply", "Batch.ServerException"),
+    ("FinishApply", "Sandbox.Timedout"),
+    ("SelectNextStacks", "Runtime.ExitError"),
+    ("RunPlan", "Batch.AWSBatchException"),
+    ("JudgePlan", "AwsThrottled"),
+    ("StartDeploy", "AwsThrottled"),
+    ("CheckDeploy", "Lambda.AWSLambdaException"),
+    ("Promote", "RecordConflict"),
+    ("Record", "AwsUnavailable"),
+];
+
+/// The commit is delivered all the same, and once.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_passes_does_not_end_a_run() {
+    for trouble in [Trouble::Fails, Trouble::LosesReply] {
+        let cloud = delivered().await;
+        let revisions = cloud.services.revisions().len();
+        for (state, error) in RETRIED {
+            cloud.order(Fault {
+                state,
+                trouble,
+                error,
+                times: 1,
+            });
+        }
+        let event = cloud.push(2, &asking());
+        let ended = deliver(&cloud, &event, Outcome::Applied).await;
+        assert!(cloud.disarm().is_empty());
+        for stack in &ended.run.stacks {
+            assert_eq!(stack.jobs, 2, "one plan and one apply: {stack:?}");
+        }
+        assert_eq!(cloud.services.revisions().len(), revisions + 1);
+    }
+}
+
+/// The rollback is decided once, also when the question is repeated.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_is_decided_once() {
+    for (trouble, error) in [
+        (Trouble::Fails, "AwsThrottled"),
+        (Trouble::LosesReply, "Lambda.Unknown"),
+    ] {
+        let cloud = delivered().await;
+        let event = cloud.push(2, samples::CONFIG);
+        cloud.batch.refuse(&event.after);
+        cloud.order(Fault {
+            state: "Rollback",
+            trouble,
+            error,
+            times: 1,
+        });
+        deliver(&cloud, &event, Outcome::RolledBack).await;
+        assert!(cloud.disarm().is_empty());
+    }
+}
