@@ -43,7 +43,7 @@ with_progress "$target/build.log" build || {
 ! docker info >/dev/null 2>&1 || scripts/build-runner-image.sh local || true
 step "The story"
 status=0
-"$local_run" --root "$root" demo "$@" || status=$?
+"${local_run%local}demo" --root "$root" "$@" || status=$?
 echo
 if [[ $status == 0 ]]; then
   echo "demo: all chapters are as they should be; $(took) s from start to end."

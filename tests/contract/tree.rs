@@ -74,6 +74,7 @@ fn every_crate_and_folder_says_what_it_is_and_what_was_decided() {
     );
     folders.extend(crate_dirs());
     folders.push(root.join("crates/local/launcher"));
+    folders.push(root.join("tests/story"));
     let mut missing = BTreeSet::new();
     for folder in folders {
         let readme = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
@@ -119,7 +120,7 @@ fn every_test_file_is_in_its_runner() {
                     "{path}: pytest looks at files named test_* only"
                 );
             }
-            ["src", ..] => {}
+            ["src", ..] | ["story", ..] => {}
             [suite, "main.rs"] => {
                 assert!(
                     manifest.contains(&format!("path = \"{suite}/main.rs\"")),

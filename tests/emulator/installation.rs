@@ -2,9 +2,9 @@
 //! destroy removes all.
 
 use crate::planted;
-use crate::world::{machine, with_world};
+use crate::setup::{machine, with_local_run};
 use anyhow::bail;
-use local::story::Teller;
+use story::Harness;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_apply_changes_nothing_and_destroy_works() {
@@ -13,26 +13,29 @@ async fn a_second_apply_changes_nothing_and_destroy_works() {
         format!("--sample=acme/fixture={}", fixture.display()),
         "--no-containers".to_owned(),
     ];
-    with_world("install", &args, async |teller| installed(teller).await).await;
+    with_local_run("install", &args, async |harness| installed(harness).await).await;
 }
 
-async fn installed(teller: &Teller) -> anyhow::Result<()> {
+async fn installed(harness: &Harness) -> anyhow::Result<()> {
     let machine = machine();
-    if let Some(plan) = teller.world.drift(&machine).await? {
+    let plan = ["plan", "-lock=false"];
+    let plan = harness.local.terraform(&machine, &plan).await?;
+    if !plan.contains("No changes.") {
         let changed: Vec<&str> = plan
             .lines()
             .filter(|line| line.contains(" will be "))
             .collect();
         bail!("a second apply would change: {changed:?}");
     }
-    teller
-        .narrator
+    harness
+        .progress
         .fact("a second apply of the local root changes nothing");
-    planted::is_found(teller).await?;
-    teller
-        .narrator
+    planted::is_found(harness).await?;
+    harness
+        .progress
         .fact("the sweep finds a secret planted in each kind of place, and nothing before that");
-    teller.world.uninstall(&machine).await?;
-    teller.narrator.fact("destroy removes it");
+    let destroy = ["destroy", "-auto-approve", "-parallelism=40"];
+    harness.local.terraform(&machine, &destroy).await?;
+    harness.progress.fact("destroy removes it");
     Ok(())
 }

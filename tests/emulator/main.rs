@@ -1,6 +1,6 @@
 //! The emulator suite: the whole way on real parts, with AWS played by MiniStack.
 //!
-//! Three worlds, one after the other: the installation itself, the failure matrix with a sample
+//! Three local runs, one after the other: the installation itself, the failure matrix with a sample
 //! that needs no cloud, and the story of the demo with its sample and containers. See tests/README.md.
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,6 @@ mod installation;
 mod matrix;
 mod owner;
 mod planted;
+mod setup;
 mod story;
 mod swept;
-mod world;

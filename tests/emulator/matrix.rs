@@ -20,16 +20,16 @@ mod unheard;
 use self::cases::{Case, Fault};
 use self::judge::first_cause;
 use self::service::Service;
+use crate::setup::{machine, with_local_run};
 use crate::swept;
-use crate::world::{machine, with_world};
 use anyhow::{Context as _, ensure};
 use domain::ids::{CommitId, RunId};
 use domain::run::Outcome;
-use local::http;
-use local::story::Teller;
-use local::world::Sample;
+use fakes::http;
+use local_run::Sample;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use story::Harness;
 
 const FIXTURE: &str = "acme/fixture";
 const ENVIRONMENT: &str = "production";
@@ -46,29 +46,29 @@ async fn whatever_fails_the_invariants_hold() {
         "--faults".to_owned(),
         "--no-containers".to_owned(),
     ];
-    with_world("matrix", &args, async |teller| {
-        Box::pin(matrix(teller)).await
+    with_local_run("matrix", &args, async |harness| {
+        Box::pin(matrix(harness)).await
     })
     .await;
 }
 
-async fn matrix(teller: &Teller) -> anyhow::Result<()> {
+async fn matrix(harness: &Harness) -> anyhow::Result<()> {
     let definition = machine().root.join("statemachine/deliver.asl.json");
     cases::every_task_has_its_cases(&std::fs::read_to_string(definition)?)?;
-    let sample = teller.sample(FIXTURE)?.clone();
-    let service = Service::make(teller, &sample).await?;
+    let sample = harness.sample(FIXTURE)?.clone();
+    let service = Service::make(harness, &sample).await?;
     let mut matrix = Matrix {
-        teller,
+        harness,
         sample,
         good: service.commit.clone(),
         runs: 0,
         item: 0,
         repeated: BTreeSet::new(),
     };
-    teller.narrator.chapter("The failure matrix.");
+    harness.progress.heading("The failure matrix.");
     let first = matrix.commit().await?;
-    let ended = teller.deliver(&matrix.sample, &first).await?;
-    teller.expect(&ended, Outcome::Applied)?;
+    let ended = harness.deliver(&matrix.sample, &first).await?;
+    harness.expect(&ended, Outcome::Applied)?;
     matrix.good = first;
     matrix.runs = 1;
     Box::pin(matrix.stacks_together()).await?;
@@ -81,13 +81,13 @@ async fn matrix(teller: &Teller) -> anyhow::Result<()> {
     Box::pin(matrix.operators_stop_runs()).await?;
     Box::pin(matrix.github_is_away()).await?;
     Box::pin(matrix.every_push_in_order()).await?;
-    let applies = jobs::check(teller, &matrix.repeated).await?;
-    teller.narrator.fact(&format!(
+    let applies = jobs::check(harness, &matrix.repeated).await?;
+    harness.progress.fact(&format!(
         "{applies} applies: one at a time, each from a plan of its own; no job was started twice \
          that was not asked for twice, and no run went back twice"
     ));
     let clone = matrix.clone_of("swept").await?;
-    let swept = swept::no_secret_is_left(teller, &clone, 200).await?;
+    let swept = swept::no_secret_is_left(harness, &clone, 200).await?;
     ensure!(
         swept.kept > 0,
         "the fixture's sensitive output lies nowhere: that no log shows it proves nothing"
@@ -102,7 +102,7 @@ async fn matrix(teller: &Teller) -> anyhow::Result<()> {
 }
 
 struct Matrix<'a> {
-    teller: &'a Teller,
+    harness: &'a Harness,
     sample: Sample,
     good: CommitId,
     runs: u64,
@@ -133,13 +133,13 @@ impl Matrix<'_> {
             (APP, &*settings(old), &*settings(new)),
             ("app/release.txt", &*release(old), &*release(new)),
         ];
-        self.teller
+        self.harness
             .commit(&self.sample, &edits, &format!("Item {}", self.item))
             .await
     }
 
     async fn check(&mut self, case: &Case) -> anyhow::Result<()> {
-        self.teller.narrator.step(&case.name());
+        self.harness.progress.step(&case.name());
         let before = self.states().await?;
         for fault in case.faults() {
             self.order(fault).await?;
@@ -148,10 +148,10 @@ impl Matrix<'_> {
         let ended = if case.asks {
             self.deliver_and_approve(&commit).await?
         } else {
-            self.teller.deliver(&self.sample, &commit).await?
+            self.harness.deliver(&self.sample, &commit).await?
         };
         self.disarm().await?;
-        self.teller.expect_status(&self.sample, &ended).await?;
+        self.harness.expect_status(&self.sample, &ended).await?;
         if !case.outcome.is_success() {
             first_cause(&ended, case.cause)?;
         }
@@ -164,7 +164,7 @@ impl Matrix<'_> {
             "state": fault.state, "error": fault.error, "cause": "ordered by the test",
             "times": 1, "skip": 0, "after": fault.after,
         });
-        let url = format!("{}/_sluicegate/faults", self.teller.world.endpoint);
+        let url = format!("{}/_sluicegate/faults", self.harness.local.endpoint);
         let answer = http::post(&url, Vec::new(), fault.to_string().into_bytes(), LIMIT).await;
         let answer = answer.map_err(anyhow::Error::msg)?;
         ensure!(
@@ -176,7 +176,7 @@ impl Matrix<'_> {
 
     /// Every ordered fault must have fired, else the case proved nothing.
     async fn disarm(&self) -> anyhow::Result<()> {
-        let url = format!("{}/_sluicegate/faults", self.teller.world.endpoint);
+        let url = format!("{}/_sluicegate/faults", self.harness.local.endpoint);
         let answer = http::get(&url, LIMIT).await.map_err(anyhow::Error::msg)?;
         let said: serde_json::Value = serde_json::from_str(&answer.body)?;
         http::delete(&url, LIMIT)

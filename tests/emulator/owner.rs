@@ -1,43 +1,41 @@
-//! A world ends with its owner: by a signal, and also when the owner is killed while it comes up.
+//! A local run ends with its owner: by a signal, and also when the owner is killed while it comes up.
 
-use crate::world::machine;
-use local::command;
-use local::world::{STEPS_FILE, wait_until};
+use crate::setup::machine;
+use local_run::{STEPS_FILE, owner, wait_until};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_ends_the_owner_nothing_of_its_world_is_left() {
+async fn whatever_ends_the_owner_nothing_of_its_local_run_is_left() {
     for signal in ["KILL", "TERM", "INT"] {
         let machine = machine();
-        let mut owner = Command::new(machine.bin.join("sluicegate-local"))
+        let mut child = Command::new(machine.bin.join("sluicegate-demo"))
             .arg("--root")
             .arg(&machine.root)
             .arg("--target")
             .arg(&machine.target)
-            .arg("demo")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let dir = command::runs(&machine.root).join(format!("demo-{}", owner.id()));
+        let dir = owner::runs(&machine.root).join(format!("demo-{}", child.id()));
         // The first one may have to build the runner's image.
         let installing = wait_until(Duration::from_secs(1200), || {
             let steps = std::fs::read_to_string(dir.join(STEPS_FILE)).unwrap_or_default();
             let installs = steps.contains("by terraform apply") && processes(&dir).len() > 2;
-            installs || owner.try_wait().unwrap().is_some()
+            installs || child.try_wait().unwrap().is_some()
         })
         .await;
-        let ended = owner.try_wait().unwrap();
+        let ended = child.try_wait().unwrap();
         assert!(
             installing && ended.is_none(),
-            "no world comes up in {}: {ended:?}",
+            "no local run comes up in {}: {ended:?}",
             dir.display()
         );
-        send(signal, &owner);
-        assert!(!owner.wait().unwrap().success());
-        // Killed, it has no time to wait for its world, whose emulator alone may take 40 s to end;
+        send(signal, &child);
+        assert!(!child.wait().unwrap().success());
+        // Killed, it has no time to wait for its local run, whose emulator alone may take 40 s to end;
         // else it does so.
         let patience = Duration::from_secs(if signal == "KILL" { 180 } else { 0 });
         let gone = wait_until(patience, || !dir.exists() && processes(&dir).is_empty()).await;

@@ -2,28 +2,28 @@
 //! proves something only when it finds what is there.
 
 use anyhow::{Context as _, ensure};
-use local::story::Teller;
-use local::sweep::{STATUS_UNREAD, Sweep, name_of, queues, sweep};
 use std::path::{Path, PathBuf};
+use story::Harness;
+use story::sweep::{STATUS_UNREAD, Sweep, name_of, queues, sweep};
 
 /// Plants a secret everywhere, and checks that each place is found.
-pub(crate) async fn is_found(teller: &Teller) -> anyhow::Result<()> {
-    let clone = a_clone(teller)?;
+pub(crate) async fn is_found(harness: &Harness) -> anyhow::Result<()> {
+    let clone = a_clone(harness)?;
     commit(&clone, "nothing")?;
-    let clean = sweep(teller, Some(&clone)).await?;
+    let clean = sweep(harness, Some(&clone)).await?;
     ensure!(
         clean.leaks.is_empty(),
         "secrets were found: {:?}",
         clean.leaks
     );
-    let secret = format!("a log with {} in it", teller.world.secrets.token);
-    let object = plant_object(teller, &secret).await?;
-    plant_log(teller, &secret).await?;
-    plant_item(teller, &secret).await?;
-    let queues = plant_messages(teller, &secret).await?;
-    plant_execution(teller, &secret).await?;
+    let secret = format!("a log with {} in it", harness.local.secrets.token);
+    let object = plant_object(harness, &secret).await?;
+    plant_log(harness, &secret).await?;
+    plant_item(harness, &secret).await?;
+    let queues = plant_messages(harness, &secret).await?;
+    plant_execution(harness, &secret).await?;
     commit(&clone, &secret)?;
-    let found = sweep(teller, Some(&clone)).await?;
+    let found = sweep(harness, Some(&clone)).await?;
     let places = [
         "audit branch",
         "planted.txt",
@@ -40,7 +40,7 @@ pub(crate) async fn is_found(teller: &Teller) -> anyhow::Result<()> {
             found.leaks
         );
     }
-    teller.aws(&["s3", "rm", "--quiet", &object]).await?;
+    harness.aws(&["s3", "rm", "--quiet", &object]).await?;
     Ok(())
 }
 
@@ -49,8 +49,8 @@ fn is_in(sweep: &Sweep, place: &str) -> bool {
 }
 
 /// A repository that looks like a clone with an audit branch.
-fn a_clone(teller: &Teller) -> anyhow::Result<PathBuf> {
-    let clone = teller.world.dir.join("planted");
+fn a_clone(harness: &Harness) -> anyhow::Result<PathBuf> {
+    let clone = harness.local.dir.join("planted");
     std::fs::create_dir_all(&clone)?;
     git(&clone, &["init", "--quiet", "--template="])?;
     Ok(clone)
@@ -81,26 +81,29 @@ fn git(dir: &Path, args: &[&str]) -> anyhow::Result<()> {
     // Nobody's own configuration: commits that are to be signed, hooks.
     git.env("GIT_CONFIG_GLOBAL", "/dev/null");
     git.env("GIT_CONFIG_SYSTEM", "/dev/null");
-    let status = git.arg("-C").arg(dir).args(args).status()?;
+    let status = git.arg("-C").arg(dir).args(args).status();
+    let status = status.context("start git")?;
     ensure!(status.success(), "git {args:?}: {status}");
     Ok(())
 }
 
-async fn plant_object(teller: &Teller, secret: &str) -> anyhow::Result<String> {
-    let file = teller.world.dir.join("planted.txt");
+async fn plant_object(harness: &Harness, secret: &str) -> anyhow::Result<String> {
+    let file = harness.local.dir.join("planted.txt");
     std::fs::write(&file, secret)?;
-    let artifacts = &teller.world.installed.buckets.artifacts;
+    let artifacts = &harness.local.installed.buckets.artifacts;
     let object = format!("s3://{artifacts}/planted.txt");
     let from = file.display().to_string();
-    teller.aws(&["s3", "cp", "--quiet", &from, &object]).await?;
+    harness
+        .aws(&["s3", "cp", "--quiet", &from, &object])
+        .await?;
     Ok(object)
 }
 
-async fn plant_log(teller: &Teller, secret: &str) -> anyhow::Result<()> {
-    let groups = &teller.world.installed.log_groups;
+async fn plant_log(harness: &Harness, secret: &str) -> anyhow::Result<()> {
+    let groups = &harness.local.installed.log_groups;
     let group = groups.values().next().context("there is no log group")?;
     let stream = ["--log-group-name", group, "--log-stream-name", "planted"];
-    teller
+    harness
         .aws(&[&["logs", "create-log-stream"], &stream[..]].concat())
         .await?;
     #[expect(
@@ -110,17 +113,17 @@ async fn plant_log(teller: &Teller, secret: &str) -> anyhow::Result<()> {
     let now = jiff::Timestamp::now().as_millisecond();
     let events = format!("timestamp={now},message={secret}");
     let put = ["logs", "put-log-events", "--log-events", &events];
-    teller.aws(&[&put[..], &stream[..]].concat()).await?;
+    harness.aws(&[&put[..], &stream[..]].concat()).await?;
     Ok(())
 }
 
-async fn plant_item(teller: &Teller, secret: &str) -> anyhow::Result<()> {
+async fn plant_item(harness: &Harness, secret: &str) -> anyhow::Result<()> {
     let item = serde_json::json!({
         "pk": { "S": "PLANTED" }, "sk": { "S": "PLANTED" }, "doc": { "S": secret },
     });
-    let table = &teller.world.installed.table_name;
+    let table = &harness.local.installed.table_name;
     let put = ["dynamodb", "put-item", "--table-name", table, "--item"];
-    teller
+    harness
         .aws(&[&put[..], &[&item.to_string()]].concat())
         .await?;
     Ok(())
@@ -128,9 +131,9 @@ async fn plant_item(teller: &Teller, secret: &str) -> anyhow::Result<()> {
 
 /// One message in each queue, behind more than what is received at once. Gives the places where
 /// they are to be found.
-async fn plant_messages(teller: &Teller, secret: &str) -> anyhow::Result<Vec<String>> {
+async fn plant_messages(harness: &Harness, secret: &str) -> anyhow::Result<Vec<String>> {
     let mut places = Vec::new();
-    for url in queues(teller).await? {
+    for url in queues(harness).await? {
         let before = (0..10).map(|i| message(&url, &format!("planted-{i}"), "nothing"));
         for entries in [
             before.collect(),
@@ -138,7 +141,7 @@ async fn plant_messages(teller: &Teller, secret: &str) -> anyhow::Result<Vec<Str
         ] {
             let entries = serde_json::Value::Array(entries).to_string();
             let send = ["sqs", "send-message-batch", "--queue-url", &url];
-            let said = teller
+            let said = harness
                 .aws(&[&send[..], &["--entries", &entries]].concat())
                 .await?;
             let said: serde_json::Value = serde_json::from_str(&said)?;
@@ -166,11 +169,11 @@ fn message(url: &str, id: &str, body: &str) -> serde_json::Value {
 }
 
 /// An execution whose input no step understands.
-async fn plant_execution(teller: &Teller, secret: &str) -> anyhow::Result<()> {
-    let machine = &teller.world.installed.state_machine_arn;
+async fn plant_execution(harness: &Harness, secret: &str) -> anyhow::Result<()> {
+    let machine = &harness.local.installed.state_machine_arn;
     let input = serde_json::json!({ "planted": secret }).to_string();
     let start = ["stepfunctions", "start-execution", "--input", &input];
-    teller
+    harness
         .aws(&[&start[..], &["--state-machine-arn", machine]].concat())
         .await?;
     Ok(())

@@ -1,32 +1,35 @@
-//! The seven chapters, as assertions; then a sweep for secrets.
+//! The seven scenarios of the demo, as assertions; then a sweep for secrets.
 
 use crate::cli;
+use crate::setup::{machine, with_local_run};
 use crate::swept;
-use crate::world::{machine, with_world};
 use anyhow::ensure;
-use local::story::{self, Teller};
-use local::world::containers::Jobs;
-use local::world::machine::Docker;
+use local_run::containers::Jobs;
+use story::{self, Harness};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn seven_chapters_are_told_and_no_secret_is_left_anywhere() {
+async fn seven_scenarios_pass_and_no_secret_is_left_anywhere() {
     let shop = machine().root.join("examples/shop");
     let args = [format!("--sample=acme/shop={}", shop.display())];
-    with_world("story", &args, async |teller| Box::pin(told(teller)).await).await;
+    with_local_run("story", &args, async |harness| {
+        Box::pin(delivered(harness)).await
+    })
+    .await;
 }
 
-async fn told(teller: &Teller) -> anyhow::Result<()> {
+async fn delivered(harness: &Harness) -> anyhow::Result<()> {
     let machine = machine();
-    let can = machine.docker == Docker::Engine && machine.engine_is_here;
-    let are = matches!(teller.world.jobs, Jobs::Containers(_));
+    let engine = machine.engine.as_ref();
+    let can = engine.is_some_and(|engine| engine.is_here);
+    let are = matches!(harness.local.jobs, Jobs::Containers(_));
     ensure!(
         can == are,
         "expected jobs as containers: {can}, but: {}",
-        teller.world.jobs
+        harness.local.jobs
     );
-    let runs = story::tell(teller).await?;
-    cli::shows_the_story(teller, runs).await?;
-    let clone = teller.world.dir.join("fresh-clone");
-    swept::no_secret_is_left(teller, &clone, 50).await?;
+    let runs = story::run(harness).await?;
+    cli::shows_the_story(harness, runs).await?;
+    let clone = harness.local.dir.join("fresh-clone");
+    swept::no_secret_is_left(harness, &clone, 50).await?;
     Ok(())
 }

@@ -1,17 +1,17 @@
-//! No secret is left anywhere, looked at once a world's work is done.
+//! No secret is left anywhere, looked at once a local run's work is done.
 
 use anyhow::ensure;
-use local::story::Teller;
-use local::sweep::{Sweep, sweep};
 use std::path::Path;
+use story::Harness;
+use story::sweep::{Sweep, sweep};
 
-/// Looks through all that the world wrote, and through a fresh clone's audit branch.
+/// Looks through all that the local run wrote, and through a fresh clone's audit branch.
 pub(crate) async fn no_secret_is_left(
-    teller: &Teller,
+    harness: &Harness,
     clone: &Path,
     places: usize,
 ) -> anyhow::Result<Sweep> {
-    let swept = sweep(teller, Some(clone)).await?;
+    let swept = sweep(harness, Some(clone)).await?;
     ensure!(
         swept.leaks.is_empty(),
         "expected no secret anywhere, found some in {:?}",
@@ -22,7 +22,7 @@ pub(crate) async fn no_secret_is_left(
         "expected the sweep to look at more than {places} places, it looked at {}",
         swept.places
     );
-    teller.narrator.fact(&format!(
+    harness.progress.fact(&format!(
         "no secret in {} places with {} bytes",
         swept.places, swept.bytes
     ));

@@ -7,17 +7,17 @@ use domain::error::ErrorName;
 use domain::ids::{CommitId, RunId, StackName};
 use domain::run::{Approval, Lock, Outcome, Run, StackState};
 use engine::status::{self, Word};
-use local::story::Ended;
 use std::time::Duration;
+use story::Ended;
 
 impl Matrix<'_> {
     /// With `approval: always` nothing is applied before a person agreed.
     pub(super) async fn people_are_asked(&mut self) -> anyhow::Result<()> {
-        self.teller.narrator.chapter("A person is asked.");
+        self.harness.progress.heading("A person is asked.");
         self.configure("approval: never", "approval: always")
             .await?;
 
-        self.teller.narrator.step("a person agrees");
+        self.harness.progress.step("a person agrees");
         let before = self.states().await?;
         let commit = self.commit().await?;
         let run = self.start(&commit).await?;
@@ -30,16 +30,16 @@ impl Matrix<'_> {
         self.answer("approve", &run, "data").await?;
         self.asked(&run, "app").await?;
         self.answer("approve", &run, "app").await?;
-        let ended = self.teller.ended(&run).await?;
+        let ended = self.harness.ended(&run).await?;
         self.judge(&ended, Outcome::Applied, &before).await?;
 
-        self.teller.narrator.step("a person refuses");
+        self.harness.progress.step("a person refuses");
         let before = self.states().await?;
         let commit = self.commit().await?;
         let run = self.start(&commit).await?;
         self.asked(&run, "data").await?;
         self.answer("reject", &run, "data").await?;
-        let ended = self.teller.ended(&run).await?;
+        let ended = self.harness.ended(&run).await?;
         first_cause(&ended, ErrorName::ApprovalRejected)?;
         self.judge(&ended, Outcome::Rejected, &before).await?;
 
@@ -52,23 +52,23 @@ impl Matrix<'_> {
 
     /// Whoever stops an execution in AWS's console leaves a run that is recorded all the same.
     pub(super) async fn operators_stop_runs(&mut self) -> anyhow::Result<()> {
-        self.teller
-            .narrator
-            .chapter("An operator stops executions.");
-        self.teller.narrator.step("while a person is asked");
+        self.harness
+            .progress
+            .heading("An operator stops executions.");
+        self.harness.progress.step("while a person is asked");
         let before = self.states().await?;
         let commit = self.commit().await?;
         let run = self.start(&commit).await?;
         let waiting = self.asked(&run, "data").await?;
         self.stop(&waiting).await?;
-        let ended = self.teller.ended(&run).await?;
+        let ended = self.harness.ended(&run).await?;
         first_cause(&ended, ErrorName::Interrupted)?;
         let stopped = (Outcome::Failed, Execution::Stopped);
         self.judge_all(&ended, stopped, &before).await?;
         self.configure("approval: always", "approval: never")
             .await?;
 
-        self.teller.narrator.step("while terraform applies");
+        self.harness.progress.step("while terraform applies");
         let before = self.states().await?;
         // For five seconds it has made nothing yet: a resource that is stopped while it is made would
         // be one that no state has.
@@ -78,7 +78,7 @@ impl Matrix<'_> {
             r#"alarms = ["disk", "slow"]"#,
         );
         let commit = self
-            .teller
+            .harness
             .commit(&self.sample, &[slow], "A slow alarm")
             .await?;
         let run = self.start(&commit).await?;
@@ -87,9 +87,9 @@ impl Matrix<'_> {
                 .iter()
                 .any(|stack| matches!(stack.state, StackState::Applying { .. }))
         };
-        let applying = self.teller.until(&run, "apply", applying).await?;
+        let applying = self.harness.until(&run, "apply", applying).await?;
         self.stop(&applying).await?;
-        let ended = self.teller.ended(&run).await?;
+        let ended = self.harness.ended(&run).await?;
         first_cause(&ended, ErrorName::Interrupted)?;
         let stopped = (Outcome::NeedsOperator, Execution::Stopped);
         self.judge_all(&ended, stopped, &before).await
@@ -98,11 +98,14 @@ impl Matrix<'_> {
     /// Pushes a commit, and gives its run once it owns the environment.
     async fn start(&self, commit: &CommitId) -> anyhow::Result<RunId> {
         let delivery = uuid::Uuid::new_v4().to_string();
-        let status = self.teller.push(&self.sample, commit, &delivery).await?;
+        let status = self.harness.push(&self.sample, commit, &delivery).await?;
         ensure!(status == 202, "the webhook answered {status}");
-        let run = self.teller.run_id(&self.sample, commit)?;
+        let run = self.harness.run_id(&self.sample, commit)?;
         let owns = |run: &Run| matches!(run.lock, Lock::Held { .. }) || run.end.is_some();
-        let found = self.teller.until(&run, "own its environment", owns).await?;
+        let found = self
+            .harness
+            .until(&run, "own its environment", owns)
+            .await?;
         ensure!(found.end.is_none(), "run {run} ended: {:?}", found.failure);
         Ok(run)
     }
@@ -111,14 +114,14 @@ impl Matrix<'_> {
     async fn asked(&self, run: &RunId, stack: &str) -> anyhow::Result<Run> {
         let stack = StackName::parse(stack)?;
         let asked = |run: &Run| waits(run).contains(&stack) || run.end.is_some();
-        let found = self.teller.until(run, "ask a person", asked).await?;
+        let found = self.harness.until(run, "ask a person", asked).await?;
         ensure!(found.end.is_none(), "run {run} ended: {:?}", found.failure);
         Ok(found)
     }
 
     async fn answer(&self, answer: &str, run: &RunId, stack: &str) -> anyhow::Result<()> {
         let args = [answer, run.as_str(), stack, "--by", "an operator"];
-        self.teller.sluicegate(&args).await?;
+        self.harness.sluicegate(&args).await?;
         Ok(())
     }
 
@@ -130,12 +133,12 @@ impl Matrix<'_> {
     ) -> anyhow::Result<()> {
         let end = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let told = self.teller.messages().iter().any(|message| {
+            let told = self.harness.messages().iter().any(|message| {
                 status::parse(message).is_ok_and(|message| {
                     message.data.run == *run && message.data.transition == Word::ApprovalRequested
                 })
             });
-            let statuses = self.teller.statuses(&self.sample, commit).await?;
+            let statuses = self.harness.statuses(&self.sample, commit).await?;
             let shown = statuses.first().is_some_and(|status| {
                 let text = status.description.as_deref().unwrap_or_default();
                 status.state == "pending" && text.contains("sluicegate approve")
@@ -153,9 +156,9 @@ impl Matrix<'_> {
 
     /// Delivers a commit, with a person who agrees to every plan.
     pub(super) async fn deliver_and_approve(&self, commit: &CommitId) -> anyhow::Result<Ended> {
-        let run = self.teller.run_id(&self.sample, commit)?;
+        let run = self.harness.run_id(&self.sample, commit)?;
         tokio::select! {
-            ended = self.teller.deliver(&self.sample, commit) => ended,
+            ended = self.harness.deliver(&self.sample, commit) => ended,
             never = self.agree(&run) => never,
         }
     }
@@ -163,7 +166,7 @@ impl Matrix<'_> {
     async fn agree(&self, run: &RunId) -> anyhow::Result<Ended> {
         loop {
             let asking = |run: &Run| !waits(run).is_empty();
-            let asked = self.teller.until(run, "ask a person", asking).await?;
+            let asked = self.harness.until(run, "ask a person", asking).await?;
             for stack in waits(&asked) {
                 // The wait may have ended in the meantime, which the run's end will show.
                 self.answer("approve", run, stack.as_str()).await.ok();
@@ -181,14 +184,14 @@ impl Matrix<'_> {
             "--cause",
             "an operator stopped it",
         ];
-        self.teller.aws(&args).await?;
+        self.harness.aws(&args).await?;
         Ok(())
     }
 
     /// Changes the configuration, without a push: the next commit carries it.
     async fn configure(&self, from: &str, to: &str) -> anyhow::Result<()> {
         let edit = ("sluicegate.yaml", from, to);
-        self.teller.commit(&self.sample, &[edit], to).await?;
+        self.harness.commit(&self.sample, &[edit], to).await?;
         Ok(())
     }
 }

@@ -4,33 +4,33 @@ use super::Matrix;
 use super::cases::Fault;
 use anyhow::ensure;
 use domain::run::{Outcome, Run};
-use local::github::{FaultKind, Repository, Side};
+use fakes::github::{FaultKind, Repository, Side};
 use std::path::PathBuf;
 
 impl Matrix<'_> {
     /// An unreachable GitHub never changes a run's outcome, and what it missed it is told later.
     pub(super) async fn github_is_away(&mut self) -> anyhow::Result<()> {
-        let teller = self.teller;
-        teller.narrator.chapter("GitHub is away.");
+        let harness = self.harness;
+        harness.progress.heading("GitHub is away.");
 
-        teller.narrator.step("its API answers 500: a good commit");
-        let met = teller.heal_github().await?;
-        teller
+        harness.progress.step("its API answers 500: a good commit");
+        let met = harness.heal_github().await?;
+        harness
             .break_github(Side::Api, FaultKind::ServerError, None)
             .await?;
         let before = self.states().await?;
         let commit = self.commit().await?;
-        let ended = teller.deliver(&self.sample, &commit).await?;
+        let ended = harness.deliver(&self.sample, &commit).await?;
         self.judge(&ended, Outcome::Applied, &before).await?;
         ensure!(
-            teller.heal_github().await? > met,
+            harness.heal_github().await? > met,
             "nobody asked GitHub anything"
         );
-        let statuses = teller.statuses(&self.sample, &commit).await?;
+        let statuses = harness.statuses(&self.sample, &commit).await?;
         ensure!(statuses.is_empty(), "GitHub was away and has {statuses:?}");
 
-        teller
-            .narrator
+        harness
+            .progress
             .step("all of it cuts connections once the source is sealed: a good commit");
         let before = self.states().await?;
         let commit = self.commit().await?;
@@ -44,8 +44,8 @@ impl Matrix<'_> {
             self.runs
         );
 
-        teller
-            .narrator
+        harness
+            .progress
             .step("all of it hangs once the source is sealed: a commit whose apply fails");
         let before = self.states().await?;
         self.order(&Fault {
@@ -60,11 +60,11 @@ impl Matrix<'_> {
         self.disarm().await?;
         self.judge(&ended, Outcome::RolledBack, &before).await?;
 
-        teller.narrator.step("it is back: a good commit");
+        harness.progress.step("it is back: a good commit");
         let before = self.states().await?;
         let commit = self.commit().await?;
-        let ended = teller.deliver(&self.sample, &commit).await?;
-        teller.expect_status(&self.sample, &ended).await?;
+        let ended = harness.deliver(&self.sample, &commit).await?;
+        harness.expect_status(&self.sample, &ended).await?;
         self.judge(&ended, Outcome::Applied, &before).await?;
         let entries = self.audited("caught-up").await?;
         ensure!(
@@ -72,7 +72,7 @@ impl Matrix<'_> {
             "the audit branch has {entries} entries for {} runs",
             self.runs
         );
-        teller.narrator.fact(&format!(
+        harness.progress.fact(&format!(
             "the audit branch caught up: {entries} entries, one for each run"
         ));
         Ok(())
@@ -82,21 +82,21 @@ impl Matrix<'_> {
         &self,
         commit: &domain::ids::CommitId,
         (api, git): (FaultKind, FaultKind),
-    ) -> anyhow::Result<local::story::Ended> {
-        let teller = self.teller;
+    ) -> anyhow::Result<story::Ended> {
+        let harness = self.harness;
         let delivery = uuid::Uuid::new_v4().to_string();
-        let status = teller.push(&self.sample, commit, &delivery).await?;
+        let status = harness.push(&self.sample, commit, &delivery).await?;
         ensure!(status == 202, "the webhook answered {status}");
-        let run = teller.run_id(&self.sample, commit)?;
+        let run = harness.run_id(&self.sample, commit)?;
         let sealed = |run: &Run| run.source.is_some();
-        let found = teller.until(&run, "seal its source", sealed).await?;
+        let found = harness.until(&run, "seal its source", sealed).await?;
         ensure!(found.end.is_none(), "run {run} ended too early");
-        let met = teller.heal_github().await?;
-        teller.break_github(Side::Api, api, None).await?;
-        teller.break_github(Side::Git, git, None).await?;
-        let ended = teller.ended(&run).await;
+        let met = harness.heal_github().await?;
+        harness.break_github(Side::Api, api, None).await?;
+        harness.break_github(Side::Git, git, None).await?;
+        let ended = harness.ended(&run).await;
         ensure!(
-            teller.heal_github().await? > met,
+            harness.heal_github().await? > met,
             "nobody asked GitHub anything"
         );
         ended
@@ -104,21 +104,21 @@ impl Matrix<'_> {
 
     /// How many entries a fresh clone's audit branch has; its chain is checked without AWS.
     async fn audited(&self, name: &str) -> anyhow::Result<u64> {
-        let teller = self.teller;
+        let harness = self.harness;
         let clone = self.clone_of(name).await?;
         let log = Repository::open(&clone)
             .log("origin/sluicegate/audit")
             .await?;
-        teller.verify_audit(&clone).await?;
+        harness.verify_audit(&clone).await?;
         Ok(u64::try_from(log.lines().count())?)
     }
 
     /// A fresh clone of the sample's repository.
     pub(super) async fn clone_of(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let world = &self.teller.world;
-        let clone = world.dir.join(name);
-        let origin = format!("{}/{}.git", world.github, self.sample.full_name);
-        Repository::clone(&origin, &world.secrets.token, &clone).await?;
+        let local = &self.harness.local;
+        let clone = local.dir.join(name);
+        let origin = format!("{}/{}.git", local.github, self.sample.full_name);
+        Repository::clone(&origin, &local.secrets.token, &clone).await?;
         Ok(clone)
     }
 }

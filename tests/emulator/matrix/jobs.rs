@@ -4,9 +4,9 @@ use anyhow::{Context as _, ensure};
 use domain::ids::{JobId, RunId};
 use domain::job::{JobOutcome, JobRecord, JobResult, Verb};
 use domain::keys::{self, JobFile};
-use local::story::Teller;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use story::Harness;
 
 /// A job as `DescribeJobs` shows it; times are milliseconds since 1970.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,20 +26,20 @@ struct Container {
 const DONE: [&str; 2] = ["SUCCEEDED", "FAILED"];
 const UNDER_WAY: [&str; 5] = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"];
 
-/// Checks invariants 1, 2 and 8 over all jobs since the world began, and that none is under way.
+/// Checks invariants 1, 2 and 8 over all jobs since the local run began, and that none is under way.
 /// Jobs were started twice in the `repeated` runs only, where Step Functions asked for them twice.
 /// Gives the number of applies.
-pub(super) async fn check(teller: &Teller, repeated: &BTreeSet<RunId>) -> anyhow::Result<usize> {
-    for queue in queues(teller).await? {
+pub(super) async fn check(harness: &Harness, repeated: &BTreeSet<RunId>) -> anyhow::Result<usize> {
+    for queue in queues(harness).await? {
         for status in UNDER_WAY {
-            let jobs = list(teller, &queue, status).await?;
+            let jobs = list(harness, &queue, status).await?;
             ensure!(jobs.is_empty(), "{jobs:?} are {status} after their run");
         }
     }
     let (mut names, mut twice) = (BTreeSet::new(), BTreeSet::new());
     let (mut plans, mut applies) = (BTreeMap::new(), Vec::new());
-    for job in done(teller).await? {
-        let (id, record) = record(teller, &job).await?;
+    for job in done(harness).await? {
+        let (id, record) = record(harness, &job).await?;
         if !names.insert(job.job_name.clone()) {
             ensure!(
                 repeated.contains(&record.run),
@@ -62,7 +62,7 @@ pub(super) async fn check(teller: &Teller, repeated: &BTreeSet<RunId>) -> anyhow
         &twice == repeated,
         "expected jobs that were started twice in {repeated:?}, found some in {twice:?}"
     );
-    each_from_a_plan_of_its_own(teller, &applies, &plans).await?;
+    each_from_a_plan_of_its_own(harness, &applies, &plans).await?;
     one_at_a_time(&applies)?;
     one_each_way(&applies)?;
     Ok(applies.len())
@@ -70,12 +70,12 @@ pub(super) async fn check(teller: &Teller, repeated: &BTreeSet<RunId>) -> anyhow
 
 /// When a run's jobs started and stopped, by verb and stack.
 pub(super) async fn spans(
-    teller: &Teller,
+    harness: &Harness,
     run: &RunId,
 ) -> anyhow::Result<BTreeMap<(&'static str, String), (i64, i64)>> {
     let mut spans = BTreeMap::new();
-    for job in done(teller).await? {
-        let (_, record) = record(teller, &job).await?;
+    for job in done(harness).await? {
+        let (_, record) = record(harness, &job).await?;
         if let (true, Some(from), Some(to)) = (record.run == *run, job.started_at, job.stopped_at) {
             let known = spans.insert((record.verb.as_str(), record.stack.to_string()), (from, to));
             ensure!(
@@ -113,7 +113,7 @@ fn one_each_way(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
 /// digest and the serial of the state that the plan's job said. `plans` holds, by the plan's key, the
 /// job's record and the key of its result.
 async fn each_from_a_plan_of_its_own(
-    teller: &Teller,
+    harness: &Harness,
     applies: &[(Job, JobRecord)],
     plans: &BTreeMap<String, (JobRecord, String)>,
 ) -> anyhow::Result<()> {
@@ -133,8 +133,8 @@ async fn each_from_a_plan_of_its_own(
             && plan.stack == apply.stack
             && plan.source == apply.source;
         ensure!(same, "{name} used {key}, a plan of something else");
-        let artifacts = &teller.world.installed.buckets.artifacts;
-        let said = teller.object(artifacts, result).await?;
+        let artifacts = &harness.local.installed.buckets.artifacts;
+        let said = harness.object(artifacts, result).await?;
         let said = said.with_context(|| format!("{result} is missing"))?;
         let said: JobResult = serde_json::from_slice(&said)?;
         let JobOutcome::Planned { plan, state, .. } = said.outcome else {
@@ -171,7 +171,7 @@ fn one_at_a_time(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
 }
 
 /// The sealed record that the job was given.
-async fn record(teller: &Teller, job: &Job) -> anyhow::Result<(JobId, JobRecord)> {
+async fn record(harness: &Harness, job: &Job) -> anyhow::Result<(JobId, JobRecord)> {
     let command = &job.container.command;
     let run = command
         .iter()
@@ -180,17 +180,17 @@ async fn record(teller: &Teller, job: &Job) -> anyhow::Result<(JobId, JobRecord)
         .with_context(|| format!("job {} names no run: {command:?}", job.job_name))?;
     let id = JobId::parse(&job.job_name)?;
     let key = keys::job(&RunId::parse(run)?, &id, JobFile::Record);
-    let bytes = teller
-        .object(&teller.world.installed.buckets.artifacts, &key)
+    let bytes = harness
+        .object(&harness.local.installed.buckets.artifacts, &key)
         .await?
         .with_context(|| format!("{key} is missing"))?;
     ensure!(id.seals(&bytes), "{key} is not what job {id} was made from");
     Ok((id, serde_json::from_slice(&bytes)?))
 }
 
-async fn queues(teller: &Teller) -> anyhow::Result<Vec<String>> {
+async fn queues(harness: &Harness) -> anyhow::Result<Vec<String>> {
     let query = ["--query", "jobQueues[].jobQueueName"];
-    let said = teller
+    let said = harness
         .aws(&[&["batch", "describe-job-queues"], &query[..]].concat())
         .await?;
     let queues: Vec<String> = serde_json::from_str(&said)?;
@@ -202,19 +202,19 @@ async fn queues(teller: &Teller) -> anyhow::Result<Vec<String>> {
 }
 
 /// All jobs that ended.
-async fn done(teller: &Teller) -> anyhow::Result<Vec<Job>> {
+async fn done(harness: &Harness) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
-    for queue in queues(teller).await? {
+    for queue in queues(harness).await? {
         for status in DONE {
-            let ids = list(teller, &queue, status).await?;
-            jobs.extend(describe(teller, &ids).await?);
+            let ids = list(harness, &queue, status).await?;
+            jobs.extend(describe(harness, &ids).await?);
         }
     }
     Ok(jobs)
 }
 
 /// The ids of a queue's jobs.
-async fn list(teller: &Teller, queue: &str, status: &str) -> anyhow::Result<Vec<String>> {
+async fn list(harness: &Harness, queue: &str, status: &str) -> anyhow::Result<Vec<String>> {
     let args = [
         "batch",
         "list-jobs",
@@ -225,16 +225,16 @@ async fn list(teller: &Teller, queue: &str, status: &str) -> anyhow::Result<Vec<
         "--query",
         "jobSummaryList[].jobId",
     ];
-    Ok(serde_json::from_str(&teller.aws(&args).await?)?)
+    Ok(serde_json::from_str(&harness.aws(&args).await?)?)
 }
 
-async fn describe(teller: &Teller, ids: &[String]) -> anyhow::Result<Vec<Job>> {
+async fn describe(harness: &Harness, ids: &[String]) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
     // Batch takes a hundred at once.
     for ids in ids.chunks(100) {
         let mut args = vec!["batch", "describe-jobs", "--query", "jobs", "--jobs"];
         args.extend(ids.iter().map(String::as_str));
-        let some: Vec<Job> = serde_json::from_str(&teller.aws(&args).await?)?;
+        let some: Vec<Job> = serde_json::from_str(&harness.aws(&args).await?)?;
         ensure!(some.len() == ids.len(), "Batch forgot some of {ids:?}");
         jobs.extend(some);
     }

@@ -9,9 +9,9 @@ use domain::error::ErrorName;
 use domain::ids::RunId;
 use domain::run::{Outcome, Run, Turn};
 use engine::status::{self, Word};
-use local::story::{Ended, ExecutionState};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use story::{Ended, ExecutionState};
 
 /// How long after the end of an execution its last status message may come.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
@@ -94,7 +94,7 @@ impl Matrix<'_> {
         before: &BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
         let (outcome, commit) = (run.outcome(), &run.trigger.commit);
-        let environment = self.teller.environment(&self.sample, ENVIRONMENT).await?;
+        let environment = self.harness.environment(&self.sample, ENVIRONMENT).await?;
         lock_is_free(&environment)?;
         if outcome == Outcome::Applied {
             self.good = commit.clone();
@@ -147,7 +147,7 @@ impl Matrix<'_> {
                 outcome == Outcome::NeedsOperator,
                 "the environment is frozen"
             );
-            self.teller
+            self.harness
                 .sluicegate(&["unfreeze", &self.sample.id.to_string(), ENVIRONMENT])
                 .await?;
         }
@@ -166,7 +166,7 @@ impl Matrix<'_> {
             "--query",
             "services[0].taskDefinition",
         ];
-        Ok(serde_json::from_str(&self.teller.aws(&describe).await?)?)
+        Ok(serde_json::from_str(&self.harness.aws(&describe).await?)?)
     }
 
     /// There is at most one way back, and none from the way back: as the run's record, its status
@@ -201,7 +201,7 @@ impl Matrix<'_> {
     async fn told(&self, run: &RunId, word: Word) -> anyhow::Result<usize> {
         let end = tokio::time::Instant::now() + MESSAGE_LIMIT;
         loop {
-            let messages = self.teller.messages();
+            let messages = self.harness.messages();
             let own = messages.iter().filter_map(|text| status::parse(text).ok());
             let words: Vec<Word> = own
                 .filter(|message| message.data.run == *run)
@@ -228,7 +228,7 @@ impl Matrix<'_> {
             "--query",
             "events[?stateExitedEventDetails.name=='Rollback'].stateExitedEventDetails.output",
         ];
-        let outputs: Vec<String> = serde_json::from_str(&self.teller.aws(&history).await?)?;
+        let outputs: Vec<String> = serde_json::from_str(&self.harness.aws(&history).await?)?;
         let mut count = 0;
         for output in outputs {
             let output: serde_json::Value = serde_json::from_str(&output)?;
@@ -240,8 +240,8 @@ impl Matrix<'_> {
     /// What a person does after a rollback that failed: a commit that works.
     async fn mend(&mut self) -> anyhow::Result<()> {
         let commit = self.commit().await?;
-        let ended = self.teller.deliver(&self.sample, &commit).await?;
-        self.teller.expect(&ended, Outcome::Applied)?;
+        let ended = self.harness.deliver(&self.sample, &commit).await?;
+        self.harness.expect(&ended, Outcome::Applied)?;
         self.good = commit;
         self.runs += 1;
         Ok(())
@@ -249,7 +249,10 @@ impl Matrix<'_> {
 
     /// Each run has one entry, which says how it ended, and the chain has no gap.
     async fn audit(&self, run: &Run) -> anyhow::Result<()> {
-        let said = self.teller.sluicegate(&["audit", "list", "--json"]).await?;
+        let said = self
+            .harness
+            .sluicegate(&["audit", "list", "--json"])
+            .await?;
         let entries: Vec<serde_json::Value> = serde_json::from_str(&said)?;
         let own: Vec<_> = entries
             .iter()
@@ -268,7 +271,7 @@ impl Matrix<'_> {
             "{count} audit entries for {} runs",
             self.runs
         );
-        self.teller.sluicegate(&["audit", "verify"]).await?;
+        self.harness.sluicegate(&["audit", "verify"]).await?;
         Ok(())
     }
 }

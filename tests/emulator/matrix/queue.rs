@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 impl Matrix<'_> {
     /// With `queue: every`, each of three pushes is deployed, in order.
     pub(super) async fn every_push_in_order(&mut self) -> anyhow::Result<()> {
-        self.teller
-            .narrator
-            .chapter("Three pushes with `queue: every`.");
+        self.harness
+            .progress
+            .heading("Three pushes with `queue: every`.");
         let edit = ("sluicegate.yaml", "queue: newest", "queue: every");
         let mut commits = vec![
-            self.teller
+            self.harness
                 .commit(&self.sample, &[edit], "Deliver every commit")
                 .await?,
         ];
@@ -23,10 +23,10 @@ impl Matrix<'_> {
         let mut runs = Vec::new();
         for commit in &commits {
             let delivery = uuid::Uuid::new_v4().to_string();
-            let status = self.teller.push(&self.sample, commit, &delivery).await?;
+            let status = self.harness.push(&self.sample, commit, &delivery).await?;
             ensure!(status == 202, "the webhook answered {status}");
-            let run = self.teller.run_id(&self.sample, commit)?;
-            self.teller
+            let run = self.harness.run_id(&self.sample, commit)?;
+            self.harness
                 .until(&run, "ask for its environment", |run| {
                     run.lock != Lock::None || run.end.is_some()
                 })
@@ -35,11 +35,11 @@ impl Matrix<'_> {
         }
         let mut ends = Vec::new();
         for (i, run) in runs.iter().enumerate() {
-            let ended = self.teller.ended(run).await?;
+            let ended = self.harness.ended(run).await?;
             // The first changes no stack, and is rolled out since the service says its commit.
             changed(&ended.run, if i == 0 { &[] } else { &["data", "app"] })?;
             if i + 1 < runs.len() {
-                self.teller.expect(&ended, Outcome::Applied)?;
+                self.harness.expect(&ended, Outcome::Applied)?;
                 self.runs += 1;
             } else {
                 // All of them are over: the lock is free, and the chain holds each.
@@ -50,8 +50,8 @@ impl Matrix<'_> {
             ends.push((end.at, end.audit_seq));
         }
         ensure!(ends.is_sorted(), "the runs ended out of order: {ends:?}");
-        self.teller
-            .narrator
+        self.harness
+            .progress
             .fact("each was deployed, in the order of the pushes");
         Ok(())
     }

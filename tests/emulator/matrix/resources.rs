@@ -2,10 +2,10 @@
 
 use super::{ENVIRONMENT, Matrix};
 use anyhow::{Context as _, ensure};
-use local::story;
-use local::world::REGION;
+use local_run::REGION;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use story;
 
 /// The stacks, and what each calls its things: `examples/fixture/infra`.
 const STACKS: [(&str, &str); 3] = [("data", "item"), ("app", "setting"), ("alarms", "alarm")];
@@ -43,16 +43,16 @@ impl Matrix<'_> {
                 held.insert(topic);
             }
         }
-        let tagged = story::tagged(self.teller, ENVIRONMENT).await?;
+        let tagged = story::tagged(self.harness, ENVIRONMENT).await?;
         ensure!(!tagged.is_empty(), "no resource bears the pipeline's tag");
         story::compare(&tagged, &held, &whole)
     }
 
     /// What a stack's state tells of its things; none before its first apply.
     async fn instances(&self, stack: &str) -> anyhow::Result<Option<Vec<Value>>> {
-        let bucket = &self.teller.world.installed.buckets.state;
+        let bucket = &self.harness.local.installed.buckets.state;
         let key = format!("{}/{ENVIRONMENT}/{stack}.tfstate", self.sample.id);
-        let Some(bytes) = self.teller.object(bucket, &key).await? else {
+        let Some(bytes) = self.harness.object(bucket, &key).await? else {
             return Ok(None);
         };
         let state: Value = serde_json::from_slice(&bytes)?;

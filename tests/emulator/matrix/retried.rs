@@ -10,7 +10,7 @@ impl Matrix<'_> {
     /// then after it: the commit is delivered all the same, and once. A person is asked here.
     pub(super) async fn each_task_is_tried_again(&mut self) -> anyhow::Result<()> {
         for after in [false, true] {
-            self.teller.narrator.step(if after {
+            self.harness.progress.step(if after {
                 "each Task does its work, its reply is lost, and it is tried again"
             } else {
                 "each Task is refused once and tried again"
@@ -64,6 +64,6 @@ impl Matrix<'_> {
             "--query",
             "length(taskDefinitionArns)",
         ];
-        Ok(serde_json::from_str(&self.teller.aws(&list).await?)?)
+        Ok(serde_json::from_str(&self.harness.aws(&list).await?)?)
     }
 }

@@ -1,8 +1,8 @@
 //! The service that the sample deploys to, where no container runs.
 
 use domain::ids::CommitId;
-use local::story::Teller;
-use local::world::Sample;
+use local_run::Sample;
+use story::Harness;
 
 /// The service that the sample deploys to: ECS's control plane, and an address that is healthy.
 pub(super) struct Service {
@@ -11,11 +11,11 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) async fn make(teller: &Teller, sample: &Sample) -> anyhow::Result<Self> {
+    pub(super) async fn make(harness: &Harness, sample: &Sample) -> anyhow::Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let server = tokio::spawn(answer_everything(listener));
-        teller
+        harness
             .aws(&["ecs", "create-cluster", "--cluster-name", "fixture"])
             .await?;
         let containers = r#"[{"name":"fixture","image":"none","essential":true}]"#;
@@ -27,7 +27,7 @@ impl Service {
             "--container-definitions",
             containers,
         ];
-        teller.aws(&register).await?;
+        harness.aws(&register).await?;
         let create = [
             "ecs",
             "create-service",
@@ -40,7 +40,7 @@ impl Service {
             "--desired-count",
             "0",
         ];
-        teller.aws(&create).await?;
+        harness.aws(&create).await?;
         let edits = [
             (
                 "infra/app/service.tf",
@@ -49,7 +49,7 @@ impl Service {
             ),
             ("sluicegate.yaml", "  version: { path: /version }\n", ""),
         ];
-        let commit = teller
+        let commit = harness
             .commit(sample, &edits, "Where the service is")
             .await?;
         Ok(Self { commit, server })

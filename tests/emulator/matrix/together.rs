@@ -8,19 +8,19 @@ use domain::run::Outcome;
 impl Matrix<'_> {
     /// `data` and `alarms` need nothing, `app` needs `data`: what Batch says of when they ran.
     pub(super) async fn stacks_together(&mut self) -> anyhow::Result<()> {
-        let teller = self.teller;
-        teller
-            .narrator
-            .chapter("Stacks that do not need one another.");
+        let harness = self.harness;
+        harness
+            .progress
+            .heading("Stacks that do not need one another.");
         let before = self.states().await?;
         let items = format!("items = [\"item-{}\"]", self.item);
         let slow_items = format!("items = [\"item-{}\", \"slow\"]", self.item);
         let (alarms, slow_alarms) = (r#"alarms = ["disk"]"#, r#"alarms = ["disk", "slow"]"#);
         let edits = [(DATA, &*items, &*slow_items), (ALARMS, alarms, slow_alarms)];
-        let commit = teller.commit(&self.sample, &edits, "Slow ones").await?;
-        let ended = teller.deliver(&self.sample, &commit).await?;
+        let commit = harness.commit(&self.sample, &edits, "Slow ones").await?;
+        let ended = harness.deliver(&self.sample, &commit).await?;
         self.judge(&ended, Outcome::Applied, &before).await?;
-        let spans = jobs::spans(teller, &ended.run.id).await?;
+        let spans = jobs::spans(harness, &ended.run.id).await?;
         let span = |verb: Verb, stack: &str| {
             let found = spans.get(&(verb.as_str(), stack.to_owned())).copied();
             found.with_context(|| format!("no {} of {stack} among {spans:?}", verb.as_str()))
@@ -38,14 +38,14 @@ impl Matrix<'_> {
             needed.1 <= needs.0,
             "expected app to be planned once data was applied, they ran {needs:?} and {needed:?}"
         );
-        teller
-            .narrator
+        harness
+            .progress
             .fact("data and alarms were planned and applied at the same time, app after data");
 
         let back = edits.map(|(file, from, to)| (file, to, from));
         let before = self.states().await?;
-        let commit = teller.commit(&self.sample, &back, "Quick again").await?;
-        let ended = teller.deliver(&self.sample, &commit).await?;
+        let commit = harness.commit(&self.sample, &back, "Quick again").await?;
+        let ended = harness.deliver(&self.sample, &commit).await?;
         self.judge(&ended, Outcome::Applied, &before).await
     }
 }

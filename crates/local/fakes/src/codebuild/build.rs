@@ -1,0 +1,351 @@
+//! One build: what it is, where it stands, and how `BatchGetBuilds` shows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::project::log_of;
+use super::{Answer, CodeBuild, Refused, invalid, missing, required, seconds, short, text};
+use crate::now_ms;
+use crate::process::Stop;
+
+/// A build as it was started.
+#[derive(Clone, Debug)]
+pub(super) struct Spec {
+    pub(super) id: String,
+    pub(super) arn: String,
+    pub(super) project: String,
+    pub(super) number: u64,
+    pub(super) source: Value,
+    pub(super) source_version: Option<String>,
+    pub(super) environment: Value,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) service_role: Value,
+    pub(super) encryption_key: Value,
+    pub(super) timeout_minutes: u64,
+    pub(super) queued_timeout_minutes: Value,
+    pub(super) initiator: String,
+    pub(super) log: Option<(String, String)>,
+    pub(super) created_at: i64,
+}
+
+/// A build and where it stands.
+#[derive(Debug)]
+pub(super) struct Build {
+    pub(super) spec: Spec,
+    pub(super) status: &'static str,
+    pub(super) phases: Vec<Phase>,
+    pub(super) ended_at: Option<i64>,
+    pub(super) exported: BTreeMap<String, String>,
+    request: (Option<String>, Value),
+    stop: watch::Sender<Option<Duration>>,
+}
+
+/// One phase of a build.
+#[derive(Clone, Debug)]
+pub(super) struct Phase {
+    pub(super) kind: &'static str,
+    pub(super) status: Option<&'static str>,
+    pub(super) started_at: i64,
+    pub(super) ended_at: Option<i64>,
+    /// Status code and message.
+    pub(super) context: Option<(&'static str, String)>,
+}
+
+impl Phase {
+    pub(super) fn to_json(&self) -> Value {
+        let mut phase = json!({
+            "phaseType": self.kind,
+            "startTime": seconds(self.started_at),
+        });
+        let (code, message) = match &self.context {
+            Some((code, message)) => (*code, message.as_str()),
+            None => ("", ""),
+        };
+        if let (Some(status), Some(ended)) = (self.status, self.ended_at)
+            && let Some(members) = phase.as_object_mut()
+        {
+            members.insert("phaseStatus".to_owned(), json!(status));
+            members.insert("endTime".to_owned(), json!(seconds(ended)));
+            members.insert(
+                "durationInSeconds".to_owned(),
+                json!((ended - self.started_at) / 1000),
+            );
+            let context = json!([{ "statusCode": code, "message": message }]);
+            members.insert("contexts".to_owned(), context);
+        }
+        phase
+    }
+}
+
+impl Build {
+    pub(super) fn current_phase(&self) -> &'static str {
+        self.phases.last().map_or("SUBMITTED", |phase| phase.kind)
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    /// Ends the build if it has not ended.
+    pub(super) fn stop(&mut self, grace: Duration) {
+        if !self.is_complete() {
+            self.stop.send_replace(Some(grace));
+        }
+    }
+
+    pub(super) fn stopped(&self) -> Stop {
+        self.stop.subscribe()
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let spec = &self.spec;
+        let exported = self.exported.iter();
+        let exported: Vec<Value> = exported
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        let mut build = json!({
+            "id": spec.id,
+            "arn": spec.arn,
+            "buildNumber": spec.number,
+            "projectName": spec.project,
+            "startTime": seconds(spec.created_at),
+            "currentPhase": self.current_phase(),
+            "buildStatus": self.status,
+            "buildComplete": self.is_complete(),
+            "phases": self.phases.iter().map(Phase::to_json).collect::<Vec<_>>(),
+            "source": spec.source,
+            "secondarySources": [],
+            "secondaryArtifacts": [],
+            "secondarySourceVersions": [],
+            "artifacts": { "location": "" },
+            "cache": { "type": "NO_CACHE" },
+            "environment": spec.environment,
+            "serviceRole": spec.service_role,
+            "encryptionKey": spec.encryption_key,
+            "timeoutInMinutes": spec.timeout_minutes,
+            "queuedTimeoutInMinutes": spec.queued_timeout_minutes,
+            "initiator": spec.initiator,
+            "exportedEnvironmentVariables": exported,
+            "logs": self.logs(),
+        });
+        if let Some(members) = build.as_object_mut() {
+            if let Some(version) = &spec.source_version {
+                members.insert("sourceVersion".to_owned(), json!(version));
+                members.insert("resolvedSourceVersion".to_owned(), json!(version));
+            }
+            if let Some(ended) = self.ended_at {
+                members.insert("endTime".to_owned(), json!(seconds(ended)));
+            }
+        }
+        build
+    }
+
+    pub(super) fn logs(&self) -> Value {
+        match &self.spec.log {
+            None => json!({ "cloudWatchLogs": { "status": "DISABLED" } }),
+            Some((group, stream)) => {
+                let owner = self
+                    .spec
+                    .arn
+                    .split(':')
+                    .skip(3)
+                    .take(2)
+                    .collect::<Vec<_>>()
+                    .join(":");
+                json!({
+                    "groupName": group,
+                    "streamName": stream,
+                    "cloudWatchLogsArn":
+                        format!("arn:aws:logs:{owner}:log-group:{group}:log-stream:{stream}"),
+                    "cloudWatchLogs": { "status": "ENABLED", "groupName": group },
+                })
+            }
+        }
+    }
+}
+
+impl CodeBuild {
+    pub(super) fn start_build(self: &Arc<Self>, request: &Value) -> Answer {
+        let name = short(required(request, "projectName")?);
+        let token = text(request, "idempotencyToken").map(str::to_owned);
+        let mut state = self.state();
+        if token.is_some()
+            && let Some(same) = state.builds.values().find(|build| build.request.0 == token)
+        {
+            if same.request.1 != *request {
+                return invalid("idempotencyToken was used with other parameters");
+            }
+            return Ok(json!({ "build": same.to_json() }));
+        }
+        let Some(project) = state.projects.get(name).cloned() else {
+            return missing(format!("Project cannot be found: {name}"));
+        };
+        let running = state.builds.values();
+        let running = running.filter(|build| build.spec.project == name && !build.is_complete());
+        let limit = project.get("concurrentBuildLimit").and_then(Value::as_u64);
+        if limit.is_some_and(|limit| u64::try_from(running.count()).is_ok_and(|now| now >= limit)) {
+            return Err(Refused {
+                name: "AccountLimitExceededException",
+                message: format!("Cannot have more than {limit:?} builds of {name} at once"),
+            });
+        }
+        let number = state.numbers.entry(name.to_owned()).or_default();
+        *number += 1;
+        let number = *number;
+        let spec = self.spec(request, &project, name, number)?;
+        let id = spec.id.clone();
+        let build = Build {
+            spec,
+            status: "IN_PROGRESS",
+            phases: Vec::new(),
+            ended_at: None,
+            exported: BTreeMap::new(),
+            request: (token, request.clone()),
+            stop: watch::Sender::new(None),
+        };
+        let answer = json!({ "build": build.to_json() });
+        state.builds.insert(id.clone(), build);
+        drop(state);
+        self.launch(&id);
+        Ok(answer)
+    }
+
+    fn spec(
+        &self,
+        request: &Value,
+        project: &Value,
+        name: &str,
+        number: u64,
+    ) -> Result<Spec, Refused> {
+        for unknown in [
+            "artifactsOverride",
+            "secondarySourcesOverride",
+            "secondaryArtifactsOverride",
+            "logsConfigOverride",
+            "debugSessionEnabled",
+        ] {
+            if request.get(unknown).is_some_and(|given| !given.is_null()) {
+                return invalid(format!("this fake does not support {unknown}"));
+            }
+        }
+        let uuid = Uuid::new_v4().to_string();
+        let id = format!("{name}:{uuid}");
+        let member = |name: &str| project.get(name).cloned().unwrap_or_default();
+        let mut source = member("source");
+        if let Some(source) = source.as_object_mut() {
+            for (from, to) in [
+                ("sourceTypeOverride", "type"),
+                ("sourceLocationOverride", "location"),
+                ("buildspecOverride", "buildspec"),
+            ] {
+                if let Some(value) = text(request, from) {
+                    source.insert(to.to_owned(), json!(value));
+                }
+            }
+        }
+        let mut environment = member("environment");
+        let variables = override_variables(&mut environment, request)?;
+        let timeout = request
+            .get("timeoutInMinutesOverride")
+            .and_then(Value::as_u64);
+        if timeout.is_some_and(|minutes| !(5..=2160).contains(&minutes)) {
+            return invalid("timeoutInMinutesOverride must be 5 to 2160");
+        }
+        let own = project.get("timeoutInMinutes").and_then(Value::as_u64);
+        Ok(Spec {
+            arn: self.config.host.arn("codebuild", &format!("build/{id}")),
+            project: name.to_owned(),
+            number,
+            source,
+            source_version: text(request, "sourceVersion").map(str::to_owned),
+            environment,
+            variables,
+            service_role: member("serviceRole"),
+            encryption_key: member("encryptionKey"),
+            timeout_minutes: timeout.or(own).unwrap_or(60),
+            queued_timeout_minutes: member("queuedTimeoutInMinutes"),
+            initiator: "sluicegate".to_owned(),
+            log: log_of(project, name, &uuid),
+            created_at: now_ms(),
+            id,
+        })
+    }
+
+    pub(super) fn batch_get_builds(&self, request: &Value) -> Answer {
+        let wanted = request.get("ids").and_then(Value::as_array);
+        let state = self.state();
+        let (mut found, mut not_found) = (Vec::new(), Vec::new());
+        for id in wanted.into_iter().flatten() {
+            match id.as_str().and_then(|id| state.builds.get(short(id))) {
+                Some(build) => found.push(build.to_json()),
+                None => not_found.push(id.clone()),
+            }
+        }
+        Ok(json!({ "builds": found, "buildsNotFound": not_found }))
+    }
+
+    pub(super) fn list_builds_for_project(&self, request: &Value) -> Answer {
+        let name = short(required(request, "projectName")?);
+        if !self.state().projects.contains_key(name) {
+            return missing(format!("Project cannot be found: {name}"));
+        }
+        self.list_builds(Some(name))
+    }
+
+    /// The ids of builds, newest first.
+    pub(super) fn list_builds(&self, project: Option<&str>) -> Answer {
+        let state = self.state();
+        let mut builds: Vec<&Build> = state.builds.values().collect();
+        builds.retain(|build| project.is_none_or(|project| build.spec.project == project));
+        builds.sort_by_key(|build| std::cmp::Reverse((build.spec.created_at, build.spec.number)));
+        Ok(json!({ "ids": builds.iter().map(|build| &build.spec.id).collect::<Vec<_>>() }))
+    }
+
+    pub(super) fn stop_build(&self, request: &Value) -> Answer {
+        let id = short(required(request, "id")?);
+        let mut state = self.state();
+        let Some(build) = state.builds.get_mut(id) else {
+            return missing(format!("Build cannot be found: {id}"));
+        };
+        build.stop(self.config.timing.grace);
+        Ok(json!({ "build": build.to_json() }))
+    }
+}
+
+/// Puts the caller's variables over the project's, and returns all of them.
+fn override_variables(
+    environment: &mut Value,
+    request: &Value,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let own = environment
+        .get("environmentVariables")
+        .and_then(Value::as_array)
+        .cloned();
+    let given = request
+        .get("environmentVariablesOverride")
+        .and_then(Value::as_array);
+    let mut entries: Vec<Value> = own.unwrap_or_default();
+    let given = given.cloned().unwrap_or_default();
+    entries.retain(|entry| !given.iter().any(|new| new.get("name") == entry.get("name")));
+    entries.extend(given);
+    let mut variables = BTreeMap::new();
+    for entry in &entries {
+        let name = required(entry, "name")?;
+        if !matches!(text(entry, "type"), None | Some("PLAINTEXT")) {
+            return invalid(format!("this fake has PLAINTEXT variables only: {name}"));
+        }
+        variables.insert(
+            name.to_owned(),
+            text(entry, "value").unwrap_or_default().to_owned(),
+        );
+    }
+    if let Some(environment) = environment.as_object_mut() {
+        environment.insert("environmentVariables".to_owned(), json!(entries));
+    }
+    Ok(variables)
+}

@@ -1,0 +1,109 @@
+//! git over HTTP: `git http-backend` as a CGI program.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::io::AsyncWriteExt as _;
+
+use super::repository::git;
+use crate::process;
+
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the backend needs of a request.
+pub(super) struct Request<'a> {
+    pub(super) method: &'a Method,
+    /// Below the repository.
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+pub(super) async fn answer(bare: &Path, request: &Request<'_>) -> Response {
+    // The smart protocol only: files of the repository are not handed out.
+    let known = ["info/refs", "git-upload-pack", "git-receive-pack"];
+    if !known.contains(&request.path) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    match tokio::time::timeout(PATIENCE, backend(bare, request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "git http-backend failed");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+        Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
+    }
+}
+
+async fn backend(bare: &Path, request: &Request<'_>) -> std::io::Result<Response> {
+    let header = |name: &str| {
+        let value = request
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let mut command = git(bare);
+    command
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", bare)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("PATH_INFO", format!("/{}", request.path))
+        .env("REQUEST_METHOD", request.method.as_str())
+        .env("QUERY_STRING", request.query)
+        .env("CONTENT_TYPE", header("content-type"))
+        .env("CONTENT_LENGTH", request.body.len().to_string())
+        .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
+        .env("GIT_PROTOCOL", header("git-protocol"))
+        .env("REMOTE_USER", "x-access-token")
+        .env("REMOTE_ADDR", "127.0.0.1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let mut child = process::spawn(&mut command).map_err(std::io::Error::other)?;
+    let mut stdin = child.stdin.take();
+    let body = request.body;
+    let feed = async {
+        if let Some(stdin) = &mut stdin {
+            // The backend may end before it read everything.
+            stdin.write_all(body).await.ok();
+        }
+        drop(stdin);
+    };
+    let ((), output) = tokio::join!(feed, child.wait_with_output());
+    Ok(parse(&output?.stdout))
+}
+
+/// A CGI program's output: headers, an empty line, the body.
+fn parse(output: &[u8]) -> Response {
+    let end = output.windows(4).position(|window| window == b"\r\n\r\n");
+    let Some((head, body)) = end.and_then(|end| Some((output.get(..end)?, output.get(end + 4..)?)))
+    else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut response = Response::builder();
+    for line in String::from_utf8_lossy(head).lines() {
+        match line.split_once(": ") {
+            Some(("Status", status)) => {
+                let code = status
+                    .split(' ')
+                    .next()
+                    .and_then(|code| code.parse::<u16>().ok());
+                response = response.status(code.unwrap_or(500));
+            }
+            Some((name, value)) => response = response.header(name, value),
+            None => {}
+        }
+    }
+    let body = Body::from(body.to_vec());
+    response
+        .body(body)
+        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}

@@ -1,0 +1,413 @@
+//! Repositories by running git: nothing of this machine's own git configuration has a say.
+//!
+//! The author is always the same, and each commit is a minute younger than its parent: the same
+//! changes make the same commit ids, on every machine and at any time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use base64::Engine as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use uuid::Uuid;
+
+use super::DEFAULT_BRANCH;
+use crate::process::{self, StartError};
+
+/// When the first commit of a repository was made: 2026-01-01T00:00:00Z.
+const FIRST_COMMIT: i64 = 1_767_225_600;
+const BETWEEN_COMMITS: i64 = 60;
+/// What a developer's directory may hold besides the sample's files.
+const NOT_SAMPLE: &str = ".terraform/\n*.tfstate\n*.tfstate.*\n*.tfplan\ntarget/\n__pycache__/\n";
+
+/// git could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// The repository's name.
+    #[error("{0:?} is no name of a repository; expected owner/name")]
+    Name(String),
+    /// It exists already.
+    #[error("there is a repository at {} already", .0.display())]
+    Exists(PathBuf),
+    /// git did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A file could not be read or written.
+    #[error("git {command}: {cause}")]
+    File {
+        /// The command's first words.
+        command: String,
+        /// Why.
+        cause: io::Error,
+    },
+    /// git said no.
+    #[error("git {command}: {said}")]
+    Refused {
+        /// The command's first words.
+        command: String,
+        /// What it wrote to standard error.
+        said: String,
+    },
+}
+
+/// A file's new text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// Below the repository's root.
+    pub path: PathBuf,
+    /// The whole text. A new file that begins with `#!` may be executed.
+    pub text: String,
+}
+
+/// A repository on disk, bare or a clone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Repository {
+    dir: PathBuf,
+}
+
+/// git without anything of this machine's or user's configuration.
+pub(super) fn git(dir: &Path) -> Command {
+    let mut command = Command::new("git");
+    for variable in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_NAMESPACE",
+        "GIT_CONFIG",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_CONFIG_COUNT",
+        "GIT_TEMPLATE_DIR",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+        .current_dir(dir)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_ASKPASS", "false")
+        .env("HOME", dir)
+        .env("LC_ALL", "C")
+        .kill_on_drop(true);
+    command
+}
+
+impl Repository {
+    /// A repository that exists.
+    #[must_use]
+    pub fn open(dir: &Path) -> Self {
+        // git runs in the directory, so a relative path would mean another place.
+        Self {
+            dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
+        }
+    }
+
+    /// Makes a bare repository with one commit on `main` of the files in a directory.
+    pub(super) async fn create(bare: &Path, files: &Path) -> Result<Self, GitError> {
+        if bare.exists() {
+            return Err(GitError::Exists(bare.to_owned()));
+        }
+        let io_error = |cause| GitError::File {
+            command: "init".to_owned(),
+            cause,
+        };
+        std::fs::create_dir_all(bare).map_err(io_error)?;
+        let repository = Self::open(bare);
+        let branch = format!("--initial-branch={DEFAULT_BRANCH}");
+        repository
+            .run(&["init", "--quiet", "--bare", "--template=", &branch, "."])
+            .await?;
+        for (name, value) in [
+            ("http.receivepack", "true"),
+            ("uploadpack.allowAnySHA1InWant", "true"),
+            ("uploadpack.allowFilter", "true"),
+            ("gc.auto", "0"),
+        ] {
+            repository.run(&["config", name, value]).await?;
+        }
+        std::fs::create_dir_all(bare.join("info")).map_err(io_error)?;
+        std::fs::write(bare.join("info/exclude"), NOT_SAMPLE).map_err(io_error)?;
+        let files = files.canonicalize().map_err(io_error)?;
+        let work_tree = format!("--work-tree={}", files.display());
+        let dir = format!("--git-dir={}", repository.dir.display());
+        let add = [dir.as_str(), &work_tree, "add", "--all", "."];
+        let tree = {
+            let index = Index::new(&repository);
+            index.git(&files, &add, None).await?;
+            index.run(&["write-tree"]).await?
+        };
+        repository
+            .commit_tree(DEFAULT_BRANCH, &tree, None, "Begin")
+            .await?;
+        Ok(repository)
+    }
+
+    /// Clones over HTTP with a token, which is not written into the clone.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub async fn clone(url: &str, token: &str, dir: &Path) -> Result<Self, GitError> {
+        let parent = dir.parent().unwrap_or(Path::new("/"));
+        let basic = base64::engine::general_purpose::STANDARD;
+        let basic = basic.encode(format!("x-access-token:{token}"));
+        let mut command = git(parent);
+        command
+            .args(["clone", "--quiet", "--template=", url])
+            .arg(dir)
+            // In the environment, since anybody can read a command line.
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "http.extraHeader")
+            .env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {basic}"));
+        finish(command, "clone", None).await?;
+        Ok(Self::open(dir))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The commit that a branch is at.
+    ///
+    /// # Errors
+    /// When there is no such branch.
+    pub async fn head(&self, branch: &str) -> Result<String, GitError> {
+        let reference = format!("{branch}^{{commit}}");
+        self.run(&[
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &reference,
+        ])
+        .await
+    }
+
+    /// A file's text on a branch or at a commit.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub async fn read(&self, revision: &str, path: &str) -> Result<String, GitError> {
+        finish(
+            self.git(&["cat-file", "blob", &format!("{revision}:{path}")]),
+            "cat-file",
+            None,
+        )
+        .await
+    }
+
+    /// The commits of a revision, newest first, one a line: short id, time, subject.
+    ///
+    /// # Errors
+    /// When there is no such revision.
+    pub async fn log(&self, revision: &str) -> Result<String, GitError> {
+        self.run(&[
+            "log",
+            "--format=%h %cI %s",
+            "--end-of-options",
+            revision,
+            "--",
+        ])
+        .await
+    }
+
+    /// All refs and what they are at.
+    ///
+    /// # Errors
+    /// When this is no repository.
+    pub async fn refs(&self) -> Result<Vec<(String, String)>, GitError> {
+        let refs = self
+            .run(&["for-each-ref", "--format=%(refname) %(objectname)"])
+            .await?;
+        let pair = |line: &str| {
+            line.split_once(' ')
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        };
+        Ok(refs.lines().filter_map(pair).collect())
+    }
+
+    /// Whether a full commit id is here.
+    pub(super) async fn has_commit(&self, commit: &str) -> bool {
+        let is_id = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id
+            && self
+                .run(&["cat-file", "-e", &format!("{commit}^{{commit}}")])
+                .await
+                .is_ok()
+    }
+
+    /// Commits changes to a branch of a bare repository, as a push would, and gives the commit.
+    ///
+    /// # Errors
+    /// When there is no such branch, or somebody moved it meanwhile.
+    pub async fn commit(
+        &self,
+        branch: &str,
+        changes: &[Change],
+        message: &str,
+    ) -> Result<String, GitError> {
+        let parent = self.head(&format!("refs/heads/{branch}")).await?;
+        let index = Index::new(self);
+        index.run(&["read-tree", &parent]).await?;
+        for change in changes {
+            let path = change.path.display().to_string();
+            let text = change.text.as_bytes();
+            let hash = ["hash-object", "-w", "--stdin"];
+            let blob = index.git(&self.dir, &hash, Some(text)).await?;
+            let known = index.run(&["ls-files", "--stage", "--", &path]).await?;
+            let mode = match known.split(' ').next().filter(|mode| !mode.is_empty()) {
+                Some(mode) => mode.to_owned(),
+                None if change.text.starts_with("#!") => "100755".to_owned(),
+                None => "100644".to_owned(),
+            };
+            let entry = format!("{mode},{blob},{path}");
+            index
+                .run(&["update-index", "--add", "--cacheinfo", &entry])
+                .await?;
+        }
+        let tree = index.run(&["write-tree"]).await?;
+        self.commit_tree(branch, &tree, Some(&parent), message)
+            .await
+    }
+
+    async fn commit_tree(
+        &self,
+        branch: &str,
+        tree: &str,
+        parent: Option<&str>,
+        message: &str,
+    ) -> Result<String, GitError> {
+        let mut args = vec!["commit-tree", tree, "-m", message];
+        let mut time = FIRST_COMMIT;
+        if let Some(parent) = parent {
+            args.extend(["-p", parent]);
+            let before = self
+                .run(&["show", "--no-patch", "--format=%ct", parent])
+                .await?;
+            time = before.parse().unwrap_or(FIRST_COMMIT) + BETWEEN_COMMITS;
+        }
+        let time = format!("@{time} +0000");
+        let mut command = self.git(&args);
+        for who in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{who}_NAME"), "Mona Octocat")
+                .env(format!("GIT_{who}_EMAIL"), "octocat@example.com")
+                .env(format!("GIT_{who}_DATE"), &time);
+        }
+        let commit = trimmed(&finish(command, "commit-tree", None).await?);
+        let reference = format!("refs/heads/{branch}");
+        // An empty old value: the branch must not exist yet.
+        let old = parent.unwrap_or("");
+        self.run(&["update-ref", "-m", message, &reference, &commit, old])
+            .await?;
+        Ok(commit)
+    }
+
+    fn git(&self, args: &[&str]) -> Command {
+        let mut command = git(&self.dir);
+        command.args(args);
+        command
+    }
+
+    async fn run(&self, args: &[&str]) -> Result<String, GitError> {
+        let name = args.first().copied().unwrap_or_default();
+        finish(self.git(args), name, None)
+            .await
+            .map(|text| trimmed(&text))
+    }
+}
+
+/// An index file of its own: a bare repository has none, and two commits must not share one.
+struct Index<'a> {
+    repository: &'a Repository,
+    file: PathBuf,
+}
+
+impl<'a> Index<'a> {
+    fn new(repository: &'a Repository) -> Self {
+        let file = repository
+            .dir
+            .join(format!("index-{}", Uuid::new_v4().simple()));
+        Self { repository, file }
+    }
+
+    async fn run(&self, args: &[&str]) -> Result<String, GitError> {
+        self.git(&self.repository.dir, args, None).await
+    }
+
+    async fn git(
+        &self,
+        dir: &Path,
+        args: &[&str],
+        input: Option<&[u8]>,
+    ) -> Result<String, GitError> {
+        let mut command = git(dir);
+        command.args(args).env("GIT_INDEX_FILE", &self.file);
+        let name = args
+            .iter()
+            .find(|arg| !arg.starts_with('-'))
+            .copied()
+            .unwrap_or_default();
+        finish(command, name, input)
+            .await
+            .map(|text| trimmed(&text))
+    }
+}
+
+impl Drop for Index<'_> {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.file).ok();
+    }
+}
+
+async fn finish(
+    mut command: Command,
+    name: &str,
+    input: Option<&[u8]>,
+) -> Result<String, GitError> {
+    let failed = |cause| GitError::File {
+        command: name.to_owned(),
+        cause,
+    };
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(if input.is_some() {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    });
+    let mut child = process::spawn(&mut command)?;
+    let mut stdin = child.stdin.take();
+    let feed = async {
+        if let (Some(stdin), Some(input)) = (&mut stdin, input) {
+            stdin.write_all(input).await.ok();
+        }
+        drop(stdin);
+    };
+    let ((), output) = tokio::join!(feed, child.wait_with_output());
+    let output = output.map_err(failed)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = if said.is_empty() {
+        output.status.to_string()
+    } else {
+        said
+    };
+    Err(GitError::Refused {
+        command: name.to_owned(),
+        said,
+    })
+}
+
+fn trimmed(text: &str) -> String {
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,78 @@
+#![doc = include_str!("../README.md")]
+
+pub mod batch;
+mod cloud;
+pub mod codebuild;
+mod emulator;
+mod events;
+pub mod github;
+pub mod http;
+mod logs;
+pub mod process;
+pub mod server;
+pub mod tools;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use cloud::{Cloud, CloudError, Event, LogLine};
+pub use emulator::Emulator;
+
+/// What the jobs of the fakes have in common.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The region in ARNs and in the jobs' environment.
+    pub region: String,
+    /// The account in ARNs, 12 digits.
+    pub account: String,
+    /// `AWS_ENDPOINT_URL` of the jobs; none in tests that have no emulator.
+    pub endpoint: Option<String>,
+    /// `DOCKER_HOST` for what runs containers; docker's own default when there is none.
+    pub docker_host: Option<String>,
+    /// The directory below which each job gets a scratch directory; it must exist.
+    pub scratch: PathBuf,
+    /// `PATH` of the jobs.
+    pub path: String,
+}
+
+impl Host {
+    /// The variables that every job gets: nothing of this process's own environment.
+    fn environment(&self, home: &std::path::Path) -> BTreeMap<String, String> {
+        let home = home.display().to_string();
+        let mut env = BTreeMap::from([
+            ("PATH".to_owned(), self.path.clone()),
+            ("HOME".to_owned(), home.clone()),
+            ("TMPDIR".to_owned(), home),
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("AWS_REGION".to_owned(), self.region.clone()),
+            ("AWS_DEFAULT_REGION".to_owned(), self.region.clone()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), "test".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()),
+        ]);
+        if let Some(endpoint) = &self.endpoint {
+            env.insert("AWS_ENDPOINT_URL".to_owned(), endpoint.clone());
+        }
+        env
+    }
+
+    fn arn(&self, service: &str, resource: &str) -> String {
+        format!(
+            "arn:aws:{service}:{}:{}:{resource}",
+            self.region, self.account
+        )
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    now().as_millisecond()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the fakes keep real time, as the services do"
+)]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

@@ -1,0 +1,122 @@
+//! The tools that builds find first: an `aws` for the emulator's registry, a `docker` by buildah.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use fakes::server::Server;
+use fakes::tools::{self, Builder};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use support::{listener, url};
+
+async fn run(tools: &Path, endpoint: &str, line: &str) -> (i32, String) {
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .env_clear()
+        .env(
+            "PATH",
+            format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()),
+        )
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_REGION", "eu-central-1")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(text).unwrap().trim_end().to_owned(),
+    )
+}
+
+/// A registry that knows the tag `known` of `shop` and gives the password `secret`.
+async fn registry(headers: HeaderMap, body: String) -> (StatusCode, String) {
+    let target = headers["x-amz-target"].to_str().unwrap();
+    assert!(
+        headers["authorization"]
+            .to_str()
+            .unwrap()
+            .contains("/eu-central-1/ecr/")
+    );
+    if target.ends_with(".GetAuthorizationToken") {
+        let token =
+            r#"{"authorizationData": [{"authorizationToken": "QVdTOnNlY3JldA==", "x": 1}]}"#;
+        return (StatusCode::OK, token.to_owned());
+    }
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["repositoryName"], "shop");
+    if body["imageIds"][0]["imageTag"] == "known" {
+        return (
+            StatusCode::OK,
+            r#"{"imageDetails": [{"imageDigest": "sha256:1", "imageTags": ["known"]}]}"#.to_owned(),
+        );
+    }
+    (
+        StatusCode::BAD_REQUEST,
+        r#"{"__type": "ImageNotFoundException"}"#.to_owned(),
+    )
+}
+
+#[tokio::test]
+async fn aws_asks_the_emulators_registry() {
+    let dir = TempDir::new().unwrap();
+    tools::install(dir.path(), Builder::Docker).unwrap();
+    assert!(!dir.path().join("docker").exists());
+    let server = Server::start(listener().await, Router::new().fallback(registry)).unwrap();
+    let endpoint = url(server.address(), "");
+    let run = async |line: &str| run(dir.path(), &endpoint, line).await;
+    let password = run("aws ecr get-login-password --region eu-central-1").await;
+    assert_eq!(password, (0, "secret".to_owned()));
+    let describe =
+        "aws ecr describe-images --region r --repository-name shop --image-ids imageTag=";
+    assert_eq!(run(&format!("{describe}known")).await.0, 0);
+    let query = format!("{describe}known --query 'imageDetails[0].imageDigest' --output text");
+    assert_eq!(run(&query).await, (0, "sha256:1".to_owned()));
+    assert_eq!(run(&format!("{describe}other")).await.0, 254);
+    server.shutdown().await;
+    assert_ne!(run(&format!("{describe}known")).await.0, 0);
+}
+
+#[tokio::test]
+async fn docker_is_buildah_where_no_engine_answers() {
+    let dir = TempDir::new().unwrap();
+    tools::install(dir.path(), Builder::Buildah).unwrap();
+    let buildah = dir.path().join("buildah");
+    std::fs::write(&buildah, "#!/bin/sh\necho \"$*\"\n").unwrap();
+    std::fs::set_permissions(&buildah, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (line, expected) in [
+        (
+            "docker build --tag r/i:1 -f D .",
+            "build --isolation chroot --layers --tls-verify=false --tag r/i:1 -f D .",
+        ),
+        ("docker push r/i:1", "push --tls-verify=false r/i:1"),
+        ("docker tag a b", "tag a b"),
+        (
+            "docker login --username AWS --password-stdin r",
+            "login --tls-verify=false --username AWS --password-stdin r",
+        ),
+        ("docker image inspect a", "inspect --type image a"),
+    ] {
+        // Nothing is put in the machine's own store.
+        let expected = format!(
+            "--root /tmp/buildah/root --runroot /tmp/buildah/run --storage-driver vfs {expected}"
+        );
+        assert_eq!(run(dir.path(), "", line).await, (0, expected), "{line}");
+    }
+    let (code, said) = run(dir.path(), "", "docker run a").await;
+    assert_eq!(code, 64);
+    assert!(said.contains("'run' is not known"), "{said}");
+}

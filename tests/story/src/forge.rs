@@ -1,0 +1,116 @@
+//! What a developer sees at GitHub, and how GitHub is taken away.
+
+use super::harness::{Ended, Harness};
+use anyhow::{Context as _, bail, ensure};
+use domain::ids::CommitId;
+use domain::run::Outcome;
+use fakes::github::{Call, Fault, FaultKind, Side, Status};
+use fakes::http;
+use local_run::Sample;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long after the end of a run its commit status may come: the audit branch is pushed first.
+const STATUS_LIMIT: Duration = Duration::from_secs(30);
+
+impl Harness {
+    /// The statuses of a commit, newest first.
+    ///
+    /// # Errors
+    /// When GitHub does not answer, or not as it should.
+    pub async fn statuses(
+        &self,
+        sample: &Sample,
+        commit: &CommitId,
+    ) -> anyhow::Result<Vec<Status>> {
+        let url = format!(
+            "{}/repos/{}/commits/{commit}/statuses",
+            self.local.github, sample.full_name
+        );
+        let token = format!("Bearer {}", self.local.secrets.token);
+        let headers = vec![("authorization".to_owned(), token)];
+        let answer = http::get_with(&url, headers, LIMIT)
+            .await
+            .map_err(anyhow::Error::msg)?;
+        ensure!(answer.status == 200, "GET {url} answered {answer:?}");
+        serde_json::from_str(&answer.body).with_context(|| format!("read {url}"))
+    }
+
+    /// Checks that the newest status of a run's commit says how the run ended, and prints it.
+    ///
+    /// # Errors
+    /// When it says something else.
+    pub async fn expect_status(&self, sample: &Sample, ended: &Ended) -> anyhow::Result<()> {
+        let run = &ended.run;
+        let expected = match run.outcome() {
+            Outcome::Applied | Outcome::NoOp | Outcome::Superseded => "success",
+            Outcome::Rejected | Outcome::Failed | Outcome::RolledBack => "failure",
+            Outcome::NeedsOperator => "error",
+        };
+        let end = tokio::time::Instant::now() + STATUS_LIMIT;
+        loop {
+            let statuses = self.statuses(sample, &run.trigger.commit).await?;
+            let newest = statuses.first();
+            if let Some(status) = newest.filter(|status| status.state == expected) {
+                self.progress.fact(&format!(
+                    "GitHub shows {}: {}: {}",
+                    status.context,
+                    status.state,
+                    status.description.as_deref().unwrap_or_default()
+                ));
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= end {
+                bail!(
+                    "the newest status of commit {} is {newest:?}, expected {expected}",
+                    run.trigger.commit
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// From now on one side of GitHub fails in this way, `count` times or until it is healed.
+    ///
+    /// # Errors
+    /// When the order is refused.
+    pub async fn break_github(
+        &self,
+        side: Side,
+        kind: FaultKind,
+        count: Option<u32>,
+    ) -> anyhow::Result<()> {
+        let fault = serde_json::to_vec(&Fault { side, kind, count })?;
+        let answer = http::post(&self.faults(), Vec::new(), fault, LIMIT)
+            .await
+            .map_err(anyhow::Error::msg)?;
+        ensure!(
+            answer.status == 204,
+            "the fault was not ordered: {answer:?}"
+        );
+        Ok(())
+    }
+
+    /// Puts GitHub back. Gives how many requests a fault met since the local run began.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn heal_github(&self) -> anyhow::Result<usize> {
+        let healed = http::delete(&self.faults(), LIMIT)
+            .await
+            .map_err(anyhow::Error::msg)?;
+        ensure!(
+            healed.status == 204,
+            "the faults were not ended: {healed:?}"
+        );
+        let url = format!("{}/_fake/calls", self.local.github);
+        let answer = http::get(&url, LIMIT).await.map_err(anyhow::Error::msg)?;
+        let calls: Vec<Call> = serde_json::from_str(&answer.body)?;
+        Ok(calls.iter().filter(|call| call.fault.is_some()).count())
+    }
+
+    fn faults(&self) -> String {
+        format!("{}/_fake/faults", self.local.github)
+    }
+}

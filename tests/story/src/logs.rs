@@ -1,0 +1,42 @@
+//! The logs of a local run, kept as files: they end with the emulator.
+
+use super::Harness;
+use crate::sweep;
+use anyhow::Context as _;
+
+impl Harness {
+    /// The names of all log groups.
+    ///
+    /// # Errors
+    /// When the emulator does not name them.
+    pub async fn log_groups(&self) -> anyhow::Result<Vec<String>> {
+        let names = "logGroups[].logGroupName";
+        let said = self
+            .aws(&["logs", "describe-log-groups", "--query", names])
+            .await?;
+        sweep::list(&said)
+    }
+
+    /// Writes each log group's messages to a file in the local run's directory, named as the group with
+    /// dots for slashes.
+    ///
+    /// # Errors
+    /// When a group cannot be read, or a file not be written.
+    pub async fn keep_logs(&self) -> anyhow::Result<()> {
+        for group in self.log_groups().await? {
+            let of_group = ["--log-group-name", &group, "--query", "events[].message"];
+            let said = self
+                .aws(&[&["logs", "filter-log-events"], &of_group[..]].concat())
+                .await?;
+            let messages: Vec<String> = serde_json::from_str(&said)
+                .with_context(|| format!("not messages of {group}: {said}"))?;
+            let lines: String = messages
+                .iter()
+                .flat_map(|message| [message.trim_end(), "\n"])
+                .collect();
+            let name = group.trim_matches('/').replace('/', ".");
+            std::fs::write(self.local.dir.join(format!("{name}.log")), lines)?;
+        }
+        Ok(())
+    }
+}
