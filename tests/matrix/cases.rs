@@ -6,7 +6,6 @@ use crate::cloud::{Cloud, Ended, Fault, Trouble};
 use crate::invariants::{self, Before};
 use crate::{asking, machine};
 use domain::run::Outcome;
-use engine::documents::update_environment;
 use engine::fakes::samples;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -163,20 +162,16 @@ async fn routes(machine: &Arc<Machine>) -> BTreeMap<String, Route> {
 /// A commit after the case is delivered, once an operator has thawed a frozen environment.
 async fn recovers(case: &Case) -> Result<(), String> {
     let Case { cloud, .. } = case;
-    let frozen = cloud.environment().await.frozen.is_some();
+    let frozen = cloud.environment().await.frozen().is_some();
     if frozen {
         let event = cloud.push(8, &asking());
         let ended = cloud.deliver(&event).await;
         if ended.run.outcome() != Outcome::Rejected {
             return Err(format!("a frozen environment: {:?}", ended.run.outcome()));
         }
-        let repository = samples::repository().id;
-        update_environment(&cloud.records, repository, &samples::environment(), |it| {
-            it.unfreeze(samples::now());
-            Ok(())
-        })
-        .await
-        .unwrap();
+        cloud.records.change_environment(|environment| {
+            environment.unfreeze(samples::now());
+        });
     }
     let event = cloud.push(9, &asking());
     let before = Before::of(cloud).await;

@@ -563,6 +563,10 @@ impl Tasks for Cloud {
             if let Some((_, output)) = outputs.iter().find(|(own, _)| own == token) {
                 return Ok(serde_json::from_str(output).unwrap());
             }
+            let errors = self.tokens.errors();
+            if let Some((_, error)) = errors.iter().find(|(own, _)| own == token) {
+                return Err(Failure::new(error.name.as_str(), &error.message));
+            }
             tokio::time::sleep(pause).await;
             self.decide(token).await;
             pause = (pause * 2).min(Duration::from_secs(3600));

@@ -24,7 +24,7 @@ impl Before {
         Self {
             states: cloud.batch.states(),
             task_definition: cloud.task_definition().await,
-            good: environment.last_good.map(|good| good.commit),
+            good: environment.last_good().map(|good| good.commit.clone()),
             entries: cloud.audit.keys().len(),
         }
     }
@@ -99,19 +99,20 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
 
     // 4.
     check(
-        environment.owner.is_none(),
-        format!("4: the environment is held by {:?}", environment.owner),
+        environment.holder().is_none(),
+        format!("4: the environment is held by {:?}", environment.holder()),
     );
     check(
-        environment.queue.is_empty() && environment.untold.is_empty(),
+        environment.queue().is_empty() && environment.outbox().is_empty(),
         format!(
             "4: runs wait or were not told: {:?} {:?}",
-            environment.queue, environment.untold
+            environment.queue(),
+            environment.outbox()
         ),
     );
 
     // 6.
-    let good = environment.last_good.as_ref().map(|good| &good.commit);
+    let good = environment.last_good().map(|good| &good.commit);
     let promoted = matches!(outcome, Outcome::Applied | Outcome::NoOp);
     let expected = if promoted {
         Some(commit)
@@ -128,11 +129,14 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         environment.is_bad(commit) == (outcome == Outcome::RolledBack)
             || outcome == Outcome::NeedsOperator
             || outcome == Outcome::Rejected,
-        format!("7: {outcome:?}, but bad commits are {:?}", environment.bad),
+        format!(
+            "7: {outcome:?}, but bad commits are {:?}",
+            environment.bad()
+        ),
     );
     check(
-        environment.frozen.is_none() || outcome == Outcome::NeedsOperator,
-        format!("7: {outcome:?}, but frozen: {:?}", environment.frozen),
+        environment.frozen().is_none() || outcome == Outcome::NeedsOperator,
+        format!("7: {outcome:?}, but frozen: {:?}", environment.frozen()),
     );
 
     // 8.
@@ -237,7 +241,9 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         Outcome::NoOp | Outcome::NeedsOperator => {}
     }
     if promoted {
-        let known = environment.last_good.and_then(|good| good.task_definition);
+        let known = environment
+            .last_good()
+            .and_then(|good| good.task_definition.clone());
         check(
             known.as_ref() == Some(&task_definition) || known.is_none(),
             format!("12: last good runs {known:?}, the service {task_definition}"),

@@ -146,7 +146,7 @@ async fn three(cloud: &Cloud, config: &str) -> [Ended; 3] {
     };
     let (a, b, c) = tokio::join!(push(2), push(3), push(4));
     let environment = cloud.environment().await;
-    assert!(environment.owner.is_none() && environment.queue.is_empty());
+    assert!(environment.holder().is_none() && environment.queue().is_empty());
     [a, b, c]
 }
 

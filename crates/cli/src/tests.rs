@@ -9,7 +9,6 @@ use crate::world::{LogSource, StreamLine};
 use async_trait::async_trait;
 use clap::Parser as _;
 use domain::audit::{Entry, Head};
-use domain::environment::{Environment, Owner};
 use domain::error::{ErrorName, StepError};
 use domain::plan::{Counts, PlanMade, PlanSummary, SealedPlan, StateVersion, Verdict};
 use domain::plan::{Mode, Touched};
@@ -17,7 +16,7 @@ use domain::run::{
     Approval, Build, End, ImageOrigin, Lock, Outcome as RunOutcome, Restore, Rollback, Rollout,
     Run, StackState,
 };
-use engine::documents::{environment_key, insert, load, load_run, update_environment, update_run};
+use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{FakeClock, FakeObjects, FakeRecords, FakeTokens, samples};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -427,14 +426,13 @@ async fn a_plan_is_answered_once() {
 #[tokio::test]
 async fn an_environment_is_freed() {
     let desk = Desk::new().await;
-    let (repository, name) = (samples::repository().id, samples::environment());
-    let frozen = StepError::new(ErrorName::Unhealthy, "no answer");
-    update_environment(&desk.records, repository, &name, |environment| {
-        environment.freeze_after(&samples::push_event(2).run_id(), &frozen, samples::now());
-        Ok(())
-    })
-    .await
-    .unwrap();
+    let run = samples::sealed_run(2);
+    let error = StepError::new(ErrorName::Unhealthy, "no answer");
+    desk.records.give_environment_to(&run);
+    desk.records.change_environment(|environment| {
+        environment.freeze(&run.id, &error, samples::now());
+        environment.release(&run.id, samples::now());
+    });
     let args = ["unfreeze", "42", "production"];
     insta::assert_snapshot!("unfreeze", desk.run(&args).await);
     insta::assert_snapshot!("unfreeze_again", desk.run(&args).await);
@@ -442,11 +440,9 @@ async fn an_environment_is_freed() {
         "unfreeze_unknown",
         desk.run(&["unfreeze", "7", "production"]).await
     );
-    let key = environment_key(repository, &name);
-    let environment: Environment = load(&desk.records, &key).await.unwrap().unwrap();
-    assert_eq!(environment.frozen, None);
-    let none: Option<Owner> = None;
-    assert_eq!(environment.owner, none);
+    let environment = desk.records.environment();
+    assert_eq!(environment.frozen(), None);
+    assert_eq!(environment.holder(), None);
 }
 
 /// Runs a command that must not ask for the pipeline.

@@ -14,7 +14,7 @@ impl Matrix<'_> {
         let harness = self.harness;
         harness.progress.heading("A bad commit is pushed again.");
         let environment = harness.environment(&self.sample, ENVIRONMENT).await?;
-        let bad = environment.bad.last().context("no commit is bad")?;
+        let bad = environment.bad().last().context("no commit is bad")?;
         let bad = bad.commit.clone();
         let before = self.states().await?;
 

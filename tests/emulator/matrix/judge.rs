@@ -99,7 +99,7 @@ impl Matrix<'_> {
         if outcome == Outcome::Applied {
             self.good = commit.clone();
         }
-        let good = environment.last_good.as_ref().context("nothing is good")?;
+        let good = environment.last_good().context("nothing is good")?;
         ensure!(
             good.commit == self.good,
             "last good is {}, expected {}",
@@ -142,7 +142,7 @@ impl Matrix<'_> {
                 "the commit is not marked as bad"
             );
         }
-        if environment.frozen.is_some() {
+        if environment.frozen().is_some() {
             ensure!(
                 outcome == Outcome::NeedsOperator,
                 "the environment is frozen"
@@ -311,19 +311,19 @@ fn execution_ended(ended: &Ended, execution: Execution) -> anyhow::Result<()> {
 
 fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
     ensure!(
-        environment.owner.is_none(),
+        environment.holder().is_none(),
         "the lock is held by {:?}",
-        environment.owner
+        environment.holder()
     );
     ensure!(
-        environment.queue.is_empty(),
+        environment.queue().is_empty(),
         "runs still wait: {:?}",
-        environment.queue
+        environment.queue()
     );
     ensure!(
-        environment.untold.is_empty(),
-        "runs were not told: {:?}",
-        environment.untold
+        environment.outbox().is_empty(),
+        "notifications were not sent: {:?}",
+        environment.outbox()
     );
     Ok(())
 }

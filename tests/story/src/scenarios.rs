@@ -437,16 +437,16 @@ async fn unhealthy(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> anyh
 /// *Last good* has not moved, the lock is free.
 async fn good_is_still(harness: &Harness, shop: &Sample, so_far: &SoFar) -> anyhow::Result<()> {
     let environment = harness.environment(shop, ENVIRONMENT).await?;
-    let good = environment.last_good.as_ref().map(|good| &good.commit);
+    let good = environment.last_good().map(|good| &good.commit);
     ensure!(
         good == Some(&so_far.good),
         "last good is {good:?}, expected {}",
         so_far.good
     );
     ensure!(
-        environment.owner.is_none(),
+        environment.holder().is_none(),
         "the lock is held by {:?}",
-        environment.owner
+        environment.holder()
     );
     harness.progress.fact(&format!(
         "last good is {}, the lock is free",

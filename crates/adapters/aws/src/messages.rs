@@ -2,8 +2,10 @@ use crate::Clients;
 use crate::errors::{incomplete, named, named_part};
 use async_trait::async_trait;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_sfn::operation::send_task_failure::SendTaskFailureError;
 use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
-use engine::{EventBus, Heard, Result, StatusQueue, Tokens};
+use domain::error::ErrorName;
+use engine::{EventBus, Result, StatusQueue, TokenState, Tokens};
 
 /// The status queue: SQS, first in first out.
 #[derive(Debug, Clone)]
@@ -86,6 +88,9 @@ impl EventBus for Bus {
     }
 }
 
+/// The longest cause that Step Functions takes, in characters.
+const CAUSE_LIMIT: usize = 32_768;
+
 /// Task tokens of Step Functions.
 #[derive(Debug, Clone)]
 pub struct TaskTokens {
@@ -104,21 +109,42 @@ impl TaskTokens {
 
 #[async_trait]
 impl Tokens for TaskTokens {
-    async fn succeed(&self, token: &str, output: &str) -> Result<Heard> {
+    async fn succeed(&self, token: &str, output: &str) -> Result<TokenState> {
         let send = self
             .client
             .send_task_success()
             .task_token(token)
             .output(output);
         match send.send().await {
-            Ok(_) => Ok(Heard::Yes),
+            Ok(_) => Ok(TokenState::Open),
             Err(error) => match error.as_service_error() {
                 Some(
                     SendTaskSuccessError::TaskTimedOut(_)
                     | SendTaskSuccessError::TaskDoesNotExist(_)
                     | SendTaskSuccessError::InvalidToken(_),
-                ) => Ok(Heard::Gone),
+                ) => Ok(TokenState::Closed),
                 _ => Err(named("SendTaskSuccess", &error)),
+            },
+        }
+    }
+
+    async fn fail(&self, token: &str, error: ErrorName, cause: &str) -> Result<TokenState> {
+        let cause: String = cause.chars().take(CAUSE_LIMIT).collect();
+        let send = self
+            .client
+            .send_task_failure()
+            .task_token(token)
+            .error(error.as_str())
+            .cause(cause);
+        match send.send().await {
+            Ok(_) => Ok(TokenState::Open),
+            Err(error) => match error.as_service_error() {
+                Some(
+                    SendTaskFailureError::TaskTimedOut(_)
+                    | SendTaskFailureError::TaskDoesNotExist(_)
+                    | SendTaskFailureError::InvalidToken(_),
+                ) => Ok(TokenState::Closed),
+                _ => Err(named("SendTaskFailure", &error)),
             },
         }
     }

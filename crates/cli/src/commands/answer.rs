@@ -8,7 +8,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{RunId, StackName};
 use domain::run::{Answer, Approval, StackState};
 use domain::step::ApprovalAnswer;
-use engine::Heard;
+use engine::TokenState;
 use engine::documents::update_run;
 use serde_json::json;
 
@@ -48,8 +48,8 @@ pub async fn answer(
     if let Some(Approval::Asked { token, since }) = asked {
         let output = serde_json::to_string(&ApprovalAnswer { verdict: answer })?;
         match world.tokens.succeed(&token, &output).await {
-            Ok(Heard::Yes) => {}
-            Ok(Heard::Gone) => {
+            Ok(TokenState::Open) => {}
+            Ok(TokenState::Closed) => {
                 return Err(Failure::new(
                     Kind::NotWaiting,
                     format!("run {id} waits no more: its execution ended, or the time was over"),

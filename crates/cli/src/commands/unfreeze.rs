@@ -6,8 +6,8 @@ use crate::output::Output;
 use crate::world::World;
 use domain::environment::Environment;
 use domain::ids::{EnvironmentName, RepositoryId};
-use engine::documents::{environment_key, load, update_environment};
-use engine::environment::flush;
+use engine::documents::{environment_key, load};
+use engine::environments::Environments;
 use serde_json::json;
 
 /// Lets runs use a frozen environment again.
@@ -25,13 +25,12 @@ pub async fn unfreeze(world: &World, args: &Unfreeze, out: &mut Output<'_>) -> O
         let what = format!("repository {repository} has no environment {name}");
         return Err(Failure::new(Kind::EnvironmentNotFound, what, next));
     }
-    let now = world.clock.now();
-    let frozen = update_environment(&*world.records, repository, &name, |environment| {
-        Ok(environment.unfreeze(now))
-    })
-    .await?;
-    let (records, tokens) = (&*world.records, &*world.tokens);
-    flush(records, tokens, repository, &name, &*world.clock).await?;
+    let environments = Environments {
+        records: &*world.records,
+        tokens: &*world.tokens,
+        clock: &*world.clock,
+    };
+    let frozen = environments.unfreeze(repository, &name).await?;
     if out.json {
         let run = frozen.as_ref().map(|frozen| &frozen.run);
         return out

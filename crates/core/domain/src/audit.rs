@@ -391,19 +391,17 @@ fn cut(error: &StepError) -> StepError {
 pub fn superseding(run: &Run, environment: &Environment) -> Option<CommitId> {
     let received_at = run.trigger.received_at;
     let waiting = environment
-        .queue
+        .queue()
         .iter()
         .map(|waiter| (waiter.received_at, &waiter.commit));
-    let owner = environment
-        .owner
-        .iter()
-        .map(|owner| (owner.received_at, &owner.commit));
+    let holder = environment
+        .holder()
+        .map(|holder| (holder.received_at, &holder.commit));
     let good = environment
-        .last_good
-        .iter()
+        .last_good()
         .map(|good| (good.received_at, &good.commit));
     waiting
-        .chain(owner)
+        .chain(holder)
         .chain(good)
         .filter(|(at, commit)| *at > received_at && **commit != run.trigger.commit)
         .max_by_key(|(at, _)| *at)

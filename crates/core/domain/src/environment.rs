@@ -1,26 +1,34 @@
-//! An environment: who owns it, who waits for it, what it last ran well, what it must not run.
+//! An environment: which run holds it, which runs wait, what it last ran well, what it must not run.
 //!
-//! The whole environment is one record, written with optimistic concurrency. Every decision is a
-//! function over it; what has to be told to waiting runs is kept in the record until it was told,
-//! so a process that dies between the write and the call loses nothing.
+//! The whole environment is one item of the table, written with optimistic concurrency. State is
+//! private and every change is a function here. What has to be sent to waiting runs is kept in the
+//! item, in the outbox, until it was sent: a process that dies between the write and the call loses
+//! nothing.
 
-use crate::error::StepError;
+use crate::error::{ErrorName, StepError};
 use crate::ids::{
     BranchRef, CommitId, EnvironmentName, ImageDigest, RepositoryId, RunId, StackName,
 };
 use crate::plan::ObjectRef;
+use crate::run::{Lock, Outcome, Rollback, Run};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How many runs may wait for one environment. Each holds a task token of up to 2 KiB, and a
-/// record holds at most 400 KiB.
+/// How many runs may wait for one environment. Each has a task token of up to 2 KiB, and an item
+/// holds at most 400 KiB.
 pub const QUEUE_LIMIT: usize = 100;
+
+/// The version of the item's format.
+const SCHEMA: u32 = 2;
 
 /// How many bad commits an environment remembers, the newest last.
 const BAD_LIMIT: usize = 200;
 
-/// What happens to runs that wait while another one is busy.
+/// How much of an error goes into the reason of a freeze, in characters.
+const REASON_LIMIT: usize = 300;
+
+/// What happens to runs that wait while another one holds the environment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueueRule {
@@ -31,45 +39,37 @@ pub enum QueueRule {
     Every,
 }
 
-/// An environment's record.
+/// An environment, as its item in the table has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
-    /// The record's version; 1.
-    pub schema: u32,
-    /// The repository that it belongs to.
-    pub repository: RepositoryId,
-    /// Its name.
-    pub name: EnvironmentName,
-    /// The run that owns it.
-    pub owner: Option<Owner>,
-    /// Counts owners; a later owner has a higher one.
-    pub fence: u64,
-    /// The runs that wait, the next one first.
-    pub queue: Vec<Waiter>,
-    /// What has to be told to runs, oldest first.
-    pub untold: Vec<Tell>,
-    /// The last commit that was deployed and verified.
-    pub last_good: Option<LastGood>,
-    /// Commits that were rolled back.
-    pub bad: Vec<BadCommit>,
-    /// Set when a rollback failed: nothing runs until a person thawed it.
-    pub frozen: Option<Frozen>,
+    schema: u32,
+    repository: RepositoryId,
+    name: EnvironmentName,
+    holder: Option<Holder>,
+    /// Counts holders; a later holder has a higher one.
+    fence: u64,
+    /// In the order of `received_at`.
+    queue: Vec<Waiter>,
+    outbox: Vec<Notification>,
+    last_good: Option<LastGood>,
+    bad: Vec<BadCommit>,
+    frozen: Option<Frozen>,
 }
 
-/// The owner of an environment.
+/// The run that holds an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Owner {
-    /// The run.
+pub struct Holder {
+    /// The run's id.
     pub run: RunId,
-    /// Its commit.
+    /// The commit that it delivers.
     pub commit: CommitId,
-    /// The value of the environment's fence when it became the owner.
+    /// The environment's fence when the run acquired it.
     pub fence: u64,
-    /// When it became the owner.
+    /// When the run acquired it.
     pub since: Timestamp,
-    /// When its event was received.
+    /// When the run's event was received.
     pub received_at: Timestamp,
 }
 
@@ -77,9 +77,9 @@ pub struct Owner {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Waiter {
-    /// The run.
+    /// The run's id.
     pub run: RunId,
-    /// Its commit.
+    /// The commit that it delivers.
     pub commit: CommitId,
     /// When its event was received; the order of the queue.
     pub received_at: Timestamp,
@@ -87,33 +87,39 @@ pub struct Waiter {
     pub token: String,
 }
 
-/// The word that ends a wait for the lock.
+/// How a wait for an environment ends well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum LockWord {
-    /// The run owns the environment.
+pub enum LockVerdict {
+    /// The run holds the environment.
     Held,
-    /// A newer commit took its place.
+    /// A newer commit took the run's place.
     Superseded,
-    /// The environment is frozen.
-    Frozen,
-    /// This commit was rolled back here before.
-    Bad,
 }
 
-/// Something that has to be told to a waiting run.
+/// What ends the wait of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// The task succeeds with this verdict.
+    Succeed(LockVerdict),
+    /// The task fails with this error: `EnvironmentFrozen` or `CommitIsBad`.
+    Fail(StepError),
+}
+
+/// A reply that has to be sent to a waiting run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tell {
-    /// The run.
+pub struct Notification {
+    /// The run's id.
     pub run: RunId,
-    /// Its task token.
+    /// The task token of its wait.
     pub token: String,
-    /// The word.
-    pub word: LockWord,
+    /// What to send.
+    pub reply: Reply,
 }
 
-/// The last commit that was deployed and verified, with all that a way back to it needs.
+/// The last commit that was deployed and verified, with all that a rollback to it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastGood {
@@ -164,73 +170,85 @@ pub struct Frozen {
 }
 
 impl Environment {
-    /// An environment that nobody used yet.
+    /// Returns an environment that no run has used yet.
     #[must_use]
     pub fn new(repository: RepositoryId, name: EnvironmentName) -> Self {
         Self {
-            schema: 1,
+            schema: SCHEMA,
             repository,
             name,
-            owner: None,
+            holder: None,
             fence: 0,
             queue: Vec::new(),
-            untold: Vec::new(),
+            outbox: Vec::new(),
             last_good: None,
             bad: Vec::new(),
             frozen: None,
         }
     }
 
-    /// Lets a run ask for the environment. The answer is among [`Self::untold`] as soon as there
-    /// is one; a run that asks again, with a new token, is answered on the new token.
-    pub fn acquire(&mut self, waiter: Waiter, rule: QueueRule, now: Timestamp) {
-        self.queue.retain(|other| other.run != waiter.run);
-        self.untold.retain(|tell| tell.run != waiter.run);
-        if self
-            .owner
-            .as_ref()
-            .is_some_and(|owner| owner.run == waiter.run)
-        {
-            self.tell(&waiter, LockWord::Held);
-        } else if self.frozen.is_some() {
-            self.tell(&waiter, LockWord::Frozen);
-        } else if self.is_bad(&waiter.commit) {
-            self.tell(&waiter, LockWord::Bad);
-        } else if self.is_overtaken(&waiter, rule) {
-            self.tell(&waiter, LockWord::Superseded);
-        } else {
-            let place = self
-                .queue
-                .partition_point(|other| other.received_at <= waiter.received_at);
-            self.queue.insert(place, waiter);
-            if rule == QueueRule::Newest || self.queue.len() > QUEUE_LIMIT {
-                self.supersede_all_but_newest(rule);
-            }
-            self.hand_over(now);
-        }
-    }
-
-    /// Ends a run's ownership or wait, and hands the environment to the next run.
-    pub fn release(&mut self, run: &RunId, now: Timestamp) {
-        self.queue.retain(|waiter| &waiter.run != run);
-        self.untold.retain(|tell| &tell.run != run);
-        if self.owner.as_ref().is_some_and(|owner| &owner.run == run) {
-            self.owner = None;
-        }
-        self.hand_over(now);
-    }
-
-    /// Takes note that a run was told, or that nobody listens on its token any more. That alone
-    /// does not say that the run is over: another process may have told it before. So the
-    /// environment stays with it until it is released.
-    pub fn told(&mut self, tell: &Tell) {
-        self.untold.retain(|other| other != tell);
-    }
-
-    /// Whether this run owns the environment.
+    /// The repository that it belongs to.
     #[must_use]
-    pub fn is_owned_by(&self, run: &RunId) -> bool {
-        self.owner.as_ref().is_some_and(|owner| &owner.run == run)
+    pub fn repository(&self) -> RepositoryId {
+        self.repository
+    }
+
+    /// Unique within the repository.
+    #[must_use]
+    pub fn name(&self) -> &EnvironmentName {
+        &self.name
+    }
+
+    /// The run that holds it.
+    #[must_use]
+    pub fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
+    /// The runs that wait, the next one first.
+    #[must_use]
+    pub fn queue(&self) -> &[Waiter] {
+        &self.queue
+    }
+
+    /// What still has to be sent to waiting runs, oldest first.
+    #[must_use]
+    pub fn outbox(&self) -> &[Notification] {
+        &self.outbox
+    }
+
+    /// The last commit that was deployed and verified.
+    #[must_use]
+    pub fn last_good(&self) -> Option<&LastGood> {
+        self.last_good.as_ref()
+    }
+
+    /// The commits that were rolled back, the newest last.
+    #[must_use]
+    pub fn bad(&self) -> &[BadCommit] {
+        &self.bad
+    }
+
+    /// Why nothing runs, while it is frozen.
+    #[must_use]
+    pub fn frozen(&self) -> Option<&Frozen> {
+        self.frozen.as_ref()
+    }
+
+    /// Every run that holds it, waits for it or has a notification in the outbox.
+    pub fn runs(&self) -> impl Iterator<Item = &RunId> {
+        let holder = self.holder.iter().map(|holder| &holder.run);
+        let waiting = self.queue.iter().map(|waiter| &waiter.run);
+        let notified = self.outbox.iter().map(|notification| &notification.run);
+        holder.chain(waiting).chain(notified)
+    }
+
+    /// Whether this run holds the environment.
+    #[must_use]
+    pub fn is_held_by(&self, run: &RunId) -> bool {
+        self.holder
+            .as_ref()
+            .is_some_and(|holder| &holder.run == run)
     }
 
     /// Whether this commit was rolled back here.
@@ -239,119 +257,255 @@ impl Environment {
         self.bad.iter().any(|bad| &bad.commit == commit)
     }
 
-    /// Moves *last good* to a commit that was deployed and verified.
-    pub fn promote(&mut self, good: LastGood) {
-        self.last_good = Some(good);
-    }
-
-    /// Remembers that a commit was rolled back.
-    pub fn mark_bad(&mut self, commit: CommitId, run: RunId, now: Timestamp) {
-        if !self.is_bad(&commit) {
-            self.bad.push(BadCommit {
-                commit,
-                run,
-                at: now,
-            });
+    /// Returns the fence under which a run holds the environment.
+    ///
+    /// # Errors
+    /// `LockLost` when the run has ended, when it does not hold the environment, or when it
+    /// noted another fence than the environment has for it.
+    pub fn fence_of(&self, run: &Run) -> Result<u64, StepError> {
+        if let Some(end) = &run.end {
+            return Err(self.lost(&run.id, &format!("it ended at {}", end.at)));
         }
-        let surplus = self.bad.len().saturating_sub(BAD_LIMIT);
-        self.bad.drain(..surplus);
+        let Some(holder) = self.holder.as_ref().filter(|holder| holder.run == run.id) else {
+            return Err(self.lost(&run.id, &self.held_by()));
+        };
+        match run.lock {
+            Lock::Held { fence } if fence != holder.fence => {
+                Err(self.lost(&run.id, &other_fence(fence, holder.fence)))
+            }
+            Lock::Superseded | Lock::Released => {
+                Err(self.lost(&run.id, "it released the environment"))
+            }
+            Lock::None | Lock::Waiting { .. } | Lock::Held { .. } => Ok(holder.fence),
+        }
     }
 
-    /// Freezes the environment after a run that could not be undone. A second call for the same
-    /// run changes nothing.
-    pub fn freeze_after(&mut self, run: &RunId, error: &StepError, now: Timestamp) {
-        if self
-            .frozen
-            .as_ref()
-            .is_some_and(|frozen| &frozen.run == run)
-        {
+    /// Queues a run for the environment. The answer is in the outbox as soon as there is one; a
+    /// run that asks again, with a new token, is answered on the new token.
+    pub fn acquire(&mut self, waiter: Waiter, rule: QueueRule, now: Timestamp) {
+        self.forget(&waiter.run);
+        if self.is_held_by(&waiter.run) {
+            self.notify(waiter, Reply::Succeed(LockVerdict::Held));
+        } else if let Some(error) = self.refusal(&waiter.commit) {
+            self.notify(waiter, Reply::Fail(error));
+        } else if self.is_overtaken(&waiter, rule) {
+            self.notify(waiter, Reply::Succeed(LockVerdict::Superseded));
+        } else {
+            let place = self
+                .queue
+                .partition_point(|other| other.received_at <= waiter.received_at);
+            self.queue.insert(place, waiter);
+            self.supersede_surplus(rule);
+            self.hand_over(now);
+        }
+    }
+
+    /// Ends a run's hold or wait, and hands the environment to the next run.
+    pub fn release(&mut self, run: &RunId, now: Timestamp) {
+        self.forget(run);
+        if self.is_held_by(run) {
+            self.holder = None;
+        }
+        self.hand_over(now);
+    }
+
+    /// Removes a notification that was sent, or whose token is closed. The run keeps the
+    /// environment until it is released: a closed token does not say that the run has ended, since
+    /// another process may have sent the same notification before.
+    pub fn mark_sent(&mut self, notification: &Notification) {
+        self.outbox.retain(|other| other != notification);
+    }
+
+    /// Moves *last good* to the commit that the holder deployed and verified.
+    ///
+    /// # Errors
+    /// `LockLost` when the run of `good` does not hold the environment under this fence.
+    pub fn promote(&mut self, fence: u64, good: LastGood) -> Result<(), StepError> {
+        self.check_holder(&good.run, fence)?;
+        self.last_good = Some(good);
+        Ok(())
+    }
+
+    /// Records that the holder rolled its commit back: the commit is bad, and *last good* has
+    /// these outputs. What the rollback created again may have other ids and addresses.
+    ///
+    /// # Errors
+    /// `LockLost` when the run does not hold the environment under this fence.
+    pub fn record_rollback(
+        &mut self,
+        run: &RunId,
+        fence: u64,
+        outputs: BTreeMap<StackName, ObjectRef>,
+        now: Timestamp,
+    ) -> Result<(), StepError> {
+        let commit = self.check_holder(run, fence)?.commit.clone();
+        self.mark_bad(commit, run.clone(), now);
+        if let Some(good) = &mut self.last_good {
+            let stacks = &good.config.stacks;
+            good.outputs = outputs;
+            good.outputs
+                .retain(|name, _| stacks.iter().any(|stack| &stack.name == name));
+        }
+        Ok(())
+    }
+
+    /// Marks a commit as bad. Runs that wait with the same commit fail.
+    pub fn mark_bad(&mut self, commit: CommitId, run: RunId, now: Timestamp) {
+        if self.is_bad(&commit) {
             return;
         }
-        let reason = format!(
-            "run {run} could not be undone: {error}. Look at `sluicegate show {run}`, mend the \
-             environment by hand, then run `sluicegate unfreeze {} {}`",
-            self.repository, self.name
-        );
-        self.freeze(Frozen {
-            run: run.clone(),
-            reason,
+        self.bad.push(BadCommit {
+            commit,
+            run,
             at: now,
         });
+        let surplus = self.bad.len().saturating_sub(BAD_LIMIT);
+        self.bad.drain(..surplus);
+        self.refuse_waiting();
     }
 
-    /// Lets runs use the environment again. The first one that waits, if any, has it at once.
+    /// Freezes the environment after an error that left it in an unknown state: every run that
+    /// waits fails. Only the holder freezes, and only once: a late repetition must neither undo an
+    /// operator's repair nor stop the run that holds the environment now.
+    pub fn freeze(&mut self, run: &RunId, error: &StepError, now: Timestamp) {
+        let by_this_run = |frozen: &Frozen| &frozen.run == run;
+        if !self.is_held_by(run) || self.frozen.as_ref().is_some_and(by_this_run) {
+            return;
+        }
+        // Each run that waits gets this text, and all of them share one item of at most 400 KiB.
+        let error: String = error.to_string().chars().take(REASON_LIMIT).collect();
+        self.frozen = Some(Frozen {
+            run: run.clone(),
+            reason: format!(
+                "run {run} left it in an unknown state ({error}). Read `sluicegate show {run}`, \
+                 repair the environment, then run `sluicegate unfreeze {} {}`",
+                self.repository, self.name
+            ),
+            at: now,
+        });
+        self.refuse_waiting();
+    }
+
+    /// Lets runs use the environment again. Returns why it was frozen.
     pub fn unfreeze(&mut self, now: Timestamp) -> Option<Frozen> {
         let frozen = self.frozen.take();
         self.hand_over(now);
         frozen
     }
 
-    /// Freezes the environment: every run that waits is told so.
-    pub fn freeze(&mut self, frozen: Frozen) {
-        self.frozen = Some(frozen);
-        for waiter in std::mem::take(&mut self.queue) {
-            self.tell(&waiter, LockWord::Frozen);
+    /// Returns why a run with this commit may not have the environment.
+    fn refusal(&self, commit: &CommitId) -> Option<StepError> {
+        let name = &self.name;
+        if let Some(frozen) = &self.frozen {
+            let message = format!("environment {name} is frozen: {}", frozen.reason);
+            return Some(StepError::new(ErrorName::EnvironmentFrozen, message));
         }
+        let bad = self.bad.iter().find(|bad| &bad.commit == commit)?;
+        let message = format!(
+            "run {} rolled commit {commit} back in environment {name} at {}",
+            bad.run, bad.at
+        );
+        Some(StepError::new(ErrorName::CommitIsBad, message))
     }
 
     /// A run is overtaken when what runs, waits or was verified last is newer than it.
     fn is_overtaken(&self, waiter: &Waiter, rule: QueueRule) -> bool {
-        let older_than = |at: Timestamp| waiter.received_at < at;
-        self.last_good
-            .as_ref()
-            .is_some_and(|good| older_than(good.received_at))
-            || self
-                .owner
-                .as_ref()
-                .is_some_and(|owner| older_than(owner.received_at))
-            || (rule == QueueRule::Newest
-                && self.queue.iter().any(|other| older_than(other.received_at)))
+        let is_newer = |at: Timestamp| waiter.received_at < at;
+        let good = self.last_good.iter().map(|good| good.received_at);
+        let holder = self.holder.iter().map(|holder| holder.received_at);
+        let mut queue = self.queue.iter().map(|other| other.received_at);
+        good.chain(holder).any(is_newer) || (rule == QueueRule::Newest && queue.any(is_newer))
     }
 
-    fn supersede_all_but_newest(&mut self, rule: QueueRule) {
-        let keep = if rule == QueueRule::Newest {
-            1
-        } else {
-            QUEUE_LIMIT
+    fn supersede_surplus(&mut self, rule: QueueRule) {
+        let keep = match rule {
+            QueueRule::Newest => 1,
+            QueueRule::Every => QUEUE_LIMIT,
         };
-        while self.queue.len() > keep {
-            let oldest = self.queue.remove(0);
-            self.tell(&oldest, LockWord::Superseded);
+        let surplus = self.queue.len().saturating_sub(keep);
+        let oldest: Vec<Waiter> = self.queue.drain(..surplus).collect();
+        for waiter in oldest {
+            self.notify(waiter, Reply::Succeed(LockVerdict::Superseded));
+        }
+    }
+
+    /// Takes every run out of the queue that may not have the environment any more.
+    fn refuse_waiting(&mut self) {
+        for waiter in std::mem::take(&mut self.queue) {
+            match self.refusal(&waiter.commit) {
+                Some(error) => self.notify(waiter, Reply::Fail(error)),
+                None => self.queue.push(waiter),
+            }
         }
     }
 
     fn hand_over(&mut self, now: Timestamp) {
-        if self.owner.is_some() || self.frozen.is_some() || self.queue.is_empty() {
+        if self.holder.is_some() || self.frozen.is_some() || self.queue.is_empty() {
             return;
         }
         let next = self.queue.remove(0);
         self.fence += 1;
-        self.tell(&next, LockWord::Held);
-        self.owner = Some(Owner {
-            run: next.run,
-            commit: next.commit,
+        self.holder = Some(Holder {
+            run: next.run.clone(),
+            commit: next.commit.clone(),
             fence: self.fence,
             since: now,
             received_at: next.received_at,
         });
+        self.notify(next, Reply::Succeed(LockVerdict::Held));
     }
 
-    fn tell(&mut self, waiter: &Waiter, word: LockWord) {
-        self.untold.push(Tell {
-            run: waiter.run.clone(),
-            token: waiter.token.clone(),
-            word,
+    fn notify(&mut self, waiter: Waiter, reply: Reply) {
+        self.outbox.push(Notification {
+            run: waiter.run,
+            token: waiter.token,
+            reply,
         });
+    }
+
+    /// Removes a run's wait, and what was to be sent to it.
+    fn forget(&mut self, run: &RunId) {
+        self.queue.retain(|waiter| &waiter.run != run);
+        self.outbox.retain(|notification| &notification.run != run);
+    }
+
+    fn check_holder(&self, run: &RunId, fence: u64) -> Result<&Holder, StepError> {
+        match &self.holder {
+            Some(holder) if &holder.run == run && holder.fence == fence => Ok(holder),
+            Some(holder) if &holder.run == run => {
+                Err(self.lost(run, &other_fence(fence, holder.fence)))
+            }
+            _ => Err(self.lost(run, &self.held_by())),
+        }
+    }
+
+    fn held_by(&self) -> String {
+        match &self.holder {
+            Some(holder) => format!("run {} has held it since {}", holder.run, holder.since),
+            None => "no run holds it".to_owned(),
+        }
+    }
+
+    fn lost(&self, run: &RunId, why: &str) -> StepError {
+        let message = format!("run {run} does not hold environment {}: {why}", self.name);
+        StepError::new(ErrorName::LockLost, message)
     }
 }
 
-/// Whether a run that was told something was still there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// It was.
-    Yes,
-    /// Its token is gone: it was told before, or its execution ended or gave up waiting.
-    Gone,
+fn other_fence(noted: u64, now: u64) -> String {
+    format!("it acquired the environment under fence {noted}, and the fence is {now} now")
+}
+
+/// Returns the error that must freeze a run's environment: one that left it in an unknown state. A
+/// refused rollback does not freeze it: its state is known, so a newer commit may proceed.
+#[must_use]
+pub fn freezing_error(run: &Run) -> Option<&StepError> {
+    match (&run.rollback, &run.failure) {
+        _ if run.outcome() != Outcome::NeedsOperator => None,
+        (Some(Rollback::Refused { .. }), _) => None,
+        (Some(Rollback::Failed { error }), _) => Some(error),
+        (_, failure) => failure.as_ref().map(|failure| &failure.error),
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 use super::*;
+use crate::ids::{DeliveryId, RepositoryName, RunKind};
+use crate::run::{End, Trigger};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -21,23 +23,48 @@ fn fresh() -> Environment {
     Environment::new(RepositoryId(1), name)
 }
 
-/// What waits to be told, as `run word`.
-fn untold(environment: &Environment) -> Vec<String> {
-    let tells = environment.untold.iter();
-    tells
-        .map(|tell| format!("{} {:?}", tell.run, tell.word))
+/// The outbox, as `run reply`.
+fn outbox(environment: &Environment) -> Vec<String> {
+    let reply = |reply: &Reply| match reply {
+        Reply::Succeed(verdict) => format!("{verdict:?}"),
+        Reply::Fail(error) => error.name.to_string(),
+    };
+    let outbox = environment.outbox.iter();
+    outbox
+        .map(|it| format!("{} {}", it.run, reply(&it.reply)))
         .collect()
 }
 
+fn failed() -> StepError {
+    StepError::new(ErrorName::ApplyFailed, "no")
+}
+
+/// The run of `waiter(n)`, as it is claimed.
+fn run(n: u8) -> Run {
+    let waiter = waiter(n);
+    let trigger = Trigger {
+        kind: RunKind::Push,
+        delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
+        repository_id: RepositoryId(1),
+        repository: RepositoryName::parse("acme/shop").unwrap(),
+        branch: BranchRef::parse("refs/heads/main").unwrap(),
+        commit: waiter.commit,
+        before: None,
+        pusher: "octocat".into(),
+        received_at: waiter.received_at,
+    };
+    Run::new(waiter.run, trigger, "execution".into(), at(0))
+}
+
 #[test]
-fn to_be_told_does_not_decide_who_owns() {
+fn a_notification_that_was_sent_leaves_the_environment_with_its_holder() {
     let mut environment = fresh();
     environment.acquire(waiter(1), QueueRule::Newest, at(100));
-    let tell = environment.untold.first().cloned().unwrap();
-    environment.told(&tell);
-    environment.told(&tell);
-    assert!(environment.untold.is_empty());
-    assert!(environment.is_owned_by(&waiter(1).run));
+    let notification = environment.outbox.first().cloned().unwrap();
+    environment.mark_sent(&notification);
+    environment.mark_sent(&notification);
+    assert!(environment.outbox.is_empty());
+    assert!(environment.is_held_by(&waiter(1).run));
 }
 
 #[test]
@@ -46,9 +73,9 @@ fn the_newest_of_three_runs_next() {
     for n in [1, 2, 3] {
         environment.acquire(waiter(n), QueueRule::Newest, at(100));
     }
-    assert_eq!(untold(&environment), ["shop-1 Held", "shop-2 Superseded"]);
+    assert_eq!(outbox(&environment), ["shop-1 Held", "shop-2 Superseded"]);
     environment.release(&waiter(1).run, at(101));
-    assert_eq!(untold(&environment), ["shop-2 Superseded", "shop-3 Held"]);
+    assert_eq!(outbox(&environment), ["shop-2 Superseded", "shop-3 Held"]);
     assert_eq!(environment.fence, 2);
 }
 
@@ -58,12 +85,12 @@ fn with_every_all_run_in_the_order_of_their_events() {
     for n in [1, 3, 2] {
         environment.acquire(waiter(n), QueueRule::Every, at(100));
     }
-    let mut owners = Vec::new();
-    while let Some(owner) = environment.owner.clone() {
-        environment.release(&owner.run, at(101));
-        owners.push(owner.run.to_string());
+    let mut holders = Vec::new();
+    while let Some(holder) = environment.holder.clone() {
+        environment.release(&holder.run, at(101));
+        holders.push(holder.run.to_string());
     }
-    assert_eq!(owners, ["shop-1", "shop-2", "shop-3"]);
+    assert_eq!(holders, ["shop-1", "shop-2", "shop-3"]);
 }
 
 #[test]
@@ -71,7 +98,7 @@ fn an_event_that_comes_late_does_not_undo_a_newer_commit() {
     let mut environment = fresh();
     environment.acquire(waiter(5), QueueRule::Every, at(100));
     environment.acquire(waiter(4), QueueRule::Every, at(100));
-    assert_eq!(untold(&environment), ["shop-5 Held", "shop-4 Superseded"]);
+    assert_eq!(outbox(&environment), ["shop-5 Held", "shop-4 Superseded"]);
 }
 
 #[test]
@@ -82,24 +109,106 @@ fn a_queue_that_is_full_drops_the_oldest() {
         environment.acquire(waiter(n), QueueRule::Every, at(300));
     }
     assert_eq!(environment.queue.len(), QUEUE_LIMIT);
-    assert_eq!(untold(&environment), ["shop-1 Held", "shop-2 Superseded"]);
+    assert_eq!(outbox(&environment), ["shop-1 Held", "shop-2 Superseded"]);
 }
 
 #[test]
-fn a_frozen_environment_is_handed_to_nobody_until_it_thaws() {
+fn a_frozen_environment_fails_the_runs_that_wait_until_an_operator_unfreezes_it() {
     let mut environment = fresh();
     environment.acquire(waiter(1), QueueRule::Newest, at(100));
     environment.acquire(waiter(2), QueueRule::Newest, at(100));
-    let error = StepError::new(crate::error::ErrorName::ApplyFailed, "no");
-    environment.freeze_after(&waiter(1).run, &error, at(101));
-    environment.freeze_after(&waiter(1).run, &error, at(102));
+    environment.freeze(&waiter(1).run, &failed(), at(101));
+    environment.freeze(&waiter(1).run, &failed(), at(102));
     environment.release(&waiter(1).run, at(103));
     environment.acquire(waiter(3), QueueRule::Newest, at(104));
-    assert_eq!(untold(&environment), ["shop-2 Frozen", "shop-3 Frozen"]);
-    assert_eq!(environment.owner, None);
+    assert_eq!(
+        outbox(&environment),
+        ["shop-2 EnvironmentFrozen", "shop-3 EnvironmentFrozen"]
+    );
+    insta::assert_debug_snapshot!(environment.outbox[1].reply);
+    assert_eq!(environment.holder, None);
     assert_eq!(environment.unfreeze(at(105)).unwrap().at, at(101));
     environment.acquire(waiter(4), QueueRule::Newest, at(106));
-    assert!(environment.is_owned_by(&waiter(4).run));
+    assert!(environment.is_held_by(&waiter(4).run));
+}
+
+#[test]
+fn only_the_holder_freezes() {
+    let mut environment = fresh();
+    environment.acquire(waiter(1), QueueRule::Newest, at(100));
+    environment.release(&waiter(1).run, at(101));
+    environment.acquire(waiter(2), QueueRule::Newest, at(102));
+    let before = environment.clone();
+    environment.freeze(&waiter(1).run, &failed(), at(103));
+    assert_eq!(environment, before);
+}
+
+#[test]
+fn a_commit_that_turns_bad_fails_the_run_that_waits_with_it() {
+    let mut environment = fresh();
+    let again = Waiter {
+        commit: waiter(1).commit,
+        ..waiter(2)
+    };
+    environment.acquire(waiter(1), QueueRule::Every, at(100));
+    environment.acquire(again.clone(), QueueRule::Every, at(100));
+    environment.acquire(waiter(3), QueueRule::Every, at(100));
+    environment
+        .record_rollback(&waiter(1).run, 1, BTreeMap::new(), at(101))
+        .unwrap();
+    environment.release(&waiter(1).run, at(102));
+    assert_eq!(
+        outbox(&environment),
+        ["shop-2 CommitIsBad", "shop-3 Held"],
+        "a bad commit is not delivered again, and holds no other run up"
+    );
+    insta::assert_debug_snapshot!(environment.outbox[0].reply);
+}
+
+#[test]
+fn only_the_run_that_holds_the_environment_has_its_fence() {
+    let mut environment = fresh();
+    let why = |environment: &Environment, run: &Run| {
+        let error = environment.fence_of(run).unwrap_err();
+        assert_eq!(error.name, ErrorName::LockLost);
+        error.message
+    };
+    let mut lost = vec![why(&environment, &run(1))];
+    environment.acquire(waiter(1), QueueRule::Newest, at(100));
+    let mut holder = run(1);
+    assert_eq!(environment.fence_of(&holder), Ok(1));
+    holder.lock = Lock::Held { fence: 1 };
+    assert_eq!(environment.fence_of(&holder), Ok(1));
+    lost.push(why(&environment, &run(2)));
+
+    environment.release(&holder.id, at(101));
+    environment.acquire(waiter(1), QueueRule::Newest, at(102));
+    lost.push(why(&environment, &holder));
+    holder.lock = Lock::Released;
+    lost.push(why(&environment, &holder));
+    holder.end = Some(End {
+        outcome: Outcome::Failed,
+        at: at(103),
+        audit_from: 1,
+        audit_seq: None,
+    });
+    lost.push(why(&environment, &holder));
+    insta::assert_snapshot!(lost.join("\n"));
+}
+
+#[test]
+fn a_full_queue_that_is_frozen_fits_into_an_item() {
+    let mut environment = fresh();
+    for n in 0..=u8::try_from(QUEUE_LIMIT).unwrap() {
+        let mut next = waiter(n);
+        next.token = "t".repeat(2048);
+        environment.acquire(next, QueueRule::Every, at(300));
+    }
+    let error = StepError::new(ErrorName::ApplyFailed, "x".repeat(10_000));
+    environment.freeze(&waiter(0).run, &error, at(301));
+    assert_eq!(environment.outbox.len(), QUEUE_LIMIT + 1);
+    let size = serde_json::to_string(&environment).unwrap().len();
+    assert!(size < 350 * 1024, "{size} bytes");
 }
 
 #[test]
@@ -120,11 +229,12 @@ fn only_so_many_bad_commits_are_remembered_each_once() {
 enum Step {
     /// A run asks, or asks again with another token.
     Ask(u8),
-    /// The next run is told.
-    Tell,
-    /// A run ends, whether it owns, waits or neither.
+    /// The oldest notification is sent.
+    Send,
+    /// A run ends, whether it holds, waits or neither.
     Release(u8),
-    Freeze(u8),
+    /// The holder leaves an unknown state.
+    Freeze,
     Unfreeze,
     Bad(u8),
 }
@@ -132,9 +242,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (1..12_u8).prop_map(Step::Ask),
-        4 => Just(Step::Tell),
+        4 => Just(Step::Send),
         4 => (1..12_u8).prop_map(Step::Release),
-        1 => (1..12_u8).prop_map(Step::Freeze),
+        1 => Just(Step::Freeze),
         1 => Just(Step::Unfreeze),
         1 => (1..12_u8).prop_map(Step::Bad),
     ]
@@ -142,15 +252,15 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn nobody_is_lost_and_nobody_owns_twice(
+    fn no_run_is_lost_and_one_at_a_time_holds_the_environment(
         steps in prop::collection::vec(step(), 0..80),
         every in any::<bool>(),
     ) {
         let rule = if every { QueueRule::Every } else { QueueRule::Newest };
         let mut environment = fresh();
-        // Runs that asked and did not end, and those of them that heard a word.
+        // Runs that asked and did not end, and those of them that got their reply.
         let mut asked: BTreeSet<RunId> = BTreeSet::new();
-        let mut heard: BTreeSet<RunId> = BTreeSet::new();
+        let mut replied: BTreeSet<RunId> = BTreeSet::new();
         for (count, step) in steps.into_iter().enumerate() {
             let before = environment.clone();
             match step {
@@ -158,26 +268,26 @@ proptest! {
                     let mut next = waiter(n);
                     next.token = format!("token-{n}-{count}");
                     asked.insert(next.run.clone());
-                    heard.remove(&next.run);
+                    replied.remove(&next.run);
                     environment.acquire(next, rule, at(100));
                 }
-                Step::Tell => {
-                    if let Some(tell) = environment.untold.first().cloned() {
-                        environment.told(&tell);
-                        heard.insert(tell.run);
+                Step::Send => {
+                    if let Some(notification) = environment.outbox.first().cloned() {
+                        environment.mark_sent(&notification);
+                        replied.insert(notification.run);
                     }
                 }
                 Step::Release(n) => {
                     let next = waiter(n);
                     environment.release(&next.run, at(100));
                     asked.remove(&next.run);
-                    heard.remove(&next.run);
+                    replied.remove(&next.run);
                 }
-                Step::Freeze(n) => environment.freeze(Frozen {
-                    run: waiter(n).run,
-                    reason: String::new(),
-                    at: at(100),
-                }),
+                Step::Freeze => {
+                    if let Some(holder) = environment.holder.clone() {
+                        environment.freeze(&holder.run, &failed(), at(100));
+                    }
+                }
                 Step::Unfreeze => {
                     environment.unfreeze(at(100));
                 }
@@ -193,33 +303,46 @@ proptest! {
             if rule == QueueRule::Newest {
                 prop_assert!(waits.len() <= 1);
             }
-            for run in &asked {
-                let told = environment.untold.iter().filter(|tell| &tell.run == run).count();
-                let places = usize::from(unique.contains(run))
-                    + told
-                    + usize::from(heard.contains(run));
-                prop_assert_eq!(places, 1, "{} waits, is to be told, or was told", run);
+            if environment.frozen.is_some() {
+                prop_assert!(waits.is_empty(), "no run waits for a frozen environment");
             }
-            for tell in &environment.untold {
-                prop_assert!(asked.contains(&tell.run), "nobody is told who did not ask");
-                if tell.word == LockWord::Held {
-                    prop_assert!(environment.is_owned_by(&tell.run));
+            for waiter in &environment.queue {
+                prop_assert!(!environment.is_bad(&waiter.commit), "no bad commit waits");
+            }
+            for run in &asked {
+                let sent = environment.outbox.iter().filter(|it| &it.run == run).count();
+                let places = usize::from(unique.contains(run))
+                    + sent
+                    + usize::from(replied.contains(run));
+                prop_assert_eq!(places, 1, "{} waits, is to be notified, or was notified", run);
+            }
+            for notification in &environment.outbox {
+                let run = &notification.run;
+                prop_assert!(asked.contains(run), "only a run that asked is notified");
+                match &notification.reply {
+                    Reply::Succeed(LockVerdict::Held) => {
+                        prop_assert!(environment.is_held_by(run));
+                    }
+                    Reply::Succeed(LockVerdict::Superseded) | Reply::Fail(_) => {
+                        prop_assert!(!environment.is_held_by(run));
+                    }
                 }
             }
-            if let Some(owner) = &environment.owner {
-                prop_assert!(!unique.contains(&owner.run), "an owner does not wait");
-                prop_assert!(asked.contains(&owner.run));
-                if before.owner.as_ref() == Some(owner) {
+            if let Some(holder) = &environment.holder {
+                prop_assert!(!unique.contains(&holder.run), "a holder does not wait");
+                prop_assert!(asked.contains(&holder.run));
+                if before.holder.as_ref() == Some(holder) {
                     prop_assert_eq!(environment.fence, before.fence);
                 } else {
-                    prop_assert!(owner.fence > before.fence, "a later owner has a higher fence");
-                    prop_assert_eq!(environment.fence, owner.fence);
+                    prop_assert!(holder.fence > before.fence, "a later holder has a higher fence");
+                    prop_assert_eq!(environment.fence, holder.fence);
                     prop_assert_eq!(environment.frozen.as_ref(), None);
+                    prop_assert!(!environment.is_bad(&holder.commit));
                     let first = environment.queue.first();
-                    prop_assert!(first.is_none_or(|it| owner.received_at <= it.received_at));
+                    prop_assert!(first.is_none_or(|it| holder.received_at <= it.received_at));
                 }
             } else if environment.frozen.is_none() {
-                prop_assert!(waits.is_empty(), "nobody waits for what nobody owns");
+                prop_assert!(waits.is_empty(), "no run waits for an environment that is free");
             }
         }
     }

@@ -104,9 +104,9 @@ names! {
     /// A person said no, or nobody answered in time.
     ApprovalRejected: Permanent, "Nothing to do: a newer commit starts a new run.";
     /// The environment is frozen after a rollback that failed.
-    EnvironmentFrozen: Permanent, "Read the frozen run (`sluicegate show RUN`), mend the environment, then `sluicegate unfreeze`.";
+    EnvironmentFrozen: Permanent, "Repair the environment as the cause says, then run `sluicegate unfreeze`.";
     /// The run does not hold the environment's lock.
-    LockLost: Permanent, "Another run owns the environment; push again when it ended.";
+    LockLost: Permanent, "Another run holds the environment: push again when it has ended.";
     /// The commit was rolled back before in this environment.
     CommitIsBad: Permanent, "Push a new commit; this one is not applied again by itself.";
     /// The rollout did not finish.

@@ -1,7 +1,7 @@
 //! Inputs and outputs of the steps, as the state machine passes them. State carries ids, digests
 //! and words only.
 
-use crate::environment::LockWord;
+use crate::environment::LockVerdict;
 use crate::event::PushEvent;
 use crate::ids::{JobId, RunId, StackName};
 use crate::plan::Verdict;
@@ -164,8 +164,8 @@ pub enum PlanInput {
 /// What ends the wait for the lock: the task token's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockAnswer {
-    /// The word.
-    pub verdict: LockWord,
+    /// How the wait ended.
+    pub verdict: LockVerdict,
 }
 
 /// What ends the wait for a person: the task token's output.

@@ -60,12 +60,12 @@ impl Document for Run {
 
 impl Document for Environment {
     fn key(&self) -> RecordKey {
-        environment_key(self.repository, &self.name)
+        environment_key(self.repository(), self.name())
     }
     fn index(&self) -> Option<IndexKey> {
         Some(IndexKey {
             pk: ENVIRONMENTS.into(),
-            sk: format!("{}#{}", self.repository, self.name),
+            sk: format!("{}#{}", self.repository(), self.name()),
         })
     }
 }
@@ -183,7 +183,7 @@ pub async fn update_run<T>(
 ///
 /// # Errors
 /// Those of the table and of `decide`; `RecordConflict`.
-pub async fn update_environment<T>(
+pub(crate) async fn update_environment<T>(
     records: &dyn Records,
     repository: RepositoryId,
     name: &EnvironmentName,

@@ -2,7 +2,7 @@
 
 pub mod announce;
 pub mod documents;
-pub mod environment;
+pub mod environments;
 #[cfg(feature = "fakes")]
 pub mod fakes;
 pub mod jobs;

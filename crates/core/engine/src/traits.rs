@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use domain::error::StepError;
+use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ImageDigest, JobId};
 use jiff::Timestamp;
@@ -100,14 +100,23 @@ pub trait EventBus: Send + Sync {
     async fn publish(&self, source: &str, detail_type: &str, detail: &str) -> Result<()>;
 }
 
-/// Whether a task token was still waited on.
-pub use domain::environment::Heard;
+/// Whether a wait still had its task token when it was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenState {
+    /// The answer ended the wait.
+    Open,
+    /// The wait had ended: it was answered before, it timed out, or its execution ended.
+    Closed,
+}
 
 /// Step Functions' task tokens.
 #[async_trait]
 pub trait Tokens: Send + Sync {
     /// Ends a wait with an output, as JSON.
-    async fn succeed(&self, token: &str, output: &str) -> Result<Heard>;
+    async fn succeed(&self, token: &str, output: &str) -> Result<TokenState>;
+    /// Ends a wait with an error, which the state machine catches by its name. `cause` is text
+    /// for a person.
+    async fn fail(&self, token: &str, error: ErrorName, cause: &str) -> Result<TokenState>;
 }
 
 /// Executions of the state machine.

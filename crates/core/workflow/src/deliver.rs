@@ -8,7 +8,7 @@ use crate::parts::{
     stop_branches, succeed, wait,
 };
 use crate::state::{Level, Machine, States, Task};
-use domain::environment::LockWord;
+use domain::environment::LockVerdict;
 use domain::job::Verb;
 use domain::plan::Verdict;
 use domain::run::Turn;
@@ -102,7 +102,7 @@ fn prepare() -> serde_json::Result<States> {
             choice(
                 "A superseded run ends; one without stacks goes on to its deployment.",
                 [
-                    (is!(LockWord::Superseded)?, RECORD),
+                    (is!(LockVerdict::Superseded)?, RECORD),
                     (is!(STACKS_TO_PLAN)?, "ApplyStacks"),
                 ],
                 "StartDeploy",
@@ -196,7 +196,7 @@ fn environment() -> serde_json::Result<Level> {
             "IsSuperseded",
             choice(
                 "A superseded run is built and recorded, but not deployed.",
-                [(is!(LockWord::Superseded)?, "Superseded")],
+                [(is!(LockVerdict::Superseded)?, "Superseded")],
                 FIRST.select,
             ),
         ),

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 use async_trait::async_trait;
-use domain::environment::Environment;
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::event::EnrolledRepository;
 use domain::ids::{JobId, RunId, StackName};
@@ -11,7 +10,8 @@ use domain::plan::Touched;
 use domain::run::{Run, StackRun, StackState};
 use domain::step::{ApplyInput, ApplyWord, CaughtError, FinishOutput, StackJob};
 use engine::announce::Announcer;
-use engine::documents::{environment_key, load, load_run, update_run};
+use engine::documents::{load_run, update_run};
+use engine::environments::{self, Owned};
 use engine::status::Transition;
 use engine::{BatchJobs, Clock, Objects, Records, Result, Step, jobs};
 use serde::Serialize;
@@ -74,11 +74,16 @@ impl Apply {
     /// Uses the plan. Asked again, it names the job that the plan went to.
     async fn start(&self, run: &RunId, name: &StackName) -> Result<StackJob> {
         let run = load_run(&*self.records, run).await?;
-        self.check_lock(&run).await?;
+        let owned = environments::owned(&*self.records, &run).await?;
+        self.use_plan(&run, &owned, name).await
+    }
+
+    /// An apply of a run that does not hold its environment could run beside another one.
+    async fn use_plan(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<StackJob> {
         let stack = run.stack(name)?;
         let plan = match &stack.state {
             StackState::Applying { job, .. } => {
-                return Ok(self.started(&run, stack, job.clone()).await);
+                return Ok(self.started(run, stack, job.clone()).await);
             }
             StackState::Planned { plan, .. } => plan.clone(),
             StackState::Applied { job, .. } => {
@@ -97,11 +102,11 @@ impl Apply {
                 ));
             }
         };
-        let record = self.record(&run, name, plan)?;
+        let record = self.record(run, owned, name, plan)?;
         let (job, key, bytes) = record.seal()?;
         // A plan that may not be used gets no job record either.
         let consumed = stack.clone().consume(job.clone());
-        self.answered(&run, stack, consumed.as_ref().err()).await;
+        self.answered(run, stack, consumed.as_ref().err()).await;
         consumed?;
         self.objects.put(&key, bytes).await?;
         // From here on the plan is used: nothing else can be made from it.
@@ -137,9 +142,15 @@ impl Apply {
         StackJob { stack: name, job }
     }
 
-    fn record(&self, run: &Run, name: &StackName, plan: SealedPlan) -> Result<JobRecord> {
+    fn record(
+        &self,
+        run: &Run,
+        owned: &Owned,
+        name: &StackName,
+        plan: SealedPlan,
+    ) -> Result<JobRecord> {
         let stack = run.stack(name)?;
-        let environment = run.config()?.environment.clone();
+        let environment = owned.environment().name().clone();
         let (source, commit) = run.way_source()?;
         let own = (&run.source()?.archive, &run.trigger.commit);
         // What the last good commit does not have can only be destroyed by what made it.
@@ -166,20 +177,6 @@ impl Apply {
             plan: Some(plan),
             timeout_seconds: APPLY_SECONDS,
         })
-    }
-
-    /// An apply without the environment's lock could run beside another one.
-    async fn check_lock(&self, run: &Run) -> Result<()> {
-        let name = &run.config()?.environment;
-        let key = environment_key(run.trigger.repository_id, name);
-        let environment: Option<Environment> = load(&*self.records, &key).await?;
-        if environment.is_some_and(|environment| environment.is_owned_by(&run.id)) {
-            return Ok(());
-        }
-        Err(StepError::new(
-            ErrorName::LockLost,
-            format!("run {} does not own environment {name}", run.id),
-        ))
     }
 
     /// Reads what came of the apply. Asked again, it answers the same.

@@ -4,12 +4,11 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use domain::environment::Owner;
 use domain::job::{JobResult, ObjectRef, StateVersion};
 use domain::keys::JobFile;
 use domain::plan::{Mode, PlanSummary, Verdict};
 use domain::run::{Answer, Approval};
-use engine::documents::{insert, update_environment};
+use engine::documents::insert;
 use engine::fakes::{
     FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples,
 };
@@ -25,7 +24,7 @@ struct World {
 }
 
 impl World {
-    /// Run 1 owns the environment, and the plan of its stack `data` is sealed.
+    /// Run 1 holds the environment, and the plan of its stack `data` is sealed.
     async fn new(verdict: Verdict) -> Self {
         let records = FakeRecords::new();
         let objects = FakeObjects::new(samples::BUCKET);
@@ -48,31 +47,14 @@ impl World {
         run.stacks[0].jobs = 1;
         run.stacks[0].state = planned(verdict, None);
         insert(&records, &run).await.unwrap();
-        let world = Self {
+        records.give_environment_to(&run);
+        Self {
             records,
             objects,
             batch,
             status,
             apply,
-        };
-        world.own(true).await;
-        world
-    }
-
-    async fn own(&self, owns: bool) {
-        let id = samples::repository().id;
-        update_environment(&self.records, id, &samples::environment(), |environment| {
-            environment.owner = owns.then(|| Owner {
-                run: run(),
-                commit: samples::commit(1),
-                fence: 1,
-                since: samples::now(),
-                received_at: samples::now(),
-            });
-            Ok(())
-        })
-        .await
-        .unwrap();
+        }
     }
 
     async fn start(&self) -> Result<JobId> {
@@ -248,8 +230,11 @@ async fn a_plan_is_used_once() {
 #[tokio::test]
 async fn without_the_lock_nothing_is_applied() {
     let world = World::new(Verdict::Auto).await;
-    world.own(false).await;
-    assert_eq!(world.start().await.unwrap_err().name, ErrorName::LockLost);
+    world.records.give_environment_to(&samples::sealed_run(2));
+    let error = world.start().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::LockLost);
+    let holder = samples::push_event(2).run_id();
+    assert!(error.message.contains(holder.as_str()), "{error}");
     assert!(world.objects.keys().is_empty());
     assert_eq!(world.state().await, planned(Verdict::Auto, None));
 }

@@ -5,7 +5,7 @@
 )]
 use super::*;
 use engine::documents::insert;
-use engine::fakes::{FakeClock, FakeForge, FakeRecords, FakeRegistry, FakeStatusQueue, samples};
+use engine::fakes::{FakeClock, FakeRecords, FakeRegistry, FakeStatusQueue, samples};
 
 struct World {
     records: FakeRecords,

@@ -8,7 +8,8 @@ use domain::ids::RunId;
 use domain::rollout::RolloutPlan;
 use domain::run::{Rollout, Run, StackState};
 use domain::step::DeployWord;
-use engine::documents::{environment_key, load, load_run, update_run};
+use engine::documents::{load_run, update_run};
+use engine::environments::{self, Owned};
 use engine::status::Transition;
 use engine::{Result, TaskRevision};
 use jiff::SignedDuration;
@@ -24,12 +25,22 @@ impl Deploy {
         let Some(plan) = run.rollout_plan()? else {
             return Ok(DeployWord::None);
         };
-        let environment = self.owned(&run).await?;
+        let owned = environments::owned(&*self.records, &run).await?;
+        self.roll_out(&run, &owned, &plan).await
+    }
+
+    /// Writes the rollout into the run, and makes the service run it.
+    async fn roll_out(
+        &self,
+        run: &Run,
+        owned: &Owned,
+        plan: &RolloutPlan<'_>,
+    ) -> Result<DeployWord> {
         let rollout = match run.rollout() {
             Some(known) => known.clone(),
             None => {
-                let target = target(&*self.objects, &run, plan.stack).await?;
-                self.prepare(&run, &environment, &plan, target).await?
+                let target = target(&*self.objects, run, plan.stack).await?;
+                self.prepare(run, owned, plan, target).await?
             }
         };
         if rollout.healthy_at.is_some() {
@@ -44,37 +55,22 @@ impl Deploy {
                 .await?;
         }
         let transition = Transition::DeployStarted(run.mode);
-        self.announcer.announce(&run, transition).await;
+        self.announcer.announce(run, transition).await;
         Ok(DeployWord::InProgress)
-    }
-
-    /// The environment, when the run owns it.
-    async fn owned(&self, run: &Run) -> Result<Environment> {
-        let name = &run.config()?.environment;
-        let key = environment_key(run.trigger.repository_id, name);
-        let environment: Option<Environment> = load(&*self.records, &key).await?;
-        environment
-            .filter(|environment| environment.is_owned_by(&run.id))
-            .ok_or_else(|| {
-                StepError::new(
-                    ErrorName::LockLost,
-                    format!("run {} does not own environment {name}", run.id),
-                )
-            })
     }
 
     /// Finds or makes the task definition, and writes the rollout into the run.
     async fn prepare(
         &self,
         run: &Run,
-        environment: &Environment,
+        owned: &Owned,
         plan: &RolloutPlan<'_>,
         target: Target,
     ) -> Result<Rollout> {
         let task_definition = match &plan.task_definition {
             Some(known) => known.clone(),
             None => match self
-                .running_already(run, environment, plan, &target)
+                .running_already(run, owned.environment(), plan, &target)
                 .await?
             {
                 Some(running) => running,
@@ -125,7 +121,7 @@ impl Deploy {
         let same = |good: &&domain::environment::LastGood| {
             good.commit == plan.commit && good.image.as_ref() == Some(&plan.image)
         };
-        let Some(good) = environment.last_good.as_ref().filter(same) else {
+        let Some(good) = environment.last_good().filter(same) else {
             return Ok(None);
         };
         if run.stack(plan.stack)?.state != StackState::Unchanged {

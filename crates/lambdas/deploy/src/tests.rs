@@ -4,13 +4,13 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use domain::environment::{LastGood, Owner};
+use domain::environment::LastGood;
 use domain::error::{ErrorName, StepError};
 use domain::ids::Sha256Digest;
 use domain::plan::{Mode, ObjectRef};
 use domain::run::{Build, ImageOrigin, Restore, Run, StackState};
 use domain::step::DeployWord;
-use engine::documents::{insert, load_run, update_environment, update_run};
+use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
     FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeRegistry, FakeServices,
     FakeStatusQueue, samples,
@@ -37,7 +37,7 @@ struct World {
 }
 
 impl World {
-    /// A run whose stacks are applied and whose image is built; it owns its environment, where
+    /// A run whose stacks are applied and whose image is built; it holds its environment, where
     /// commit 1 was verified.
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
@@ -66,25 +66,8 @@ impl World {
         }
         insert(&world.records, &run).await.unwrap();
         world.set_outputs(OUTPUTS).await;
-        let owner = Owner {
-            run: run.id.clone(),
-            commit: run.trigger.commit.clone(),
-            fence: 1,
-            since: samples::now(),
-            received_at: run.trigger.received_at,
-        };
-        update_environment(
-            &world.records,
-            run.trigger.repository_id,
-            &samples::environment(),
-            |environment| {
-                environment.owner = Some(owner.clone());
-                environment.last_good = Some(samples::last_good(1));
-                Ok(())
-            },
-        )
-        .await
-        .unwrap();
+        world.records.deliver(&samples::last_good(1));
+        world.records.give_environment_to(&run);
         world
     }
 
@@ -279,17 +262,9 @@ async fn a_start_that_is_repeated_registers_nothing_twice() {
 #[tokio::test]
 async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
     let world = World::new().await;
-    update_environment(
-        &world.records,
-        world.run.trigger.repository_id,
-        &samples::environment(),
-        |environment| {
-            environment.release(&world.run.id, samples::now());
-            Ok(())
-        },
-    )
-    .await
-    .unwrap();
+    world.records.change_environment(|environment| {
+        environment.release(&world.run.id, samples::now());
+    });
     assert_eq!(world.start().await.unwrap_err().name, ErrorName::LockLost);
     world
         .change(|run| run.config.as_mut().unwrap().deploy = None)
@@ -317,18 +292,8 @@ async fn what_already_runs_is_not_registered_again() {
         commit: samples::commit(2),
         ..samples::last_good(1)
     };
-    let name = samples::environment();
-    update_environment(
-        &world.records,
-        world.run.trigger.repository_id,
-        &name,
-        |e| {
-            e.last_good = Some(good.clone());
-            Ok(())
-        },
-    )
-    .await
-    .unwrap();
+    world.records.deliver(&good);
+    world.records.give_environment_to(&world.run);
     assert_eq!(world.start().await, Ok(DeployWord::InProgress));
     assert!(world.services.revisions().is_empty());
     assert_eq!(

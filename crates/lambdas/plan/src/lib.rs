@@ -56,7 +56,7 @@ impl Step for Plan {
     async fn run(&self, input: PlanInput) -> Result<PlanOutput> {
         match input {
             PlanInput::Acquire { run, token } => {
-                self.acquire(&run, token).await?;
+                self.acquire(&run, &token).await?;
                 Ok(PlanOutput::Later {})
             }
             PlanInput::Next { run, failures } => {

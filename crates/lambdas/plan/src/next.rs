@@ -1,16 +1,16 @@
 //! The next stacks, and their jobs.
 
 use crate::Plan;
-use domain::environment::Environment;
 use domain::error::{ErrorName, StepError};
-use domain::ids::{EnvironmentName, JobId, RunId, StackName};
+use domain::ids::{JobId, RunId, StackName};
 use domain::job::{Backend, JOB_SCHEMA, JobRecord, PLAN_SECONDS, Verb};
 use domain::keys;
 use domain::plan::Mode;
 use domain::run::{Lock, Run, StackState, Wave};
 use domain::step::{CaughtError, NextOutput, StackJob};
 use engine::Result;
-use engine::documents::{environment_key, load, update_run};
+use engine::documents::update_run;
+use engine::environments::{self, Owned};
 use engine::status::Transition;
 use futures::future::join_all;
 
@@ -20,8 +20,14 @@ impl Plan {
         if let Some(first) = failures.first() {
             return Err(first.to_step_error());
         }
-        let (run, name) = self.load(run).await?;
-        let run = self.hold(run, &name).await?;
+        let (run, _) = self.load(run).await?;
+        let owned = environments::owned(&*self.records, &run).await?;
+        self.wave(run, &owned).await
+    }
+
+    /// Names the stacks that can be planned now, and makes their jobs.
+    async fn wave(&self, run: Run, owned: &Owned) -> Result<NextOutput> {
+        let run = self.hold(run, owned).await?;
         let Wave::Plan(stacks) = run.next_wave() else {
             return match run.way().iter().find(|stack| !stack.state.is_done()) {
                 None => Ok(NextOutput::Done),
@@ -37,7 +43,7 @@ impl Plan {
         let mut jobs = Vec::with_capacity(stacks.len());
         let mut started = Vec::with_capacity(stacks.len());
         for stack in stacks {
-            let (job, attempt) = self.plan_job(&run, &name, &stack).await?;
+            let (job, attempt) = self.plan_job(&run, owned, &stack).await?;
             started.push(Transition::PlanStarted(run.mode, stack.clone(), attempt));
             jobs.push(StackJob { stack, job });
         }
@@ -49,26 +55,11 @@ impl Plan {
         Ok(NextOutput::Plan { jobs })
     }
 
-    /// Makes sure that the run owns its environment, and writes it into the run.
-    async fn hold(&self, run: Run, name: &EnvironmentName) -> Result<Run> {
-        let key = environment_key(run.trigger.repository_id, name);
-        let environment: Environment = load(&*self.records, &key)
-            .await?
-            .unwrap_or_else(|| Environment::new(run.trigger.repository_id, name.clone()));
-        let owner = environment
-            .owner
-            .as_ref()
-            .filter(|owner| owner.run == run.id);
-        let Some(owner) = owner else {
-            return Err(not_owned(&run, &environment));
-        };
-        let fence = owner.fence;
+    /// Writes into the run that it holds its environment.
+    async fn hold(&self, run: Run, owned: &Owned) -> Result<Run> {
         let run = update_run(&*self.records, &run.id, |run| {
-            // Its execution was stopped meanwhile.
-            if let Some(end) = &run.end {
-                let message = format!("run {} ended at {}", run.id, end.at);
-                return Err(StepError::new(ErrorName::LockLost, message));
-            }
+            // Its execution may have been stopped meanwhile.
+            let fence = owned.environment().fence_of(run)?;
             run.lock = Lock::Held { fence };
             Ok(run.clone())
         })
@@ -81,12 +72,8 @@ impl Plan {
     }
 
     /// Makes a stack's plan job, or finds the one that was made. Gives its attempt too.
-    async fn plan_job(
-        &self,
-        run: &Run,
-        environment: &EnvironmentName,
-        name: &StackName,
-    ) -> Result<(JobId, u32)> {
+    async fn plan_job(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<(JobId, u32)> {
+        let environment = owned.environment().name();
         let stack = run.stack(name)?;
         if let StackState::Planning { job } = &stack.state {
             return Ok((job.clone(), stack.jobs));
@@ -147,35 +134,4 @@ impl Plan {
             )),
         }
     }
-}
-
-fn not_owned(run: &Run, environment: &Environment) -> StepError {
-    let name = &environment.name;
-    if let (Some(frozen), Mode::Deliver) = (&environment.frozen, run.mode) {
-        return StepError::new(
-            ErrorName::EnvironmentFrozen,
-            format!(
-                "environment {name} is frozen since run {}: {}",
-                frozen.run, frozen.reason
-            ),
-        );
-    }
-    if environment.is_bad(&run.trigger.commit) {
-        let commit = &run.trigger.commit;
-        return StepError::new(
-            ErrorName::CommitIsBad,
-            format!("commit {commit} was rolled back in environment {name} before"),
-        );
-    }
-    let owner = environment
-        .owner
-        .as_ref()
-        .map_or("nobody", |owner| owner.run.as_str());
-    StepError::new(
-        ErrorName::LockLost,
-        format!(
-            "environment {name} is owned by {owner}, not by run {}",
-            run.id
-        ),
-    )
 }

@@ -4,7 +4,6 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use domain::environment::{Environment, Frozen};
 use domain::error::{ErrorName, StepError};
 use domain::ids::JobId;
 use domain::job::{JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
@@ -15,7 +14,7 @@ use domain::plan::{
 };
 use domain::run::{Answer, Approval, Build, End, Lock, Outcome, Restore, StackState, Turn};
 use domain::step::{CaughtError, JudgeOutput, NextOutput, StackJob};
-use engine::documents::{environment_key, insert, load, load_run, update_environment, update_run};
+use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
     FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
 };
@@ -32,7 +31,7 @@ struct World {
 }
 
 impl World {
-    /// Two sealed runs, of commits 1 and 2, and nobody in the environment.
+    /// Two sealed runs, of commits 1 and 2, and a free environment.
     async fn new() -> Self {
         let records = FakeRecords::new();
         let objects = FakeObjects::new(samples::BUCKET);
@@ -66,7 +65,7 @@ impl World {
         }
     }
 
-    /// As `new`, with run 1 the owner of the environment.
+    /// As `new`, with run 1 in the environment.
     async fn held() -> Self {
         let world = Self::new().await;
         world.acquire(1, "t1").await.unwrap();
@@ -126,21 +125,6 @@ impl World {
 
     async fn load(&self, n: u8) -> Run {
         load_run(&self.records, &run(n)).await.unwrap()
-    }
-
-    async fn environment(&self) -> Environment {
-        let key = environment_key(samples::repository().id, &samples::environment());
-        load(&self.records, &key).await.unwrap().unwrap()
-    }
-
-    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
-        let id = samples::repository().id;
-        update_environment(&self.records, id, &samples::environment(), |environment| {
-            change(environment);
-            Ok(())
-        })
-        .await
-        .unwrap();
     }
 
     async fn change_run(&self, n: u8, change: impl Fn(&mut Run)) {
@@ -263,7 +247,7 @@ fn caught(error: &str) -> CaughtError {
 async fn the_first_run_gets_the_environment_at_once() {
     let world = World::held().await;
     assert_eq!(world.told(), [told("t1", "held")]);
-    assert!(world.environment().await.is_owned_by(&run(1)));
+    assert!(world.records.environment().is_held_by(&run(1)));
     assert!(matches!(world.load(1).await.lock, Lock::Waiting { .. }));
 }
 
@@ -272,7 +256,7 @@ async fn a_run_that_asks_again_is_told_on_its_new_token() {
     let world = World::held().await;
     world.acquire(1, "again").await.unwrap();
     assert_eq!(world.told(), [told("t1", "held"), told("again", "held")]);
-    assert_eq!(world.environment().await.fence, 1);
+    assert_eq!(world.records.environment().holder().unwrap().fence, 1);
 }
 
 #[tokio::test]
@@ -287,31 +271,39 @@ async fn the_newest_waits_and_the_one_before_it_is_superseded() {
 }
 
 #[tokio::test]
-async fn frozen_environments_and_bad_commits_are_said_in_a_word_and_then_raised() {
-    let world = World::new().await;
-    let now = samples::now();
-    world
-        .change_environment(|it| it.mark_bad(samples::commit(1), run(9), now))
-        .await;
-    world.acquire(1, "bad").await.unwrap();
+async fn a_run_that_may_not_have_the_environment_ends_its_wait_with_an_error() {
+    let world = World::held().await;
+    let error = StepError::new(ErrorName::Unhealthy, "no answer");
+    world.records.change_environment(|environment| {
+        environment.mark_bad(samples::commit(2), run(9), samples::now());
+    });
+    world.acquire(2, "t2").await.unwrap();
+    world.records.change_environment(|environment| {
+        environment.freeze(&run(1), &error, samples::now());
+    });
+    world.acquire(3, "t3").await.unwrap();
+    let errors = world.tokens.errors().into_iter();
+    let errors: Vec<_> = errors.map(|(token, error)| (token, error.name)).collect();
     assert_eq!(
-        world.next(1).await.unwrap_err().name,
-        ErrorName::CommitIsBad
+        errors,
+        [
+            ("t2".to_owned(), ErrorName::CommitIsBad),
+            ("t3".to_owned(), ErrorName::EnvironmentFrozen)
+        ]
     );
-    world
-        .change_environment(|it| {
-            it.freeze(Frozen {
-                run: run(9),
-                reason: "apply failed".into(),
-                at: now,
-            });
-        })
-        .await;
-    world.acquire(2, "frozen").await.unwrap();
-    assert_eq!(world.told(), [told("bad", "bad"), told("frozen", "frozen")]);
-    let error = world.next(2).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::EnvironmentFrozen);
-    assert!(error.message.contains("apply failed"), "{error}");
+}
+
+/// A status that says that another commit is being delivered is only set while that is so.
+#[tokio::test]
+async fn only_a_run_that_waits_for_another_one_says_so() {
+    let world = World::held().await;
+    world.acquire(2, "t2").await.unwrap();
+    let messages = world.status.messages().into_iter();
+    let waiting: Vec<_> = messages
+        .filter(|message| message.body.contains("\"lock-waiting\""))
+        .map(|message| message.group)
+        .collect();
+    assert_eq!(waiting, [run(2).to_string()]);
 }
 
 /// The build failed and the run was recorded while `acquire` was still on its way.
@@ -329,9 +321,9 @@ async fn a_run_that_ended_does_not_keep_the_environment() {
         })
         .await;
     world.acquire(2, "late").await.unwrap();
-    assert!(world.environment().await.queue.is_empty());
+    assert!(world.records.environment().queue().is_empty());
     world.acquire(3, "t3").await.unwrap();
-    assert_eq!(world.environment().await.queue.len(), 1);
+    assert_eq!(world.records.environment().queue().len(), 1);
 }
 
 #[tokio::test]

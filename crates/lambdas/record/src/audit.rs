@@ -8,6 +8,7 @@ use domain::ids::RepositoryId;
 use domain::keys;
 use domain::run::{End, Lock, Run};
 use engine::documents::update_run;
+use engine::environments;
 use engine::{AuditFile, RecordBody, RecordKey, Result, Written};
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ impl Record {
     /// Walks from the number that the run noted to the end of the chain, and writes there.
     async fn append(&self, run: &Run, end: &End) -> Result<Head> {
         let repository = run.trigger.repository_id;
-        let superseded_by = match (&run.lock, self.environment(run).await?) {
+        let superseded_by = match (&run.lock, environments::of_run(&*self.records, run).await?) {
             (Lock::Superseded, Some(environment)) => superseding(run, &environment),
             _ => None,
         };

@@ -7,7 +7,7 @@ use domain::event::PushEvent;
 use domain::run::{Lock, Run, StackState};
 use domain::step::RecordOutput;
 use engine::documents::{Document, ENVIRONMENTS, RUNS, load, run_key};
-use engine::{Result, jobs};
+use engine::{Result, environments, jobs};
 
 /// How many environments and how many of the newest runs are searched.
 const SEARCHED: u32 = 500;
@@ -35,11 +35,9 @@ impl Record {
         let settled = run.failure.is_some()
             || run.promoted_at.is_some()
             || run.lock == Lock::Superseded
-            || self
-                .environment(&run)
+            || environments::of_run(&*self.records, &run)
                 .await?
-                .and_then(|environment| environment.last_good)
-                .is_some_and(|good| good.run == run.id);
+                .is_some_and(|it| it.last_good().is_some_and(|good| good.run == run.id));
         let error = (!settled).then(|| why(execution, status));
         let run = self.close(&run.id, error.as_ref()).await?;
         Ok(answer(&run))
@@ -74,14 +72,11 @@ impl Record {
         }
     }
 
-    /// Finds the run of an execution: among those that own or await an environment, then among
+    /// Finds the run of an execution: among those that hold or await an environment, then among
     /// the newest.
     async fn find(&self, execution: &str) -> Result<Option<Run>> {
         for environment in self.list::<Environment>(ENVIRONMENTS).await? {
-            let owner = environment.owner.iter().map(|owner| &owner.run);
-            let waiting = environment.queue.iter().map(|waiter| &waiter.run);
-            let untold = environment.untold.iter().map(|tell| &tell.run);
-            for id in owner.chain(waiting).chain(untold) {
+            for id in environment.runs() {
                 let run: Option<Run> = load(&*self.records, &run_key(id)).await?;
                 if let Some(run) = run.filter(|run| run.execution == execution) {
                     return Ok(Some(run));

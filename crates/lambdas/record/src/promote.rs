@@ -1,14 +1,15 @@
 //! Moves *last good*, or marks a commit as bad.
 
 use crate::{Record, answer};
-use domain::environment::{Environment, LastGood};
+use domain::environment::LastGood;
 use domain::error::{ErrorName, StepError};
-use domain::ids::{EnvironmentName, RunId};
+use domain::ids::RunId;
 use domain::plan::Mode;
 use domain::run::{Build, Run};
 use domain::step::RecordOutput;
 use engine::Result;
-use engine::documents::{load_run, update_environment, update_run};
+use engine::documents::{load_run, update_run};
+use engine::environments::{self, Owned};
 use engine::status::Transition;
 use jiff::Timestamp;
 
@@ -18,31 +19,25 @@ impl Record {
     pub(crate) async fn promote(&self, id: &RunId) -> Result<RecordOutput> {
         let run = load_run(&*self.records, id).await?;
         verified(&run)?;
+        let owned = environments::owned(&*self.records, &run).await?;
+        self.finish_leg(run, &owned).await
+    }
+
+    async fn finish_leg(&self, run: Run, owned: &Owned) -> Result<RecordOutput> {
         let now = self.clock.now();
-        let name = run.config()?.environment.clone();
         // The environment first: it is the truth about what was verified.
-        let good = last_good(&run, run.promoted_at.unwrap_or(now))?;
-        let repository = run.trigger.repository_id;
-        update_environment(&*self.records, repository, &name, |environment| {
-            owns(environment, &run, &name)?;
-            match run.mode {
-                Mode::Deliver => environment.promote(good.clone()),
-                Mode::Restore => {
-                    environment.mark_bad(run.trigger.commit.clone(), id.clone(), now);
-                    // What was made again on the way back may have other ids and addresses.
-                    if let Some(good) = &mut environment.last_good {
-                        good.outputs = run.outputs();
-                        let stacks = &good.config.stacks;
-                        good.outputs
-                            .retain(|name, _| stacks.iter().any(|stack| &stack.name == name));
-                    }
-                }
+        match run.mode {
+            Mode::Deliver => {
+                let good = last_good(&run, run.promoted_at.unwrap_or(now))?;
+                environments::promote(&*self.records, owned, &good).await?;
             }
-            Ok(())
-        })
-        .await?;
+            Mode::Restore => {
+                let outputs = run.outputs();
+                environments::record_rollback(&*self.records, owned, &outputs, now).await?;
+            }
+        }
         let mode = run.mode;
-        let run = update_run(&*self.records, id, |run| {
+        let run = update_run(&*self.records, &run.id, |run| {
             match mode {
                 Mode::Deliver => {
                     run.promoted_at.get_or_insert(now);
@@ -77,23 +72,6 @@ fn verified(run: &Run) -> Result<()> {
         ErrorName::ContractViolation,
         format!(
             "run {} was to be promoted before all of it was verified",
-            run.id
-        ),
-    ))
-}
-
-fn owns(environment: &Environment, run: &Run, name: &EnvironmentName) -> Result<()> {
-    if environment.is_owned_by(&run.id) {
-        return Ok(());
-    }
-    let owner = environment
-        .owner
-        .as_ref()
-        .map_or("nobody", |owner| owner.run.as_str());
-    Err(StepError::new(
-        ErrorName::LockLost,
-        format!(
-            "environment {name} is owned by {owner}, not by run {}",
             run.id
         ),
     ))

@@ -8,11 +8,12 @@ mod claims;
 
 use super::*;
 use domain::audit::{Entry, Found, verify};
-use domain::environment::{Environment, QueueRule, Waiter};
+use domain::environment::QueueRule;
 use domain::ids::{JobId, RunId};
 use domain::plan::{Mode, PlanSummary, Touched};
 use domain::run::{Build, ImageOrigin, Lock, Outcome, Restore, Rollback, Rollout, StackState};
-use engine::documents::{environment_key, insert, load_run, update_environment, update_run};
+use engine::documents::{insert, load_run, update_run};
+use engine::environments::Environments;
 use engine::fakes::{
     FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue,
     FakeTokens, samples,
@@ -60,42 +61,28 @@ impl World {
         }
     }
 
-    /// Stores a run of commit `n` that asked for its environment; the first one owns it.
+    /// Stores a run of commit `n` that asked for its environment; the first one holds it.
     async fn add(&self, n: u8, rule: QueueRule) -> Run {
-        let mut run = samples::sealed_run(n);
+        let mut run = samples::claimed_run(n);
+        let mut config = samples::config();
+        config.queue = rule;
+        run.seal(samples::source(n), config);
         run.execution = format!("execution-{n}");
-        run.lock = Lock::Waiting {
-            since: samples::now(),
-        };
         insert(&self.records, &run).await.unwrap();
-        let waiter = Waiter {
-            run: run.id.clone(),
-            commit: run.trigger.commit.clone(),
-            received_at: run.trigger.received_at,
-            token: format!("token-{n}"),
+        let token = format!("token-{n}");
+        self.tokens.open(&token);
+        let environments = Environments {
+            records: &self.records,
+            tokens: &self.tokens,
+            clock: &self.clock,
         };
-        self.tokens.open(&waiter.token);
-        self.change_environment(|e| e.acquire(waiter.clone(), rule, samples::now()))
-            .await;
-        self.flush().await;
-        run
+        environments.acquire(&run.id, &token).await.unwrap();
+        self.stored(n).await
     }
 
-    async fn flush(&self) {
-        let (id, name) = (samples::repository().id, samples::environment());
-        engine::environment::flush(&self.records, &self.tokens, id, &name, &self.clock)
-            .await
-            .unwrap();
-    }
-
-    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
-        let (id, name) = (samples::repository().id, samples::environment());
-        update_environment(&self.records, id, &name, |e| {
-            change(e);
-            Ok(())
-        })
-        .await
-        .unwrap();
+    fn holder(&self) -> Option<RunId> {
+        let environment = self.records.environment();
+        environment.holder().map(|holder| holder.run.clone())
     }
 
     async fn change(&self, n: u8, change: impl Fn(&mut Run)) {
@@ -105,11 +92,6 @@ impl World {
         })
         .await
         .unwrap();
-    }
-
-    async fn environment(&self) -> Environment {
-        let key = environment_key(samples::repository().id, &samples::environment());
-        load(&self.records, &key).await.unwrap().unwrap()
     }
 
     async fn stored(&self, n: u8) -> Run {
@@ -198,7 +180,7 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
     world.change(2, |run| finish(run, 2)).await;
     world.promote(2).await.unwrap();
     world.promote(2).await.unwrap();
-    let good = world.environment().await.last_good.unwrap();
+    let good = world.records.environment().last_good().unwrap().clone();
     assert_eq!(
         (good.run, good.image),
         (id(2), Some(samples::image_digest(2)))
@@ -212,7 +194,7 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
     let run = world.stored(2).await;
     assert_eq!(run.lock, Lock::Released);
     assert_eq!(run.end.unwrap().audit_seq, Some(1));
-    assert_eq!(world.environment().await.owner, None);
+    assert_eq!(world.holder(), None);
     let files = world.forge.audit_files(samples::repository().id);
     assert_eq!(files.len(), 1);
     assert_eq!(
@@ -236,13 +218,13 @@ async fn what_was_not_verified_is_not_promoted() {
     assert_eq!(error.name, ErrorName::ContractViolation);
     world.change(2, |run| finish(run, 2)).await;
     world
-        .change_environment(|e| e.release(&id(2), samples::now()))
-        .await;
+        .records
+        .change_environment(|it| it.release(&id(2), samples::now()));
     assert_eq!(
         world.promote(2).await.unwrap_err().name,
         ErrorName::LockLost
     );
-    assert_eq!(world.environment().await.last_good, None);
+    assert_eq!(world.records.environment().last_good(), None);
 }
 
 #[tokio::test]
@@ -266,12 +248,12 @@ async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
         })
         .await;
     world.promote(2).await.unwrap();
-    assert!(world.environment().await.is_bad(&samples::commit(2)));
+    assert!(world.records.environment().is_bad(&samples::commit(2)));
     let output = world.record(2, Some("Unhealthy")).await.unwrap();
     assert_eq!(output.error, "Unhealthy");
     insta::assert_snapshot!(output.cause);
     assert_eq!(world.stored(2).await.outcome(), Outcome::RolledBack);
-    assert!(world.environment().await.frozen.is_none());
+    assert!(world.records.environment().frozen().is_none());
 }
 
 #[tokio::test]
@@ -282,9 +264,9 @@ async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
     }
     assert_eq!(world.stored(3).await.lock, Lock::Superseded);
     world.record(3, None).await.unwrap();
-    assert_eq!(world.environment().await.owner.unwrap().run, id(2));
+    assert_eq!(world.holder(), Some(id(2)));
     world.record(2, Some("PlanFailed")).await.unwrap();
-    assert_eq!(world.environment().await.owner.unwrap().run, id(4));
+    assert_eq!(world.holder(), Some(id(4)));
     let told = world.tokens.outputs();
     assert!(
         told.contains(&("token-4".into(), "{\"verdict\":\"held\"}".into())),
@@ -294,50 +276,6 @@ async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
     assert_eq!(entries[0].outcome, Outcome::Superseded);
     assert_eq!(entries[0].superseded_by, Some(samples::commit(4)));
     assert_eq!(entries[1].outcome, Outcome::Failed);
-}
-
-#[tokio::test]
-async fn a_token_that_is_gone_frees_only_the_environment_of_a_run_that_ended() {
-    // Another process told the run and died before it noted that: the run is alive.
-    let world = World::new();
-    world.tokens.abandon("token-2");
-    world.add(2, QueueRule::Newest).await;
-    world
-        .change_environment(|e| {
-            let run = samples::sealed_run(2);
-            let waiter = Waiter {
-                run: run.id,
-                commit: run.trigger.commit,
-                received_at: run.trigger.received_at,
-                token: "used".into(),
-            };
-            e.acquire(waiter, QueueRule::Newest, samples::now());
-        })
-        .await;
-    world.flush().await;
-    assert_eq!(world.environment().await.owner.unwrap().run, id(2));
-
-    // The run ended while it waited, and was handed the environment all the same.
-    let world = World::new();
-    let mut run = samples::sealed_run(2);
-    run.end = Some(domain::run::End {
-        outcome: Outcome::Failed,
-        at: samples::now(),
-        audit_from: 1,
-        audit_seq: Some(1),
-    });
-    insert(&world.records, &run).await.unwrap();
-    let waiter = Waiter {
-        run: run.id.clone(),
-        commit: run.trigger.commit.clone(),
-        received_at: run.trigger.received_at,
-        token: "gone".into(),
-    };
-    world
-        .change_environment(|e| e.acquire(waiter.clone(), QueueRule::Newest, samples::now()))
-        .await;
-    world.flush().await;
-    assert_eq!(world.environment().await.owner, None);
 }
 
 #[tokio::test]
@@ -356,24 +294,23 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
         let output = world.ended(2, "ABORTED").await.unwrap();
         assert_eq!(output.error, "Interrupted");
     }
-    let environment = world.environment().await;
-    assert_eq!(environment.frozen.clone().unwrap().run, id(2));
-    assert_eq!(environment.owner, None);
-    let told = world.tokens.outputs();
-    assert!(
-        told.contains(&("token-3".into(), "{\"verdict\":\"frozen\"}".into())),
-        "{told:?}"
+    let environment = world.records.environment();
+    assert_eq!(environment.frozen().unwrap().run, id(2));
+    assert_eq!(environment.holder(), None);
+    let (token, error) = world.tokens.errors().remove(0);
+    assert_eq!(
+        (token.as_str(), error.name),
+        ("token-3", ErrorName::EnvironmentFrozen)
     );
+    assert!(error.message.contains("Interrupted"), "{error}");
     assert_eq!(world.entries()[0].outcome, Outcome::NeedsOperator);
 
     // A late repetition does not undo what a person mended.
-    world
-        .change_environment(|e| {
-            e.unfreeze(samples::now());
-        })
-        .await;
+    world.records.change_environment(|environment| {
+        environment.unfreeze(samples::now());
+    });
     world.ended(2, "ABORTED").await.unwrap();
-    assert!(world.environment().await.frozen.is_none());
+    assert!(world.records.environment().frozen().is_none());
     assert_eq!(world.entries().len(), 1);
 }
 
@@ -412,7 +349,7 @@ async fn executions_that_end_early_have_the_outcome_that_they_earned() {
     world.add(3, QueueRule::Newest).await;
     world.ended(3, "FAILED").await.unwrap();
     assert_eq!(world.stored(3).await.outcome(), Outcome::Failed);
-    assert_eq!(world.environment().await.owner, None);
+    assert_eq!(world.holder(), None);
 
     let output = world.ended(9, "FAILED").await.unwrap();
     assert_eq!(output.error, "RunNotFound");
@@ -436,7 +373,7 @@ async fn a_refused_way_back_lets_a_newer_commit_go_on() {
         .await;
     world.record(2, None).await.unwrap();
     assert_eq!(world.stored(2).await.outcome(), Outcome::NeedsOperator);
-    assert_eq!(world.environment().await.owner.unwrap().run, id(3));
+    assert_eq!(world.holder(), Some(id(3)));
 }
 
 #[tokio::test]
@@ -470,7 +407,7 @@ async fn a_forge_that_hangs_does_not_take_the_steps_own_time() {
     let output = world.record(2, None).await.unwrap();
     assert_eq!(output.verdict, RecordWord::Succeeded);
     assert!(start.elapsed() < std::time::Duration::from_secs(90));
-    assert!(world.environment().await.owner.is_none());
+    assert!(world.holder().is_none());
 }
 
 #[tokio::test]
@@ -507,13 +444,9 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
         }
         let entries = world.entries();
         assert_eq!(entries.len(), 1, "{operation} {after}");
-        assert_eq!(
-            world.environment().await.owner.unwrap().run,
-            id(3),
-            "{operation} {after}"
-        );
+        assert_eq!(world.holder(), Some(id(3)), "{operation} {after}");
         assert!(
-            world.environment().await.untold.is_empty(),
+            world.records.environment().outbox().is_empty(),
             "{operation} {after}"
         );
         assert!(!world.tokens.is_open("token-3"), "{operation} {after}");

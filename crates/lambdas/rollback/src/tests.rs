@@ -1,25 +1,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 use super::*;
-use domain::environment::Owner;
 use domain::error::ErrorName;
 use domain::plan::{Mode, Touched};
-use domain::run::{Outcome, StackState};
+use domain::run::{Outcome, Run, StackState};
 use domain::step::CaughtError;
-use engine::RecordBody;
 use engine::documents::insert;
 use engine::fakes::{FakeClock, FakeForge, FakeRecords, FakeStatusQueue, samples};
 use jiff::SignedDuration;
-
-/// The run of the `n`th commit as an environment's owner.
-fn owner(n: u8) -> Owner {
-    Owner {
-        run: samples::push_event(n).run_id(),
-        commit: samples::commit(n),
-        fence: n.into(),
-        since: samples::now(),
-        received_at: samples::now(),
-    }
-}
 
 struct World {
     records: FakeRecords,
@@ -29,7 +16,7 @@ struct World {
 }
 
 impl World {
-    /// A run that changed a stack, in an environment that it owns, where commit 1 was verified.
+    /// A run that changed a stack, in an environment that it holds, where commit 1 was verified.
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
         let data = run.stack_mut(&samples::stack("data")).unwrap();
@@ -43,23 +30,9 @@ impl World {
             run: run.id.clone(),
         };
         insert(&world.records, &run).await.unwrap();
+        world.records.deliver(&samples::last_good(1));
+        world.records.give_environment_to(&run);
         world
-            .change_environment(|environment| {
-                environment.last_good = Some(samples::last_good(1));
-                environment.owner = Some(owner(2));
-            })
-            .await;
-        world
-    }
-
-    async fn change_environment(&self, change: impl Fn(&mut Environment)) {
-        let name = samples::environment();
-        update_environment(&self.records, samples::repository().id, &name, |e| {
-            change(e);
-            Ok(())
-        })
-        .await
-        .unwrap();
     }
 
     /// Tells the step of an error, in the `second`th second.
@@ -90,11 +63,6 @@ impl World {
     async fn stored(&self) -> Run {
         load_run(&self.records, &self.run).await.unwrap()
     }
-
-    async fn environment(&self) -> Environment {
-        let key = environment_key(samples::repository().id, &samples::environment());
-        load(&self.records, &key).await.unwrap().unwrap()
-    }
 }
 
 #[tokio::test]
@@ -108,7 +76,7 @@ async fn the_first_error_turns_the_run_round_however_often_it_is_told() {
     assert_eq!(run.rollback, None);
     let failure = run.failure.unwrap().error;
     assert_eq!(failure, StepError::new(ErrorName::ApplyFailed, "it broke"));
-    assert!(world.environment().await.frozen.is_none());
+    assert!(world.records.environment().frozen().is_none());
 }
 
 #[tokio::test]
@@ -131,7 +99,7 @@ async fn an_error_on_the_way_back_freezes_the_environment_once() {
     let run = world.stored().await;
     assert_eq!(run.outcome(), Outcome::NeedsOperator);
     assert_eq!(run.failure.unwrap().error.name, ErrorName::ApplyFailed);
-    let frozen = world.environment().await.frozen.unwrap();
+    let frozen = world.records.environment().frozen().unwrap().clone();
     assert_eq!(frozen.run, world.run);
     insta::assert_snapshot!(frozen.reason);
 }
@@ -147,9 +115,9 @@ async fn a_crash_between_run_and_environment_is_completed() {
         .records
         .race_next_write(move || records.fail_next("get", down, 1));
     world.error("PlanFailed", 2).await.unwrap_err();
-    assert!(world.environment().await.frozen.is_none());
+    assert!(world.records.environment().frozen().is_none());
     assert_eq!(world.error("PlanFailed", 2).await, Ok(Turn::Record));
-    assert!(world.environment().await.frozen.is_some());
+    assert!(world.records.environment().frozen().is_some());
 }
 
 #[tokio::test]
@@ -157,51 +125,34 @@ async fn a_late_call_does_not_freeze_what_a_person_mended() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     world.error("PlanFailed", 2).await.unwrap();
-    assert!(world.environment().await.frozen.is_some());
+    assert!(world.records.environment().frozen().is_some());
     // The run ends, a person mends and unfreezes, and the next run gets the environment.
-    let over = world.run.clone();
-    world
-        .change_environment(|e| {
-            e.release(&over, samples::now());
-            e.unfreeze(samples::now());
-            e.owner = Some(owner(3));
-        })
-        .await;
-    let before = world.environment().await;
+    world.records.change_environment(|environment| {
+        environment.release(&world.run, samples::now());
+        environment.unfreeze(samples::now());
+    });
+    world.records.give_environment_to(&samples::sealed_run(3));
+    let before = world.records.environment();
     for second in [2, 3] {
         assert_eq!(world.error("PlanFailed", second).await, Ok(Turn::Record));
     }
-    assert_eq!(world.environment().await, before);
+    assert_eq!(world.records.environment(), before);
 }
 
 #[tokio::test]
 async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
-    // The first write is the run's. Right before the environment's, another run becomes the owner.
+    // The first write is the run's. Right before the environment's, another run gets it.
     let records = world.records.clone();
     world.records.race_next_write(|| ());
     world
         .records
-        .race_next_write(move || give_to_run_3(&records));
+        .race_next_write(move || records.give_environment_to(&samples::sealed_run(3)));
     assert_eq!(world.error("PlanFailed", 2).await, Ok(Turn::Record));
-    let environment = world.environment().await;
-    assert!(environment.frozen.is_none());
-    assert_eq!(environment.owner, Some(owner(3)));
-}
-
-/// Writes the environment as another process does.
-fn give_to_run_3(records: &FakeRecords) {
-    let key = environment_key(samples::repository().id, &samples::environment());
-    let mut environment: Environment =
-        serde_json::from_str(&records.peek(&key).unwrap().doc).unwrap();
-    environment.owner = Some(owner(3));
-    let body = RecordBody {
-        doc: serde_json::to_string(&environment).unwrap(),
-        index: None,
-        expires: None,
-    };
-    records.overwrite(&key, &body);
+    let environment = world.records.environment();
+    assert!(environment.frozen().is_none());
+    assert!(environment.is_held_by(&samples::sealed_run(3).id));
 }
 
 #[tokio::test]
@@ -210,7 +161,7 @@ async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
     world.error("ApplyFailed", 1).await.unwrap();
     assert_eq!(world.error("PlanRefused", 2).await, Ok(Turn::Record));
     assert_eq!(world.stored().await.outcome(), Outcome::NeedsOperator);
-    assert!(world.environment().await.frozen.is_none());
+    assert!(world.records.environment().frozen().is_none());
 }
 
 #[tokio::test]
@@ -220,7 +171,7 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
     assert_eq!(world.error("ApprovalRejected", 1).await, Ok(Turn::Restore));
     let failure = world.stored().await.failure.unwrap().error;
     assert_eq!(failure.name, ErrorName::ApprovalRejected);
-    assert!(world.environment().await.frozen.is_none());
+    assert!(world.records.environment().frozen().is_none());
 
     // Nothing was applied: there is nothing to undo.
     let world = World::new().await;
@@ -235,21 +186,25 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
     assert_eq!(run.rollback, Some(Came::NotNeeded));
     assert_eq!(run.failure.as_ref().unwrap().error.message, "it broke");
     assert_eq!(run.outcome(), Outcome::Rejected);
-    assert!(world.environment().await.frozen.is_none());
+    assert!(world.records.environment().frozen().is_none());
 }
 
 #[tokio::test]
 async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
     let world = World::new().await;
-    world.change_environment(|e| e.last_good = None).await;
+    let run = world.stored().await;
+    let world = World {
+        records: FakeRecords::new(),
+        ..world
+    };
+    insert(&world.records, &run).await.unwrap();
+    world.records.give_environment_to(&run);
     assert_eq!(world.error("ApplyFailed", 1).await, Ok(Turn::Record));
     assert_eq!(world.stored().await.rollback, Some(Came::NoLastGood));
 
     // The commit was promoted, only its own record did not get to know.
     let world = World::new().await;
-    world
-        .change_environment(|e| e.last_good = Some(samples::last_good(2)))
-        .await;
+    world.records.deliver(&samples::last_good(2));
     assert_eq!(world.error("AwsUnavailable", 1).await, Ok(Turn::Record));
     let promoted = world.stored().await;
     assert!(promoted.promoted_at.is_some() && promoted.failure.is_none());

@@ -1,7 +1,7 @@
 use super::{REGION, Stage, eventually, make_queue, stage};
 use aws::{Clients, ExecutionState};
 use domain::error::ErrorName;
-use engine::{Heard, Tokens as _};
+use engine::{TokenState, Tokens as _};
 
 async fn machine(stage: &Stage, definition: &str) -> String {
     let answer = aws_sdk_sfn::Client::new(&stage.config)
@@ -16,7 +16,7 @@ async fn machine(stage: &Stage, definition: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_token_is_heard_once() {
+async fn a_wait_is_answered_once() {
     let stage = stage("token").await;
     let url = make_queue(&stage).await;
     let definition = serde_json::json!({
@@ -27,8 +27,8 @@ async fn a_token_is_heard_once() {
             "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
             "Arguments": {
                 "QueueUrl": url,
-                "MessageGroupId": "g",
-                "MessageDeduplicationId": "1",
+                "MessageGroupId": "{% $states.context.Execution.Name %}",
+                "MessageDeduplicationId": "{% $states.context.Execution.Name %}",
                 "MessageBody": "{% $states.context.Task.Token %}"
             },
             "End": true
@@ -36,28 +36,52 @@ async fn a_token_is_heard_once() {
     });
     let machine = machine(&stage, &definition.to_string()).await;
     let executions = aws::Executions::new(&stage.clients);
-    let arn = executions.start(&machine, "one", "{}").await.unwrap();
     let reader = aws::QueueReader::new(&stage.clients, &url);
-    let token = eventually(async || {
-        let messages = reader.receive(1).await.unwrap();
-        messages.into_iter().next().map(|message| message.body)
-    })
-    .await;
+    let waiting = async |name: &str| {
+        let arn = executions.start(&machine, name, "{}").await.unwrap();
+        let token = eventually(async || {
+            let messages = reader.receive(1).await.unwrap();
+            messages.into_iter().next().map(|message| message.body)
+        })
+        .await;
+        (arn, token)
+    };
+    let ended = async |arn: &str| {
+        eventually(async || {
+            let found = executions.describe(arn).await.unwrap().unwrap();
+            (found.state != ExecutionState::Running).then_some(found)
+        })
+        .await
+    };
+    let tokens = aws::TaskTokens::new(&stage.clients);
+    let (open, closed) = (Ok(TokenState::Open), Ok(TokenState::Closed));
+
+    let (arn, token) = waiting("succeeds").await;
     let found = executions.describe(&arn).await.unwrap().unwrap();
     assert_eq!(found.state, ExecutionState::Running);
-    let tokens = aws::TaskTokens::new(&stage.clients);
     let output = r#"{"verdict":"held"}"#;
-    assert_eq!(tokens.succeed(&token, output).await, Ok(Heard::Yes));
-    assert_eq!(tokens.succeed(&token, output).await, Ok(Heard::Gone));
-    assert_eq!(tokens.succeed("no token", output).await, Ok(Heard::Gone));
-    let ended = eventually(async || {
-        let found = executions.describe(&arn).await.unwrap().unwrap();
-        (found.state != ExecutionState::Running).then_some(found)
-    })
-    .await;
-    assert_eq!(ended.state, ExecutionState::Succeeded);
-    assert!(ended.output.unwrap().contains("held"));
-    assert!(ended.stopped_at.unwrap() >= ended.started_at);
+    assert_eq!(tokens.succeed(&token, output).await, open);
+    assert_eq!(tokens.succeed(&token, output).await, closed);
+    assert_eq!(tokens.succeed("no token", output).await, closed);
+    let succeeded = ended(&arn).await;
+    assert_eq!(succeeded.state, ExecutionState::Succeeded);
+    assert!(succeeded.output.unwrap().contains("held"));
+    assert!(succeeded.stopped_at.unwrap() >= succeeded.started_at);
+
+    let (arn, token) = waiting("fails").await;
+    let fail = async |token| {
+        let cause = "environment production is frozen";
+        tokens
+            .fail(token, ErrorName::EnvironmentFrozen, cause)
+            .await
+    };
+    assert_eq!(fail(&token).await, open);
+    assert_eq!(fail(&token).await, closed);
+    assert_eq!(fail("no token").await, closed);
+    let failed = ended(&arn).await;
+    assert_eq!(failed.state, ExecutionState::Failed);
+    assert_eq!(failed.error.as_deref(), Some("EnvironmentFrozen"));
+    assert!(failed.cause.unwrap().contains("is frozen"));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 use super::{Faults, Shared, can_fail};
-use crate::{EventBus, Executions, Heard, Result, Secrets, StatusQueue, Tokens};
+use crate::{EventBus, Executions, Result, Secrets, StatusQueue, TokenState, Tokens};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +108,7 @@ impl EventBus for FakeEventBus {
 struct Waits {
     open: BTreeSet<String>,
     outputs: Vec<(String, String)>,
+    errors: Vec<(String, StepError)>,
 }
 
 /// Task tokens in memory.
@@ -117,7 +118,7 @@ pub struct FakeTokens {
     faults: Faults,
 }
 
-can_fail!(FakeTokens: "succeed");
+can_fail!(FakeTokens: "succeed", "fail");
 
 impl FakeTokens {
     /// No waits.
@@ -142,28 +143,58 @@ impl FakeTokens {
         self.waits.lock().open.contains(token)
     }
 
-    /// The waits that were answered, in order: token and output.
+    /// The waits that succeeded, in order: token and output.
     #[must_use]
     pub fn outputs(&self) -> Vec<(String, String)> {
         self.waits.lock().outputs.clone()
+    }
+
+    /// The waits that failed, in order: token, and error name with cause.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(String, StepError)> {
+        self.waits.lock().errors.clone()
     }
 }
 
 #[async_trait]
 impl Tokens for FakeTokens {
-    async fn succeed(&self, token: &str, output: &str) -> Result<Heard> {
+    async fn succeed(&self, token: &str, output: &str) -> Result<TokenState> {
         self.faults.before("succeed")?;
-        let heard = {
+        let state = {
             let mut waits = self.waits.lock();
-            if waits.open.remove(token) {
+            let state = waits.close(token);
+            if state == TokenState::Open {
                 waits.outputs.push((token.to_owned(), output.to_owned()));
-                Heard::Yes
-            } else {
-                Heard::Gone
             }
+            state
         };
         self.faults.after("succeed")?;
-        Ok(heard)
+        Ok(state)
+    }
+
+    async fn fail(&self, token: &str, error: ErrorName, cause: &str) -> Result<TokenState> {
+        self.faults.before("fail")?;
+        let state = {
+            let mut waits = self.waits.lock();
+            let state = waits.close(token);
+            if state == TokenState::Open {
+                let error = StepError::new(error, cause);
+                waits.errors.push((token.to_owned(), error));
+            }
+            state
+        };
+        self.faults.after("fail")?;
+        Ok(state)
+    }
+}
+
+impl Waits {
+    fn close(&mut self, token: &str) -> TokenState {
+        if self.open.remove(token) {
+            TokenState::Open
+        } else {
+            TokenState::Closed
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod batch;
 mod delivery;
+mod environment;
 mod forge;
 mod messages;
 pub mod samples;

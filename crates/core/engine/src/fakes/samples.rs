@@ -7,7 +7,7 @@
 
 use crate::{FileKind, Snapshot, SnapshotFile};
 use domain::config::Config;
-use domain::environment::LastGood;
+use domain::environment::{LastGood, Waiter};
 use domain::event::{EVENT_SCHEMA, EnrolledRepository, EventRepository, PushEvent};
 use domain::ids::{
     BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryId, RepositoryName,
@@ -195,6 +195,17 @@ pub fn sealed_run(n: u8) -> Run {
     let mut run = claimed_run(n);
     run.seal(source(n), config());
     run
+}
+
+/// A run's wait for its environment.
+#[must_use]
+pub fn waiter(run: &Run, token: &str) -> Waiter {
+    Waiter {
+        run: run.id.clone(),
+        commit: run.trigger.commit.clone(),
+        received_at: run.trigger.received_at,
+        token: token.into(),
+    }
 }
 
 /// A sealed source. The archive itself is in no bucket.

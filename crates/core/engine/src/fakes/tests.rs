@@ -5,9 +5,9 @@
 )]
 use super::*;
 use crate::{
-    AuditBranch, EventBus, Heard, IndexKey, Objects, Probe, RecordBody, RecordKey, Records,
-    Registry, RolloutProgress, Secrets, Services, SourceFetcher, StatusQueue, TaskRevision, Tokens,
-    Written, documents,
+    AuditBranch, EventBus, IndexKey, Objects, Probe, RecordBody, RecordKey, Records, Registry,
+    RolloutProgress, Secrets, Services, SourceFetcher, StatusQueue, TaskRevision, TokenState,
+    Tokens, Written, documents,
 };
 use domain::error::ErrorName;
 use domain::ids::RepositoryId;
@@ -159,13 +159,21 @@ async fn clones_are_one_world() {
 }
 
 #[tokio::test]
-async fn a_token_is_heard_once() {
+async fn a_wait_is_answered_once() {
     let tokens = FakeTokens::new();
     tokens.open("t");
     tokens.lose_reply("succeed", throttled(), 1);
     assert_eq!(tokens.succeed("t", "{}").await, Err(throttled()));
-    assert_eq!(tokens.succeed("t", "{}").await, Ok(Heard::Gone));
+    assert_eq!(tokens.succeed("t", "{}").await, Ok(TokenState::Closed));
+    let frozen = StepError::new(ErrorName::EnvironmentFrozen, "no");
+    let fail = async |token: &str| tokens.fail(token, frozen.name, "no").await;
+    assert_eq!(fail("t").await, Ok(TokenState::Closed));
     assert_eq!(tokens.outputs(), [("t".to_owned(), "{}".to_owned())]);
+    assert!(tokens.errors().is_empty());
+    tokens.open("u");
+    assert_eq!(fail("u").await, Ok(TokenState::Open));
+    assert_eq!(fail("u").await, Ok(TokenState::Closed));
+    assert_eq!(tokens.errors(), [("u".to_owned(), frozen.clone())]);
 }
 
 #[tokio::test]

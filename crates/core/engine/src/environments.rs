@@ -1,0 +1,311 @@
+//! Environments: the queue, the lock and the outbox of each.
+//!
+//! Everything that changes an environment is here: a step says what happened to its run, and this
+//! module writes the environment and sends what waiting runs are to know. The outbox keeps a
+//! notification until it was sent, so a process that dies in between leaves it to the next call.
+
+use crate::documents::{environment_key, load, load_run, run_key, update_environment, update_run};
+use crate::{Clock, Records, Result, TokenState, Tokens};
+use domain::environment::{
+    Environment, Frozen, LastGood, LockVerdict, Notification, QUEUE_LIMIT, Reply, Waiter,
+    freezing_error,
+};
+use domain::error::{ErrorName, StepError};
+use domain::ids::{EnvironmentName, RepositoryId, RunId, StackName};
+use domain::plan::ObjectRef;
+use domain::run::{Lock, Run};
+use domain::step::LockAnswer;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// How many notifications one call sends at most: to each run that waits, and to each that gets
+/// the environment because the one before it has ended.
+const SENT_LIMIT: usize = 4 * QUEUE_LIMIT;
+
+/// Proof that a run holds its environment. Only [`owned`] makes one, from the environment's item.
+#[derive(Debug, Clone)]
+pub struct Owned {
+    environment: Environment,
+    run: RunId,
+    fence: u64,
+}
+
+impl Owned {
+    /// The environment, as it was when the proof was made.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The fence under which the run holds the environment.
+    #[must_use]
+    pub fn fence(&self) -> u64 {
+        self.fence
+    }
+}
+
+/// Reads the environment of a run, and checks that the run holds it.
+///
+/// # Errors
+/// `LockLost` when the run has ended or does not hold its environment; those of the table.
+pub async fn owned(records: &dyn Records, run: &Run) -> Result<Owned> {
+    let (repository, name) = place(run)?;
+    let environment: Environment = load(records, &environment_key(repository, name))
+        .await?
+        .unwrap_or_else(|| Environment::new(repository, name.clone()));
+    let fence = environment.fence_of(run)?;
+    Ok(Owned {
+        environment,
+        run: run.id.clone(),
+        fence,
+    })
+}
+
+/// Reads the environment of a run; none before its configuration was read, and none when no run
+/// has asked for it yet.
+///
+/// # Errors
+/// Those of the table.
+pub async fn of_run(records: &dyn Records, run: &Run) -> Result<Option<Environment>> {
+    match place(run) {
+        Ok((repository, name)) => load(records, &environment_key(repository, name)).await,
+        Err(_) => Ok(None),
+    }
+}
+
+/// Moves *last good* to what the run deployed and verified.
+///
+/// # Errors
+/// `LockLost` when the run lost the environment since; those of the table.
+pub async fn promote(records: &dyn Records, owned: &Owned, good: &LastGood) -> Result<()> {
+    change(records, &owned.environment, |environment| {
+        environment.promote(owned.fence, good.clone())
+    })
+    .await
+}
+
+/// Records that the run rolled its commit back. `outputs` are those of the stacks after it.
+///
+/// # Errors
+/// `LockLost` when the run lost the environment since; those of the table.
+pub async fn record_rollback(
+    records: &dyn Records,
+    owned: &Owned,
+    outputs: &BTreeMap<StackName, ObjectRef>,
+    now: Timestamp,
+) -> Result<()> {
+    change(records, &owned.environment, |environment| {
+        environment.record_rollback(&owned.run, owned.fence, outputs.clone(), now)
+    })
+    .await
+}
+
+/// Freezes the environment of a run whose rollback failed with `error`, if the run holds it. The
+/// runs that wait are notified by the next call that drains the outbox.
+///
+/// # Errors
+/// Those of the table.
+pub async fn freeze(
+    records: &dyn Records,
+    run: &Run,
+    error: &StepError,
+    now: Timestamp,
+) -> Result<()> {
+    let Ok((repository, name)) = place(run) else {
+        return Ok(());
+    };
+    update_environment(records, repository, name, |environment| {
+        environment.freeze(&run.id, error, now);
+        Ok(())
+    })
+    .await
+}
+
+/// The environments and the runs that wait for them.
+#[derive(Clone, Copy)]
+pub struct Environments<'a> {
+    /// Runs and environments.
+    pub records: &'a dyn Records,
+    /// The waits.
+    pub tokens: &'a dyn Tokens,
+    /// The time.
+    pub clock: &'a dyn Clock,
+}
+
+impl Environments<'_> {
+    /// Queues a run for its environment, and drains the outbox; often the run itself gets its
+    /// reply at once. A run that asks again, with a new token, is answered on the new token.
+    /// Returns the runs that were superseded, to be announced.
+    ///
+    /// # Errors
+    /// Those of the table and of Step Functions.
+    pub async fn acquire(&self, run: &RunId, token: &str) -> Result<Vec<Run>> {
+        let now = self.clock.now();
+        let run = update_run(self.records, run, |run| {
+            if run.lock == Lock::None && run.end.is_none() {
+                run.lock = Lock::Waiting { since: now };
+            }
+            Ok(run.clone())
+        })
+        .await?;
+        let (repository, name) = place(&run)?;
+        let rule = run.config()?.queue;
+        update_environment(self.records, repository, name, |environment| {
+            let waiter = Waiter {
+                run: run.id.clone(),
+                commit: run.trigger.commit.clone(),
+                received_at: run.trigger.received_at,
+                token: token.to_owned(),
+            };
+            environment.acquire(waiter, rule, now);
+            Ok(())
+        })
+        .await?;
+        // A build that failed ends the run while this call may still be on its way. The run's end
+        // is written before the environment is released, so whoever comes second removes the wait.
+        let run = load_run(self.records, &run.id).await?;
+        if run.end.is_some() {
+            update_environment(self.records, repository, name, |environment| {
+                environment.release(&run.id, now);
+                Ok(())
+            })
+            .await?;
+        }
+        self.drain(repository, name).await
+    }
+
+    /// Releases the environment of a run that has ended, or its wait for it, and hands the
+    /// environment to the next run. Freezes it first when the run left it in an unknown state.
+    /// Returns the runs that were superseded, to be announced.
+    ///
+    /// # Errors
+    /// Those of the table and of Step Functions.
+    pub async fn release(&self, run: &Run) -> Result<Vec<Run>> {
+        let Ok((repository, name)) = place(run) else {
+            return Ok(Vec::new());
+        };
+        let now = self.clock.now();
+        update_environment(self.records, repository, name, |environment| {
+            if let Some(error) = freezing_error(run) {
+                environment.freeze(&run.id, error, now);
+            }
+            environment.release(&run.id, now);
+            Ok(())
+        })
+        .await?;
+        update_run(self.records, &run.id, |run| {
+            if matches!(run.lock, Lock::Held { .. } | Lock::Waiting { .. }) {
+                run.lock = Lock::Released;
+            }
+            Ok(())
+        })
+        .await?;
+        self.drain(repository, name).await
+    }
+
+    /// Lets runs use a frozen environment again. Returns why it was frozen; none when it was not.
+    ///
+    /// # Errors
+    /// Those of the table and of Step Functions.
+    pub async fn unfreeze(
+        &self,
+        repository: RepositoryId,
+        name: &EnvironmentName,
+    ) -> Result<Option<Frozen>> {
+        let now = self.clock.now();
+        let frozen = update_environment(self.records, repository, name, |environment| {
+            Ok(environment.unfreeze(now))
+        })
+        .await?;
+        // No run waits for a frozen environment, so none is superseded.
+        self.drain(repository, name).await?;
+        Ok(frozen)
+    }
+
+    /// Sends what is in an environment's outbox, until nothing is left. Returns the runs that
+    /// were superseded.
+    ///
+    /// Two processes that drain at once send a notification twice, and the second finds the token
+    /// closed. So a run whose token is closed keeps the environment, unless its item says that it
+    /// ended; one whose execution was stopped is released by `record`, which Step Functions' own
+    /// event starts.
+    async fn drain(&self, repository: RepositoryId, name: &EnvironmentName) -> Result<Vec<Run>> {
+        let mut superseded = Vec::new();
+        let key = environment_key(repository, name);
+        for _ in 0..SENT_LIMIT {
+            let environment: Option<Environment> = load(self.records, &key).await?;
+            let Some(next) = environment.and_then(|it| it.outbox().first().cloned()) else {
+                return Ok(superseded);
+            };
+            if next.reply == Reply::Succeed(LockVerdict::Superseded) {
+                superseded.extend(self.mark_superseded(&next.run).await?);
+            }
+            let token = self.send(&next).await?;
+            let ended = token == TokenState::Closed && self.has_ended(&next.run).await?;
+            update_environment(self.records, repository, name, |environment| {
+                environment.mark_sent(&next);
+                if ended {
+                    environment.release(&next.run, self.clock.now());
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        let message = format!(
+            "environment {name} of repository {repository} had more than {SENT_LIMIT} \
+             notifications to send at once"
+        );
+        Err(StepError::new(ErrorName::Internal, message))
+    }
+
+    async fn send(&self, notification: &Notification) -> Result<TokenState> {
+        let token = &notification.token;
+        match &notification.reply {
+            Reply::Succeed(verdict) => {
+                let answer = LockAnswer { verdict: *verdict };
+                let output = serde_json::to_string(&answer).map_err(|error| {
+                    let message = format!("serialize the answer to a wait: {error}");
+                    StepError::new(ErrorName::Internal, message)
+                })?;
+                self.tokens.succeed(token, &output).await
+            }
+            Reply::Fail(error) => self.tokens.fail(token, error.name, &error.message).await,
+        }
+    }
+
+    /// Writes into a run that a newer commit took its place, before the run is notified: its
+    /// outcome follows from its item.
+    async fn mark_superseded(&self, run: &RunId) -> Result<Option<Run>> {
+        let marked = update_run(self.records, run, |run| {
+            run.lock = Lock::Superseded;
+            Ok(run.clone())
+        })
+        .await;
+        match marked {
+            Err(error) if error.name == ErrorName::RunNotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    async fn has_ended(&self, run: &RunId) -> Result<bool> {
+        let run: Option<Run> = load(self.records, &run_key(run)).await?;
+        Ok(run.is_none_or(|run| run.end.is_some()))
+    }
+}
+
+/// The repository and the environment's name of a run.
+fn place(run: &Run) -> Result<(RepositoryId, &EnvironmentName)> {
+    Ok((run.trigger.repository_id, &run.config()?.environment))
+}
+
+async fn change(
+    records: &dyn Records,
+    environment: &Environment,
+    decide: impl FnMut(&mut Environment) -> Result<()>,
+) -> Result<()> {
+    let (repository, name) = (environment.repository(), environment.name());
+    update_environment(records, repository, name, decide).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+use super::*;
+use crate::documents::insert;
+use crate::fakes::{FakeClock, FakeRecords, FakeTokens, samples};
+use domain::environment::QueueRule;
+use domain::run::{End, Outcome};
+
+/// Runs of the commits 1 to 3, none of which has asked for the environment.
+struct World {
+    records: FakeRecords,
+    tokens: FakeTokens,
+    clock: FakeClock,
+}
+
+impl World {
+    async fn new() -> Self {
+        let world = Self {
+            records: FakeRecords::new(),
+            tokens: FakeTokens::new(),
+            clock: FakeClock::default(),
+        };
+        for n in [1, 2, 3] {
+            insert(&world.records, &samples::sealed_run(n))
+                .await
+                .unwrap();
+        }
+        world
+    }
+
+    /// As `new`, with run 1 in the environment and run 2 waiting on the token `t2`.
+    async fn with_a_run_that_waits() -> Self {
+        let world = Self::new().await;
+        for n in [1, 2] {
+            world.acquire(n, &format!("t{n}")).await.unwrap();
+        }
+        assert!(world.tokens.is_open("t2"));
+        world
+    }
+
+    fn environments(&self) -> Environments<'_> {
+        Environments {
+            records: &self.records,
+            tokens: &self.tokens,
+            clock: &self.clock,
+        }
+    }
+
+    async fn acquire(&self, n: u8, token: &str) -> Result<Vec<Run>> {
+        self.tokens.open(token);
+        self.environments().acquire(&id(n), token).await
+    }
+
+    async fn run(&self, n: u8) -> Run {
+        load_run(&self.records, &id(n)).await.unwrap()
+    }
+
+    async fn owned(&self, n: u8) -> Result<Owned> {
+        owned(&self.records, &self.run(n).await).await
+    }
+
+    async fn end(&self, n: u8) {
+        update_run(&self.records, &id(n), |run| {
+            run.end = Some(End {
+                outcome: Outcome::Failed,
+                at: samples::now(),
+                audit_from: 1,
+                audit_seq: Some(1),
+            });
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// The replies that runs got, as `token reply`.
+    fn replies(&self) -> Vec<String> {
+        let succeeded = self.tokens.outputs().into_iter();
+        let failed = self.tokens.errors().into_iter();
+        succeeded
+            .map(|(token, output)| format!("{token} {output}"))
+            .chain(failed.map(|(token, error)| format!("{token} {}", error.name)))
+            .collect()
+    }
+
+    fn holder(&self) -> Option<RunId> {
+        let environment = self.records.environment();
+        environment.holder().map(|holder| holder.run.clone())
+    }
+}
+
+fn id(n: u8) -> RunId {
+    samples::push_event(n).run_id()
+}
+
+fn unhealthy() -> StepError {
+    StepError::new(ErrorName::Unhealthy, "no answer")
+}
+
+fn no_reply() -> StepError {
+    StepError::new(ErrorName::AwsUnavailable, "no reply")
+}
+
+fn lock_lost<T: std::fmt::Debug>(result: Result<T>) -> String {
+    let error = result.unwrap_err();
+    assert_eq!(error.name, ErrorName::LockLost);
+    error.message
+}
+
+#[tokio::test]
+async fn a_frozen_environment_fails_the_run_that_waits_with_what_to_do_next() {
+    let world = World::with_a_run_that_waits().await;
+    let run = world.run(1).await;
+    freeze(&world.records, &run, &unhealthy(), samples::now())
+        .await
+        .unwrap();
+    assert!(world.tokens.is_open("t2"), "the outbox keeps the notice");
+    world.environments().release(&run).await.unwrap();
+    let errors = world.tokens.errors();
+    insta::assert_snapshot!(errors[0].1.to_string());
+    assert_eq!(
+        world.replies(),
+        ["t1 {\"verdict\":\"held\"}", "t2 EnvironmentFrozen"]
+    );
+
+    // A run that asks while it is frozen does not wait either, and none is handed the environment.
+    world.acquire(3, "t3").await.unwrap();
+    assert_eq!(world.replies().last().unwrap(), "t3 EnvironmentFrozen");
+    assert_eq!(world.holder(), None);
+    let (repository, name) = (samples::repository().id, samples::environment());
+    let unfreeze = async || {
+        let environments = world.environments();
+        environments.unfreeze(repository, &name).await.unwrap()
+    };
+    assert_eq!(unfreeze().await.unwrap().run, id(1));
+    assert_eq!(unfreeze().await, None);
+    world.acquire(3, "t3 again").await.unwrap();
+    assert_eq!(world.holder(), Some(id(3)));
+}
+
+#[tokio::test]
+async fn a_bad_commit_fails_its_run_and_the_next_commit_gets_the_environment() {
+    let world = World::new().await;
+    let bad = samples::commit(1);
+    world
+        .records
+        .change_environment(|it| it.mark_bad(bad, id(9), samples::now()));
+    world.acquire(1, "t1").await.unwrap();
+    insta::assert_snapshot!(world.tokens.errors()[0].1.to_string());
+    world.acquire(2, "t2").await.unwrap();
+    assert_eq!(world.holder(), Some(id(2)));
+}
+
+#[tokio::test]
+async fn a_failure_whose_reply_was_lost_is_sent_again_and_ends_the_wait_once() {
+    let world = World::with_a_run_that_waits().await;
+    let run = world.run(1).await;
+    freeze(&world.records, &run, &unhealthy(), samples::now())
+        .await
+        .unwrap();
+    world.tokens.lose_reply("fail", no_reply(), 1);
+    let lost = world.environments().release(&run).await;
+    assert_eq!(lost.unwrap_err(), no_reply());
+    // The wait has ended, and the notification is still in the outbox: nobody knows.
+    assert_eq!(world.tokens.errors().len(), 1);
+    assert_eq!(world.records.environment().outbox().len(), 1);
+
+    world.environments().release(&run).await.unwrap();
+    assert_eq!(world.tokens.errors().len(), 1);
+    assert!(world.records.environment().outbox().is_empty());
+    assert_eq!(world.holder(), None);
+}
+
+#[tokio::test]
+async fn a_failure_that_was_not_sent_is_sent_by_the_next_call() {
+    let world = World::with_a_run_that_waits().await;
+    let run = world.run(1).await;
+    freeze(&world.records, &run, &unhealthy(), samples::now())
+        .await
+        .unwrap();
+    world.tokens.fail_next("fail", no_reply(), 1);
+    world.environments().release(&run).await.unwrap_err();
+    assert!(world.tokens.is_open("t2"));
+    world.acquire(3, "t3").await.unwrap();
+    assert!(!world.tokens.is_open("t2"));
+    assert!(world.records.environment().outbox().is_empty());
+}
+
+#[tokio::test]
+async fn two_processes_that_drain_at_once_lose_no_notification() {
+    let world = World::with_a_run_that_waits().await;
+    // Right before this process notes what it sent, another one has done so.
+    let records = world.records.clone();
+    world.records.race_next_write(|| ());
+    world.records.race_next_write(|| ());
+    world.records.race_next_write(move || {
+        records.change_environment(|environment| {
+            for notification in environment.outbox().to_vec() {
+                environment.mark_sent(&notification);
+            }
+        });
+    });
+    let run = world.run(1).await;
+    world.environments().release(&run).await.unwrap();
+    assert_eq!(world.holder(), Some(id(2)));
+    assert_eq!(world.replies().len(), 2);
+    assert!(world.records.environment().outbox().is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
+    // Another process sent the notification and died before it noted that: the run goes on.
+    let world = World::new().await;
+    let run = world.run(2).await;
+    world.records.change_environment(|environment| {
+        let waiter = samples::waiter(&run, "used");
+        environment.acquire(waiter, QueueRule::Newest, samples::now());
+    });
+    world.acquire(3, "t3").await.unwrap();
+    assert_eq!(world.holder(), Some(id(2)));
+
+    // The run ended while it waited, and was handed the environment all the same.
+    let world = World::new().await;
+    world.end(2).await;
+    world.records.change_environment(|environment| {
+        let waiter = samples::waiter(&run, "used");
+        environment.acquire(waiter, QueueRule::Newest, samples::now());
+    });
+    world.acquire(3, "t3").await.unwrap();
+    assert_eq!(world.holder(), Some(id(3)));
+}
+
+#[tokio::test]
+async fn a_run_that_ended_leaves_no_wait_behind() {
+    let world = World::with_a_run_that_waits().await;
+    world.end(3).await;
+    world.acquire(3, "t3").await.unwrap();
+    let environment = world.records.environment();
+    assert!(environment.runs().all(|run| *run != id(3)));
+}
+
+#[tokio::test]
+async fn a_run_that_holds_its_environment_can_prove_it() {
+    let world = World::new().await;
+    world.acquire(1, "t1").await.unwrap();
+    let first = world.owned(1).await.unwrap();
+    assert_eq!(first.fence(), 1);
+    assert!(first.environment().is_held_by(&id(1)));
+    let again = world.owned(1).await.unwrap();
+    assert_eq!(again.fence(), first.fence());
+}
+
+#[tokio::test]
+async fn a_run_that_ended_or_lost_the_environment_cannot_prove_that_it_holds_it() {
+    let world = World::new().await;
+    let mut lost = vec![lock_lost(world.owned(1).await)];
+    world.acquire(1, "t1").await.unwrap();
+    lost.push(lock_lost(world.owned(2).await));
+
+    let held = world.run(1).await;
+    world.end(1).await;
+    lost.push(lock_lost(world.owned(1).await));
+
+    // A step that read the run before its end finds the environment with another run.
+    world.records.give_environment_to(&world.run(2).await);
+    lost.push(lock_lost(owned(&world.records, &held).await));
+    insta::assert_snapshot!(lost.join("\n"));
+}
+
+#[tokio::test]
+async fn a_proof_is_worth_nothing_once_another_run_holds_the_environment() {
+    let world = World::new().await;
+    world.acquire(1, "t1").await.unwrap();
+    let proof = world.owned(1).await.unwrap();
+    let (records, other) = (world.records.clone(), world.run(2).await);
+    world
+        .records
+        .race_next_write(move || records.give_environment_to(&other));
+    let good = samples::last_good(1);
+    lock_lost(promote(&world.records, &proof, &good).await);
+    let outputs = BTreeMap::new();
+    lock_lost(record_rollback(&world.records, &proof, &outputs, samples::now()).await);
+    let environment = world.records.environment();
+    assert_eq!(environment.last_good(), None);
+    assert!(!environment.is_bad(&samples::commit(1)));
+
+    // The proof of one run does not promote the commit of another.
+    world.records.give_environment_to(&world.run(3).await);
+    lock_lost(promote(&world.records, &world.owned(3).await.unwrap(), &good).await);
+}
