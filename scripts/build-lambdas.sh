@@ -1,41 +1,77 @@
 #!/usr/bin/env bash
-# Builds the eight Lambdas with cargo-lambda: a zip each, in target/lambda/<name>/bootstrap.zip.
+# Builds the Lambdas: one zip for each crate below crates/lambdas that has a main.rs.
 #
-#   scripts/build-lambdas.sh local             for this machine, quickly
-#   scripts/build-lambdas.sh arm64|x86_64      for AWS: small, against the C library of provided.al2023
+#   scripts/build-lambdas.sh local           the development build: target/lambda/NAME/bootstrap.zip
+#   scripts/build-lambdas.sh arm64|x86_64    for AWS: target/lambda-arm64/NAME.zip or target/lambda-x86_64/NAME.zip
+#
+# The build for AWS has the profile `lambda` (small, optimized) and links the C library of provided.al2023. It fails when a
+# zip is larger than 4 MB, since a cold start loads all of it.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 tools=$target/local-tools/bin
-functions=(webhook validate plan apply build-trigger deploy rollback record)
-
-[[ -x $tools/cargo-lambda ]] || "$root/scripts/setup.sh" run
-PATH=$tools:$PATH
+limit_bytes=4000000
 cd "$root"
+
+names=()
+for main in crates/lambdas/*/src/main.rs; do
+  names+=("$(basename "$(dirname "$(dirname "$main")")")")
+done
+
+# print_size NAME ZIP
+print_size() {
+  [[ -e $2 ]] || { echo "build-lambdas: $2 was not made; read the lines above" >&2; exit 1; }
+  awk -v name="$1" -v bytes="$(stat -c %s "$2")" 'BEGIN { printf "%-14s %6.2f MB\n", name, bytes / 1e6 }'
+}
 
 case ${1:-} in
   local)
-    # The same profile, target and features as the rest of the local run: nothing is built twice.
-    cargo lambda build --workspace --compiler cargo --disable-optimizations \
-      --target "$(rustc -vV | sed -n 's/^host: //p')" --output-format zip
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    # The same command as every other build of programs for this machine: nothing is compiled twice.
+    cargo build --workspace --all-features --bins --target "$host" --target-dir "$target"
+    # Level 1: these zips are read once, on this machine.
+    python3 - "$target/$host/debug" "$target/lambda" "${names[@]}" <<'P'
+import pathlib, sys, zipfile
+programs, zips = map(pathlib.Path, sys.argv[1:3])
+for name in sys.argv[3:]:
+    program, done = programs / name, zips / name / "bootstrap.zip"
+    if done.exists() and done.stat().st_mtime_ns > program.stat().st_mtime_ns:
+        continue
+    done.parent.mkdir(parents=True, exist_ok=True)
+    draft = done.with_suffix(".draft")
+    entry = zipfile.ZipInfo("bootstrap")
+    entry.external_attr = 0o755 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(draft, "w", compresslevel=1) as archive:
+        archive.writestr(entry, program.read_bytes(), compresslevel=1)
+    draft.rename(done)
+P
+    for name in "${names[@]}"; do print_size "$name" "$target/lambda/$name/bootstrap.zip"; done
     ;;
   arm64 | x86_64)
+    [[ -x $tools/cargo-lambda ]] || "$root/scripts/setup.sh" run
     packages=()
-    for name in "${functions[@]}"; do packages+=(-p "sluicegate-$name"); done
-    architecture=--${1/_/-}
+    for name in "${names[@]}"; do packages+=(-p "sluicegate-$name"); done
+    output=$target/lambda-$1
     # aws-lc, should a dependency bring it back, would spend half a second on its first handshake.
-    AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --profile lambda "$architecture" \
-      --output-format zip "${packages[@]}"
+    PATH=$tools:$PATH AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --profile lambda "--${1/_/-}" \
+      --lambda-dir "$output" --output-format zip "${packages[@]}"
+    large=()
+    for name in "${names[@]}"; do
+      zip=$output/$name.zip
+      [[ ! -e $output/$name/bootstrap.zip ]] || mv "$output/$name/bootstrap.zip" "$zip"
+      print_size "$name" "$zip"
+      (($(stat -c %s "$zip") <= limit_bytes)) || large+=("$name")
+    done
+    if ((${#large[@]})); then
+      echo "build-lambdas: larger than $limit_bytes bytes: ${large[*]}" >&2
+      echo "  next: find what was added with \`cargo tree -p sluicegate-${large[0]} -e normal\`; a feature that is not needed is the usual cause" >&2
+      exit 1
+    fi
     ;;
   *)
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
-
-for name in "${functions[@]}"; do
-  zip=$target/lambda/$name/bootstrap.zip
-  [[ -e $zip ]] || { echo "build-lambdas: $zip was not made" >&2; exit 1; }
-  printf '%-14s %s\n' "$name" "$(du -h "$zip" | cut -f1)"
-done

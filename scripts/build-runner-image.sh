@@ -2,16 +2,17 @@
 # Builds the image of the Batch jobs from what this machine has.
 #
 #   scripts/build-runner-image.sh [TAG]     for AWS; default tag: sluicegate-runner:aws
-#   scripts/build-runner-image.sh local     for the local run: quick to build, its name says its
-#                                           checkout and content, and an image that is there is taken as it is.
-#                                           Its /mirror is empty: the local run mounts a mirror there
+#   scripts/build-runner-image.sh local     for the local run: takes the runner that scripts/build-lambdas.sh local
+#                                           built. The image's name says its checkout and content, and an image that
+#                                           is there is taken as it is. Its /mirror is empty: the local run mounts a
+#                                           mirror there
 #
 # Settings, by environment:
 #   TERRAFORM         the binary to put in            (default: terraform on the PATH)
 #   TERRAFORM_SHA256  the digest it must have         (default: the one pinned in the Dockerfile;
 #                     `any` takes the binary as it is, as `local` does)
 #   PROVIDER_MIRROR   directory holding registry.terraform.io/...   (default: what scripts/provider-mirror.sh finds)
-#   PROFILE           cargo profile                   (default: release; dev for `local`)
+#   PROFILE           cargo profile of the image for AWS   (default: release)
 #   CONTEXT_ONLY=1    prepare the context, print its path, build no image
 #
 # Output: one line a step; the image's name last. Exit 0 when the image is there and answers.
@@ -21,8 +22,9 @@ root=$(cd "$(dirname "$0")/.." && pwd -P)
 dockerfile=$root/crates/runner/Dockerfile
 tag=${1:-sluicegate-runner:aws}
 [[ $tag == local ]] && local_run=1 || local_run=
-[[ $local_run ]] && profile=${PROFILE:-dev} || profile=${PROFILE:-release}
+[[ $local_run ]] && profile=dev || profile=${PROFILE:-release}
 output=${CARGO_TARGET_DIR:-$root/target}
+. "$root/scripts/engine.sh"
 
 die() {
   echo "build-runner-image: $1" >&2
@@ -31,6 +33,9 @@ die() {
 }
 
 pinned() { sed -n "s/^ARG $1=//p" "$dockerfile"; }
+
+[[ ${CONTEXT_ONLY:-} == 1 ]] || engine_answers ||
+  die "no Docker engine answers" "start Docker; or set CONTEXT_ONLY=1 and build the context with another program"
 
 machine=$(uname -m)
 case $machine in
@@ -63,13 +68,11 @@ for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt;
 done
 [[ -n $authorities ]] || die "no CA certificates found" "install the package ca-certificates"
 
-# The local run takes the runner as the whole workspace's build makes it, with the C library of this
-# machine beside it: a build of this package alone has other features, and makes every dependency anew.
+built=$output/$target/${profile/#dev/debug}/runner
+# The local run takes the runner as it is, with the C library of this machine beside it. It is not built here: the tests do
+# that first, and a second cargo would wait for whatever else is building.
 if [[ $local_run ]]; then
-  echo "runner: cargo build, profile $profile"
-  cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --workspace --bin runner \
-    --profile "$profile" --target "$target" --target-dir "$output" ||
-    die "the runner could not be built" "read the lines above"
+  [[ -x $built ]] || die "$built does not exist" "run scripts/build-lambdas.sh local, which builds all programs"
 else
   echo "runner: cargo build, profile $profile, static"
   # The flag is needed where the program is linked only: no dependency is built anew for it.
@@ -78,7 +81,6 @@ else
     die "the runner could not be built as a static binary" \
       "read the lines above; the linker needs the static C library (libc6-dev, glibc-static)"
 fi
-built=$output/$target/${profile/#dev/debug}/runner
 passwd="runner:x:65532:65532:runner:/tmp:/nonexistent"
 
 if [[ $local_run ]]; then

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Tells the story of a delivery on this machine, on real parts.
+# Shows deliveries and rollbacks on this machine, on real parts.
 #
-#   scripts/demo.sh            sets up, builds, tells the story; leaves what it built, for the next time
+#   scripts/demo.sh            sets up, builds, runs the demo; keeps what it built, for the next time
 #   scripts/demo.sh --keep     leaves everything running afterwards
-#   scripts/demo.sh down       ends what --keep left, and removes the runner's Docker image too
+#   scripts/demo.sh down       stops what --keep left running, and removes the runner's Docker image too
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 . scripts/progress.sh
+. scripts/engine.sh
 began=$(date +%s)
 took() { echo $(($(date +%s) - began)); }
 step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
@@ -34,21 +35,20 @@ esac
 step "What this machine needs"
 scripts/setup.sh run
 step "Building: the Lambdas, the runner, the command line (about ten minutes the first time)"
-build() { scripts/build-lambdas.sh local && cargo build --workspace; }
-with_progress "$target/build.log" build || {
+with_progress "$target/build.log" scripts/build-lambdas.sh local || {
   printf '\ndemo: FAILED after %s s: the build; its end is above, all of it in %s.\n' "$(took)" "$target/build.log"
   exit 1
 }
-# Here, since the world would be long in coming; it says so itself when this is not possible.
-! docker info >/dev/null 2>&1 || scripts/build-runner-image.sh local || true
+# Before the story, which would otherwise pause for it; the story says so when there is no image.
+! engine_answers || scripts/build-runner-image.sh local || true
 step "The story"
 status=0
 "${local_run%local}demo" --root "$root" "$@" || status=$?
 echo
 if [[ $status == 0 ]]; then
-  echo "demo: all chapters are as they should be; $(took) s from start to end."
-  [[ ${1:-} == --keep ]] && echo "demo: everything still runs; scripts/demo.sh down ends it." ||
-    echo "demo: look further with scripts/demo.sh --keep"
+  echo "demo: all chapters passed; $(took) s from start to end."
+  [[ ${1:-} == --keep ]] && echo "demo: everything still runs; scripts/demo.sh down stops it." ||
+    echo "demo: to look at what it made, run scripts/demo.sh --keep"
 else
   echo "demo: FAILED after $(took) s; the lines above say where the logs are."
 fi

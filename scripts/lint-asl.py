@@ -32,8 +32,10 @@ def main() -> int:
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as draft:
         json.dump(template, draft)
         draft.flush()
-        lint = Path(sys.executable).with_name("cfn-lint")
-        return subprocess.run([lint, "--regions", "eu-central-1", "--", draft.name], check=False).returncode
+        # By its module: the first line of the installed program cannot hold every path.
+        program = "import sys; from cfnlint.runner import main; sys.exit(main())"
+        lint = [sys.executable, "-c", program, "--regions", "eu-central-1", "--", draft.name]
+        return subprocess.run(lint, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# Sourced by the scripts whose steps take minutes: what runs says that it runs, and where it is.
+# Sourced by the scripts whose steps take minutes.
 
 # with_progress LOG COMMAND...
 #
@@ -8,11 +8,11 @@ with_progress() {
   local log=$1 status=0 ticker idle
   shift
   : >"$log"
-  # Nothing is ever written here: a pause without a process that could outlive this one.
+  # Nothing is ever written here: `read` with a time limit is a pause without a process that could outlive this one.
   exec {idle}<> <(:)
   (
     SECONDS=0 next=30
-    # A second at a time: it does not hear Ctrl-C, and ends soon after whom it speaks for.
+    # A second at a time: Ctrl-C does not end it, but the end of the main shell does.
     until read -rt 1 -u "$idle"; do
       kill -0 $$ 2>/dev/null || exit 0
       ((SECONDS >= next)) || continue

@@ -2,11 +2,12 @@
 # The folder that terraform takes the AWS provider from: one that holds registry.terraform.io/hashicorp/aws.
 #
 #   scripts/provider-mirror.sh         prints the first that is there; nothing when there is none
+#   scripts/provider-mirror.sh config  prints a Terraform CLI configuration that takes providers from it
 #   scripts/provider-mirror.sh make    downloads what terraform/roots/local needs into target/provider-mirror, prints it
 #
 # Looked at, in this order: the filesystem mirrors of the user's CLI configuration (TF_CLI_CONFIG_FILE, else
 # ~/.terraformrc), target/provider-mirror, and the usual places below the home directory, /usr/share, /usr/local/share
-# and /opt. Everybody asks here: the other scripts, the local run and the tests.
+# and /opt. All others ask here: the other scripts, the local run and the tests.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -74,6 +75,8 @@ for archive in pathlib.Path(sys.argv[1]).glob("registry.terraform.io/*/*/*.zip")
 P
   rm -rf "$draft/.data"
   find "$draft" -name '*.json' -delete # the packed archives' index
+  # Readable for the user of the runner's image, whatever the umask.
+  chmod -R a+rX "$draft"
   [[ -d $draft/registry.terraform.io/hashicorp/aws ]] ||
     die "terraform brought no AWS provider" "look at terraform/roots/local: it should need hashicorp/aws"
   rm -rf "$own"
@@ -81,11 +84,19 @@ P
   printf '%s\n' "$own"
 }
 
+print_config() {
+  local mirror
+  mirror=$(find_mirror)
+  [[ -n $mirror ]] || die "no folder on this machine holds registry.terraform.io/hashicorp/aws" "run scripts/setup.sh, which downloads it"
+  printf 'provider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' "$mirror"
+}
+
 case ${1:-} in
   "") find_mirror ;;
+  config) print_config ;;
   make) make_mirror ;;
   *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -1,55 +1,86 @@
 #!/usr/bin/env bash
-# Every check and test, on a fresh machine too.
+# Runs every check and test. Works on a fresh machine too: it installs what it needs below target/.
 #
-#   scripts/test.sh                  all suites, in this order
-#   scripts/test.sh SUITE...         rust deny terraform checkov asl unit launcher emulator
+#   scripts/test.sh                     all suites; those that do not depend on each other run at the same time
+#   scripts/test.sh [--long] SUITE...   the named ones: rust deny terraform checkov asl unit launcher emulator aws
 #
-# Each suite's whole output lies in target/test-logs/<suite>.log. Exit 0 when all passed.
+# --long also builds the Lambdas for arm64 in the suite aws (about nine minutes more).
+# The whole output of a suite is in target/test-logs/SUITE.log; of a single named suite it is shown as well.
+# Exit status: 0 when all suites passed, 1 when one failed, 2 when the arguments are wrong, 130 after Ctrl-C.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-. scripts/progress.sh
+. scripts/engine.sh
 target=${CARGO_TARGET_DIR:-$root/target}
 logs=$target/test-logs
-lint=$target/lint-tools/bin
+state=$logs/state
 # What setup.sh installed of cargo's subcommands.
 export PATH=$target/cargo-tools/bin:$PATH
-python=$target/local-tools/bin/python
-began=$(date +%s)
-took() { echo $(($(date +%s) - began)); }
-
 CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET
-bin=$target/$CARGO_BUILD_TARGET/debug
-# One that does not exist makes terraform print a warning into everything.
+# Terraform prints a warning into everything when its CLI configuration does not exist.
 [[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
-mkdir -p "$logs"
-# What failed in a test is in its text; a trace would bury it. With one: RUST_BACKTRACE=1 cargo nextest run TEST.
+# A failed test says what happened in its message. With a trace: RUST_BACKTRACE=1 cargo nextest run TEST.
 export RUST_BACKTRACE=0
+# Incremental builds cost time and space on the first build, and this is often the first.
+export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 
-rust() {
+usage() {
+  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+}
+
+# --- What the suites need: steps that run once, before the first suite that names them -------------------------------------
+
+# The programs and tests of the whole workspace, with one set of features.
+step_build() {
+  local everything=(--workspace --all-features) compiled_twice
+  cargo build "${everything[@]}" --bins --tests || return 1
+  scripts/build-lambdas.sh local >"$logs/lambdas.log" 2>&1 || { cat "$logs/lambdas.log"; return 1; }
+  # Without development dependencies, cargo enables fewer features of third-party crates; tests/Cargo.toml evens them out.
+  compiled_twice=$(sed -n 's/^ *Compiling \([^ ]*\).*/\1/p' "$logs/lambdas.log" | grep -v '^sluicegate-')
+  if [[ -n $compiled_twice ]]; then
+    echo "The build of the programs compiles crates a second time, with other features than the build of the tests:"
+    echo "$compiled_twice"
+    echo "Enable the features that differ in tests/Cargo.toml; \`cargo tree --workspace -e features -i CRATE\` shows them."
+    return 1
+  fi
+  cat "$logs/lambdas.log"
+  scripts/setup.sh cargo nextest || return 1
+  # Later runs take the tests from this list and do not ask cargo, which would wait for other builds in target/.
+  cargo metadata --format-version 1 --all-features >"$logs/metadata.json" &&
+    cargo nextest list "${everything[@]}" --list-type binaries-only --message-format json >"$logs/binaries.json"
+}
+
+step_tools() { scripts/setup.sh test; }
+
+# run_tests FILTER [OPTION...]
+run_tests() {
+  local filter=$1
+  shift
+  cargo nextest run --binaries-metadata "$logs/binaries.json" --cargo-metadata "$logs/metadata.json" --no-fail-fast \
+    -E "$filter" "$@"
+}
+
+# --- The suites --------------------------------------------------------------------------------------------------------------
+
+suite_rust() {
   cargo fmt --all --check &&
     cargo clippy --workspace --all-targets --all-features -- -D warnings &&
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps
 }
 
-deny() {
-  cargo deny --config .deny.toml --log-level error check bans licenses sources
+suite_deny() {
+  scripts/setup.sh cargo deny && cargo deny --config .deny.toml --log-level error check bans licenses sources
 }
 
-# Terraform with providers from the mirror, and with its data outside of the tree.
-terraform_here() {
-  # With the features of the other suites: what it depends on is built once.
-  cargo build --workspace --all-features --bin sluicegate-local || return 1
-  "$bin/sluicegate-local" terraform-config >"$logs/terraform.rc" || return 1
+# Providers come from the mirror, and terraform's data is kept out of the source tree.
+suite_terraform() {
+  scripts/provider-mirror.sh config >"$logs/terraform.rc" || return 1
   export TF_CLI_CONFIG_FILE=$logs/terraform.rc TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
   export AWS_REGION=eu-central-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
-}
-
-terraform_suite() {
-  terraform_here || return 1
-  CHECKOV=$lint/checkov terraform/check.sh || return 1
+  CHECKOV=$root/scripts/checkov.sh terraform/check.sh || return 1
   terraform fmt -check -recursive examples || return 1
   local folder
   for folder in examples/*/infra/*/; do
@@ -62,69 +93,209 @@ terraform_suite() {
 }
 
 # What terraform/check.sh does not look at: the samples and the Dockerfiles.
-checkov() {
-  "$lint/checkov" --directory examples --directory crates/runner --framework terraform dockerfile secrets \
+suite_checkov() {
+  scripts/checkov.sh --directory examples --directory crates/runner --framework terraform dockerfile secrets \
     --skip-download --quiet --compact
 }
 
 # The definition as cfn-lint's JSON schema of state machines sees it; tests/contract checks the rest.
-asl() {
-  "$lint/python" scripts/lint-asl.py statemachine/deliver.asl.json
+suite_asl() {
+  "$target/lint-tools/bin/python" scripts/lint-asl.py statemachine/deliver.asl.json
 }
 
-unit() {
+suite_unit() {
   local status=0
-  cargo nextest run --workspace --all-features --no-fail-fast -E 'not binary(emulator)' || status=1
+  run_tests 'not binary(emulator)' || status=1
   # The ports over AWS, each against the emulator.
-  scripts/with-emulator.sh cargo nextest run --workspace --all-features --no-fail-fast \
-    -E 'package(sluicegate-aws) & binary(emulator)' || status=1
+  scripts/with-emulator.sh cargo nextest run --binaries-metadata "$logs/binaries.json" \
+    --cargo-metadata "$logs/metadata.json" --no-fail-fast -E 'package(sluicegate-aws) & binary(emulator)' || status=1
   return $status
 }
 
-launcher() {
-  "$python" -m pytest -q -p no:cacheprovider tests/launcher
+suite_launcher() {
+  "$target/local-tools/bin/python" -m pytest -q -p no:cacheprovider tests/launcher
 }
 
-emulator() {
-  scripts/build-lambdas.sh local && cargo build --workspace &&
-    cargo nextest run --workspace --all-features --no-capture --no-fail-fast \
-      -E 'package(sluicegate-tests) & binary(emulator)'
+suite_emulator() {
+  run_tests 'package(sluicegate-tests) & binary(emulator)' --no-capture
 }
 
-suites=("$@")
-[[ ${#suites[@]} == 0 ]] && suites=(rust deny terraform checkov asl unit launcher emulator)
+# What AWS gets: each Lambda as it is built for AWS, run once; and the runner's image where an engine can build it.
+suite_aws() {
+  scripts/build-lambdas.sh x86_64 || return 1
+  if [[ $(uname -m) == x86_64 ]]; then python3 scripts/call-lambdas.py "$target/lambda-x86_64" || return 1; fi
+  if [[ -n $long ]]; then scripts/build-lambdas.sh arm64 || return 1; fi
+  if [[ -z ${SLUICEGATE_TEST_ENGINE:-} ]]; then
+    echo "no Docker engine answers: the runner's image is not built"
+    return
+  fi
+  # Of this checkout, so that another one's tests leave it alone.
+  local image status=0
+  image=sluicegate-runner:test-$(printf %s "$root" | sha256sum | cut -c1-6)
+  TERRAFORM_SHA256=any scripts/build-runner-image.sh "$image" || status=1
+  ((status)) || docker image inspect --format '{{.Size}}' "$image" | awk '{ printf "runner-image %8.2f MB\n", $1 / 1e6 }'
+  docker image rm --force "$image" >/dev/null 2>&1
+  rm -rf "$target/runner-image"
+  return $status
+}
 
-echo "test: what this machine needs"
-scripts/setup.sh test || exit 1
+# --- The order: each lane runs its steps and suites one after the other, beside the other lanes --------------------------------
 
-passed=0 failed=()
-for suite in "${suites[@]}"; do
-  from=$(date +%s)
-  case $suite in
-    terraform) run=terraform_suite ;;
-    rust | deny | checkov | asl | unit | launcher | emulator) run=$suite ;;
-    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+# The first lane compiles with all cores; from the suite rust on with a low priority, so that it takes what the tests leave.
+lane_compiler=(build unit rust deny aws)
+lane_tools=(tools terraform checkov asl launcher)
+lane_stories=(emulator)
+all_suites=(rust deny terraform checkov asl unit launcher emulator aws)
+
+needs_of() {
+  case $1 in
+    unit) echo build tools ;;
+    emulator) echo build tools ;;
+    terraform | checkov | asl | launcher | aws) echo tools ;;
   esac
-  echo "test: $suite"
-  # The suite that tells stories shows them as they happen.
-  if [[ $suite == emulator ]]; then
-    ($run) 2>&1 | tee "$logs/$suite.log"
+}
+
+long='' suites=()
+for argument in "$@"; do
+  case $argument in
+    --long) long=1 ;;
+    *)
+      [[ " ${all_suites[*]} " == *" $argument "* ]] || usage
+      suites+=("$argument")
+      ;;
+  esac
+done
+((${#suites[@]})) || suites=("${all_suites[@]}")
+wanted=" ${suites[*]} "
+for suite in "${suites[@]}"; do wanted+="$(needs_of "$suite") "; done
+export long
+
+now() { date +%s; }
+began=$(now)
+say() { printf 'test: %4s s  %s\n' "$(($(now) - began))" "$1"; }
+
+# await STEP: whether it passed.
+await() {
+  until [[ -e $state/$1.passed || -e $state/$1.failed ]]; do sleep 0.5; done
+  [[ -e $state/$1.passed ]]
+}
+
+# Runs a step or a suite, with its output in its log, and says its verdict.
+run() {
+  local name=$1 log=$logs/$1.log kind=suite from status=0 needed
+  declare -F "step_$name" >/dev/null && kind=step
+  : >"$log"
+  for needed in $(needs_of "$name"); do
+    await "$needed" && continue
+    echo "not run, since $needed failed" >"$log"
+    say "$name FAILED: not run, since $needed failed"
+    : >"$state/$name.failed"
+    return
+  done
+  from=$(now)
+  say "$name started"
+  : >"$state/$name.running"
+  if [[ ${#suites[@]} == 1 && ${suites[0]} == "$name" ]]; then
+    ("${kind}_$name") </dev/null 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
   else
-    (with_progress "$logs/$suite.log" "$run")
-    status=$?
+    ("${kind}_$name") </dev/null >"$log" 2>&1 || status=$?
+    [[ $status == 0 ]] || tail -n 60 "$log" | sed "s/^/   $name | /"
   fi
+  rm -f "$state/$name.running"
   if [[ $status == 0 ]]; then
-    passed=$((passed + 1))
-    grep -hE '^ +Summary|[0-9]+ passed' "$logs/$suite.log" | tail -n 3
-    echo "test: $suite passed in $(($(date +%s) - from)) s"
+    grep -hE '^ +Summary|[0-9]+ passed|^[a-z-]+ +[0-9.]+ MB$' "$log" | sed 's/^ */              /' | tail -n 12
+    say "$name passed in $(($(now) - from)) s"
+    : >"$state/$name.passed"
   else
-    failed+=("$suite")
-    echo "test: $suite FAILED after $(($(date +%s) - from)) s; all of it: target/test-logs/$suite.log"
+    say "$name FAILED after $(($(now) - from)) s; all of its output: ${log#"$root/"}"
+    : >"$state/$name.failed"
   fi
-done
+}
 
-echo
-echo "test: ${#suites[@]} suites in $(took) s${failed[*]:+; failed: ${failed[*]}}"
-echo "$passed passed, ${#failed[@]} failed"
-[[ ${#failed[@]} == 0 ]]
+# lane NAME...: those that are wanted, in this order.
+lane() {
+  local name
+  # A suite that Ctrl-C ended must not be followed by the next one.
+  trap 'exit 130' INT TERM
+  for name in "$@"; do
+    [[ $name != rust ]] || renice -n 10 -p "$BASHPID" >/dev/null
+    [[ $wanted != *" $name "* ]] || run "$name"
+  done
+}
+
+# What runs at the moment, each with the last line of its log.
+progress() {
+  local running name
+  for running in "$state"/*.running; do
+    [[ -e $running ]] || continue
+    name=$(basename "$running" .running)
+    say "  $name: $(tail -n 1 "$logs/$name.log" | tr -d '\r' | cut -c 1-100)"
+  done
+}
+
+lanes=()
+# The first process of a lane leads its process group.
+lanes_run() { kill -0 "${lanes[@]}" 2>/dev/null; }
+groups_run() { kill -0 -- "${lanes[@]/#/-}" 2>/dev/null; }
+
+# Ends everything that runs; what does not hear the first signal hears a stronger one.
+stop() {
+  trap '' INT TERM HUP
+  local signal seconds
+  echo "test: stopping"
+  for signal in INT TERM KILL; do
+    kill "-$signal" -- "${lanes[@]/#/-}" 2>/dev/null
+    for ((seconds = 0; seconds < 15; seconds++)); do
+      groups_run || break 2
+      sleep 1
+    done
+  done
+  exit 130
+}
+
+# A function, which bash reads as a whole: the file may change while it runs.
+main() {
+  scripts/setup.sh check || exit 1
+  mkdir -p "$logs"
+  exec {lock}>"$logs/lock"
+  flock -n "$lock" || { echo "test: another scripts/test.sh runs in this checkout; wait for it or stop it" >&2; exit 1; }
+  rm -rf "$state"
+  mkdir -p "$state"
+  if engine_answers; then
+    # Then a test that needs an engine and does not find it is a failure.
+    export SLUICEGATE_TEST_ENGINE=docker
+    echo "test: a Docker engine answers"
+  else
+    echo "test: no Docker engine answers, so tests that need containers are skipped"
+  fi
+
+  trap stop INT TERM HUP
+  # Each lane in a process group of its own, so that it can be ended with all that it started.
+  set -m
+  lane "${lane_compiler[@]}" {lock}>&- &
+  lanes+=($!)
+  lane "${lane_tools[@]}" {lock}>&- &
+  lanes+=($!)
+  lane "${lane_stories[@]}" {lock}>&- &
+  lanes+=($!)
+  set +m
+
+  local next=30 passed=0 failed=() suite
+  while lanes_run; do
+    sleep 1
+    (($(now) - began >= next)) || continue
+    next=$((next + 30))
+    progress
+  done
+
+  echo
+  for suite in "${suites[@]}"; do
+    if [[ -e $state/$suite.passed ]]; then passed=$((passed + 1)); else failed+=("$suite"); fi
+  done
+  echo "test: ${#suites[@]} suites in $(($(now) - began)) s; logs in ${logs#"$root/"}${failed[*]:+; failed: ${failed[*]}}"
+  echo "$passed passed, ${#failed[@]} failed"
+  ((${#failed[@]} == 0))
+}
+
+main; exit
