@@ -24,7 +24,6 @@ tag=${1:-sluicegate-runner:aws}
 [[ $tag == local ]] && local_run=1 || local_run=
 [[ $local_run ]] && profile=dev || profile=${PROFILE:-release}
 output=${CARGO_TARGET_DIR:-$root/target}
-. "$root/scripts/engine.sh"
 
 die() {
   echo "build-runner-image: $1" >&2
@@ -34,8 +33,12 @@ die() {
 
 pinned() { sed -n "s/^ARG $1=//p" "$dockerfile"; }
 
-[[ ${CONTEXT_ONLY:-} == 1 ]] || engine_answers ||
-  die "no Docker engine answers" "start Docker; or set CONTEXT_ONLY=1 and build the context with another program"
+if [[ ${CONTEXT_ONLY:-} != 1 ]]; then
+  DOCKER_HOST=$("$root/scripts/engine.sh")
+  [[ $DOCKER_HOST != none ]] ||
+    die "no Docker engine answers" "start Docker; or set CONTEXT_ONLY=1 and build the context with another program"
+  export DOCKER_HOST
+fi
 
 machine=$(uname -m)
 case $machine in

@@ -9,7 +9,6 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 . scripts/progress.sh
-. scripts/engine.sh
 began=$(date +%s)
 took() { echo $(($(date +%s) - began)); }
 step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
@@ -40,7 +39,7 @@ with_progress "$target/build.log" scripts/build-lambdas.sh local || {
   exit 1
 }
 # Before the story, which would otherwise pause for it; the story says so when there is no image.
-! engine_answers || scripts/build-runner-image.sh local || true
+[[ $(scripts/engine.sh) == none ]] || scripts/build-runner-image.sh local || true
 step "The story"
 status=0
 "${local_run%local}demo" --root "$root" "$@" || status=$?

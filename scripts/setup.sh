@@ -18,7 +18,6 @@ launcher=$root/crates/local/launcher
 log=$target/setup.log
 mkdir -p "$target"
 . "$root/scripts/progress.sh"
-. "$root/scripts/engine.sh"
 
 say() { printf 'setup: %s\n' "$1"; }
 die() {
@@ -66,7 +65,7 @@ find_providers() {
 }
 
 find_image_builder() {
-  if engine_answers; then
+  if [[ $("$root/scripts/engine.sh") != none ]]; then
     say "a Docker engine answers: services and image builds are containers"
   elif command -v buildah >/dev/null; then
     say "no Docker engine answers: images are built by buildah, and no service runs"

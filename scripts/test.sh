@@ -11,7 +11,6 @@ set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
-. scripts/engine.sh
 target=${CARGO_TARGET_DIR:-$root/target}
 logs=$target/test-logs
 state=$logs/state
@@ -262,7 +261,7 @@ main() {
   flock -n "$lock" || { echo "test: another scripts/test.sh runs in this checkout; wait for it or stop it" >&2; exit 1; }
   rm -rf "$state"
   mkdir -p "$state"
-  if engine_answers; then
+  if [[ $(scripts/engine.sh) != none ]]; then
     # Then a test that needs an engine and does not find it is a failure.
     export SLUICEGATE_TEST_ENGINE=docker
     echo "test: a Docker engine answers"
