@@ -12,9 +12,7 @@ the numbers are written to FILE too. Exit status 1 when a program did not answer
 
 import argparse
 import json
-import os
-import resource
-import signal
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -119,11 +117,18 @@ def as_expected(kind: str, answer: object) -> str | None:
     return None
 
 
+def peak_memory(process: int) -> int:
+    """The largest resident set of a running process since its program was loaded, in bytes."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
 def call(zip_file: Path, scratch: Path) -> dict[str, object]:
     name = zip_file.stem
     program = scratch / name
     with zipfile.ZipFile(zip_file) as archive:
-        program.write_bytes(archive.read("bootstrap"))
+        with archive.open("bootstrap") as packed, program.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
     program.chmod(0o755)
     api = RuntimeApi()
     threading.Thread(target=api.serve_forever, daemon=True).start()
@@ -138,15 +143,15 @@ def call(zip_file: Path, scratch: Path) -> dict[str, object]:
     with log.open("wb") as output:
         process = subprocess.Popen([program], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         ended_by_itself = None
+        peak_bytes = 0
         while not api.done.wait(0.05) and time.monotonic() - began < TIMEOUT_SECONDS:
             ended_by_itself = process.poll()
             if ended_by_itself is not None:
                 break
         if ended_by_itself is None:
-            process.send_signal(signal.SIGKILL)
-            _, _, usage = os.wait4(process.pid, 0)
-        else:
-            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            peak_bytes = peak_memory(process.pid)
+            process.kill()
+            process.wait()
     api.shutdown()
     answer = as_expected(api.kind, api.answer)
     if answer is None or api.first_request is None or api.answered is None:
@@ -162,7 +167,7 @@ def call(zip_file: Path, scratch: Path) -> dict[str, object]:
         "zip_bytes": zip_file.stat().st_size,
         "start_ms": round((api.first_request - began) * 1000),
         "answer_ms": round((api.answered - api.first_request) * 1000),
-        "peak_bytes": usage.ru_maxrss * 1024,
+        "peak_bytes": peak_bytes,
     }
 
 
