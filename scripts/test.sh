@@ -48,7 +48,7 @@ step_build() {
   cat "$logs/lambdas.log"
   scripts/setup.sh cargo nextest || return 1
   # Later runs take the tests from this list and do not ask cargo, which would wait for other builds in target/.
-  cargo metadata --format-version 1 --all-features >"$logs/metadata.json" &&
+  cargo metadata --format-version 1 --all-features --filter-platform "$CARGO_BUILD_TARGET" >"$logs/metadata.json" &&
     cargo nextest list "${everything[@]}" --list-type binaries-only --message-format json >"$logs/binaries.json"
 }
 
