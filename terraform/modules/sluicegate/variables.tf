@@ -94,7 +94,7 @@ variable "repositories" {
 }
 
 variable "lambda_zip" {
-  description = "Path of the Lambdas' zips, where {step} stands for the name of the step. scripts/build-lambdas.sh writes them to target/lambda/{step}/bootstrap.zip."
+  description = "Path of the Lambdas' zips, where {step} stands for the name of the step. scripts/build-lambdas.sh writes them to target/lambda-arm64/{step}.zip or target/lambda-x86_64/{step}.zip."
   type        = string
 }
 

@@ -29,7 +29,7 @@ variable "repositories" {
 variable "lambda_zip" {
   description = "Path of the Lambdas' zips, where {step} stands for the name of the step."
   type        = string
-  default     = "../../../target/lambda/{step}/bootstrap.zip"
+  default     = "../../../target/lambda-arm64/{step}.zip"
 }
 
 variable "architecture" {
