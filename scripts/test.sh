@@ -2,7 +2,8 @@
 # Runs every check and test. Works on a fresh machine too: it installs what it needs below target/.
 #
 #   scripts/test.sh                     all suites; those that do not depend on each other run at the same time
-#   scripts/test.sh [--long] SUITE...   the named ones: rust deny terraform checkov asl unit launcher emulator aws
+#   scripts/test.sh [--long] SUITE...   the named ones: rust deny terraform checkov asl unit matrix launcher
+#                                       emulator aws
 #
 # --long also builds the Lambdas for arm64 in the suite aws (about nine minutes more).
 # The whole output of a suite is in target/test-logs/SUITE.log; of a single named suite it is shown as well.
@@ -24,9 +25,10 @@ export CARGO_BUILD_TARGET
 export RUST_BACKTRACE=0
 # Incremental builds cost time and space on the first build, and this is often the first.
 export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
+engine=$(scripts/engine.sh)
 
 usage() {
-  sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
@@ -95,19 +97,24 @@ suite_asl() {
 
 suite_unit() {
   local status=0
-  run_tests 'not binary(emulator)' || status=1
+  run_tests 'not binary(emulator) and not (package(sluicegate-tests) and binary(matrix))' || status=1
   # The ports over AWS, each against the emulator.
   scripts/with-emulator.sh cargo nextest run --binaries-metadata "$logs/binaries.json" \
-    --cargo-metadata "$logs/metadata.json" --no-fail-fast -E 'package(sluicegate-aws) & binary(emulator)' || status=1
+    --cargo-metadata "$logs/metadata.json" --no-fail-fast -E 'package(sluicegate-aws) and binary(emulator)' || status=1
   return $status
 }
 
+# The failure matrix in process, on fakes.
+suite_matrix() {
+  run_tests 'package(sluicegate-tests) and binary(matrix)'
+}
+
 suite_launcher() {
-  "$target/local-tools/bin/python" -m pytest -q -p no:cacheprovider tests/launcher
+  "$target/local-tools/bin/python" -m pytest -q -rs -p no:cacheprovider tests/launcher
 }
 
 suite_emulator() {
-  run_tests 'package(sluicegate-tests) & binary(emulator)' --no-capture
+  run_tests 'package(sluicegate-tests) and binary(emulator)' --no-capture
 }
 
 # What AWS gets: each Lambda as it is built for AWS, run once; and the runner's image where an engine can build it.
@@ -115,7 +122,7 @@ suite_aws() {
   scripts/build-lambdas.sh x86_64 || return 1
   if [[ $(uname -m) == x86_64 ]]; then python3 scripts/call-lambdas.py "$target/lambda-x86_64" || return 1; fi
   if [[ -n $long ]]; then scripts/build-lambdas.sh arm64 || return 1; fi
-  if [[ -z ${SLUICEGATE_TEST_ENGINE:-} ]]; then
+  if [[ $engine == none ]]; then
     echo "no Docker engine answers: the runner's image is not built"
     return
   fi
@@ -132,15 +139,15 @@ suite_aws() {
 # --- The order: each lane runs its steps and suites one after the other, beside the other lanes --------------------------------
 
 # The first lane compiles with all cores; from the suite rust on with a low priority, so that it takes what the tests leave.
-lane_compiler=(build unit rust deny aws)
+lane_compiler=(build unit matrix rust deny aws)
 lane_tools=(tools terraform checkov asl launcher)
 lane_stories=(emulator)
-all_suites=(rust deny terraform checkov asl unit launcher emulator aws)
+all_suites=(rust deny terraform checkov asl unit matrix launcher emulator aws)
 
 needs_of() {
   case $1 in
-    unit) echo build tools ;;
-    emulator) echo build tools ;;
+    unit | emulator) echo build tools ;;
+    matrix) echo build ;;
     terraform | checkov | asl | launcher | aws) echo tools ;;
   esac
 }
@@ -191,6 +198,10 @@ run() {
   else
     ("${kind}_$name") </dev/null >"$log" 2>&1 || status=$?
     [[ $status == 0 ]] || tail -n 60 "$log" | sed "s/^/   $name | /"
+  fi
+  if [[ $status == 0 && $engine != none ]] && grep -n 'no Docker engine answers' "$log" | sed "s/^/   $name | /" | grep .; then
+    echo "   $name | but an engine answers at $engine: a test that needs it was skipped"
+    status=1
   fi
   rm -f "$state/$name.running"
   if [[ $status == 0 ]]; then
@@ -252,10 +263,10 @@ main() {
   flock -n "$lock" || { echo "test: another scripts/test.sh runs in this checkout; wait for it or stop it" >&2; exit 1; }
   rm -rf "$state"
   mkdir -p "$state"
-  if [[ $(scripts/engine.sh) != none ]]; then
-    # Then a test that needs an engine and does not find it is a failure.
-    export SLUICEGATE_TEST_ENGINE=docker
-    echo "test: a Docker engine answers"
+  if [[ $engine != none ]]; then
+    # Every suite uses this engine, and a test that does not find it is a failure.
+    export DOCKER_HOST=$engine
+    echo "test: a Docker engine answers at $engine"
   else
     echo "test: no Docker engine answers, so tests that need containers are skipped"
   fi
