@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use domain::ids::RepositoryKey;
 use std::path::PathBuf;
 
 /// Looks at the pipeline and answers it.
@@ -114,9 +115,9 @@ pub struct AuditSource {
     /// A clone of the delivered repository: its branch is read, no AWS is needed
     #[arg(long, value_name = "PATH", conflicts_with = "repository")]
     pub repo: Option<PathBuf>,
-    /// Only the repository with this id
-    #[arg(long, value_name = "ID")]
-    pub repository: Option<u64>,
+    /// Only the repository with this key, such as github-42
+    #[arg(long, value_name = "KEY")]
+    pub repository: Option<RepositoryKey>,
 }
 
 /// `config`.
@@ -145,8 +146,8 @@ pub struct OfStack {
 /// `unfreeze`.
 #[derive(Debug, Clone, Args)]
 pub struct Unfreeze {
-    /// The repository's id at its forge
-    pub repository: u64,
+    /// The repository's key, such as github-42
+    pub repository: RepositoryKey,
     /// The environment
     pub environment: String,
 }

@@ -174,7 +174,7 @@ impl Desk {
         for run in [good(), broken()] {
             let entry = Entry::of(&run, run.end.as_ref().unwrap(), None, head.as_ref());
             let bytes = entry.to_bytes().unwrap();
-            let key = domain::keys::audit(entry.repository_id, entry.seq);
+            let key = domain::keys::audit(entry.repository_key, entry.seq);
             head = Some(Head::of(entry.seq, &bytes));
             desk.audit.set(&key, bytes);
         }
@@ -353,7 +353,7 @@ async fn the_audit_is_listed_and_checked() {
         "audit_verify_json",
         desk.run(&["audit", "verify", "--json"]).await
     );
-    let other = desk.run(&["audit", "verify", "--repository", "7"]).await;
+    let other = desk.run(&["audit", "verify", "--repository", "github-7"]).await;
     assert_eq!(other, "no entries yet\n");
     // Somebody makes a failure a success.
     let key = desk.audit.keys()[0].clone();
@@ -376,7 +376,7 @@ async fn the_newest_entry_is_checked_against_the_noted_head() {
         expires: None,
     };
     let key = engine::RecordKey {
-        pk: "AUDIT#42".into(),
+        pk: "AUDIT#github-42".into(),
         sk: "HEAD".into(),
     };
     desk.records.overwrite(&key, &body);
@@ -433,12 +433,12 @@ async fn an_environment_is_freed() {
         environment.freeze(&run.id, &error, samples::now());
         environment.release(&run.id, samples::now());
     });
-    let args = ["unfreeze", "42", "production"];
+    let args = ["unfreeze", "github-42", "production"];
     insta::assert_snapshot!("unfreeze", desk.run(&args).await);
     insta::assert_snapshot!("unfreeze_again", desk.run(&args).await);
     insta::assert_snapshot!(
         "unfreeze_unknown",
-        desk.run(&["unfreeze", "7", "production"]).await
+        desk.run(&["unfreeze", "github-7", "production"]).await
     );
     let environment = desk.records.environment();
     assert_eq!(environment.frozen(), None);

@@ -237,7 +237,7 @@ pub fn run(run: &Run) -> String {
         ("state", state(run)),
         (
             "repository",
-            format!("{} (id {})", trigger.repository, trigger.repository_id),
+            format!("{} ({})", trigger.repository, trigger.repository_key),
         ),
         ("environment", environment(run).to_owned()),
         ("branch", trigger.branch.to_string()),
@@ -306,7 +306,7 @@ pub fn next(run: &Run) -> Option<String> {
     }
     Some(format!(
         "{hint} Mend the environment, then `sluicegate unfreeze {} {}`.",
-        run.trigger.repository_id,
+        run.trigger.repository_key,
         environment(run)
     ))
 }

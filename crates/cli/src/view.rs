@@ -13,7 +13,7 @@ pub struct Brief {
     state: String,
     outcome: Option<&'static str>,
     repository: String,
-    repository_id: u64,
+    repository_key: String,
     environment: Option<String>,
     branch: String,
     commit: String,
@@ -33,7 +33,7 @@ impl Brief {
             state: text::state(run),
             outcome: end.map(|end| end.outcome.as_str()),
             repository: trigger.repository.to_string(),
-            repository_id: trigger.repository_id.0,
+            repository_key: trigger.repository_key.to_string(),
             environment: run
                 .config
                 .as_ref()

@@ -23,7 +23,7 @@ impl Workspace {
     pub fn create(temp: &Path, record: &JobRecord) -> io::Result<Self> {
         let name = format!(
             "sluicegate-{}-{}-{}",
-            record.repository_id, record.environment, record.stack
+            record.repository_key, record.environment, record.stack
         );
         let fixed = temp.join(name);
         let root = match std::fs::DirBuilder::new().mode(0o700).create(&fixed) {

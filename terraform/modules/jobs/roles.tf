@@ -14,8 +14,8 @@ locals {
     }]
   })
 
-  states = [for id in var.repository_ids : "${var.state.arn}/${id}/*.tfstate"]
-  locks  = [for id in var.repository_ids : "${var.state.arn}/${id}/*.tflock"]
+  states = [for key in var.repository_keys : "${var.state.arn}/${key}/*.tfstate"]
+  locks  = [for key in var.repository_keys : "${var.state.arn}/${key}/*.tflock"]
 
   sources = {
     Sid      = "Sources"

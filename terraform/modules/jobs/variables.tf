@@ -130,9 +130,9 @@ variable "state" {
   })
 }
 
-variable "repository_ids" {
-  description = "Ids of the enrolled repositories. Jobs can access only their states."
-  type        = list(number)
+variable "repository_keys" {
+  description = "Keys of the enrolled repositories, such as github-42. Jobs can access only their states."
+  type        = list(string)
 }
 
 variable "plan_policy_arns" {

@@ -60,7 +60,7 @@ module "jobs" {
     key_arn = module.key_state.arn
   }
 
-  repository_ids           = [for repository in var.repositories : repository.id]
+  repository_keys          = [for repository in values(local.repositories) : repository.key]
   plan_policy_arns         = var.job_policies.plan_arns
   apply_policy_arns        = var.job_policies.apply_arns
   permissions_boundary_arn = var.job_policies.boundary_arn

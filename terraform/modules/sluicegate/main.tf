@@ -24,7 +24,7 @@ locals {
   ]
 
   repositories = { for repository in var.repositories : repository.full_name => {
-    id               = repository.id
+    key              = "github-${repository.id}"
     full_name        = repository.full_name
     clone_url        = coalesce(repository.clone_url, "https://github.com/${repository.full_name}.git")
     branches         = repository.branches
@@ -33,7 +33,7 @@ locals {
 
   # The value of SLUICEGATE_REPOSITORIES.
   enrolled = jsonencode([for name in sort(keys(local.repositories)) : {
-    id        = local.repositories[name].id
+    key       = local.repositories[name].key
     full_name = local.repositories[name].full_name
     clone_url = local.repositories[name].clone_url
     branches  = local.repositories[name].branches

@@ -83,7 +83,7 @@ variable "repositories" {
   # A Lambda's environment is limited to 4096 bytes; all variables but SLUICEGATE_REPOSITORIES need less than 800.
   validation {
     condition = sum(concat([0], [for repository in var.repositories : 80 + length(jsonencode({
-      id        = repository.id
+      key       = "github-${repository.id}"
       full_name = repository.full_name
       branches  = repository.branches
       clone_url = coalesce(repository.clone_url, "https://github.com/${repository.full_name}.git")

@@ -127,7 +127,7 @@ async fn each_from_a_plan_of_its_own(
         let (plan, result) = plans
             .get(key)
             .with_context(|| format!("{name} used {key}, which no plan job made"))?;
-        let same = plan.repository_id == apply.repository_id
+        let same = plan.repository_key == apply.repository_key
             && plan.commit == apply.commit
             && plan.environment == apply.environment
             && plan.stack == apply.stack

@@ -148,7 +148,7 @@ impl Matrix<'_> {
                 "the environment is frozen"
             );
             self.harness
-                .sluicegate(&["unfreeze", &self.sample.id.to_string(), ENVIRONMENT])
+                .sluicegate(&["unfreeze", &format!("github-{}", self.sample.id), ENVIRONMENT])
                 .await?;
         }
         Ok(())

@@ -51,7 +51,7 @@ impl Matrix<'_> {
     /// What a stack's state tells of its things; none before its first apply.
     async fn instances(&self, stack: &str) -> anyhow::Result<Option<Vec<Value>>> {
         let bucket = &self.harness.local.installed.buckets.state;
-        let key = format!("{}/{ENVIRONMENT}/{stack}.tfstate", self.sample.id);
+        let key = format!("github-{}/{ENVIRONMENT}/{stack}.tfstate", self.sample.id);
         let Some(bytes) = self.harness.object(bucket, &key).await? else {
             return Ok(None);
         };

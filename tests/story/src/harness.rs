@@ -4,7 +4,7 @@ use crate::Progress;
 use anyhow::{Context as _, bail, ensure};
 use aws::{Clients, Execution, ExecutionState, Executions, QueueReader};
 use domain::environment::Environment;
-use domain::ids::{CommitId, EnvironmentName, RepositoryId, RunId};
+use domain::ids::{CommitId, EnvironmentName, RepositoryKey, RunId};
 use domain::run::{Outcome, Run};
 use engine::status::{self, StatusData};
 use engine::{Objects, Records, documents};
@@ -202,7 +202,7 @@ impl Harness {
         commit: &CommitId,
     ) -> anyhow::Result<RunId> {
         Ok(RunId::derive(
-            RepositoryId(sample.id),
+            RepositoryKey::github(sample.id),
             &domain::ids::RepositoryName::parse(&sample.full_name)?,
             &domain::ids::BranchRef::parse("refs/heads/main")?,
             before,
@@ -292,8 +292,10 @@ impl Harness {
     /// # Errors
     /// When there is none.
     pub async fn environment(&self, sample: &Sample, name: &str) -> anyhow::Result<Environment> {
-        let key =
-            documents::environment_key(RepositoryId(sample.id), &EnvironmentName::parse(name)?);
+        let key = documents::environment_key(
+            RepositoryKey::github(sample.id),
+            &EnvironmentName::parse(name)?,
+        );
         documents::load(&*self.records, &key)
             .await?
             .context("the environment has no record")

@@ -6,6 +6,7 @@ use crate::output::Output;
 use crate::text;
 use crate::world::World;
 use domain::audit::{Entry, Found, Head, Problem, verify as verify_chain};
+use domain::ids::RepositoryKey;
 use engine::RecordKey;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -47,8 +48,8 @@ pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
 ///
 /// # Errors
 /// Those of the bucket and the table.
-pub async fn of_bucket(world: &World, repository: Option<u64>) -> Outcome<Vec<Chain>> {
-    let prefix = repository.map_or_else(|| "audit/".to_owned(), |id| format!("audit/{id}/"));
+pub async fn of_bucket(world: &World, repository: Option<RepositoryKey>) -> Outcome<Vec<Chain>> {
+    let prefix = repository.map_or_else(|| "audit/".to_owned(), |key| format!("audit/{key}/"));
     let mut folders: BTreeMap<String, Vec<Found>> = BTreeMap::new();
     for name in world.audit.list(&prefix).await? {
         let Some(bytes) = world.audit.get(&name).await? else {

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::world::World;
 use domain::environment::Environment;
-use domain::ids::{EnvironmentName, RepositoryId};
+use domain::ids::{EnvironmentName, RepositoryKey};
 use engine::documents::{environment_key, load};
 use engine::environments::Environments;
 use serde_json::json;
@@ -15,8 +15,8 @@ use serde_json::json;
 /// # Errors
 /// When there is no such environment; those of the table, of Step Functions and of the output.
 pub async fn unfreeze(world: &World, args: &Unfreeze, out: &mut Output<'_>) -> Outcome {
-    let repository = RepositoryId(args.repository);
-    let next = "`sluicegate show RUN` names the repository's id and the environment.";
+    let repository = args.repository;
+    let next = "`sluicegate show RUN` names the repository's key and the environment.";
     let name = EnvironmentName::parse(&args.environment)
         .map_err(|error| Failure::new(Kind::ArgumentInvalid, error.to_string(), next))?;
     let key = environment_key(repository, &name);

@@ -9,7 +9,7 @@
 use crate::environment::Environment;
 use crate::error::StepError;
 use crate::ids::{
-    BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryId, RepositoryName,
+    BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
     RunId, RunKind, Sha256Digest, StackName,
 };
 use crate::plan::{Counts, Touched};
@@ -42,8 +42,8 @@ pub struct Entry {
     pub run: RunId,
     /// How it ended.
     pub outcome: Outcome,
-    /// The repository's id at its forge.
-    pub repository_id: RepositoryId,
+    /// The repository's identity.
+    pub repository_key: RepositoryKey,
     /// The repository's name then.
     pub repository: RepositoryName,
     /// The environment; none when the run ended before its configuration was read.
@@ -234,7 +234,7 @@ impl Entry {
             previous: previous.map_or_else(none_before, |head| head.sha256.clone()),
             run: run.id.clone(),
             outcome: end.outcome,
-            repository_id: trigger.repository_id,
+            repository_key: trigger.repository_key,
             repository: trigger.repository.clone(),
             environment: run.config.as_ref().map(|config| config.environment.clone()),
             branch: trigger.branch.clone(),
@@ -451,7 +451,7 @@ pub fn verify(chain: &[Found], anchor: Option<&Head>) -> Result<Summary, Vec<Pro
     let mut problems = Vec::new();
     let mut outcomes: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut runs: BTreeMap<RunId, u64> = BTreeMap::new();
-    let mut repository: Option<RepositoryId> = None;
+    let mut repository: Option<RepositoryKey> = None;
     let mut head: Option<Head> = None;
     for (found, seq) in chain.iter().zip(1_u64..) {
         let mut problem = |message: String| {
@@ -480,8 +480,8 @@ pub fn verify(chain: &[Found], anchor: Option<&Head>) -> Result<Summary, Vec<Pro
                         entry.previous
                     ));
                 }
-                if *repository.get_or_insert(entry.repository_id) != entry.repository_id {
-                    problem(format!("is of repository {}", entry.repository_id));
+                if *repository.get_or_insert(entry.repository_key) != entry.repository_key {
+                    problem(format!("is of repository {}", entry.repository_key));
                 }
                 if let Some(first) = runs.insert(entry.run.clone(), seq) {
                     problem(format!(

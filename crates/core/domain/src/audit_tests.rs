@@ -14,7 +14,7 @@ fn run(n: u8) -> Run {
     let branch = BranchRef::parse("refs/heads/main").unwrap();
     let commit = CommitId::parse(&format!("{:02x}", n + 1).repeat(20)).unwrap();
     let id = RunId::derive(
-        RepositoryId(42),
+        RepositoryKey::github(42),
         &repository,
         &branch,
         None,
@@ -25,7 +25,7 @@ fn run(n: u8) -> Run {
     let trigger = Trigger {
         kind: RunKind::Push,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_id: RepositoryId(42),
+        repository_key: RepositoryKey::github(42),
         repository,
         branch,
         commit,

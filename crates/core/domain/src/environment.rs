@@ -7,7 +7,7 @@
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::{
-    BranchRef, CommitId, EnvironmentName, ImageDigest, RepositoryId, RunId, StackName,
+    BranchRef, CommitId, EnvironmentName, ImageDigest, RepositoryKey, RunId, StackName,
 };
 use crate::plan::ObjectRef;
 use crate::run::{Lock, Outcome, Rollback, Run};
@@ -44,7 +44,7 @@ pub enum QueueRule {
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     schema: u32,
-    repository: RepositoryId,
+    repository: RepositoryKey,
     name: EnvironmentName,
     holder: Option<Holder>,
     /// Counts holders; a later holder has a higher one.
@@ -172,7 +172,7 @@ pub struct Frozen {
 impl Environment {
     /// Returns an environment that no run has used yet.
     #[must_use]
-    pub fn new(repository: RepositoryId, name: EnvironmentName) -> Self {
+    pub fn new(repository: RepositoryKey, name: EnvironmentName) -> Self {
         Self {
             schema: SCHEMA,
             repository,
@@ -189,7 +189,7 @@ impl Environment {
 
     /// The repository that it belongs to.
     #[must_use]
-    pub fn repository(&self) -> RepositoryId {
+    pub fn repository(&self) -> RepositoryKey {
         self.repository
     }
 

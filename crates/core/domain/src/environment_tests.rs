@@ -20,7 +20,7 @@ fn at(second: i64) -> Timestamp {
 
 fn fresh() -> Environment {
     let name = EnvironmentName::parse("production").unwrap();
-    Environment::new(RepositoryId(1), name)
+    Environment::new(RepositoryKey::github(1), name)
 }
 
 /// The outbox, as `run reply`.

@@ -1,7 +1,7 @@
 //! Events on the bus, and the records that Terraform hands to the functions.
 
 use crate::error::{ErrorName, StepError};
-use crate::ids::{BranchRef, CommitId, DeliveryId, RepositoryId, RepositoryName, RunId, RunKind};
+use crate::ids::{BranchRef, CommitId, DeliveryId, RepositoryKey, RepositoryName, RunId, RunKind};
 use crate::run::Trigger;
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +46,8 @@ pub struct PushEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventRepository {
-    /// The numeric id.
-    pub id: RepositoryId,
+    /// Its identity, which survives a rename.
+    pub key: RepositoryKey,
     /// The name.
     pub full_name: RepositoryName,
 }
@@ -57,7 +57,7 @@ impl PushEvent {
     #[must_use]
     pub fn run_id(&self) -> RunId {
         RunId::derive(
-            self.repository.id,
+            self.repository.key,
             &self.repository.full_name,
             &self.branch,
             self.before.as_ref(),
@@ -76,7 +76,7 @@ impl PushEvent {
         Trigger {
             kind: event.kind,
             delivery: event.delivery,
-            repository_id: event.repository.id,
+            repository_key: event.repository.key,
             repository: event.repository.full_name,
             branch: event.branch,
             commit: event.after,
@@ -91,8 +91,8 @@ impl PushEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolledRepository {
-    /// The numeric id.
-    pub id: RepositoryId,
+    /// Its identity, which survives a rename.
+    pub key: RepositoryKey,
     /// The name.
     pub full_name: RepositoryName,
     /// Where to clone it; never taken from an event.
@@ -109,10 +109,10 @@ impl EnrolledRepository {
     /// # Errors
     /// `NotEnrolled` if there is none, or none any more.
     pub fn of<'known>(known: &'known [Self], trigger: &Trigger) -> Result<&'known Self, StepError> {
-        let id = trigger.repository_id;
-        known.iter().find(|one| one.id == id).ok_or_else(|| {
+        let key = trigger.repository_key;
+        known.iter().find(|one| one.key == key).ok_or_else(|| {
             let name = &trigger.repository;
-            let message = format!("repository {name} (id {id}) is not enrolled");
+            let message = format!("repository {name} ({key}) is not enrolled");
             StepError::new(ErrorName::NotEnrolled, message)
         })
     }

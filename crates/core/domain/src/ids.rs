@@ -141,11 +141,11 @@ text_id!(
     |text| slug(text, 40) && text.len() >= 2
 );
 text_id!(
-    /// A repository as `owner/name`, as the forge spells it.
-    RepositoryName, "a repository name", "owner/name",
+    /// A repository's full name, as the forge spells it: `owner/name`, or `group/subgroup/name`.
+    RepositoryName, "a repository name", "owner/name, or 2 to 20 names separated by slashes",
     |text| {
-        text.len() <= 140
-            && text.split('/').count() == 2
+        text.len() <= 255
+            && (2..=20).contains(&text.split('/').count())
             && text.split('/').all(|part| {
                 !part.is_empty()
                     && part != "."
@@ -199,23 +199,109 @@ impl CommitId {
 }
 
 impl RepositoryName {
-    /// The part after the slash.
+    /// The last segment, without owner and groups.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0
-            .split_once('/')
+            .rsplit_once('/')
             .map_or(self.0.as_str(), |(_, name)| name)
     }
 }
 
-/// The numeric id that a forge gives a repository: it survives a rename, a name does not.
+/// A kind of forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RepositoryId(pub u64);
+#[serde(rename_all = "kebab-case")]
+pub enum ForgeId {
+    /// GitHub, or a GitHub Enterprise server.
+    Github,
+    /// GitLab, hosted or self-managed.
+    Gitlab,
+}
 
-impl fmt::Display for RepositoryId {
+impl ForgeId {
+    /// Every forge.
+    pub const ALL: &'static [Self] = &[Self::Github, Self::Gitlab];
+
+    /// The stable spelling, as in a [`RepositoryKey`].
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+        }
+    }
+}
+
+impl fmt::Display for ForgeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(self.as_str())
+    }
+}
+
+/// A repository's identity: its forge, and the number that the forge gives it. It survives a
+/// rename, and two forges never share one. Its text form is `github-42`; keys in the table and in
+/// buckets are made from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RepositoryKey {
+    /// The forge.
+    pub forge: ForgeId,
+    /// The repository's number at that forge.
+    pub id: u64,
+}
+
+impl RepositoryKey {
+    /// A repository at GitHub.
+    #[must_use]
+    pub const fn github(id: u64) -> Self {
+        Self {
+            forge: ForgeId::Github,
+            id,
+        }
+    }
+
+    /// Parses the text form.
+    ///
+    /// # Errors
+    /// [`IdError`] when the text has another form. A number with leading zeros or a sign is
+    /// refused, so that each repository has exactly one text form.
+    pub fn parse(text: &str) -> Result<Self, IdError> {
+        let parsed = text.split_once('-').and_then(|(forge, number)| {
+            let forge = ForgeId::ALL.iter().find(|known| known.as_str() == forge)?;
+            let id: u64 = number.parse().ok()?;
+            (id.to_string() == number).then_some(Self { forge: *forge, id })
+        });
+        parsed.ok_or_else(|| IdError {
+            kind: "a repository key",
+            expected: "the forge and the repository's number there, such as github-42",
+            found: text.chars().take(100).collect(),
+        })
+    }
+}
+
+impl fmt::Display for RepositoryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.forge, self.id)
+    }
+}
+
+impl std::str::FromStr for RepositoryKey {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for RepositoryKey {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<RepositoryKey> for String {
+    fn from(key: RepositoryKey) -> Self {
+        key.to_string()
     }
 }
 
@@ -244,7 +330,7 @@ impl RunId {
     /// forward to it again, is delivered again.
     #[must_use]
     pub fn derive(
-        repository: RepositoryId,
+        repository: RepositoryKey,
         name: &RepositoryName,
         branch: &BranchRef,
         before: Option<&CommitId>,
@@ -255,7 +341,7 @@ impl RunId {
         let before = before.map_or("new", CommitId::as_str);
         let pushed_at = pushed_at.map_or(0, Timestamp::as_second);
         let kind = kind.as_str();
-        let key = format!("v1|{repository}|{branch}|{before}|{commit}|{pushed_at}|{kind}");
+        let key = format!("v2|{repository}|{branch}|{before}|{commit}|{pushed_at}|{kind}");
         let digest = Sha256Digest::of(key.as_bytes());
         let mut slug: String = name
             .name()
@@ -326,6 +412,36 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_key_has_one_text_form() {
+        let key = RepositoryKey::parse("gitlab-7").unwrap();
+        assert_eq!((key.forge, key.id), (ForgeId::Gitlab, 7));
+        assert_eq!(key.to_string(), "gitlab-7");
+        for text in [
+            "42",
+            "github",
+            "github-",
+            "github-042",
+            "github-+4",
+            "gitea-1",
+            "GitHub-1",
+            "github-1-2",
+        ] {
+            assert!(RepositoryKey::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_have_subgroups_and_its_last_segment_names_the_run() {
+        let name = RepositoryName::parse("acme/platform/tools/shop").unwrap();
+        assert_eq!(name.name(), "shop");
+        for text in ["shop", "acme//shop", "acme/../shop", "/shop"] {
+            assert!(RepositoryName::parse(text).is_err(), "{text}");
+        }
+        assert!(RepositoryName::parse(&["a"; 20].join("/")).is_ok());
+        assert!(RepositoryName::parse(&["a"; 21].join("/")).is_err());
+    }
+
+    #[test]
     fn a_job_id_seals_its_record() {
         let id = JobId::seal("plan", &StackName::parse("data").unwrap(), 1, b"{}");
         assert!(id.seals(b"{}"));
@@ -337,6 +453,7 @@ mod tests {
         #[test]
         fn parsers_never_panic(text in any::<String>()) {
             let _ = (BranchRef::parse(&text).is_ok(), RepositoryName::parse(&text).is_ok(),
+                     RepositoryKey::parse(&text).is_ok(),
                      CommitId::parse(&text).is_ok(), JobId::parse(&text).is_ok());
         }
 
@@ -349,7 +466,7 @@ mod tests {
             let full = RepositoryName::parse(&format!("{owner}/{name}")).unwrap();
             let branch = BranchRef::parse("refs/heads/main").unwrap();
             let commit = CommitId::parse(&commit).unwrap();
-            let id = RepositoryId(id);
+            let id = RepositoryKey::github(id);
             let run = |before, second| {
                 let at = Timestamp::from_second(second).ok();
                 RunId::derive(id, &full, &branch, before, &commit, at, RunKind::Push)

@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::{
-    CommitId, EnvironmentName, JobId, RepositoryId, RepositoryName, RunId, StackName,
+    CommitId, EnvironmentName, JobId, RepositoryKey, RepositoryName, RunId, StackName,
 };
 use crate::keys::{self, JobFile};
 pub use crate::plan::{
@@ -73,8 +73,8 @@ pub struct JobRecord {
     pub destroy: bool,
     /// Counts the jobs of this run, verb and stack, from 1.
     pub attempt: u32,
-    /// The repository's id at its forge.
-    pub repository_id: RepositoryId,
+    /// The repository.
+    pub repository_key: RepositoryKey,
     /// The repository's name.
     pub repository: RepositoryName,
     /// The commit.

@@ -1,6 +1,6 @@
 //! Where things lie in S3 and how they are tagged. Every key carries what it belongs to.
 
-use crate::ids::{CommitId, EnvironmentName, JobId, RepositoryId, RunId, Sha256Digest, StackName};
+use crate::ids::{CommitId, EnvironmentName, JobId, RepositoryKey, RunId, Sha256Digest, StackName};
 
 /// The sealed source archive, in the artifacts bucket.
 #[must_use]
@@ -62,13 +62,17 @@ pub fn tagging(key: &str) -> Option<&'static str> {
 
 /// An audit entry, in the audit bucket.
 #[must_use]
-pub fn audit(repository: RepositoryId, seq: u64) -> String {
+pub fn audit(repository: RepositoryKey, seq: u64) -> String {
     format!("audit/{repository}/{seq:08}.json")
 }
 
 /// A stack's state, in the state bucket.
 #[must_use]
-pub fn state(repository: RepositoryId, environment: &EnvironmentName, stack: &StackName) -> String {
+pub fn state(
+    repository: RepositoryKey,
+    environment: &EnvironmentName,
+    stack: &StackName,
+) -> String {
     format!("{repository}/{environment}/{stack}.tfstate")
 }
 

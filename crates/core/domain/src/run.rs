@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
 use crate::ids::{
-    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryId, RepositoryName, RunId, RunKind,
+    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, RunId, RunKind,
     StackName,
 };
 use crate::plan::{Mode, ObjectRef};
@@ -73,7 +73,7 @@ pub struct Trigger {
     /// The forge's delivery.
     pub delivery: DeliveryId,
     /// The repository's id.
-    pub repository_id: RepositoryId,
+    pub repository_key: RepositoryKey,
     /// The repository's name.
     pub repository: RepositoryName,
     /// The branch.

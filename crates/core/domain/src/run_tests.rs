@@ -50,7 +50,7 @@ pub(super) fn run(stacks: Vec<Stack>) -> Run {
     let trigger = Trigger {
         kind: RunKind::Push,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_id: RepositoryId(42),
+        repository_key: RepositoryKey::github(42),
         repository: RepositoryName::parse("acme/shop").unwrap(),
         branch: BranchRef::parse("refs/heads/main").unwrap(),
         commit: commit(),

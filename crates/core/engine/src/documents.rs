@@ -3,7 +3,7 @@
 use crate::{IndexKey, Record, RecordBody, RecordKey, Records, Result, Written};
 use domain::environment::Environment;
 use domain::error::{ErrorName, StepError};
-use domain::ids::{EnvironmentName, RepositoryId, RunId};
+use domain::ids::{EnvironmentName, RepositoryKey, RunId};
 use domain::run::Run;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,7 +31,7 @@ pub fn run_key(run: &RunId) -> RecordKey {
 
 /// The key of an environment's record.
 #[must_use]
-pub fn environment_key(repository: RepositoryId, name: &EnvironmentName) -> RecordKey {
+pub fn environment_key(repository: RepositoryKey, name: &EnvironmentName) -> RecordKey {
     RecordKey {
         pk: format!("ENV#{repository}#{name}"),
         sk: "ENV".into(),
@@ -185,7 +185,7 @@ pub async fn update_run<T>(
 /// Those of the table and of `decide`; `RecordConflict`.
 pub(crate) async fn update_environment<T>(
     records: &dyn Records,
-    repository: RepositoryId,
+    repository: RepositoryKey,
     name: &EnvironmentName,
     decide: impl FnMut(&mut Environment) -> Result<T>,
 ) -> Result<T> {

@@ -85,7 +85,7 @@ impl Plan {
             verb: Verb::Plan,
             destroy: stack.destroy,
             attempt: stack.jobs + 1,
-            repository_id: run.trigger.repository_id,
+            repository_key: run.trigger.repository_key,
             repository: run.trigger.repository.clone(),
             commit: if stack.destroy {
                 run.trigger.commit.clone()
@@ -103,7 +103,7 @@ impl Plan {
             },
             backend: Backend::S3 {
                 bucket: self.state_bucket.clone(),
-                key: keys::state(run.trigger.repository_id, environment, name),
+                key: keys::state(run.trigger.repository_key, environment, name),
                 region: self.region.clone(),
             },
             inputs: run.inputs(stack),

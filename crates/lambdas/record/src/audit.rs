@@ -4,7 +4,7 @@ use crate::Record;
 use domain::audit::{Entry, Head, superseding};
 use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
-use domain::ids::RepositoryId;
+use domain::ids::RepositoryKey;
 use domain::keys;
 use domain::run::{End, Lock, Run};
 use engine::documents::update_run;
@@ -35,7 +35,7 @@ impl Record {
             return Ok(run);
         }
         let head = self.append(&run, &end).await?;
-        self.note_head(run.trigger.repository_id, &head).await;
+        self.note_head(run.trigger.repository_key, &head).await;
         update_run(&*self.records, &run.id, |run| {
             if let Some(end) = &mut run.end {
                 end.audit_seq = Some(head.seq);
@@ -47,7 +47,7 @@ impl Record {
 
     /// Walks from the number that the run noted to the end of the chain, and writes there.
     async fn append(&self, run: &Run, end: &End) -> Result<Head> {
-        let repository = run.trigger.repository_id;
+        let repository = run.trigger.repository_key;
         let superseded_by = match (&run.lock, environments::of_run(&*self.records, run).await?) {
             (Lock::Superseded, Some(environment)) => superseding(run, &environment),
             _ => None,
@@ -85,7 +85,7 @@ impl Record {
     }
 
     /// The entry of this number, which must exist; none for number 0.
-    async fn head_at(&self, repository: RepositoryId, seq: u64) -> Result<Option<Head>> {
+    async fn head_at(&self, repository: RepositoryKey, seq: u64) -> Result<Option<Head>> {
         if seq == 0 {
             return Ok(None);
         }
@@ -95,7 +95,7 @@ impl Record {
     }
 
     /// The lowest number that a new entry can have: the one after the last that is known.
-    pub(crate) async fn next_number(&self, repository: RepositoryId) -> Result<u64> {
+    pub(crate) async fn next_number(&self, repository: RepositoryKey) -> Result<u64> {
         let hint = self
             .records
             .get(&head_key(repository))
@@ -117,7 +117,7 @@ impl Record {
     }
 
     /// Notes the newest entry. Nothing depends on it but the length of the next walk.
-    async fn note_head(&self, repository: RepositoryId, head: &Head) {
+    async fn note_head(&self, repository: RepositoryKey, head: &Head) {
         let key = head_key(repository);
         let noted = async {
             let doc = serde_json::to_string(head).map_err(|error| {
@@ -165,7 +165,7 @@ impl Record {
             return Ok(());
         };
         let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
-        let id = repository.id;
+        let id = repository.key;
         // The run's own entry is brought in any case: a file that somebody else named by its number
         // must not stand for it. What is there already is not added twice.
         let known = self.audit_branch.newest(repository, own - 1).await?;
@@ -192,7 +192,7 @@ impl Record {
 }
 
 /// The key of the record that notes the newest entry.
-fn head_key(repository: RepositoryId) -> RecordKey {
+fn head_key(repository: RepositoryKey) -> RecordKey {
     RecordKey {
         pk: format!("AUDIT#{repository}"),
         sk: "HEAD".into(),

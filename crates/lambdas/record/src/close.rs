@@ -29,7 +29,7 @@ impl Record {
         if run.end.is_some() {
             return Ok(run);
         }
-        let audit_from = self.next_number(run.trigger.repository_id).await?;
+        let audit_from = self.next_number(run.trigger.repository_key).await?;
         let now = self.clock.now();
         update_run(&*self.records, id, |run| {
             if run.end.is_none() {

@@ -97,7 +97,7 @@ impl Record {
         let enrolled = self
             .repositories
             .iter()
-            .any(|one| one.id == event.repository.id);
+            .any(|one| one.key == event.repository.key);
         if found.is_some() || !failed || !enrolled {
             return Ok(found);
         }

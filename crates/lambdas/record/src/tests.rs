@@ -195,7 +195,7 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
     assert_eq!(run.lock, Lock::Released);
     assert_eq!(run.end.unwrap().audit_seq, Some(1));
     assert_eq!(world.holder(), None);
-    let files = world.forge.audit_files(samples::repository().id);
+    let files = world.forge.audit_files(samples::repository().key);
     assert_eq!(files.len(), 1);
     assert_eq!(
         files.values().next(),
@@ -383,11 +383,11 @@ async fn an_unreachable_forge_delays_only_the_branch() {
     world.add(2, QueueRule::Newest).await;
     let output = world.record(2, None).await.unwrap();
     assert_eq!(output.verdict, RecordWord::Succeeded);
-    assert!(world.forge.audit_files(samples::repository().id).is_empty());
+    assert!(world.forge.audit_files(samples::repository().key).is_empty());
     world.forge.set_unreachable(false);
     world.add(3, QueueRule::Newest).await;
     world.record(3, None).await.unwrap();
-    let files = world.forge.audit_files(samples::repository().id);
+    let files = world.forge.audit_files(samples::repository().key);
     let paths: Vec<_> = files.keys().cloned().collect();
     assert_eq!(
         paths,
@@ -451,7 +451,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
         );
         assert!(!world.tokens.is_open("token-3"), "{operation} {after}");
         assert_eq!(world.stored(2).await.lock, Lock::Released);
-        assert_eq!(world.forge.audit_files(samples::repository().id).len(), 1);
+        assert_eq!(world.forge.audit_files(samples::repository().key).len(), 1);
     }
 }
 

@@ -74,13 +74,13 @@ impl Settings {
                 return Arc::default();
             }
         };
-        let mut ids = BTreeSet::new();
+        let mut keys = BTreeSet::new();
         for repository in &repositories {
-            if !ids.insert(repository.id) {
+            if !keys.insert(repository.key) {
                 self.note(format!(
                     "{} has repository {} twice",
                     env_vars::REPOSITORIES,
-                    repository.id
+                    repository.key
                 ));
             }
         }
@@ -138,7 +138,7 @@ mod tests {
         })
     }
 
-    const REPOSITORIES: &str = r#"[{"id":1,"full_name":"acme/shop",
+    const REPOSITORIES: &str = r#"[{"key":"github-1","full_name":"acme/shop",
         "clone_url":"https://github.com/acme/shop.git","branches":["main"],"image":"r/shop"}]"#;
 
     #[test]

@@ -109,7 +109,7 @@ impl Validate {
         let branch = trigger.branch.as_str();
         let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
         let found = self.repositories.iter().find(|known| {
-            known.id == trigger.repository_id && known.full_name == trigger.repository
+            known.key == trigger.repository_key && known.full_name == trigger.repository
         });
         match found {
             Some(known) if known.branches.iter().any(|watched| watched == branch) => Ok(known),
@@ -123,8 +123,8 @@ impl Validate {
             None => Err(StepError::new(
                 ErrorName::NotEnrolled,
                 format!(
-                    "repository {} with id {} is not enrolled",
-                    trigger.repository, trigger.repository_id
+                    "repository {} ({}) is not enrolled",
+                    trigger.repository, trigger.repository_key
                 ),
             )),
         }

@@ -24,7 +24,7 @@ fn world() -> World {
     let (forge, status) = (FakeForge::new(), FakeStatusQueue::new());
     let clock = Arc::new(FakeClock::default());
     let repositories: Arc<[EnrolledRepository]> = vec![samples::repository()].into();
-    forge.push(samples::repository().id, samples::snapshot(1));
+    forge.push(samples::repository().key, samples::snapshot(1));
     let announcer = Announcer::new(Arc::new(status.clone()), clock.clone())
         .with_commit_statuses(Arc::new(forge.clone()), Arc::clone(&repositories));
     let step = Validate {
@@ -195,7 +195,7 @@ async fn what_is_not_enrolled_is_claimed_and_fails() {
     let error = world.claim().await.unwrap_err();
     assert_eq!(error.name, ErrorName::NotEnrolled);
     assert!(error.message.contains("\"main\""), "{error}");
-    other.id = domain::ids::RepositoryId(7);
+    other.key = domain::ids::RepositoryKey::github(7);
     world.step.repositories = vec![other].into();
     assert_eq!(
         world.claim().await.unwrap_err().name,
@@ -234,7 +234,7 @@ async fn every_error_of_the_configuration_is_listed() {
     let text = "version: 2\nenvironment: Prod!\nstacks:\n  - name: data\n    dir: ../x\n";
     world
         .forge
-        .push(samples::repository().id, replace_config(text));
+        .push(samples::repository().key, replace_config(text));
     let error = world.claim().await.unwrap_err();
     assert_eq!(error.name, ErrorName::ConfigInvalid);
     let codes: Vec<_> = error
@@ -251,7 +251,7 @@ async fn a_commit_without_a_configuration_says_what_is_expected() {
     let world = world();
     let mut snapshot = samples::snapshot(1);
     snapshot.files.retain(|file| file.path != CONFIG_FILE);
-    world.forge.push(samples::repository().id, snapshot.clone());
+    world.forge.push(samples::repository().key, snapshot.clone());
     let error = world.claim().await.unwrap_err();
     assert_eq!(error.name, ErrorName::ConfigInvalid);
     assert!(error.message.starts_with("CF001"), "{error}");
@@ -261,7 +261,7 @@ async fn a_commit_without_a_configuration_says_what_is_expected() {
         kind: FileKind::Symlink,
         bytes: b"other.yaml".to_vec(),
     });
-    world.forge.push(samples::repository().id, snapshot);
+    world.forge.push(samples::repository().key, snapshot);
     assert!(
         world
             .claim()
@@ -283,7 +283,7 @@ async fn a_long_list_is_cut() {
             bytes: Vec::new(),
         });
     }
-    world.forge.push(samples::repository().id, snapshot);
+    world.forge.push(samples::repository().key, snapshot);
     let error = world.claim().await.unwrap_err();
     assert_eq!(error.name, ErrorName::SourceRefused);
     assert_eq!(error.message.lines().count(), LISTED + 1);

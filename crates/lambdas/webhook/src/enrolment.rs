@@ -8,15 +8,15 @@ const AUDIT_BRANCH: &str = "refs/heads/sluicegate/audit";
 
 /// Lets a push to a watched branch of an enrolled repository pass.
 pub(crate) fn check(enrolled: &[EnrolledRepository], mut push: Push) -> Result<Push, Refusal> {
-    let (id, name) = (push.repository.id, &push.repository.full_name);
+    let (key, name) = (push.repository.key, &push.repository.full_name);
     let same_name =
         |known: &EnrolledRepository| known.full_name.as_str().eq_ignore_ascii_case(name.as_str());
-    let Some(known) = enrolled.iter().find(|known| known.id == id) else {
+    let Some(known) = enrolled.iter().find(|known| known.key == key) else {
         if enrolled.iter().any(same_name) {
             let message = "repository id changed; re-enrol";
             return Err(Refusal::new(403, "WH131", message));
         }
-        let message = format!("repository id {id} not enrolled");
+        let message = format!("repository {key} not enrolled");
         return Err(Refusal::new(202, "WH130", message));
     };
     if !same_name(known) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use domain::error::{ErrorName, StepError};
 use domain::ids::{
-    CommitId, EnvironmentName, JobId, RepositoryId, RepositoryName, RunId, Sha256Digest, StackName,
+    CommitId, EnvironmentName, JobId, RepositoryKey, RepositoryName, RunId, Sha256Digest, StackName,
 };
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
 use domain::keys::{self, JobFile};
@@ -141,7 +141,7 @@ impl Bench {
             verb,
             destroy: false,
             attempt: *attempt,
-            repository_id: RepositoryId(7),
+            repository_key: RepositoryKey::github(7),
             repository: RepositoryName::parse("acme/shop").unwrap(),
             commit: CommitId::parse(&"1".repeat(40)).unwrap(),
             environment: EnvironmentName::parse("production").unwrap(),

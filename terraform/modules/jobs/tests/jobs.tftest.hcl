@@ -17,7 +17,7 @@ variables {
   network           = { subnet_ids = ["subnet-1"], security_group_id = "sg-1" }
   artifacts         = { name = "artifacts", arn = "arn:aws:s3:::artifacts", key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
   state             = { arn = "arn:aws:s3:::state", key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
-  repository_ids    = [1]
+  repository_keys   = ["github-1"]
   plan_policy_arns  = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
   apply_policy_arns = ["arn:aws:iam::111122223333:policy/delivery"]
   state_seconds     = { plan = 3900, apply = 14400 }

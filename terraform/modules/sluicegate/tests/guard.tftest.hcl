@@ -123,15 +123,15 @@ run "jobs_cannot_change_the_pipeline_and_can_do_their_work" {
       ["s3:PutEncryptionConfiguration", "arn:aws:s3:::state"],
       ["s3:DeleteBucket", "arn:aws:s3:::state"],
       ["s3:PutBucketObjectLockConfiguration", "arn:aws:s3:::audit"],
-      ["s3:BypassGovernanceRetention", "arn:aws:s3:::audit/audit/1/00000001.json"],
-      ["s3:GetObject", "arn:aws:s3:::audit/audit/1/00000001.json"],
+      ["s3:BypassGovernanceRetention", "arn:aws:s3:::audit/audit/github-1/00000001.json"],
+      ["s3:GetObject", "arn:aws:s3:::audit/audit/github-1/00000001.json"],
       ["s3:DeleteObject", "arn:aws:s3:::access-logs/x"],
       ["s3:PutObject", "arn:aws:s3:::artifacts/functions/sluicegate-plan/1.zip"],
       ["s3:PutObject", "arn:aws:s3:::artifacts/sources/1.zip"],
       ["s3:DeleteObject", "arn:aws:s3:::artifacts/runs/1/jobs/1/job.json"],
-      ["s3:DeleteObject", "arn:aws:s3:::state/1/production/main.tfstate"],
-      ["s3:DeleteObjectVersion", "arn:aws:s3:::state/1/production/main.tfstate"],
-      ["s3:PutObjectTagging", "arn:aws:s3:::state/1/production/main.tfstate"],
+      ["s3:DeleteObject", "arn:aws:s3:::state/github-1/production/main.tfstate"],
+      ["s3:DeleteObjectVersion", "arn:aws:s3:::state/github-1/production/main.tfstate"],
+      ["s3:PutObjectTagging", "arn:aws:s3:::state/github-1/production/main.tfstate"],
       ["secretsmanager:GetSecretValue", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:mocked-abcdef"],
       ["secretsmanager:PutSecretValue", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:mocked-abcdef"],
       ["sqs:PurgeQueue", "arn:aws:sqs:eu-central-1:111122223333:sluicegate-status.fifo"],
@@ -151,7 +151,7 @@ run "jobs_cannot_change_the_pipeline_and_can_do_their_work" {
 
   assert {
     condition = alltrue([for object in ["main.tfstate", "main.tfstate.tflock"] : anytrue([for statement in jsondecode(output.role_policies["jobs-plan"]).Statement :
-      statement.Effect == "Deny" && try(flatten([statement.NotAction]), []) == ["s3:GetObject"] && can(regex("^${replace(jsonencode(statement.Resource), "*", ".*")}$", jsonencode("arn:aws:s3:::state/1/production/${object}")))
+      statement.Effect == "Deny" && try(flatten([statement.NotAction]), []) == ["s3:GetObject"] && can(regex("^${replace(jsonencode(statement.Resource), "*", ".*")}$", jsonencode("arn:aws:s3:::state/github-1/production/${object}")))
     ])])
     error_message = "A plan may only read states, whatever its managed policies allow."
   }
@@ -164,15 +164,15 @@ run "jobs_cannot_change_the_pipeline_and_can_do_their_work" {
       ["jobs-plan", "s3:PutObjectTagging", "arn:aws:s3:::artifacts/runs/1/jobs/1/plan.tfplan"],
       ["jobs-plan", "s3:ListBucket", "arn:aws:s3:::artifacts"],
       ["jobs-plan", "s3:ListBucket", "arn:aws:s3:::state"],
-      ["jobs-plan", "s3:GetObject", "arn:aws:s3:::state/1/production/main.tfstate"],
+      ["jobs-plan", "s3:GetObject", "arn:aws:s3:::state/github-1/production/main.tfstate"],
       ["jobs-apply", "s3:GetObject", "arn:aws:s3:::artifacts/sources/1.zip"],
       ["jobs-apply", "s3:PutObject", "arn:aws:s3:::artifacts/runs/1/jobs/1/result.json"],
       ["jobs-apply", "s3:PutObjectTagging", "arn:aws:s3:::artifacts/runs/1/jobs/1/errored.tfstate"],
       ["jobs-apply", "s3:ListBucket", "arn:aws:s3:::state"],
-      ["jobs-apply", "s3:PutObject", "arn:aws:s3:::state/1/production/main.tfstate"],
-      ["jobs-apply", "s3:GetObject", "arn:aws:s3:::state/1/production/main.tfstate.tflock"],
-      ["jobs-apply", "s3:PutObject", "arn:aws:s3:::state/1/production/main.tfstate.tflock"],
-      ["jobs-apply", "s3:DeleteObject", "arn:aws:s3:::state/1/production/main.tfstate.tflock"],
+      ["jobs-apply", "s3:PutObject", "arn:aws:s3:::state/github-1/production/main.tfstate"],
+      ["jobs-apply", "s3:GetObject", "arn:aws:s3:::state/github-1/production/main.tfstate.tflock"],
+      ["jobs-apply", "s3:PutObject", "arn:aws:s3:::state/github-1/production/main.tfstate.tflock"],
+      ["jobs-apply", "s3:DeleteObject", "arn:aws:s3:::state/github-1/production/main.tfstate.tflock"],
       # A stack uses its image, and gives its own roles the boundary.
       ["jobs-apply", "ecr:DescribeImages", "arn:aws:ecr:eu-central-1:111122223333:repository/sluicegate/acme/shop"],
       ["jobs-apply", "iam:GetPolicy", "arn:aws:iam::111122223333:policy/boundary"],

@@ -127,7 +127,7 @@ run "permissions_are_minimal" {
 
   assert {
     condition = alltrue([for statement in jsondecode(output.role_policies["jobs-apply"]).Statement :
-      toset(statement.Resource) == toset(["arn:aws:s3:::mocked-bucket/1/*.tfstate", "arn:aws:s3:::mocked-bucket/22/*.tfstate"])
+      toset(statement.Resource) == toset(["arn:aws:s3:::mocked-bucket/github-1/*.tfstate", "arn:aws:s3:::mocked-bucket/github-22/*.tfstate"])
       if statement.Sid == "State"
     ])
     error_message = "An apply must be able to access the states of enrolled repositories only."

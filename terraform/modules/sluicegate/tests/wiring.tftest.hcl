@@ -49,8 +49,8 @@ run "everything_is_connected" {
 
   assert {
     condition = jsondecode(output.function_environments["validate"].SLUICEGATE_REPOSITORIES) == [
-      { id = 22, full_name = "acme/Site", clone_url = "https://github.com/acme/Site.git", branches = ["main", "staging"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
-      { id = 1, full_name = "acme/shop", clone_url = "https://github.com/acme/shop.git", branches = ["main"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
+      { key = "github-22", full_name = "acme/Site", clone_url = "https://github.com/acme/Site.git", branches = ["main", "staging"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
+      { key = "github-1", full_name = "acme/shop", clone_url = "https://github.com/acme/shop.git", branches = ["main"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
     ]
     error_message = "SLUICEGATE_REPOSITORIES must have the form that the Lambdas read."
   }

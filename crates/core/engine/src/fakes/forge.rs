@@ -5,7 +5,7 @@ use crate::{
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
-use domain::ids::{CommitId, RepositoryId};
+use domain::ids::{CommitId, RepositoryKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetStatus {
     /// The repository.
-    pub repository: RepositoryId,
+    pub repository: RepositoryKey,
     /// The commit.
     pub commit: CommitId,
     /// The status.
@@ -48,9 +48,9 @@ enum Reach {
 #[derive(Debug, Default)]
 struct Host {
     reach: Reach,
-    commits: BTreeMap<(RepositoryId, CommitId), Snapshot>,
+    commits: BTreeMap<(RepositoryKey, CommitId), Snapshot>,
     statuses: Vec<SetStatus>,
-    audit: BTreeMap<RepositoryId, Branch>,
+    audit: BTreeMap<RepositoryKey, Branch>,
 }
 
 /// The forge in memory.
@@ -70,7 +70,7 @@ impl FakeForge {
     }
 
     /// Pushes a commit.
-    pub fn push(&self, repository: RepositoryId, snapshot: Snapshot) {
+    pub fn push(&self, repository: RepositoryKey, snapshot: Snapshot) {
         let key = (repository, snapshot.commit.clone());
         self.host.lock().commits.insert(key, snapshot);
     }
@@ -97,7 +97,7 @@ impl FakeForge {
 
     /// The files on a repository's audit branch: path and bytes.
     #[must_use]
-    pub fn audit_files(&self, repository: RepositoryId) -> BTreeMap<String, Vec<u8>> {
+    pub fn audit_files(&self, repository: RepositoryKey) -> BTreeMap<String, Vec<u8>> {
         let host = self.host.lock();
         host.audit
             .get(&repository)
@@ -107,7 +107,7 @@ impl FakeForge {
 
     /// The commits of a repository's audit branch, the oldest first.
     #[must_use]
-    pub fn audit_commits(&self, repository: RepositoryId) -> Vec<AuditCommit> {
+    pub fn audit_commits(&self, repository: RepositoryKey) -> Vec<AuditCommit> {
         let host = self.host.lock();
         host.audit
             .get(&repository)
@@ -137,7 +137,7 @@ impl SourceFetcher for FakeForge {
             .host
             .lock()
             .commits
-            .get(&(repository.id, commit.clone()))
+            .get(&(repository.key, commit.clone()))
             .cloned();
         self.faults.after("fetch")?;
         found.ok_or_else(|| {
@@ -160,7 +160,7 @@ impl CommitStatuses for FakeForge {
     ) -> Result<()> {
         self.begin("set").await?;
         self.host.lock().statuses.push(SetStatus {
-            repository: repository.id,
+            repository: repository.key,
             commit: commit.clone(),
             status: status.clone(),
         });
@@ -174,7 +174,7 @@ impl AuditBranch for FakeForge {
         self.begin("append").await?;
         {
             let mut host = self.host.lock();
-            let branch = host.audit.entry(repository.id).or_default();
+            let branch = host.audit.entry(repository.key).or_default();
             for file in files {
                 if branch.files.get(&file.path) == Some(&file.bytes) {
                     continue;
@@ -193,7 +193,7 @@ impl AuditBranch for FakeForge {
     async fn newest(&self, repository: &EnrolledRepository, up_to: u64) -> Result<Option<u64>> {
         self.begin("newest").await?;
         let newest = self
-            .audit_files(repository.id)
+            .audit_files(repository.key)
             .keys()
             .filter_map(|path| domain::audit::number_at(path))
             .filter(|number| *number <= up_to)

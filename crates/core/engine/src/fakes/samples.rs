@@ -10,7 +10,7 @@ use domain::config::Config;
 use domain::environment::{LastGood, Waiter};
 use domain::event::{EVENT_SCHEMA, EnrolledRepository, EventRepository, PushEvent};
 use domain::ids::{
-    BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryId, RepositoryName,
+    BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
     RunKind, Sha256Digest, StackName,
 };
 use domain::plan::ObjectRef;
@@ -87,11 +87,11 @@ pub fn environment() -> EnvironmentName {
     EnvironmentName::parse("production").expect("a name")
 }
 
-/// The enrolled repository `acme/shop`, which has the id 42.
+/// The enrolled repository `acme/shop`, with the key `github-42`.
 #[must_use]
 pub fn repository() -> EnrolledRepository {
     EnrolledRepository {
-        id: RepositoryId(42),
+        key: RepositoryKey::github(42),
         full_name: RepositoryName::parse("acme/shop").expect("a name"),
         clone_url: "https://github.com/acme/shop.git".into(),
         branches: vec!["main".into()],
@@ -109,7 +109,7 @@ pub fn push_event(n: u8) -> PushEvent {
         delivery: DeliveryId::parse(&format!("72d3162e-cc78-11e3-81ab-4c93{n:08x}"))
             .expect("a delivery"),
         repository: EventRepository {
-            id: repository.id,
+            key: repository.key,
             full_name: repository.full_name,
         },
         branch: BranchRef::parse("refs/heads/main").expect("a ref"),
@@ -178,7 +178,7 @@ pub fn claimed_run(n: u8) -> Run {
     let trigger = Trigger {
         kind: event.kind,
         delivery: event.delivery,
-        repository_id: event.repository.id,
+        repository_key: event.repository.key,
         repository: event.repository.full_name,
         branch: event.branch,
         commit: event.after,

@@ -10,7 +10,7 @@ use crate::{
     Tokens, Written, documents,
 };
 use domain::error::ErrorName;
-use domain::ids::RepositoryId;
+use domain::ids::RepositoryKey;
 use std::time::Duration;
 
 fn key(sk: &str) -> RecordKey {
@@ -270,21 +270,21 @@ async fn the_audit_branch_takes_a_file_once() {
         .append(&repository, &[file(2), file(3)])
         .await
         .unwrap();
-    assert_eq!(forge.audit_commits(repository.id).len(), 3);
+    assert_eq!(forge.audit_commits(repository.key).len(), 3);
     assert_eq!(forge.newest(&repository, 99).await.unwrap(), Some(3));
     forge.set_unreachable(true);
     let error = forge.append(&repository, &[file(4)]).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ForgeUnavailable);
-    assert_eq!(forge.audit_files(repository.id).len(), 3);
+    assert_eq!(forge.audit_files(repository.key).len(), 3);
 }
 
 #[tokio::test]
 async fn a_commit_is_found_in_its_own_repository() {
     let forge = FakeForge::new();
     let mut repository = samples::repository();
-    forge.push(repository.id, samples::snapshot(1));
+    forge.push(repository.key, samples::snapshot(1));
     assert!(forge.fetch(&repository, &samples::commit(1)).await.is_ok());
-    repository.id = RepositoryId(7);
+    repository.key = RepositoryKey::github(7);
     let error = forge
         .fetch(&repository, &samples::commit(1))
         .await

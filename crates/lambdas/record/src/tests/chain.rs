@@ -45,7 +45,7 @@ async fn the_head_is_only_a_hint() {
     assert_eq!(world.entries().len(), 4);
     // A foreign entry took the number that the run had noted.
     world.add(6, QueueRule::Newest).await;
-    let key = keys::audit(samples::repository().id, 5);
+    let key = keys::audit(samples::repository().key, 5);
     let records = world.records.clone();
     let (audit, taken) = (world.audit.clone(), world.chain()[3].clone());
     let previous = domain::audit::Head::of(4, &taken.bytes);
@@ -86,7 +86,7 @@ async fn a_strangers_file_does_not_stand_for_an_entry() {
         world.add(n, QueueRule::Newest).await;
         world.record(n, None).await.unwrap();
     }
-    let there = world.forge.audit_files(repository.id);
+    let there = world.forge.audit_files(repository.key);
     for entry in world.entries() {
         assert!(
             there.contains_key(&entry.path()),

@@ -1,6 +1,6 @@
 use crate::webhook::{Delivery, Push, Refusal, json};
 use domain::event::EventRepository;
-use domain::ids::{BranchRef, CommitId, RepositoryId, RepositoryName};
+use domain::ids::{BranchRef, CommitId, RepositoryKey, RepositoryName};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -79,7 +79,7 @@ fn repository(payload: &Value) -> Result<EventRepository, Refusal> {
     let full_name = RepositoryName::parse(text(found, "full_name"))
         .map_err(|error| Refusal::new(400, "WH123", format!("repository.full_name: {error}")))?;
     Ok(EventRepository {
-        id: RepositoryId(id),
+        key: RepositoryKey::github(id),
         full_name,
     })
 }
@@ -162,7 +162,7 @@ mod tests {
         let Ok(Delivery::Push(push)) = with("/deleted", json!(false)) else {
             panic!("no push");
         };
-        assert_eq!(push.repository.id, RepositoryId(42));
+        assert_eq!(push.repository.key, RepositoryKey::github(42));
         assert_eq!(push.branch.as_str(), "refs/heads/main");
         assert_eq!(push.before, None);
         assert_eq!(push.after.as_str(), "1a".repeat(20));

@@ -7,7 +7,7 @@ use super::*;
 use crate::status::{MESSAGE_LIMIT, Word};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{
-    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryId, RepositoryName, RunKind, StackName,
+    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, RunKind, StackName,
 };
 use domain::plan::Verdict;
 use domain::run::{ImageOrigin, Rollback, Source, Trigger};
@@ -20,7 +20,7 @@ fn claimed() -> Run {
     let trigger = Trigger {
         kind: RunKind::Push,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_id: RepositoryId(7),
+        repository_key: RepositoryKey::github(7),
         repository: RepositoryName::parse("acme/Shop").unwrap(),
         branch: BranchRef::parse("refs/heads/main").unwrap(),
         commit: CommitId::parse(&"1a".repeat(20)).unwrap(),
