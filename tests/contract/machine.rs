@@ -1,7 +1,7 @@
 //! The form of the state machine, as far as the builder's types do not fix it.
 
 use domain::plan::Verdict;
-use domain::step::ApplyWord;
+use domain::step::ApplyVerdict;
 use std::collections::BTreeSet;
 use workflow::deliver::deliver;
 use workflow::errors::{AwsError, ErrorMatch};
@@ -223,7 +223,7 @@ fn steps_do_not_return_the_verdict_of_a_failed_stack() {
     for verdict in verdicts {
         assert_ne!(verdict_text(&verdict).unwrap(), FAILED);
     }
-    for verdict in [ApplyWord::Applied, ApplyWord::Stale] {
+    for verdict in [ApplyVerdict::Applied, ApplyVerdict::Stale] {
         assert_ne!(verdict_text(&verdict).unwrap(), FAILED);
     }
 }

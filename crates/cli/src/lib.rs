@@ -11,7 +11,7 @@ pub mod world;
 
 use args::{Audit, Cli, Command, Config};
 use commands::{answer, audit, config, logs, runs, show, unfreeze, watch};
-use domain::run::Answer;
+use domain::run::ApprovalDecision;
 use failure::Outcome;
 use output::Output;
 use settings::Settings;
@@ -38,9 +38,11 @@ pub async fn run(
         }
         Command::Config(Config::Check { path }) => config::check(path, out),
         Command::Approve(args) => {
-            answer::answer(&world().await?, args, Answer::Approved, out).await
+            answer::answer(&world().await?, args, ApprovalDecision::Approved, out).await
         }
-        Command::Reject(args) => answer::answer(&world().await?, args, Answer::Rejected, out).await,
+        Command::Reject(args) => {
+            answer::answer(&world().await?, args, ApprovalDecision::Rejected, out).await
+        }
         Command::Unfreeze(args) => unfreeze::unfreeze(&world().await?, args, out).await,
     }
 }

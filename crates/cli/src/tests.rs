@@ -11,7 +11,7 @@ use clap::Parser as _;
 use domain::audit::{Entry, Head};
 use domain::error::{ErrorName, StepError};
 use domain::plan::{Counts, PlanMade, PlanSummary, SealedPlan, StateVersion, Verdict};
-use domain::plan::{Mode, Touched};
+use domain::plan::{LegKind, SideEffects};
 use domain::run::{
     Approval, Build, End, ImageOrigin, Lock, Outcome as RunOutcome, Restore, Rollback, Rollout,
     Run, StackState,
@@ -101,13 +101,13 @@ fn broken() -> Run {
     run.build = built(2);
     run.lock = Lock::Released;
     run.stacks[0].state = StackState::Failed {
-        touched: Touched::Maybe,
+        touched: SideEffects::Possible,
     };
     run.fail(
         StepError::new(ErrorName::ApplyFailed, "stack data: creating queue: denied"),
         later(50),
     );
-    run.mode = Mode::Restore;
+    run.mode = LegKind::Rollback;
     run.restore = Some(Restore {
         target: samples::last_good(1),
         stacks: Vec::new(),
@@ -353,7 +353,9 @@ async fn the_audit_is_listed_and_checked() {
         "audit_verify_json",
         desk.run(&["audit", "verify", "--json"]).await
     );
-    let other = desk.run(&["audit", "verify", "--repository", "github-7"]).await;
+    let other = desk
+        .run(&["audit", "verify", "--repository", "github-7"])
+        .await;
     assert_eq!(other, "no entries yet\n");
     // Somebody makes a failure a success.
     let key = desk.audit.keys()[0].clone();

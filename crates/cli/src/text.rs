@@ -1,6 +1,6 @@
 //! How things look: times, tables, a run.
 
-use domain::plan::{Counts, Mode};
+use domain::plan::{Counts, LegKind};
 use domain::run::{
     Approval, Build, ImageOrigin, Lock, Outcome, Rollback, Run, StackRun, StackState,
 };
@@ -49,7 +49,7 @@ pub fn state(run: &Run) -> String {
     if let Some(end) = &run.end {
         return end.outcome.as_str().to_owned();
     }
-    let back = run.mode == Mode::Restore;
+    let back = run.mode == LegKind::Rollback;
     let word = if run.config.is_none() {
         "checking"
     } else if run.way().iter().any(waits_for_a_person) {
@@ -127,8 +127,8 @@ pub fn stack_state(stack: &StackRun) -> String {
             Some(Approval::Asked { .. }) => "awaiting approval".to_owned(),
             Some(Approval::Answered { answer, by, .. }) => {
                 let word = match answer {
-                    domain::run::Answer::Approved => "approved",
-                    domain::run::Answer::Rejected => "rejected",
+                    domain::run::ApprovalDecision::Approved => "approved",
+                    domain::run::ApprovalDecision::Rejected => "rejected",
                 };
                 format!("{word} by {}", clean(by))
             }

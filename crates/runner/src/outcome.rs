@@ -2,7 +2,7 @@
 
 use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
-use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, Touched};
+use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, SideEffects};
 use terraform_cli::{Error, Hook, Transcript};
 
 /// Most diagnostics that a result carries.
@@ -18,7 +18,7 @@ pub struct Stop {
     /// The named error.
     pub error: StepError,
     /// Whether resources may have changed.
-    pub touched: Touched,
+    pub touched: SideEffects,
     /// The first errors, then warnings, one text each.
     pub diagnostics: Vec<String>,
 }
@@ -27,7 +27,7 @@ impl From<StepError> for Stop {
     fn from(error: StepError) -> Self {
         Self {
             error,
-            touched: Touched::Nothing,
+            touched: SideEffects::None,
             diagnostics: Vec::new(),
         }
     }
@@ -55,7 +55,7 @@ impl Stop {
         let warnings = error.diagnostics().iter().filter(|found| !found.is_error());
         Self {
             error: StepError::new(name, cut(&error.to_string())),
-            touched: Touched::Nothing,
+            touched: SideEffects::None,
             diagnostics: errors
                 .chain(warnings)
                 .take(MAX_DIAGNOSTICS)
@@ -70,7 +70,7 @@ impl Stop {
         let mut stop = Self::of(error, ErrorName::ApplyFailed);
         // These two are found before the first resource.
         if !matches!(error, Error::StalePlan { .. } | Error::StateLocked { .. }) {
-            stop.touched = Touched::Maybe;
+            stop.touched = SideEffects::Possible;
         }
         for (word, hooks) in [
             ("done", &transcript.completed),
@@ -192,22 +192,22 @@ mod tests {
                     diagnostics: Vec::new(),
                 },
                 ErrorName::StalePlan,
-                Touched::Nothing,
+                SideEffects::None,
             ),
             (
                 Error::StateLocked { lock: lock.into() },
                 ErrorName::StateLocked,
-                Touched::Nothing,
+                SideEffects::None,
             ),
             (
                 Error::Failed(failure),
                 ErrorName::ApplyFailed,
-                Touched::Maybe,
+                SideEffects::Possible,
             ),
             (
                 Error::Interrupted(interruption),
                 ErrorName::Interrupted,
-                Touched::Maybe,
+                SideEffects::Possible,
             ),
         ] {
             let stop = Stop::of_apply(&error, &Transcript::default());

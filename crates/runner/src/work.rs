@@ -7,7 +7,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{Sha256Digest, StackName};
 use domain::job::{JobOutcome, JobRecord, Verb};
 use domain::keys::JobFile;
-use domain::plan::{ObjectRef, SealedPlan, Touched};
+use domain::plan::{ObjectRef, SealedPlan, SideEffects};
 use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
 
 use crate::job::{Request, World, job_key};
@@ -158,7 +158,7 @@ impl<'a> Prepared<'a> {
         let error = StepError::new(ErrorName::PlanFailed, message);
         Err(Stop {
             error,
-            touched: Touched::Nothing,
+            touched: SideEffects::None,
             diagnostics,
         })
     }
@@ -285,7 +285,7 @@ impl<'a> Prepared<'a> {
         }
         let summary = outcome::applied(&report.transcript);
         let touched = |mut stop: Stop| {
-            stop.touched = Touched::Maybe;
+            stop.touched = SideEffects::Possible;
             stop
         };
         self.step("output");

@@ -13,7 +13,7 @@ use domain::error::ErrorName;
 use domain::ids::StackName;
 use domain::job::{JobOutcome, Verb};
 use domain::keys::JobFile;
-use domain::plan::{Action, Touched};
+use domain::plan::{Action, SideEffects};
 use runner::job::Ended;
 use terraform_cli::CancelHandle;
 
@@ -102,7 +102,7 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     };
     assert_eq!(
         (error.name, *touched),
-        (ErrorName::StalePlan, Touched::Nothing)
+        (ErrorName::StalePlan, SideEffects::None)
     );
 
     let mut removal = bench.record(Verb::Plan, &files);
@@ -174,7 +174,7 @@ async fn a_sigterm_in_the_middle_of_an_apply_leaves_a_result_and_no_lock() {
     };
     assert_eq!(
         (error.name, *touched),
-        (ErrorName::Interrupted, Touched::Maybe)
+        (ErrorName::Interrupted, SideEffects::Possible)
     );
     assert!(
         error
@@ -239,7 +239,7 @@ async fn a_resource_that_fails_is_named_with_file_and_line() {
     };
     assert_eq!(
         (error.name, *touched),
-        (ErrorName::ApplyFailed, Touched::Maybe)
+        (ErrorName::ApplyFailed, SideEffects::Possible)
     );
     assert!(
         error

@@ -15,7 +15,7 @@ use common::{Bench, LOCK, MAIN, failure, repository};
 use domain::error::{ErrorName, StepError};
 use domain::job::{JobOutcome, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::{SealedPlan, StateVersion, Touched};
+use domain::plan::{SealedPlan, SideEffects, StateVersion};
 use runner::job::Ended;
 use zip::write::SimpleFileOptions;
 
@@ -447,7 +447,7 @@ async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
     };
     assert_eq!(
         (error.name, *touched),
-        (ErrorName::Interrupted, Touched::Maybe)
+        (ErrorName::Interrupted, SideEffects::Possible)
     );
     assert!(
         error

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use domain::error::ErrorName;
 use domain::ids::{CommitId, RunId, StackName};
 use domain::run::{Approval, Lock, Outcome, Run, StackState};
-use engine::status::{self, Word};
+use engine::status::{self, TransitionKind};
 use std::time::Duration;
 use story::Ended;
 
@@ -135,7 +135,8 @@ impl Matrix<'_> {
         loop {
             let told = self.harness.messages().iter().any(|message| {
                 status::parse(message).is_ok_and(|message| {
-                    message.data.run == *run && message.data.transition == Word::ApprovalRequested
+                    message.data.run == *run
+                        && message.data.transition == TransitionKind::ApprovalRequested
                 })
             });
             let statuses = self.harness.statuses(&self.sample, commit).await?;

@@ -7,8 +7,8 @@ use anyhow::{Context as _, ensure};
 use domain::environment::Environment;
 use domain::error::ErrorName;
 use domain::ids::RunId;
-use domain::run::{Outcome, Run, Turn};
-use engine::status::{self, Word};
+use domain::run::{Outcome, Run, ErrorDecision};
+use engine::status::{self, TransitionKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use story::{Ended, ExecutionState};
@@ -172,9 +172,9 @@ impl Matrix<'_> {
     /// There is at most one way back, and none from the way back: as the run's record, its status
     /// messages and its execution's history tell.
     async fn one_way_back(&self, run: &Run) -> anyhow::Result<()> {
-        let back = |turned: &&domain::run::Turned| turned.turn == Turn::Restore;
+        let back = |turned: &&domain::run::HandledError| turned.turn == ErrorDecision::RollBack;
         let recorded = run.turns.iter().filter(back).count();
-        let told = self.told(&run.id, Word::RollbackStarted).await?;
+        let told = self.told(&run.id, TransitionKind::RollbackStarted).await?;
         let expected = match run.outcome() {
             Outcome::RolledBack => 1..=1,
             Outcome::NeedsOperator => 0..=1,
@@ -198,16 +198,16 @@ impl Matrix<'_> {
     }
 
     /// How often the run's status messages say this, once they are all there.
-    async fn told(&self, run: &RunId, word: Word) -> anyhow::Result<usize> {
+    async fn told(&self, run: &RunId, word: TransitionKind) -> anyhow::Result<usize> {
         let end = tokio::time::Instant::now() + MESSAGE_LIMIT;
         loop {
             let messages = self.harness.messages();
             let own = messages.iter().filter_map(|text| status::parse(text).ok());
-            let words: Vec<Word> = own
+            let words: Vec<TransitionKind> = own
                 .filter(|message| message.data.run == *run)
                 .map(|message| message.data.transition)
                 .collect();
-            if words.contains(&Word::Finished) {
+            if words.contains(&TransitionKind::Finished) {
                 return Ok(words.iter().filter(|said| **said == word).count());
             }
             ensure!(
@@ -232,7 +232,7 @@ impl Matrix<'_> {
         let mut count = 0;
         for output in outputs {
             let output: serde_json::Value = serde_json::from_str(&output)?;
-            count += usize::from(output["verdict"] == "restore");
+            count += usize::from(output["verdict"] == "roll-back");
         }
         Ok(count)
     }

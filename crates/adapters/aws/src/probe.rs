@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use engine::{Answer, Probe};
+use engine::{HttpReply, Probe};
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Default for HttpProbe {
 }
 
 impl HttpProbe {
-    fn ask(&self, url: &str, timeout: Duration) -> Result<Answer, String> {
+    fn ask(&self, url: &str, timeout: Duration) -> Result<HttpReply, String> {
         let call = self
             .agent
             .get(url)
@@ -50,7 +50,7 @@ impl HttpProbe {
         if let Err(error) = read {
             tracing::debug!(url, %error, "the body broke off");
         }
-        Ok(Answer {
+        Ok(HttpReply {
             status: answer.status().as_u16(),
             body: String::from_utf8_lossy(&body).into_owned(),
         })
@@ -59,7 +59,7 @@ impl HttpProbe {
 
 #[async_trait]
 impl Probe for HttpProbe {
-    async fn get(&self, url: &str, timeout: Duration) -> Result<Answer, String> {
+    async fn get(&self, url: &str, timeout: Duration) -> Result<HttpReply, String> {
         let (probe, asked) = (self.clone(), url.to_owned());
         tokio::task::spawn_blocking(move || probe.ask(&asked, timeout))
             .await
@@ -87,7 +87,7 @@ mod tests {
         url
     }
 
-    async fn ask(url: &str) -> Result<Answer, String> {
+    async fn ask(url: &str) -> Result<HttpReply, String> {
         HttpProbe::default()
             .get(url, Duration::from_millis(500))
             .await

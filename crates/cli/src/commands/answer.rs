@@ -6,7 +6,7 @@ use crate::output::Output;
 use crate::world::World;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{RunId, StackName};
-use domain::run::{Answer, Approval, StackState};
+use domain::run::{Approval, ApprovalDecision, StackState};
 use domain::step::ApprovalAnswer;
 use engine::TokenState;
 use engine::documents::update_run;
@@ -20,7 +20,7 @@ use serde_json::json;
 pub async fn answer(
     world: &World,
     args: &OfStack,
-    answer: Answer,
+    answer: ApprovalDecision,
     out: &mut Output<'_>,
 ) -> Outcome {
     let id = super::id_of(&args.run, RunId::parse)?;
@@ -70,8 +70,8 @@ pub async fn answer(
         }
     }
     let word = match answer {
-        Answer::Approved => "approved",
-        Answer::Rejected => "rejected",
+        ApprovalDecision::Approved => "approved",
+        ApprovalDecision::Rejected => "rejected",
     };
     if out.json {
         return out.value(&json!({"run": id, "stack": stack, "answer": word}));

@@ -12,7 +12,7 @@ use crate::ids::{
     BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
     RunId, RunKind, Sha256Digest, StackName,
 };
-use crate::plan::{Counts, Touched};
+use crate::plan::{Counts, SideEffects};
 use crate::run::{Build, End, ImageOrigin, Outcome, Rollback, Run, StackRun, StackState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -334,10 +334,10 @@ impl StackEntry {
             StackState::Applied { .. } => StackResult::Applied,
             StackState::Unchanged => StackResult::Unchanged,
             StackState::Failed {
-                touched: Touched::Nothing,
+                touched: SideEffects::None,
             } => StackResult::Failed,
             StackState::Failed {
-                touched: Touched::Maybe,
+                touched: SideEffects::Possible,
             } => StackResult::FailedMidway,
         };
         Self {

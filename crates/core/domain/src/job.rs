@@ -6,8 +6,8 @@ use crate::ids::{
 };
 use crate::keys::{self, JobFile};
 pub use crate::plan::{
-    Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, StateVersion,
-    Touched,
+    Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, SideEffects,
+    StateVersion,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -192,7 +192,7 @@ pub enum JobOutcome {
         /// The error.
         error: StepError,
         /// Whether terraform may have changed resources before it failed.
-        touched: Touched,
+        touched: SideEffects,
         /// The first diagnostics, at most ten, each with file and line where terraform gave them.
         diagnostics: Vec<String>,
     },

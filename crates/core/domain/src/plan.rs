@@ -167,14 +167,14 @@ pub struct SealedPlan {
     pub state: StateVersion,
 }
 
-/// Whether a failed job may have changed the world.
+/// Whether a failed job may have changed resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Touched {
+pub enum SideEffects {
     /// `terraform apply` never started.
-    Nothing,
+    None,
     /// `terraform apply` started: resources may be new, changed, tainted or gone.
-    Maybe,
+    Possible,
 }
 
 /// Types whose deletion loses data. A plan that deletes or replaces one is not applied without a
@@ -240,21 +240,21 @@ impl Verdict {
     }
 }
 
-/// Which way a run goes.
+/// The purpose of a run's leg.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Towards the commit that was pushed.
+pub enum LegKind {
+    /// Towards the run's goal.
     #[default]
-    Deliver,
-    /// Back to the last good commit.
-    Restore,
+    Forward,
+    /// Back to the last good commit, after an error.
+    Rollback,
 }
 
 /// Judges a plan. A plan that loses data is refused; a plan that restores needs no approval,
 /// since it goes back to what a person once agreed to.
 #[must_use]
-pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: Mode) -> Verdict {
+pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: LegKind) -> Verdict {
     if summary.is_empty() {
         return Verdict::NoChanges;
     }
@@ -268,8 +268,8 @@ pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: Mode) -> Verdict {
         ApprovalRule::OnDestroy => destroys,
     };
     match mode {
-        Mode::Deliver if asks => Verdict::NeedsApproval,
-        Mode::Deliver | Mode::Restore => Verdict::Auto,
+        LegKind::Forward if asks => Verdict::NeedsApproval,
+        LegKind::Forward | LegKind::Rollback => Verdict::Auto,
     }
 }
 
@@ -353,8 +353,8 @@ mod tests {
                 ApprovalRule::Always,
                 ApprovalRule::OnDestroy,
             ]
-            .map(|rule| judge(&plan, rule, Mode::Deliver));
-            let back = judge(&plan, ApprovalRule::Always, Mode::Restore);
+            .map(|rule| judge(&plan, rule, LegKind::Forward));
+            let back = judge(&plan, ApprovalRule::Always, LegKind::Rollback);
             let [never, always, on_destroy] = forward;
             assert_eq!([never, always, on_destroy, back], expected, "{plan:?}");
         }

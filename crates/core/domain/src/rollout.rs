@@ -3,7 +3,7 @@
 use crate::config::Deploy;
 use crate::error::{ErrorName, StepError};
 use crate::ids::{CommitId, ImageDigest, StackName};
-use crate::plan::Mode;
+use crate::plan::LegKind;
 use crate::run::{Build, Rollout, Run};
 use jiff::Timestamp;
 
@@ -51,7 +51,7 @@ pub enum RolloutProgress {
 
 /// The answer of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpReply {
     /// The HTTP status.
     pub status: u16,
     /// The body's first 2 KiB, as text.
@@ -90,7 +90,7 @@ impl Run {
     /// `ImageMissing` when the commit is to be rolled out and has no image; `Internal` before the
     /// run was sealed.
     pub fn rollout_plan(&self) -> Result<Option<RolloutPlan<'_>>, StepError> {
-        if let (Mode::Restore, Some(restore)) = (self.mode, &self.restore) {
+        if let (LegKind::Rollback, Some(restore)) = (self.mode, &self.restore) {
             let target = &restore.target;
             let (Some(config), Some(image), Some(task_definition)) = (
                 &target.config.deploy,
@@ -129,7 +129,7 @@ impl Run {
     #[must_use]
     pub fn rollout(&self) -> Option<&Rollout> {
         match (self.mode, &self.restore) {
-            (Mode::Restore, Some(restore)) => restore.deploy.as_ref(),
+            (LegKind::Rollback, Some(restore)) => restore.deploy.as_ref(),
             _ => self.deploy.as_ref(),
         }
     }
@@ -137,7 +137,7 @@ impl Run {
     /// The place of that rollout.
     pub fn rollout_mut(&mut self) -> &mut Option<Rollout> {
         match (self.mode, &mut self.restore) {
-            (Mode::Restore, Some(restore)) => &mut restore.deploy,
+            (LegKind::Rollback, Some(restore)) => &mut restore.deploy,
             _ => &mut self.deploy,
         }
     }
@@ -221,7 +221,7 @@ impl Rollout {
     ///
     /// # Errors
     /// What was expected and what came.
-    pub fn check_health(path: &str, answer: &Result<Answer, String>) -> Result<(), String> {
+    pub fn check_health(path: &str, answer: &Result<HttpReply, String>) -> Result<(), String> {
         match answer {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
             Ok(answer) => Err(format!("{path} answered {}, not 2xx", spoken(answer))),
@@ -233,7 +233,11 @@ impl Rollout {
     ///
     /// # Errors
     /// What was expected and what came.
-    pub fn check_version(&self, path: &str, answer: &Result<Answer, String>) -> Result<(), String> {
+    pub fn check_version(
+        &self,
+        path: &str,
+        answer: &Result<HttpReply, String>,
+    ) -> Result<(), String> {
         Self::check_health(path, answer)?;
         match answer {
             Ok(answer) if !answer.body.contains(self.commit.as_str()) => Err(format!(
@@ -263,7 +267,7 @@ impl Rollout {
     }
 }
 
-fn spoken(answer: &Answer) -> String {
+fn spoken(answer: &HttpReply) -> String {
     format!("{} {:?}", answer.status, shown(&answer.body))
 }
 
@@ -366,7 +370,7 @@ mod tests {
     #[test]
     fn answers_are_checked_and_wrong_ones_quoted() {
         let answer = |status, body: &str| {
-            Ok(Answer {
+            Ok(HttpReply {
                 status,
                 body: body.into(),
             })

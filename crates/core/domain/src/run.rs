@@ -8,7 +8,7 @@ mod outcome;
 mod stack;
 
 pub use outcome::Outcome;
-pub use stack::{Answer, Approval, REPLANS, StackRun, StackState};
+pub use stack::{Approval, ApprovalDecision, REPLANS, StackRun, StackState};
 
 use crate::config::Config;
 use crate::environment::LastGood;
@@ -17,7 +17,7 @@ use crate::ids::{
     BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, RunId, RunKind,
     StackName,
 };
-use crate::plan::{Mode, ObjectRef};
+use crate::plan::{LegKind, ObjectRef};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub struct Run {
     /// The environment's lock.
     pub lock: Lock,
     /// Which way the run goes.
-    pub mode: Mode,
+    pub mode: LegKind,
     /// The stacks on the way to the commit.
     pub stacks: Vec<StackRun>,
     /// The way back, once the run took it.
@@ -57,7 +57,7 @@ pub struct Run {
     /// What came of the way back.
     pub rollback: Option<Rollback>,
     /// The errors that the run was asked to turn at, and what came of each.
-    pub turns: Vec<Turned>,
+    pub turns: Vec<HandledError>,
     /// Whether the environment's *last good* moved to this commit.
     pub promoted_at: Option<Timestamp>,
     /// The end.
@@ -197,12 +197,12 @@ pub struct Rollout {
 /// A decision about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Turned {
+pub struct HandledError {
     /// When the state machine entered the state that asked. Retries of that state have the same
     /// time, a later error has another one.
     pub entered_at: Timestamp,
     /// The decision.
-    pub turn: Turn,
+    pub turn: ErrorDecision,
 }
 
 /// The first error of a run.
@@ -263,11 +263,11 @@ pub enum Wave {
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Turn {
-    /// Write down the end.
+pub enum ErrorDecision {
+    /// Record how the run ended.
     Record,
-    /// Go back to the last good commit.
-    Restore,
+    /// Roll back to the last good commit.
+    RollBack,
 }
 
 impl Run {
@@ -284,7 +284,7 @@ impl Run {
             config: None,
             build: Build::None,
             lock: Lock::None,
-            mode: Mode::Deliver,
+            mode: LegKind::Forward,
             stacks: Vec::new(),
             restore: None,
             deploy: None,
@@ -338,14 +338,14 @@ impl Run {
     #[must_use]
     pub fn way(&self) -> &[StackRun] {
         match (&self.mode, &self.restore) {
-            (Mode::Restore, Some(restore)) => &restore.stacks,
+            (LegKind::Rollback, Some(restore)) => &restore.stacks,
             _ => &self.stacks,
         }
     }
 
     fn way_mut(&mut self) -> &mut Vec<StackRun> {
         match (self.mode, &mut self.restore) {
-            (Mode::Restore, Some(restore)) => &mut restore.stacks,
+            (LegKind::Rollback, Some(restore)) => &mut restore.stacks,
             _ => &mut self.stacks,
         }
     }
@@ -429,7 +429,9 @@ impl Run {
     /// `Internal` before the run was sealed.
     pub fn way_source(&self) -> Result<(&ObjectRef, &CommitId), StepError> {
         match (&self.mode, &self.restore) {
-            (Mode::Restore, Some(restore)) => Ok((&restore.target.source, &restore.target.commit)),
+            (LegKind::Rollback, Some(restore)) => {
+                Ok((&restore.target.source, &restore.target.commit))
+            }
             _ => Ok((&self.source()?.archive, &self.trigger.commit)),
         }
     }
@@ -438,7 +440,7 @@ impl Run {
     #[must_use]
     pub fn outputs(&self) -> BTreeMap<StackName, ObjectRef> {
         let mut outputs = BTreeMap::new();
-        if let (Mode::Restore, Some(restore)) = (&self.mode, &self.restore) {
+        if let (LegKind::Rollback, Some(restore)) = (&self.mode, &self.restore) {
             outputs.clone_from(&restore.target.outputs);
             // What this run found unchanged is as the last good run left it, whose own objects may
             // have expired since.
@@ -477,13 +479,13 @@ impl Run {
 
     /// Decides what an error leads to, once for each time that the state machine enters the state
     /// that asks: a retry gets the same answer and changes nothing. See [`Self::turn`].
-    pub fn turn_once(
+    pub fn handle_error(
         &mut self,
         entered_at: Timestamp,
         error: StepError,
         last_good: Option<&LastGood>,
         now: Timestamp,
-    ) -> Turn {
+    ) -> ErrorDecision {
         let before = self
             .turns
             .iter()
@@ -492,55 +494,60 @@ impl Run {
             return turned.turn;
         }
         let turn = self.turn(error, last_good, now);
-        self.turns.push(Turned { entered_at, turn });
+        self.turns.push(HandledError { entered_at, turn });
         turn
     }
 
     /// Decides what an error leads to. The first error of a run that changed something turns it
     /// round; an error on the way back, or a run that was promoted, goes nowhere else.
-    pub fn turn(&mut self, error: StepError, last_good: Option<&LastGood>, now: Timestamp) -> Turn {
+    pub fn turn(
+        &mut self,
+        error: StepError,
+        last_good: Option<&LastGood>,
+        now: Timestamp,
+    ) -> ErrorDecision {
         if self.end.is_some() {
-            return Turn::Record;
+            return ErrorDecision::Record;
         }
-        if self.mode == Mode::Restore {
+        if self.mode == LegKind::Rollback {
             if self.rollback.is_none() {
                 self.rollback = Some(match error.name {
                     ErrorName::PlanRefused => Rollback::Refused { error },
                     _ => Rollback::Failed { error },
                 });
             }
-            return Turn::Record;
+            return ErrorDecision::Record;
         }
         // The environment's record is the truth; the run's own may lag behind it.
         if last_good.is_some_and(|good| good.run == self.id) {
             self.promoted_at.get_or_insert(now);
         }
         if self.promoted_at.is_some() {
-            return Turn::Record;
+            return ErrorDecision::Record;
         }
         self.fail(error, now);
         if !self.touched_anything() {
             self.rollback = Some(Rollback::NotNeeded);
-            return Turn::Record;
+            return ErrorDecision::Record;
         }
         let Some(target) = last_good else {
             self.rollback = Some(Rollback::NoLastGood);
-            return Turn::Record;
+            return ErrorDecision::Record;
         };
         let stacks = stack::restore_stacks(&self.stacks, target);
-        self.mode = Mode::Restore;
+        self.mode = LegKind::Rollback;
         self.restore = Some(Restore {
             target: target.clone(),
             stacks,
             deploy: None,
             since: now,
         });
-        Turn::Restore
+        ErrorDecision::RollBack
     }
 
     /// Takes note that the way back was walked and verified.
     pub fn restored(&mut self) {
-        if self.mode == Mode::Restore && self.rollback.is_none() {
+        if self.mode == LegKind::Rollback && self.rollback.is_none() {
             self.rollback = Some(Rollback::Restored);
         }
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::config::Stack;
 use crate::ids::{JobId, Sha256Digest};
 use crate::plan::{
-    Action, PlanSummary, ResourceChange, SealedPlan, StateVersion, Touched, Verdict,
+    Action, PlanSummary, ResourceChange, SealedPlan, SideEffects, StateVersion, Verdict,
 };
 use proptest::prelude::*;
 
@@ -94,7 +94,7 @@ pub(super) fn job(n: u32) -> JobId {
 }
 
 fn maybe() -> StackState {
-    let touched = Touched::Maybe;
+    let touched = SideEffects::Possible;
     StackState::Failed { touched }
 }
 
@@ -116,7 +116,7 @@ fn the_way_back_takes_what_was_touched_and_all_that_needs_it() {
         run.stacks[n].state = maybe();
     }
     let turn = run.turn(error(ErrorName::ApplyFailed), Some(&good(old)), now());
-    assert_eq!(turn, Turn::Restore);
+    assert_eq!(turn, ErrorDecision::RollBack);
     let way: Vec<(String, bool)> = run
         .way()
         .iter()
@@ -228,20 +228,20 @@ fn an_error_turns_a_run_that_changed_something_once() {
     run.stacks[0].state = maybe();
     let first = error(ErrorName::ApplyFailed);
     assert_eq!(
-        run.turn_once(now(), first.clone(), Some(&last), now()),
-        Turn::Restore
+        run.handle_error(now(), first.clone(), Some(&last), now()),
+        ErrorDecision::RollBack
     );
     // A retry of the same state gets the same answer.
     assert_eq!(
-        run.turn_once(now(), first, Some(&last), now()),
-        Turn::Restore
+        run.handle_error(now(), first, Some(&last), now()),
+        ErrorDecision::RollBack
     );
     assert_eq!(run.rollback, None);
     let later = now() + jiff::SignedDuration::from_secs(60);
     let second = error(ErrorName::StateLocked);
     assert_eq!(
-        run.turn_once(later, second, Some(&last), later),
-        Turn::Record
+        run.handle_error(later, second, Some(&last), later),
+        ErrorDecision::Record
     );
     assert!(matches!(run.rollback, Some(Rollback::Failed { .. })));
     assert_eq!(
@@ -254,36 +254,36 @@ fn an_error_turns_a_run_that_changed_something_once() {
 #[test]
 fn an_error_leads_where_the_run_stands() {
     type Set = fn(&mut Run);
-    let cases: [(&str, Set, bool, Turn, Outcome); 8] = [
+    let cases: [(&str, Set, bool, ErrorDecision, Outcome); 8] = [
         (
             "nothing touched",
             |_| {},
             true,
-            Turn::Record,
+            ErrorDecision::Record,
             Outcome::Failed,
         ),
         (
             "a plan failed",
             |run| {
-                let touched = Touched::Nothing;
+                let touched = SideEffects::None;
                 run.stacks[0].state = StackState::Failed { touched };
             },
             true,
-            Turn::Record,
+            ErrorDecision::Record,
             Outcome::Failed,
         ),
         (
             "touched",
             |run| run.stacks[0].state = maybe(),
             true,
-            Turn::Restore,
+            ErrorDecision::RollBack,
             Outcome::NeedsOperator,
         ),
         (
             "touched, nothing to go back to",
             |run| run.stacks[0].state = maybe(),
             false,
-            Turn::Record,
+            ErrorDecision::Record,
             Outcome::Failed,
         ),
         (
@@ -293,7 +293,7 @@ fn an_error_leads_where_the_run_stands() {
                 run.promoted_at = Some(now());
             },
             true,
-            Turn::Record,
+            ErrorDecision::Record,
             Outcome::Applied,
         ),
         (
@@ -308,14 +308,14 @@ fn an_error_leads_where_the_run_stands() {
                 });
             },
             true,
-            Turn::Record,
+            ErrorDecision::Record,
             Outcome::Applied,
         ),
         (
             "rolled out",
             |run| run.deploy = Some(rollout()),
             true,
-            Turn::Restore,
+            ErrorDecision::RollBack,
             Outcome::NeedsOperator,
         ),
         (
@@ -327,7 +327,7 @@ fn an_error_leads_where_the_run_stands() {
                 };
             },
             true,
-            Turn::Restore,
+            ErrorDecision::RollBack,
             Outcome::NeedsOperator,
         ),
     ];
@@ -394,7 +394,7 @@ fn every_end_has_its_outcome() {
             |run| {
                 run.stacks[0].state = maybe();
                 run.fail(error(ErrorName::ApprovalRejected), now());
-                run.mode = Mode::Restore;
+                run.mode = LegKind::Rollback;
                 run.restored();
             },
             Outcome::RolledBack,
@@ -539,7 +539,7 @@ proptest! {
             .map(|stack| stack.stack.name.clone())
             .collect();
         let last = good(stacks[..kept.min(stacks.len())].to_vec());
-        if run.turn(error(ErrorName::ApplyFailed), Some(&last), now()) == Turn::Record {
+        if run.turn(error(ErrorName::ApplyFailed), Some(&last), now()) == ErrorDecision::Record {
             prop_assert!(touched.is_empty());
             return Ok(());
         }

@@ -38,13 +38,13 @@ pub struct ValidateOutput {
     /// The run.
     pub run: RunId,
     /// The word.
-    pub verdict: ClaimWord,
+    pub verdict: ClaimVerdict,
 }
 
 /// The word of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ClaimWord {
+pub enum ClaimVerdict {
     /// The run is ours and its commit is fit to be delivered.
     Accepted,
     /// Another execution has this run.
@@ -172,7 +172,7 @@ pub struct LockAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalAnswer {
     /// The word.
-    pub verdict: crate::run::Answer,
+    pub verdict: crate::run::ApprovalDecision,
 }
 
 /// What `plan next` answers.
@@ -237,13 +237,13 @@ pub struct FinishOutput {
     /// The stack.
     pub stack: StackName,
     /// The word.
-    pub verdict: ApplyWord,
+    pub verdict: ApplyVerdict,
 }
 
 /// The word of an apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ApplyWord {
+pub enum ApplyVerdict {
     /// The plan was applied.
     Applied,
     /// The state changed since the plan: it is made again.
@@ -270,13 +270,13 @@ pub enum DeployInput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployOutput {
     /// The word.
-    pub verdict: DeployWord,
+    pub verdict: DeployVerdict,
 }
 
 /// The word of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum DeployWord {
+pub enum DeployVerdict {
     /// There is nothing to roll out.
     None,
     /// The rollout goes on.
@@ -305,7 +305,7 @@ pub enum RollbackInput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackOutput {
     /// The word.
-    pub verdict: crate::run::Turn,
+    pub verdict: crate::run::ErrorDecision,
 }
 
 /// `record`.
@@ -341,7 +341,7 @@ pub enum RecordInput {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordOutput {
     /// The word.
-    pub verdict: RecordWord,
+    pub verdict: RecordVerdict,
     /// The run's outcome, or the first error's name for a failed run.
     pub error: String,
     /// For a person: what happened and what to do next.
@@ -351,7 +351,7 @@ pub struct RecordOutput {
 /// How the execution ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RecordWord {
+pub enum RecordVerdict {
     /// SUCCEEDED.
     Succeeded,
     /// FAILED.

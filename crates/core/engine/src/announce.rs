@@ -5,7 +5,7 @@
 use crate::status::{StatusMessage, Transition, message};
 use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
-use domain::plan::Mode;
+use domain::plan::LegKind;
 use domain::run::{Outcome, Run};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Announcer {
             Ok(message) => message,
             Err(error) => return tracing::error!(run = %run.id, %error, "no status message"),
         };
-        let transition = transition.word().as_str();
+        let transition = transition.kind().as_str();
         match tokio::time::timeout(PATIENCE, self.send_message(&message)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -146,10 +146,10 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
             "Stack {stack} waits for approval: sluicegate approve {} {stack}",
             run.id
         )),
-        Transition::ApplyStarted(Mode::Deliver, stack, _) => {
+        Transition::ApplyStarted(LegKind::Forward, stack, _) => {
             pending(format!("Applying stack {stack}."))
         }
-        Transition::DeployStarted(Mode::Deliver) => pending("Rolling out.".into()),
+        Transition::DeployStarted(LegKind::Forward) => pending("Rolling out.".into()),
         Transition::RollbackStarted => pending(format!(
             "Going back to {}. {}",
             target(run),

@@ -206,7 +206,7 @@ pub trait Services: Send + Sync {
 }
 
 /// The answer of an address.
-pub use domain::rollout::Answer;
+pub use domain::rollout::HttpReply;
 
 /// Asks the delivered application how it is.
 #[async_trait]
@@ -214,7 +214,7 @@ pub trait Probe: Send + Sync {
     /// Gets an address. No redirects are followed.
     ///
     /// The error is text for a person: no connection, no answer in time.
-    async fn get(&self, url: &str, timeout: Duration) -> std::result::Result<Answer, String>;
+    async fn get(&self, url: &str, timeout: Duration) -> std::result::Result<HttpReply, String>;
 }
 
 /// A file of a commit.

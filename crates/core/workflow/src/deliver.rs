@@ -11,8 +11,8 @@ use crate::state::{Level, Machine, States, Task};
 use domain::environment::LockVerdict;
 use domain::job::Verb;
 use domain::plan::Verdict;
-use domain::run::Turn;
-use domain::step::{Action, BuildTriggerOutput, ClaimWord, DeployWord, NextOutput, RecordWord};
+use domain::run::ErrorDecision;
+use domain::step::{Action, BuildTriggerOutput, ClaimVerdict, DeployVerdict, NextOutput, RecordVerdict};
 
 const ROLLBACK: &str = "Rollback";
 const RECORD: &str = "Record";
@@ -77,7 +77,7 @@ fn claim() -> serde_json::Result<States> {
             "IsClaimed",
             choice(
                 "A second event for the same run ends here.",
-                [(is!(ClaimWord::Duplicate)?, "Duplicate")],
+                [(is!(ClaimVerdict::Duplicate)?, "Duplicate")],
                 "BuildBesidePlans",
             ),
         ),
@@ -457,7 +457,7 @@ fn deploy() -> serde_json::Result<States> {
             "IsDeployNeeded",
             choice(
                 "A repository may have no application.",
-                [(is!(DeployWord::None)?, "Promote")],
+                [(is!(DeployVerdict::None)?, "Promote")],
                 "WaitForRollout",
             ),
         ),
@@ -483,7 +483,7 @@ fn deploy() -> serde_json::Result<States> {
             "IsHealthy",
             choice(
                 "The application is healthy when its address answers with this commit.",
-                [(is!(DeployWord::Healthy)?, "Promote")],
+                [(is!(DeployVerdict::Healthy)?, "Promote")],
                 "WaitForRollout",
             ),
         ),
@@ -536,7 +536,7 @@ fn finish() -> serde_json::Result<States> {
             "IsRollbackNeeded",
             choice(
                 "A rollback passes the same plans, verdicts and applies.",
-                [(is!(Turn::Restore)?, LATER.select)],
+                [(is!(ErrorDecision::RollBack)?, LATER.select)],
                 RECORD,
             ),
         ),
@@ -557,7 +557,7 @@ fn finish() -> serde_json::Result<States> {
             "IsSuccess",
             choice(
                 "A run that failed or was rolled back ends FAILED.",
-                [(is!(RecordWord::Succeeded)?, "Delivered")],
+                [(is!(RecordVerdict::Succeeded)?, "Delivered")],
                 "NotDelivered",
             ),
         ),

@@ -6,9 +6,9 @@ use domain::event::EnrolledRepository;
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobOutcome, JobRecord, SealedPlan, Verb};
 use domain::keys;
-use domain::plan::Touched;
+use domain::plan::SideEffects;
 use domain::run::{Run, StackRun, StackState};
-use domain::step::{ApplyInput, ApplyWord, CaughtError, FinishOutput, StackJob};
+use domain::step::{ApplyInput, ApplyVerdict, CaughtError, FinishOutput, StackJob};
 use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
@@ -198,10 +198,12 @@ impl Apply {
         match &stack.state {
             StackState::Applied { job: known, .. } if known == job => {
                 self.ended(&run, stack).await;
-                return answer(ApplyWord::Applied);
+                return answer(ApplyVerdict::Applied);
             }
             // A stale plan was put back already, and perhaps planned again.
-            StackState::Pending | StackState::Planning { .. } => return answer(ApplyWord::Stale),
+            StackState::Pending | StackState::Planning { .. } => {
+                return answer(ApplyVerdict::Stale);
+            }
             _ => {}
         }
         let result = jobs::result(
@@ -221,7 +223,7 @@ impl Apply {
                 })
                 .await?;
                 self.ended(&run, run.stack(name)?).await;
-                answer(ApplyWord::Applied)
+                answer(ApplyVerdict::Applied)
             }
             Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
                 let attempt = stack.jobs;
@@ -233,7 +235,7 @@ impl Apply {
                 .await?;
                 let transition = Transition::ApplyFailed(run.mode, name.clone(), attempt, error);
                 self.announcer.announce(&run, transition).await;
-                stale.and_then(|()| answer(ApplyWord::Stale))
+                stale.and_then(|()| answer(ApplyVerdict::Stale))
             }
             Ok(JobOutcome::Failed {
                 error,
@@ -252,7 +254,7 @@ impl Apply {
             Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {
                 // Without a result nobody knows how far terraform came.
-                self.failed(&run.id, name, job, Touched::Maybe, &error)
+                self.failed(&run.id, name, job, SideEffects::Possible, &error)
                     .await?;
                 Err(error)
             }
@@ -272,7 +274,7 @@ impl Apply {
         run: &RunId,
         name: &StackName,
         job: &JobId,
-        touched: Touched,
+        touched: SideEffects,
         error: &StepError,
     ) -> Result<()> {
         let run = update_run(&*self.records, run, |run| {

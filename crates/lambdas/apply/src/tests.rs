@@ -6,13 +6,13 @@
 use super::*;
 use domain::job::{JobResult, ObjectRef, StateVersion};
 use domain::keys::JobFile;
-use domain::plan::{Mode, PlanSummary, Verdict};
-use domain::run::{Answer, Approval};
+use domain::plan::{LegKind, PlanSummary, Verdict};
+use domain::run::{ApprovalDecision, Approval};
 use engine::documents::insert;
 use engine::fakes::{
     FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples,
 };
-use engine::status::Word;
+use engine::status::TransitionKind;
 use std::collections::BTreeSet;
 
 struct World {
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    async fn finish(&self, job: &JobId) -> Result<ApplyWord> {
+    async fn finish(&self, job: &JobId) -> Result<ApplyVerdict> {
         let (run, stack, job) = (run(), samples::stack("data"), job.clone());
         let error = Some(CaughtError {
             error: "States.TaskFailed".into(),
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// The words of the status messages that came through the queue: each id once.
-    fn told(&self) -> Vec<Word> {
+    fn told(&self) -> Vec<TransitionKind> {
         let mut seen = BTreeSet::new();
         let messages = self.status.messages().into_iter();
         messages
@@ -164,7 +164,7 @@ fn planned(verdict: Verdict, approval: Option<Approval>) -> StackState {
     }
 }
 
-fn answered(answer: Answer) -> Option<Approval> {
+fn answered(answer: ApprovalDecision) -> Option<Approval> {
     Some(Approval::Answered {
         answer,
         by: "mona".into(),
@@ -179,7 +179,7 @@ fn applied() -> JobOutcome {
     }
 }
 
-fn failed(name: ErrorName, touched: Touched) -> JobOutcome {
+fn failed(name: ErrorName, touched: SideEffects) -> JobOutcome {
     JobOutcome::Failed {
         error: StepError::new(name, "it broke"),
         touched,
@@ -210,7 +210,7 @@ async fn exactly_the_sealed_plan_is_applied() {
     assert_eq!(world.start().await, Ok(job.clone()));
     world.leave(&job, applied());
     for _ in 0..2 {
-        assert_eq!(world.finish(&job).await, Ok(ApplyWord::Applied));
+        assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
     }
     let run = load_run(&world.records, &run()).await.unwrap();
     assert_eq!(run.stacks[0].outputs, Some(object(5)));
@@ -248,7 +248,7 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         since: samples::now(),
     });
     let mut said = Vec::new();
-    for approval in [asked, answered(Answer::Rejected), None] {
+    for approval in [asked, answered(ApprovalDecision::Rejected), None] {
         let state = planned(Verdict::NeedsApproval, approval);
         world.set_state(state.clone()).await;
         let error = world.start().await.unwrap_err();
@@ -258,7 +258,7 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         assert_eq!(world.state().await, state);
         said.push(error.to_string());
     }
-    assert_eq!(world.told(), [Word::ApprovalDenied], "once for all calls");
+    assert_eq!(world.told(), [TransitionKind::ApprovalDenied], "once for all calls");
     let since = samples::now();
     assert_eq!(
         said,
@@ -271,15 +271,15 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         ]
     );
     world
-        .set_state(planned(Verdict::NeedsApproval, answered(Answer::Approved)))
+        .set_state(planned(Verdict::NeedsApproval, answered(ApprovalDecision::Approved)))
         .await;
     assert!(world.start().await.is_ok());
     assert_eq!(
         world.told(),
         [
-            Word::ApprovalDenied,
-            Word::ApprovalGranted,
-            Word::ApplyStarted
+            TransitionKind::ApprovalDenied,
+            TransitionKind::ApprovalGranted,
+            TransitionKind::ApplyStarted
         ]
     );
 }
@@ -297,7 +297,7 @@ async fn a_refused_plan_stays_refused() {
 #[tokio::test]
 async fn a_stack_without_a_plan_is_not_applied() {
     let world = World::new(Verdict::Auto).await;
-    let nothing = Touched::Nothing;
+    let nothing = SideEffects::None;
     for state in [
         StackState::Pending,
         StackState::Unchanged,
@@ -313,15 +313,15 @@ async fn a_stack_without_a_plan_is_not_applied() {
 async fn a_stale_plan_is_made_again_once() {
     let world = World::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
-    world.leave(&job, failed(ErrorName::StalePlan, Touched::Nothing));
+    world.leave(&job, failed(ErrorName::StalePlan, SideEffects::None));
     for _ in 0..2 {
-        assert_eq!(world.finish(&job).await, Ok(ApplyWord::Stale));
+        assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Stale));
     }
     assert_eq!(world.state().await, StackState::Pending);
     world.set_state(planned(Verdict::Auto, None)).await;
     let again = world.start().await.unwrap();
     assert_ne!(again, job, "another attempt is another job");
-    world.leave(&again, failed(ErrorName::StalePlan, Touched::Nothing));
+    world.leave(&again, failed(ErrorName::StalePlan, SideEffects::None));
     for _ in 0..2 {
         let error = world.finish(&again).await.unwrap_err();
         assert_eq!(error.name, ErrorName::StalePlan);
@@ -332,7 +332,7 @@ async fn a_stale_plan_is_made_again_once() {
 
 #[tokio::test]
 async fn a_failed_apply_says_where_and_what_it_may_have_touched() {
-    for touched in [Touched::Nothing, Touched::Maybe] {
+    for touched in [SideEffects::None, SideEffects::Possible] {
         let world = World::new(Verdict::Auto).await;
         let job = world.start().await.unwrap();
         world.leave(&job, failed(ErrorName::ApplyFailed, touched));
@@ -354,7 +354,7 @@ async fn a_job_without_a_result_may_have_touched_something() {
         assert_eq!(error.name, ErrorName::JobLost);
         assert!(error.message.contains("gone"), "{error}");
     }
-    let touched = Touched::Maybe;
+    let touched = SideEffects::Possible;
     assert_eq!(world.state().await, StackState::Failed { touched });
 }
 
@@ -375,7 +375,7 @@ async fn a_job_that_nobody_waits_for_is_ended_before_anything_is_decided() {
     let error = world.finish(&job).await.unwrap_err();
     assert_eq!(error.name, ErrorName::JobLost);
     assert!(error.message.contains("does not wait for it"), "{error}");
-    let touched = Touched::Maybe;
+    let touched = SideEffects::Possible;
     assert_eq!(world.state().await, StackState::Failed { touched });
 }
 
@@ -409,7 +409,7 @@ async fn the_end_of_a_job_that_nobody_waits_for_changes_nothing() {
     assert!(world.finish(&other).await.is_err());
     assert_eq!(world.state().await, before);
     world.leave(&job, applied());
-    assert_eq!(world.finish(&job).await, Ok(ApplyWord::Applied));
+    assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
 }
 
 /// The state machine asks again, so nothing may be written down.
@@ -420,7 +420,7 @@ async fn a_result_that_cannot_be_read_now_is_read_later() {
     world.leave(&job, applied());
     world.objects.fail_next("get", throttled(), 1);
     assert_eq!(world.finish(&job).await, Err(throttled()));
-    assert_eq!(world.finish(&job).await, Ok(ApplyWord::Applied));
+    assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
 }
 
 #[tokio::test]
@@ -429,11 +429,11 @@ async fn the_way_back_applies_the_last_good_source() {
     let good = samples::last_good(2);
     update_run(&world.records, &run(), |run| {
         run.stacks[0].state = StackState::Failed {
-            touched: Touched::Maybe,
+            touched: SideEffects::Possible,
         };
         let error = StepError::new(ErrorName::ApplyFailed, "no");
         run.turn(error, Some(&good), samples::now());
-        assert_eq!(run.mode, Mode::Restore);
+        assert_eq!(run.mode, LegKind::Rollback);
         run.stack_mut(&samples::stack("data"))?.state = planned(Verdict::Auto, None);
         Ok(())
     })

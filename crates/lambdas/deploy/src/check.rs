@@ -7,7 +7,7 @@ use domain::ids::RunId;
 use domain::keys;
 use domain::rollout::RolloutStage;
 use domain::run::{Rollout, Run};
-use domain::step::DeployWord;
+use domain::step::DeployVerdict;
 use engine::Result;
 use engine::documents::{load_run, update_run};
 use engine::status::Transition;
@@ -18,7 +18,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 impl Deploy {
     /// Says how far the rollout of the way is that the run goes.
-    pub(crate) async fn check(&self, run: &RunId) -> Result<DeployWord> {
+    pub(crate) async fn check(&self, run: &RunId) -> Result<DeployVerdict> {
         let run = load_run(&*self.records, run).await?;
         let (Some(rollout), Some(plan)) = (run.rollout(), run.rollout_plan()?) else {
             return Err(StepError::new(
@@ -27,7 +27,7 @@ impl Deploy {
             ));
         };
         if rollout.healthy_at.is_some() {
-            return Ok(DeployWord::Healthy);
+            return Ok(DeployVerdict::Healthy);
         }
         let service = self
             .services
@@ -35,12 +35,12 @@ impl Deploy {
             .await?;
         let stage = rollout.judge(&service, self.clock.now())?;
         if stage == RolloutStage::Rolling {
-            return Ok(DeployWord::InProgress);
+            return Ok(DeployVerdict::InProgress);
         }
         if let Err(why) = self.ask(rollout, plan.config).await {
             rollout.unanswered(&why, self.clock.now())?;
             tracing::info!(run = %run.id, mode = ?run.mode, %why, "not healthy yet");
-            return Ok(DeployWord::InProgress);
+            return Ok(DeployVerdict::InProgress);
         }
         if let Err(error) = self.keep_image(&run, rollout).await {
             if error.name.class() == ErrorClass::Transient {
@@ -62,7 +62,7 @@ impl Deploy {
         self.announcer
             .announce(&run, Transition::DeployHealthy(mode))
             .await;
-        Ok(DeployWord::Healthy)
+        Ok(DeployVerdict::Healthy)
     }
 
     /// Tags the image, so that the registry's life cycle spares it. Before the run says healthy: a

@@ -7,7 +7,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::RunId;
 use domain::rollout::RolloutPlan;
 use domain::run::{Rollout, Run, StackState};
-use domain::step::DeployWord;
+use domain::step::DeployVerdict;
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
 use engine::status::Transition;
@@ -20,10 +20,10 @@ impl Deploy {
     ///
     /// The task definition is written into the run before the service gets it: a repeated start
     /// registers none again, and a start that dies leaves no rollout that the run does not know.
-    pub(crate) async fn start(&self, run: &RunId) -> Result<DeployWord> {
+    pub(crate) async fn start(&self, run: &RunId) -> Result<DeployVerdict> {
         let run = load_run(&*self.records, run).await?;
         let Some(plan) = run.rollout_plan()? else {
-            return Ok(DeployWord::None);
+            return Ok(DeployVerdict::None);
         };
         let owned = environments::owned(&*self.records, &run).await?;
         self.roll_out(&run, &owned, &plan).await
@@ -35,7 +35,7 @@ impl Deploy {
         run: &Run,
         owned: &Owned,
         plan: &RolloutPlan<'_>,
-    ) -> Result<DeployWord> {
+    ) -> Result<DeployVerdict> {
         let rollout = match run.rollout() {
             Some(known) => known.clone(),
             None => {
@@ -44,7 +44,7 @@ impl Deploy {
             }
         };
         if rollout.healthy_at.is_some() {
-            return Ok(DeployWord::Healthy);
+            return Ok(DeployVerdict::Healthy);
         }
         let (cluster, service) = (&rollout.cluster, &rollout.service);
         let live = self.services.describe(cluster, service).await?;
@@ -56,7 +56,7 @@ impl Deploy {
         }
         let transition = Transition::DeployStarted(run.mode);
         self.announcer.announce(run, transition).await;
-        Ok(DeployWord::InProgress)
+        Ok(DeployVerdict::InProgress)
     }
 
     /// Finds or makes the task definition, and writes the rollout into the run.

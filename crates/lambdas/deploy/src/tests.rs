@@ -7,9 +7,9 @@ use super::*;
 use domain::environment::LastGood;
 use domain::error::{ErrorName, StepError};
 use domain::ids::Sha256Digest;
-use domain::plan::{Mode, ObjectRef};
+use domain::plan::{LegKind, ObjectRef};
 use domain::run::{Build, ImageOrigin, Restore, Run, StackState};
-use domain::step::DeployWord;
+use domain::step::DeployVerdict;
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
     FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeRegistry, FakeServices,
@@ -108,13 +108,13 @@ impl World {
         }
     }
 
-    async fn start(&self) -> Result<DeployWord> {
+    async fn start(&self) -> Result<DeployVerdict> {
         let run = self.run.id.clone();
         let output = self.deploy().run(DeployInput::Start { run }).await?;
         Ok(output.verdict)
     }
 
-    async fn check(&self) -> Result<DeployWord> {
+    async fn check(&self) -> Result<DeployVerdict> {
         let run = self.run.id.clone();
         let output = self.deploy().run(DeployInput::Check { run }).await?;
         Ok(output.verdict)
@@ -152,7 +152,7 @@ impl World {
 #[tokio::test]
 async fn an_image_is_rolled_out_and_verified() {
     let world = World::new().await;
-    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
     let (arn, revision) = world.services.revisions().remove(0);
     assert_eq!(revision.template, TEMPLATE);
     assert_eq!(revision.container, "shop");
@@ -172,27 +172,27 @@ async fn an_image_is_rolled_out_and_verified() {
     );
     assert_eq!(world.stored().await.deploy.unwrap().task_definition, arn);
 
-    assert_eq!(world.check().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.check().await, Ok(DeployVerdict::InProgress));
     world.services.finish_rollout("main", "shop");
     assert_eq!(
         world.check().await,
-        Ok(DeployWord::InProgress),
+        Ok(DeployVerdict::InProgress),
         "nothing answers yet"
     );
     world.answers_with(1);
     assert_eq!(
         world.check().await,
-        Ok(DeployWord::InProgress),
+        Ok(DeployVerdict::InProgress),
         "the old one answers"
     );
     assert!(world.deployed_tags(2).is_empty(), "it is not verified yet");
     world.answers_with(2);
-    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     let tag = format!("deployed-{}", samples::commit(2));
     assert_eq!(world.deployed_tags(2), [tag]);
     assert!(world.stored().await.deploy.unwrap().healthy_at.is_some());
-    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
-    assert_eq!(world.start().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.start().await, Ok(DeployVerdict::Healthy));
     assert_eq!(world.services.revisions().len(), 1);
 }
 
@@ -204,7 +204,7 @@ async fn an_image_that_has_its_tag_already_is_fine() {
     world
         .registry
         .push(&image, &samples::image_digest(2), &[&tag]);
-    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     assert_eq!(world.deployed_tags(2), [tag]);
 }
 
@@ -219,7 +219,7 @@ async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
         assert_eq!(world.check().await, Err(down.clone()));
         assert_eq!(world.stored().await.deploy.unwrap().healthy_at, None);
     }
-    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     assert_eq!(world.deployed_tags(2).len(), 1);
 }
 
@@ -229,7 +229,7 @@ async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
     let world = World::rolled_out().await;
     let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
     world.registry.fail_next("tag", denied, 1);
-    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     assert!(world.stored().await.deploy.unwrap().healthy_at.is_some());
     assert!(world.deployed_tags(2).is_empty());
 
@@ -240,7 +240,7 @@ async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
     world
         .registry
         .push(&image, &samples::image_digest(1), &[&tag]);
-    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     assert!(world.deployed_tags(2).is_empty());
 }
 
@@ -253,8 +253,8 @@ async fn a_start_that_is_repeated_registers_nothing_twice() {
         world.start().await.unwrap_err().name,
         ErrorName::AwsUnavailable
     );
-    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
-    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
+    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
     assert_eq!(world.services.revisions().len(), 1);
     assert_eq!(world.services.calls("update"), 1);
 }
@@ -269,7 +269,7 @@ async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
     world
         .change(|run| run.config.as_mut().unwrap().deploy = None)
         .await;
-    assert_eq!(world.start().await, Ok(DeployWord::None));
+    assert_eq!(world.start().await, Ok(DeployVerdict::None));
     world
         .change(|run| {
             run.config = Some(samples::config());
@@ -294,7 +294,7 @@ async fn what_already_runs_is_not_registered_again() {
     };
     world.records.deliver(&good);
     world.records.give_environment_to(&world.run);
-    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
     assert!(world.services.revisions().is_empty());
     assert_eq!(
         world.stored().await.deploy.unwrap().task_definition,
@@ -365,7 +365,7 @@ async fn a_rollout_that_fails_is_named() {
         .probe
         .answer("http://shop.example/health", 500, "broken");
     world.clock.advance(299);
-    assert_eq!(world.check().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.check().await, Ok(DeployVerdict::InProgress));
     world.clock.advance(1);
     let error = world.check().await.unwrap_err();
     assert_eq!(error.name, ErrorName::Unhealthy);
@@ -394,11 +394,11 @@ async fn the_way_back_deploys_what_was_verified() {
     };
     world
         .change(|run| {
-            run.mode = Mode::Restore;
+            run.mode = LegKind::Rollback;
             run.restore = Some(restore.clone());
         })
         .await;
-    assert_eq!(world.start().await, Ok(DeployWord::InProgress));
+    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
     assert_eq!(
         world.services.revisions().len(),
         1,
@@ -412,7 +412,7 @@ async fn the_way_back_deploys_what_was_verified() {
     // What runs again is not given up for a tag.
     let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
     world.registry.fail_next("tag", denied, 1);
-    assert_eq!(world.check().await, Ok(DeployWord::Healthy));
+    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     assert!(world.deployed_tags(2).is_empty(), "it was never healthy");
     let run = world.stored().await;
     assert_eq!(
@@ -427,5 +427,5 @@ async fn the_way_back_deploys_what_was_verified() {
     world
         .change(|run| run.restore.as_mut().unwrap().target.task_definition = None)
         .await;
-    assert_eq!(world.start().await, Ok(DeployWord::None));
+    assert_eq!(world.start().await, Ok(DeployVerdict::None));
 }

@@ -5,7 +5,7 @@ use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, SealedPlan};
 use domain::keys::{self, JobFile};
-use domain::plan::{self, Touched, Verdict};
+use domain::plan::{self, SideEffects, Verdict};
 use domain::run::{Approval, Run, StackState};
 use domain::step::{ApprovalAnswer, CaughtError, JudgeOutput};
 use engine::documents::update_run;
@@ -114,7 +114,7 @@ impl Plan {
             let stack = run.stack_mut(name)?;
             if matches!(&stack.state, StackState::Planning { job: known } if known == job) {
                 stack.state = StackState::Failed {
-                    touched: Touched::Nothing,
+                    touched: SideEffects::None,
                 };
             }
             Ok(run.clone())

@@ -5,7 +5,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{Backend, JOB_SCHEMA, JobRecord, PLAN_SECONDS, Verb};
 use domain::keys;
-use domain::plan::Mode;
+use domain::plan::LegKind;
 use domain::run::{Lock, Run, StackState, Wave};
 use domain::step::{CaughtError, NextOutput, StackJob};
 use engine::Result;
@@ -65,7 +65,7 @@ impl Plan {
         })
         .await?;
         // Until there is a job: a call that was repeated may not have come so far.
-        if run.mode == Mode::Deliver && run.stacks.iter().all(|stack| stack.jobs == 0) {
+        if run.mode == LegKind::Forward && run.stacks.iter().all(|stack| stack.jobs == 0) {
             self.announcer.announce(&run, Transition::LockHeld).await;
         }
         Ok(run)

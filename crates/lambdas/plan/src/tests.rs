@@ -9,10 +9,12 @@ use domain::ids::JobId;
 use domain::job::{JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ApprovalRule, ObjectRef, OutputsChange, PlanSummary, ResourceChange, StateVersion,
-    Touched, Verdict,
+    Action, ApprovalRule, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SideEffects,
+    StateVersion, Verdict,
 };
-use domain::run::{Answer, Approval, Build, End, Lock, Outcome, Restore, StackState, Turn};
+use domain::run::{
+    Approval, ApprovalDecision, Build, End, ErrorDecision, Lock, Outcome, Restore, StackState,
+};
 use domain::step::{CaughtError, JudgeOutput, NextOutput, StackJob};
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
@@ -227,7 +229,7 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
 fn failed(name: ErrorName) -> JobOutcome {
     JobOutcome::Failed {
         error: StepError::new(name, "invalid reference"),
-        touched: Touched::Nothing,
+        touched: SideEffects::None,
         diagnostics: vec!["main.tf:3: invalid reference".into(), "second".into()],
     }
 }
@@ -368,7 +370,7 @@ async fn what_cannot_go_on_is_not_taken_for_done() {
     world
         .change_run(1, |run| {
             run.stacks[0].state = StackState::Failed {
-                touched: Touched::Nothing,
+                touched: SideEffects::None,
             };
         })
         .await;
@@ -396,7 +398,7 @@ async fn the_way_back_is_planned_from_the_last_good_source() {
     world
         .change_run(1, |run| {
             run.stacks[0].state = StackState::Failed {
-                touched: Touched::Maybe,
+                touched: SideEffects::Possible,
             };
             let mut good = samples::last_good(2);
             // The last good commit has no `data`, which this run made.
@@ -404,7 +406,10 @@ async fn the_way_back_is_planned_from_the_last_good_source() {
             good.config.stacks[0].needs.clear();
             run.stacks[1].state = run.stacks[0].state.clone();
             let error = StepError::new(ErrorName::ApplyFailed, "no");
-            assert_eq!(run.turn(error, Some(&good), samples::now()), Turn::Restore);
+            assert_eq!(
+                run.turn(error, Some(&good), samples::now()),
+                ErrorDecision::RollBack
+            );
         })
         .await;
     let restore: Restore = world.load(1).await.restore.unwrap();

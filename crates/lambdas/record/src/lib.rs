@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::{EnrolledRepository, PushEvent};
 use domain::run::Run;
-use domain::step::{CaughtError, RecordInput, RecordOutput, RecordWord};
+use domain::step::{CaughtError, RecordInput, RecordOutput, RecordVerdict};
 use engine::announce::Announcer;
 use engine::documents::{insert, load, run_key};
 use engine::{
@@ -115,7 +115,7 @@ impl Record {
 fn unclaimed(error: Option<StepError>, why: &str) -> RecordOutput {
     let error = error.unwrap_or_else(|| StepError::new(ErrorName::RunNotFound, why));
     RecordOutput {
-        verdict: RecordWord::Failed,
+        verdict: RecordVerdict::Failed,
         error: error.name.to_string(),
         cause: format!("{}. Next: {}", error.message, error.name.hint()),
     }
@@ -126,7 +126,7 @@ fn answer(run: &Run) -> RecordOutput {
     let outcome = run.outcome();
     let Some(failure) = run.failure.as_ref().filter(|_| !outcome.is_success()) else {
         return RecordOutput {
-            verdict: RecordWord::Succeeded,
+            verdict: RecordVerdict::Succeeded,
             error: outcome.as_str().to_owned(),
             cause: String::new(),
         };
@@ -143,7 +143,7 @@ fn answer(run: &Run) -> RecordOutput {
         })
         .unwrap_or_default();
     RecordOutput {
-        verdict: RecordWord::Failed,
+        verdict: RecordVerdict::Failed,
         error: error.name.to_string(),
         cause: format!(
             "{}. Outcome: {}.{came} Next: {} See `sluicegate show {}`.",

@@ -4,7 +4,7 @@ use crate::{Record, answer};
 use domain::environment::LastGood;
 use domain::error::{ErrorName, StepError};
 use domain::ids::RunId;
-use domain::plan::Mode;
+use domain::plan::LegKind;
 use domain::run::{Build, Run};
 use domain::step::RecordOutput;
 use engine::Result;
@@ -27,11 +27,11 @@ impl Record {
         let now = self.clock.now();
         // The environment first: it is the truth about what was verified.
         match run.mode {
-            Mode::Deliver => {
+            LegKind::Forward => {
                 let good = last_good(&run, run.promoted_at.unwrap_or(now))?;
                 environments::promote(&*self.records, owned, &good).await?;
             }
-            Mode::Restore => {
+            LegKind::Rollback => {
                 let outputs = run.outputs();
                 environments::record_rollback(&*self.records, owned, &outputs, now).await?;
             }
@@ -39,17 +39,17 @@ impl Record {
         let mode = run.mode;
         let run = update_run(&*self.records, &run.id, |run| {
             match mode {
-                Mode::Deliver => {
+                LegKind::Forward => {
                     run.promoted_at.get_or_insert(now);
                 }
-                Mode::Restore => run.restored(),
+                LegKind::Rollback => run.restored(),
             }
             Ok(run.clone())
         })
         .await?;
         let transition = match mode {
-            Mode::Deliver => Transition::Promoted,
-            Mode::Restore => Transition::Restored,
+            LegKind::Forward => Transition::Promoted,
+            LegKind::Rollback => Transition::Restored,
         };
         self.announcer.announce(&run, transition).await;
         Ok(answer(&run))

@@ -10,7 +10,7 @@ use super::*;
 use domain::audit::{Entry, Found, verify};
 use domain::environment::QueueRule;
 use domain::ids::{JobId, RunId};
-use domain::plan::{Mode, PlanSummary, Touched};
+use domain::plan::{LegKind, PlanSummary, SideEffects};
 use domain::run::{Build, ImageOrigin, Lock, Outcome, Restore, Rollback, Rollout, StackState};
 use engine::documents::{insert, load_run, update_run};
 use engine::environments::Environments;
@@ -189,7 +189,7 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
     let output = world.record(2, None).await.unwrap();
     assert_eq!(
         (output.verdict, output.error.as_str()),
-        (RecordWord::Succeeded, "applied")
+        (RecordVerdict::Succeeded, "applied")
     );
     let run = world.stored(2).await;
     assert_eq!(run.lock, Lock::Released);
@@ -238,7 +238,7 @@ async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
                 samples::now(),
             );
             run.deploy = Some(rollout(2));
-            run.mode = Mode::Restore;
+            run.mode = LegKind::Rollback;
             run.restore = Some(Restore {
                 target: samples::last_good(1),
                 stacks: Vec::new(),
@@ -286,7 +286,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     world
         .change(2, |run| {
             run.stacks[0].state = StackState::Failed {
-                touched: Touched::Maybe,
+                touched: SideEffects::Possible,
             };
         })
         .await;
@@ -382,8 +382,13 @@ async fn an_unreachable_forge_delays_only_the_branch() {
     world.forge.set_unreachable(true);
     world.add(2, QueueRule::Newest).await;
     let output = world.record(2, None).await.unwrap();
-    assert_eq!(output.verdict, RecordWord::Succeeded);
-    assert!(world.forge.audit_files(samples::repository().key).is_empty());
+    assert_eq!(output.verdict, RecordVerdict::Succeeded);
+    assert!(
+        world
+            .forge
+            .audit_files(samples::repository().key)
+            .is_empty()
+    );
     world.forge.set_unreachable(false);
     world.add(3, QueueRule::Newest).await;
     world.record(3, None).await.unwrap();
@@ -405,7 +410,7 @@ async fn a_forge_that_hangs_does_not_take_the_steps_own_time() {
     world.add(2, QueueRule::Newest).await;
     let start = tokio::time::Instant::now();
     let output = world.record(2, None).await.unwrap();
-    assert_eq!(output.verdict, RecordWord::Succeeded);
+    assert_eq!(output.verdict, RecordVerdict::Succeeded);
     assert!(start.elapsed() < std::time::Duration::from_secs(90));
     assert!(world.holder().is_none());
 }

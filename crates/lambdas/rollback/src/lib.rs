@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::error::StepError;
 use domain::ids::RunId;
-use domain::run::{Rollback as Came, Turn};
+use domain::run::{Rollback as Came, ErrorDecision};
 use domain::step::{RollbackInput, RollbackOutput};
 use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
@@ -41,20 +41,20 @@ impl Step for Rollback {
 }
 
 impl Rollback {
-    async fn decide(&self, id: &RunId, error: StepError, entered_at: Timestamp) -> Result<Turn> {
+    async fn decide(&self, id: &RunId, error: StepError, entered_at: Timestamp) -> Result<ErrorDecision> {
         let run = load_run(&*self.records, id).await?;
         let environment = environments::of_run(&*self.records, &run).await?;
         let last_good = environment.as_ref().and_then(|it| it.last_good());
         let now = self.clock.now();
         let (run, turn) = update_run(&*self.records, id, |run| {
-            let turn = run.turn_once(entered_at, error.clone(), last_good, now);
+            let turn = run.handle_error(entered_at, error.clone(), last_good, now);
             Ok((run.clone(), turn))
         })
         .await?;
         if let Some(Came::Failed { error }) = &run.rollback {
             environments::freeze(&*self.records, &run, error, now).await?;
         }
-        if turn == Turn::Restore {
+        if turn == ErrorDecision::RollBack {
             self.announcer
                 .announce(&run, Transition::RollbackStarted)
                 .await;

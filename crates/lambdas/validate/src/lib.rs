@@ -12,7 +12,7 @@ use domain::ids::Sha256Digest;
 use domain::keys;
 use domain::plan::ObjectRef;
 use domain::run::{Run, Source};
-use domain::step::{ClaimWord, ValidateInput, ValidateOutput};
+use domain::step::{ClaimVerdict, ValidateInput, ValidateOutput};
 use engine::announce::Announcer;
 use engine::documents::{insert, load_run, update_run};
 use engine::status::Transition;
@@ -61,7 +61,7 @@ impl Step for Validate {
             tracing::info!(run = %id, "another execution has this run");
             return Ok(ValidateOutput {
                 run: id,
-                verdict: ClaimWord::Duplicate,
+                verdict: ClaimVerdict::Duplicate,
             });
         };
         if run.source.is_none() {
@@ -71,7 +71,7 @@ impl Step for Validate {
         self.announcer.announce(&run, Transition::Sealed).await;
         Ok(ValidateOutput {
             run: id,
-            verdict: ClaimWord::Accepted,
+            verdict: ClaimVerdict::Accepted,
         })
     }
 }

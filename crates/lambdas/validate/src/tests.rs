@@ -7,7 +7,7 @@ use super::*;
 use engine::SnapshotFile;
 use engine::documents::run_key;
 use engine::fakes::{FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples};
-use engine::status::{Word, parse};
+use engine::status::{TransitionKind, parse};
 use proptest::prelude::*;
 use std::io::{Cursor, Read as _};
 
@@ -52,7 +52,7 @@ fn input() -> ValidateInput {
 }
 
 impl World {
-    async fn claim(&self) -> Result<ClaimWord> {
+    async fn claim(&self) -> Result<ClaimVerdict> {
         self.step.run(input()).await.map(|output| {
             assert_eq!(output.run, samples::push_event(1).run_id());
             output.verdict
@@ -66,7 +66,7 @@ impl World {
         serde_json::from_str(&record.unwrap().doc).unwrap()
     }
 
-    fn words(&self) -> Vec<Word> {
+    fn words(&self) -> Vec<TransitionKind> {
         self.status
             .messages()
             .iter()
@@ -82,7 +82,7 @@ fn down() -> StepError {
 #[tokio::test]
 async fn a_commit_is_claimed_checked_and_sealed() {
     let world = world();
-    assert_eq!(world.claim().await.unwrap(), ClaimWord::Accepted);
+    assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
 
     let run = world.run();
     assert_eq!(run.execution, samples::EXECUTION);
@@ -98,7 +98,10 @@ async fn a_commit_is_claimed_checked_and_sealed() {
     let archive = world.objects.peek(&source.archive.key).unwrap();
     assert_eq!(Sha256Digest::of(&archive), source.archive.sha256);
     assert_eq!(source.archive.key, keys::source(&source.archive.sha256));
-    assert_eq!(world.words(), [Word::Claimed, Word::Sealed]);
+    assert_eq!(
+        world.words(),
+        [TransitionKind::Claimed, TransitionKind::Sealed]
+    );
 }
 
 #[tokio::test]
@@ -110,7 +113,7 @@ async fn a_second_execution_of_the_same_event_is_a_duplicate() {
         execution: format!("{}-two", samples::EXECUTION),
     };
     let output = world.step.run(other).await.unwrap();
-    assert_eq!(output.verdict, ClaimWord::Duplicate);
+    assert_eq!(output.verdict, ClaimVerdict::Duplicate);
     assert_eq!(world.run().execution, samples::EXECUTION);
     assert_eq!(world.forge.calls("fetch"), 1);
 }
@@ -120,11 +123,14 @@ async fn a_repeated_call_answers_the_same_and_fetches_nothing() {
     let world = world();
     world.claim().await.unwrap();
     let before = world.run();
-    assert_eq!(world.claim().await.unwrap(), ClaimWord::Accepted);
+    assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
     assert_eq!(world.run(), before);
     assert_eq!(world.forge.calls("fetch"), 1);
     assert_eq!(world.objects.keys().len(), 1);
-    assert_eq!(world.words(), [Word::Claimed, Word::Sealed]);
+    assert_eq!(
+        world.words(),
+        [TransitionKind::Claimed, TransitionKind::Sealed]
+    );
 }
 
 #[tokio::test]
@@ -159,10 +165,18 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
             ErrorName::AwsUnavailable,
             "{name}"
         );
-        assert_eq!(world.claim().await.unwrap(), ClaimWord::Accepted, "{name}");
+        assert_eq!(
+            world.claim().await.unwrap(),
+            ClaimVerdict::Accepted,
+            "{name}"
+        );
         assert!(world.run().source.is_some(), "{name}");
         assert_eq!(world.objects.keys().len(), 1, "{name}");
-        assert_eq!(world.words(), [Word::Claimed, Word::Sealed], "{name}");
+        assert_eq!(
+            world.words(),
+            [TransitionKind::Claimed, TransitionKind::Sealed],
+            "{name}"
+        );
     }
 }
 
@@ -170,7 +184,7 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
 async fn a_queue_that_is_down_stops_nothing() {
     let world = world();
     world.status.fail_next("send", down(), 100);
-    assert_eq!(world.claim().await.unwrap(), ClaimWord::Accepted);
+    assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
 }
 
 #[tokio::test]
@@ -182,7 +196,7 @@ async fn an_unknown_commit_is_an_error_after_the_claim() {
     };
     let error = world.step.run(input).await.unwrap_err();
     assert_eq!(error.name, ErrorName::CommitNotFound);
-    assert_eq!(world.words(), [Word::Claimed]);
+    assert_eq!(world.words(), [TransitionKind::Claimed]);
     assert_eq!(world.records.keys().len(), 1);
 }
 
@@ -251,7 +265,9 @@ async fn a_commit_without_a_configuration_says_what_is_expected() {
     let world = world();
     let mut snapshot = samples::snapshot(1);
     snapshot.files.retain(|file| file.path != CONFIG_FILE);
-    world.forge.push(samples::repository().key, snapshot.clone());
+    world
+        .forge
+        .push(samples::repository().key, snapshot.clone());
     let error = world.claim().await.unwrap_err();
     assert_eq!(error.name, ErrorName::ConfigInvalid);
     assert!(error.message.starts_with("CF001"), "{error}");

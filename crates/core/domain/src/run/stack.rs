@@ -4,7 +4,7 @@ use crate::config::Stack;
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
 use crate::ids::{JobId, StackName};
-use crate::plan::{ObjectRef, PlanMade, PlanSummary, SealedPlan, Touched, Verdict};
+use crate::plan::{ObjectRef, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ pub enum StackState {
     /// It failed.
     Failed {
         /// Whether resources may have changed.
-        touched: Touched,
+        touched: SideEffects,
     },
 }
 
@@ -92,7 +92,7 @@ pub enum Approval {
     /// Answered.
     Answered {
         /// The answer.
-        answer: Answer,
+        answer: ApprovalDecision,
         /// Who.
         by: String,
         /// When.
@@ -103,7 +103,7 @@ pub enum Approval {
 /// What a person says to a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum ApprovalDecision {
     /// Apply it.
     Approved,
     /// Do not.
@@ -131,7 +131,7 @@ impl StackRun {
             StackState::Applying { .. }
                 | StackState::Applied { .. }
                 | StackState::Failed {
-                    touched: Touched::Maybe
+                    touched: SideEffects::Possible
                 }
         )
     }
@@ -274,7 +274,7 @@ impl StackRun {
         }
         if self.replans >= REPLANS {
             self.state = StackState::Failed {
-                touched: Touched::Nothing,
+                touched: SideEffects::None,
             };
             return Err(twice);
         }
@@ -298,11 +298,11 @@ impl StackRun {
 fn approved(name: &StackName, approval: Option<&Approval>) -> Result<(), StepError> {
     let why = match approval {
         Some(Approval::Answered {
-            answer: Answer::Approved,
+            answer: ApprovalDecision::Approved,
             ..
         }) => return Ok(()),
         Some(Approval::Answered {
-            answer: Answer::Rejected,
+            answer: ApprovalDecision::Rejected,
             by,
             at,
         }) => format!("was rejected by {by} at {at}"),

@@ -5,7 +5,7 @@
 )]
 use super::*;
 use crate::fakes::{FakeClock, FakeForge, FakeStatusQueue, samples};
-use crate::status::{Word, parse};
+use crate::status::{TransitionKind, parse};
 use domain::error::{ErrorName, StepError};
 use proptest::prelude::*;
 
@@ -39,7 +39,10 @@ async fn a_transition_is_a_message_and_a_status() {
     let sent = world.status.messages();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].group, run.id.as_str());
-    assert_eq!(parse(&sent[0].body).unwrap().data.transition, Word::Sealed);
+    assert_eq!(
+        parse(&sent[0].body).unwrap().data.transition,
+        TransitionKind::Sealed
+    );
     let set = world.forge.statuses();
     assert_eq!(set.len(), 1);
     assert_eq!(set[0].commit, run.trigger.commit);

@@ -1,6 +1,6 @@
 use super::{Faults, Shared, can_fail};
 use crate::{
-    Answer, Probe, Registry, Result, RolloutProgress, RolloutState, ServiceState, Services,
+    HttpReply, Probe, Registry, Result, RolloutProgress, RolloutState, ServiceState, Services,
     TaskRevision,
 };
 use async_trait::async_trait;
@@ -279,7 +279,7 @@ impl Services for FakeServices {
 
 #[derive(Debug, Default)]
 struct Addresses {
-    answers: BTreeMap<String, std::result::Result<Answer, String>>,
+    answers: BTreeMap<String, std::result::Result<HttpReply, String>>,
     asked: Vec<String>,
 }
 
@@ -301,7 +301,7 @@ impl FakeProbe {
 
     /// Lets an address answer from now on.
     pub fn answer(&self, url: &str, status: u16, body: &str) {
-        let answer = Answer {
+        let answer = HttpReply {
             status,
             body: body.to_owned(),
         };
@@ -328,7 +328,7 @@ impl FakeProbe {
 
 #[async_trait]
 impl Probe for FakeProbe {
-    async fn get(&self, url: &str, _timeout: Duration) -> std::result::Result<Answer, String> {
+    async fn get(&self, url: &str, _timeout: Duration) -> std::result::Result<HttpReply, String> {
         self.addresses.lock().asked.push(url.to_owned());
         self.faults.before("get").map_err(|error| error.message)?;
         let answer = self.addresses.lock().answers.get(url).cloned();

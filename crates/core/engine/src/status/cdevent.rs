@@ -6,7 +6,7 @@ use cdevents_sdk::spec_0_5_1::{
 use cdevents_sdk::{CDEvent, Content, Id, Subject, Uri, UriReference};
 use cloudevents::{AttributesReader as _, Event};
 use domain::ids::RunId;
-use domain::plan::Mode;
+use domain::plan::LegKind;
 use domain::run::{Build, Outcome, Run};
 use jiff::Timestamp;
 use std::fmt::Display;
@@ -102,18 +102,18 @@ pub fn message(
 /// What makes a transition of a run one of its own. Only what the transition itself says counts:
 /// the same one may be announced again when the run has gone on.
 fn key(run: &Run, transition: &Transition) -> String {
-    let word = transition.word().as_str();
+    let word = transition.kind().as_str();
     let mode = match transition {
-        Transition::PlanStarted(Mode::Restore, ..)
-        | Transition::PlanFinished(Mode::Restore, ..)
-        | Transition::PlanFailed(Mode::Restore, ..)
-        | Transition::ApplyStarted(Mode::Restore, ..)
-        | Transition::ApplyFinished(Mode::Restore, ..)
-        | Transition::ApplyFailed(Mode::Restore, ..)
-        | Transition::DeployStarted(Mode::Restore)
-        | Transition::DeployHealthy(Mode::Restore)
-        | Transition::DeployFailed(Mode::Restore, _) => "restore",
-        _ => "deliver",
+        Transition::PlanStarted(LegKind::Rollback, ..)
+        | Transition::PlanFinished(LegKind::Rollback, ..)
+        | Transition::PlanFailed(LegKind::Rollback, ..)
+        | Transition::ApplyStarted(LegKind::Rollback, ..)
+        | Transition::ApplyFinished(LegKind::Rollback, ..)
+        | Transition::ApplyFailed(LegKind::Rollback, ..)
+        | Transition::DeployStarted(LegKind::Rollback)
+        | Transition::DeployHealthy(LegKind::Rollback)
+        | Transition::DeployFailed(LegKind::Rollback, _) => "rollback",
+        _ => "forward",
     };
     let (stack, attempt) = transition.stack();
     let stack = stack.map_or("", |stack| stack.as_str());
@@ -203,7 +203,7 @@ fn content(
         Transition::DeployFailed(mode, _) => {
             finished(data, "deploy", &rollout_task(run, *mode), false)?
         }
-        Transition::DeployHealthy(Mode::Deliver) => {
+        Transition::DeployHealthy(LegKind::Forward) => {
             let content = service_deployed::Content {
                 artifact_id: Id::try_from(image(run, data.mode))?,
                 environment: service_deployed::ContentEnvironment {
@@ -213,7 +213,7 @@ fn content(
             };
             (service(data), content.into())
         }
-        Transition::DeployHealthy(Mode::Restore) => {
+        Transition::DeployHealthy(LegKind::Rollback) => {
             let content = service_rolledback::Content {
                 artifact_id: Id::try_from(image(run, data.mode))?,
                 environment: service_rolledback::ContentEnvironment {
@@ -312,17 +312,17 @@ fn task(run: &Run, verb: &str) -> String {
     format!("{}/{verb}", run.id)
 }
 
-fn rollout_task(run: &Run, mode: Mode) -> String {
+fn rollout_task(run: &Run, mode: LegKind) -> String {
     match mode {
-        Mode::Deliver => task(run, "deploy"),
-        Mode::Restore => task(run, "restore-deploy"),
+        LegKind::Forward => task(run, "deploy"),
+        LegKind::Rollback => task(run, "restore-deploy"),
     }
 }
 
 fn stack_task(data: &StatusData, verb: &str) -> String {
     let way = match data.mode {
-        Mode::Deliver => "",
-        Mode::Restore => "restore-",
+        LegKind::Forward => "",
+        LegKind::Rollback => "restore-",
     };
     let stack: &dyn Display = match &data.stack {
         Some(stack) => stack,
@@ -333,10 +333,10 @@ fn stack_task(data: &StatusData, verb: &str) -> String {
 }
 
 /// The image of a way, as a package URL.
-fn image(run: &Run, mode: Mode) -> String {
+fn image(run: &Run, mode: LegKind) -> String {
     let name = run.trigger.repository.name().to_ascii_lowercase();
     let digest = match (mode, &run.restore, &run.build) {
-        (Mode::Restore, Some(restore), _) => restore.target.image.as_ref(),
+        (LegKind::Rollback, Some(restore), _) => restore.target.image.as_ref(),
         (_, _, Build::Ready { digest, .. }) => Some(digest),
         _ => None,
     };

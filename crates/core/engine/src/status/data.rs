@@ -3,7 +3,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{
     BranchRef, CommitId, EnvironmentName, ImageDigest, RepositoryName, RunId, StackName,
 };
-use domain::plan::{Mode, Verdict};
+use domain::plan::{LegKind, Verdict};
 use domain::run::{Build, Outcome, Rollback, Run};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub const MESSAGE_LIMIT: usize = 2048;
 /// A transition's stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Word {
+pub enum TransitionKind {
     /// [`Transition::Claimed`].
     Claimed,
     /// [`Transition::Sealed`].
@@ -67,7 +67,7 @@ pub enum Word {
     Finished,
 }
 
-impl Word {
+impl TransitionKind {
     /// The word as it is written.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -103,32 +103,32 @@ impl Word {
 impl Transition {
     /// The transition's stable name.
     #[must_use]
-    pub fn word(&self) -> Word {
+    pub fn kind(&self) -> TransitionKind {
         match self {
-            Self::Claimed => Word::Claimed,
-            Self::Sealed => Word::Sealed,
-            Self::BuildStarted => Word::BuildStarted,
-            Self::ImageReady => Word::ImageReady,
-            Self::BuildFailed => Word::BuildFailed,
-            Self::LockWaiting => Word::LockWaiting,
-            Self::LockHeld => Word::LockHeld,
-            Self::Superseded => Word::Superseded,
-            Self::PlanStarted(..) => Word::PlanStarted,
-            Self::PlanFinished(..) => Word::PlanFinished,
-            Self::PlanFailed(..) => Word::PlanFailed,
-            Self::ApprovalRequested(..) => Word::ApprovalRequested,
-            Self::ApprovalGranted(..) => Word::ApprovalGranted,
-            Self::ApprovalDenied(..) => Word::ApprovalDenied,
-            Self::ApplyStarted(..) => Word::ApplyStarted,
-            Self::ApplyFinished(..) => Word::ApplyFinished,
-            Self::ApplyFailed(..) => Word::ApplyFailed,
-            Self::DeployStarted(..) => Word::DeployStarted,
-            Self::DeployHealthy(..) => Word::DeployHealthy,
-            Self::DeployFailed(..) => Word::DeployFailed,
-            Self::Promoted => Word::Promoted,
-            Self::RollbackStarted => Word::RollbackStarted,
-            Self::Restored => Word::Restored,
-            Self::Finished(..) => Word::Finished,
+            Self::Claimed => TransitionKind::Claimed,
+            Self::Sealed => TransitionKind::Sealed,
+            Self::BuildStarted => TransitionKind::BuildStarted,
+            Self::ImageReady => TransitionKind::ImageReady,
+            Self::BuildFailed => TransitionKind::BuildFailed,
+            Self::LockWaiting => TransitionKind::LockWaiting,
+            Self::LockHeld => TransitionKind::LockHeld,
+            Self::Superseded => TransitionKind::Superseded,
+            Self::PlanStarted(..) => TransitionKind::PlanStarted,
+            Self::PlanFinished(..) => TransitionKind::PlanFinished,
+            Self::PlanFailed(..) => TransitionKind::PlanFailed,
+            Self::ApprovalRequested(..) => TransitionKind::ApprovalRequested,
+            Self::ApprovalGranted(..) => TransitionKind::ApprovalGranted,
+            Self::ApprovalDenied(..) => TransitionKind::ApprovalDenied,
+            Self::ApplyStarted(..) => TransitionKind::ApplyStarted,
+            Self::ApplyFinished(..) => TransitionKind::ApplyFinished,
+            Self::ApplyFailed(..) => TransitionKind::ApplyFailed,
+            Self::DeployStarted(..) => TransitionKind::DeployStarted,
+            Self::DeployHealthy(..) => TransitionKind::DeployHealthy,
+            Self::DeployFailed(..) => TransitionKind::DeployFailed,
+            Self::Promoted => TransitionKind::Promoted,
+            Self::RollbackStarted => TransitionKind::RollbackStarted,
+            Self::Restored => TransitionKind::Restored,
+            Self::Finished(..) => TransitionKind::Finished,
         }
     }
 
@@ -163,7 +163,7 @@ impl Transition {
 
     /// Which way the run went; `run` says it for transitions that happen on one way only.
     #[must_use]
-    pub fn mode(&self, run: &Run) -> Mode {
+    pub fn mode(&self, run: &Run) -> LegKind {
         match self {
             Self::PlanStarted(mode, ..)
             | Self::PlanFinished(mode, ..)
@@ -174,7 +174,7 @@ impl Transition {
             | Self::DeployStarted(mode)
             | Self::DeployHealthy(mode)
             | Self::DeployFailed(mode, _) => *mode,
-            Self::RollbackStarted | Self::Restored => Mode::Restore,
+            Self::RollbackStarted | Self::Restored => LegKind::Rollback,
             _ => run.mode,
         }
     }
@@ -197,9 +197,9 @@ pub struct StatusData {
     /// The environment; none until the configuration was read.
     pub environment: Option<EnvironmentName>,
     /// What happened.
-    pub transition: Word,
+    pub transition: TransitionKind,
     /// Which way the run goes.
-    pub mode: Mode,
+    pub mode: LegKind,
     /// The stack, where it is about one.
     pub stack: Option<StackName>,
     /// Which job of the stack, from 1, where it is about one.
@@ -261,7 +261,7 @@ impl StatusData {
             branch: run.trigger.branch.clone(),
             commit: run.trigger.commit.clone(),
             environment: run.config.as_ref().map(|config| config.environment.clone()),
-            transition: transition.word(),
+            transition: transition.kind(),
             mode: transition.mode(run),
             stack: stack.cloned(),
             attempt,

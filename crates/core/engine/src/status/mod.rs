@@ -7,11 +7,13 @@ mod cdevent;
 mod data;
 
 pub use cdevent::{MessageError, ParseError, Received, StatusMessage, message, parse};
-pub use data::{MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, StatusRollback, Word};
+pub use data::{
+    MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, StatusRollback, TransitionKind,
+};
 
 use domain::error::StepError;
 use domain::ids::StackName;
-use domain::plan::{Mode, Verdict};
+use domain::plan::{LegKind, Verdict};
 use domain::run::Outcome;
 
 /// What happened to a run. Each transition happens at most once for a run, mode, stack and
@@ -35,11 +37,11 @@ pub enum Transition {
     /// A newer commit took its place.
     Superseded,
     /// A plan job was made.
-    PlanStarted(Mode, StackName, u32),
+    PlanStarted(LegKind, StackName, u32),
     /// A plan was judged.
-    PlanFinished(Mode, StackName, u32, Verdict),
+    PlanFinished(LegKind, StackName, u32, Verdict),
     /// A plan could not be made, or may not be applied.
-    PlanFailed(Mode, StackName, u32, StepError),
+    PlanFailed(LegKind, StackName, u32, StepError),
     /// A person is asked.
     ApprovalRequested(StackName, u32),
     /// A person agreed.
@@ -47,17 +49,17 @@ pub enum Transition {
     /// A person refused, or nobody answered in time.
     ApprovalDenied(StackName, u32, StepError),
     /// An apply job was made.
-    ApplyStarted(Mode, StackName, u32),
+    ApplyStarted(LegKind, StackName, u32),
     /// An apply succeeded.
-    ApplyFinished(Mode, StackName, u32),
+    ApplyFinished(LegKind, StackName, u32),
     /// An apply failed, or its plan was stale.
-    ApplyFailed(Mode, StackName, u32, StepError),
+    ApplyFailed(LegKind, StackName, u32, StepError),
     /// A rollout started.
-    DeployStarted(Mode),
+    DeployStarted(LegKind),
     /// The address answers with the commit.
-    DeployHealthy(Mode),
+    DeployHealthy(LegKind),
     /// The rollout failed, or the address does not answer with the commit in time.
-    DeployFailed(Mode, StepError),
+    DeployFailed(LegKind, StepError),
     /// *Last good* moved to this commit.
     Promoted,
     /// The run turned round.

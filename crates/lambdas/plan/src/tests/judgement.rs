@@ -140,7 +140,7 @@ async fn a_person_is_asked_and_answers_once() {
         .change_run(1, |run| {
             if let StackState::Planned { approval, .. } = &mut run.stacks[0].state {
                 *approval = Some(Approval::Answered {
-                    answer: Answer::Rejected,
+                    answer: ApprovalDecision::Rejected,
                     by: "mona".into(),
                     at: samples::now(),
                 });

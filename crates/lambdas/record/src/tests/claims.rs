@@ -8,7 +8,7 @@ async fn a_run_that_is_not_this_executions_is_left_alone() {
     let output = world.record(2, None).await.unwrap();
     assert_eq!(
         (output.verdict, output.error.as_str()),
-        (RecordWord::Failed, "RunNotFound")
+        (RecordVerdict::Failed, "RunNotFound")
     );
     world.add(2, QueueRule::Newest).await;
     world

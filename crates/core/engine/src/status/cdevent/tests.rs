@@ -4,7 +4,7 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use crate::status::{MESSAGE_LIMIT, Word};
+use crate::status::{MESSAGE_LIMIT, TransitionKind};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{
     BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, RunKind, StackName,
@@ -67,7 +67,7 @@ fn all() -> Vec<(Run, Transition)> {
         at(),
     );
     let mut refused = failed.clone();
-    refused.mode = Mode::Restore;
+    refused.mode = LegKind::Rollback;
     refused.rollback = Some(Rollback::Refused {
         error: StepError::new(
             ErrorName::PlanRefused,
@@ -83,14 +83,17 @@ fn all() -> Vec<(Run, Transition)> {
         (sealed(), Transition::LockWaiting),
         (sealed(), Transition::LockHeld),
         (sealed(), Transition::Superseded),
-        (sealed(), Transition::PlanStarted(Mode::Deliver, stack(), 1)),
         (
             sealed(),
-            Transition::PlanFinished(Mode::Deliver, stack(), 1, Verdict::NeedsApproval),
+            Transition::PlanStarted(LegKind::Forward, stack(), 1),
         ),
         (
             sealed(),
-            Transition::PlanFailed(Mode::Deliver, stack(), 1, gone(ErrorName::PlanFailed)),
+            Transition::PlanFinished(LegKind::Forward, stack(), 1, Verdict::NeedsApproval),
+        ),
+        (
+            sealed(),
+            Transition::PlanFailed(LegKind::Forward, stack(), 1, gone(ErrorName::PlanFailed)),
         ),
         (sealed(), Transition::ApprovalRequested(stack(), 1)),
         (sealed(), Transition::ApprovalGranted(stack(), 1)),
@@ -100,30 +103,30 @@ fn all() -> Vec<(Run, Transition)> {
         ),
         (
             sealed(),
-            Transition::ApplyStarted(Mode::Deliver, stack(), 1),
+            Transition::ApplyStarted(LegKind::Forward, stack(), 1),
         ),
         (
             sealed(),
-            Transition::ApplyFinished(Mode::Deliver, stack(), 1),
+            Transition::ApplyFinished(LegKind::Forward, stack(), 1),
         ),
         (
             sealed(),
-            Transition::ApplyFailed(Mode::Deliver, stack(), 1, gone(ErrorName::ApplyFailed)),
+            Transition::ApplyFailed(LegKind::Forward, stack(), 1, gone(ErrorName::ApplyFailed)),
         ),
-        (sealed(), Transition::DeployStarted(Mode::Deliver)),
-        (sealed(), Transition::DeployHealthy(Mode::Deliver)),
+        (sealed(), Transition::DeployStarted(LegKind::Forward)),
+        (sealed(), Transition::DeployHealthy(LegKind::Forward)),
         (
             sealed(),
-            Transition::DeployFailed(Mode::Deliver, gone(ErrorName::Unhealthy)),
+            Transition::DeployFailed(LegKind::Forward, gone(ErrorName::Unhealthy)),
         ),
         (sealed(), Transition::Promoted),
         (failed.clone(), Transition::RollbackStarted),
         (
             failed.clone(),
-            Transition::PlanStarted(Mode::Restore, stack(), 1),
+            Transition::PlanStarted(LegKind::Rollback, stack(), 1),
         ),
-        (failed.clone(), Transition::DeployStarted(Mode::Restore)),
-        (failed.clone(), Transition::DeployHealthy(Mode::Restore)),
+        (failed.clone(), Transition::DeployStarted(LegKind::Rollback)),
+        (failed.clone(), Transition::DeployHealthy(LegKind::Rollback)),
         (failed, Transition::Restored),
         (refused, Transition::Finished(Outcome::NeedsOperator)),
     ]
@@ -136,7 +139,7 @@ fn gone(name: ErrorName) -> StepError {
 #[test]
 fn a_task_that_failed_says_why_before_the_run_does() {
     let transition =
-        Transition::ApplyFailed(Mode::Deliver, stack(), 1, gone(ErrorName::ApplyFailed));
+        Transition::ApplyFailed(LegKind::Forward, stack(), 1, gone(ErrorName::ApplyFailed));
     let data = StatusData::new(&sealed(), &transition);
     assert_eq!(data.error.unwrap().name, ErrorName::ApplyFailed);
 }
@@ -203,10 +206,10 @@ fn ids_are_stable_and_unique() {
 #[test]
 fn words_are_written_as_serde_writes_them() {
     for (_, transition) in all() {
-        let word = transition.word();
+        let word = transition.kind();
         assert_eq!(serde_json::to_value(word).unwrap(), word.as_str());
         assert_eq!(
-            serde_json::from_str::<Word>(&format!("{:?}", word.as_str())).unwrap(),
+            serde_json::from_str::<TransitionKind>(&format!("{:?}", word.as_str())).unwrap(),
             word
         );
     }
