@@ -12,7 +12,9 @@ use domain::environment::LockVerdict;
 use domain::job::Verb;
 use domain::plan::Verdict;
 use domain::run::ErrorDecision;
-use domain::step::{Action, BuildTriggerOutput, ClaimVerdict, DeployVerdict, NextOutput, RecordVerdict};
+use domain::step::{
+    Action, BuildTriggerOutput, ClaimVerdict, DeployVerdict, NextOutput, RecordVerdict,
+};
 
 const ROLLBACK: &str = "Rollback";
 const RECORD: &str = "Record";
