@@ -235,7 +235,7 @@ impl Cloud {
     }
 
     pub(crate) async fn environment(&self) -> domain::environment::Environment {
-        let key = environment_key(samples::repository().id, &samples::environment());
+        let key = environment_key(samples::repository().key, &samples::environment());
         load(&self.records, &key).await.unwrap().unwrap()
     }
 

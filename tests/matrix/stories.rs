@@ -169,7 +169,7 @@ async fn a_forge_that_is_away_changes_no_outcome() {
         expect(&ended, Outcome::Applied);
         cloud.forge.set_unreachable(false);
     }
-    let repository = samples::repository().id;
+    let repository = samples::repository().key;
     assert_eq!(cloud.forge.audit_files(repository).len(), 1);
     let event = cloud.push(4, samples::CONFIG);
     deliver(&cloud, &event, Outcome::Applied).await;

@@ -7,8 +7,8 @@ use domain::ids::{CommitId, JobId, RunId, Sha256Digest};
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, StateVersion,
-    Touched,
+    Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, SideEffects,
+    StateVersion,
 };
 use engine::fakes::FakeObjects;
 use engine::{BatchJob, BatchJobs, JobProgress, Result};
@@ -189,7 +189,7 @@ impl Batch {
             // Batch sent SIGTERM: terraform stops before its first change.
             _ if !self.is_open(id) => JobOutcome::Failed {
                 error: StepError::new(ErrorName::Interrupted, "terraform was interrupted"),
-                touched: Touched::Maybe,
+                touched: SideEffects::Possible,
                 diagnostics: Vec::new(),
             },
             Verb::Plan => self.plan(&record, name),
@@ -269,14 +269,14 @@ impl Batch {
             diagnostics: Vec::new(),
         };
         if Sha256Digest::of(&bytes) != sealed.file.sha256 {
-            return fails(ErrorName::PlanTampered, Touched::Nothing);
+            return fails(ErrorName::PlanTampered, SideEffects::None);
         }
         let plan: PlanFile = serde_json::from_slice(&bytes).unwrap();
         let state = state_key(record);
         let failed = self.with(|inner| {
             let held = inner.states.entry(state.clone()).or_default();
             if version(held) != sealed.state {
-                return Some((ErrorName::StalePlan, Touched::Nothing));
+                return Some((ErrorName::StalePlan, SideEffects::None));
             }
             held.serial += 1;
             let refused = inner.refused.contains(&record.commit);
@@ -294,7 +294,7 @@ impl Batch {
                 from,
                 to: Instant::now(),
             });
-            refused.then_some((ErrorName::ApplyFailed, Touched::Maybe))
+            refused.then_some((ErrorName::ApplyFailed, SideEffects::Possible))
         });
         match failed {
             Some((error, touched)) => fails(error, touched),

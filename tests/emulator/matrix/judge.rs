@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use domain::environment::Environment;
 use domain::error::ErrorName;
 use domain::ids::RunId;
-use domain::run::{Outcome, Run, ErrorDecision};
+use domain::run::{ErrorDecision, Outcome, Run};
 use engine::status::{self, TransitionKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -148,7 +148,11 @@ impl Matrix<'_> {
                 "the environment is frozen"
             );
             self.harness
-                .sluicegate(&["unfreeze", &format!("github-{}", self.sample.id), ENVIRONMENT])
+                .sluicegate(&[
+                    "unfreeze",
+                    &format!("github-{}", self.sample.id),
+                    ENVIRONMENT,
+                ])
                 .await?;
         }
         Ok(())

@@ -45,7 +45,7 @@ fn run(n: u8) -> Run {
     let trigger = Trigger {
         kind: RunKind::Push,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_id: RepositoryId(1),
+        repository_key: RepositoryKey::github(1),
         repository: RepositoryName::parse("acme/shop").unwrap(),
         branch: BranchRef::parse("refs/heads/main").unwrap(),
         commit: waiter.commit,

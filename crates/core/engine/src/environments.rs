@@ -11,7 +11,7 @@ use domain::environment::{
     freezing_error,
 };
 use domain::error::{ErrorName, StepError};
-use domain::ids::{EnvironmentName, RepositoryId, RunId, StackName};
+use domain::ids::{EnvironmentName, RepositoryKey, RunId, StackName};
 use domain::plan::ObjectRef;
 use domain::run::{Lock, Run};
 use domain::step::LockAnswer;
@@ -209,7 +209,7 @@ impl Environments<'_> {
     /// Those of the table and of Step Functions.
     pub async fn unfreeze(
         &self,
-        repository: RepositoryId,
+        repository: RepositoryKey,
         name: &EnvironmentName,
     ) -> Result<Option<Frozen>> {
         let now = self.clock.now();
@@ -229,7 +229,7 @@ impl Environments<'_> {
     /// closed. So a run whose token is closed keeps the environment, unless its item says that it
     /// ended; one whose execution was stopped is released by `record`, which Step Functions' own
     /// event starts.
-    async fn drain(&self, repository: RepositoryId, name: &EnvironmentName) -> Result<Vec<Run>> {
+    async fn drain(&self, repository: RepositoryKey, name: &EnvironmentName) -> Result<Vec<Run>> {
         let mut superseded = Vec::new();
         let key = environment_key(repository, name);
         for _ in 0..SENT_LIMIT {
@@ -294,8 +294,8 @@ impl Environments<'_> {
 }
 
 /// The repository and the environment's name of a run.
-fn place(run: &Run) -> Result<(RepositoryId, &EnvironmentName)> {
-    Ok((run.trigger.repository_id, &run.config()?.environment))
+fn place(run: &Run) -> Result<(RepositoryKey, &EnvironmentName)> {
+    Ok((run.trigger.repository_key, &run.config()?.environment))
 }
 
 async fn change(

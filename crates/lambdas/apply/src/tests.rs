@@ -7,7 +7,7 @@ use super::*;
 use domain::job::{JobResult, ObjectRef, StateVersion};
 use domain::keys::JobFile;
 use domain::plan::{LegKind, PlanSummary, Verdict};
-use domain::run::{ApprovalDecision, Approval};
+use domain::run::{Approval, ApprovalDecision};
 use engine::documents::insert;
 use engine::fakes::{
     FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples,
@@ -258,7 +258,11 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         assert_eq!(world.state().await, state);
         said.push(error.to_string());
     }
-    assert_eq!(world.told(), [TransitionKind::ApprovalDenied], "once for all calls");
+    assert_eq!(
+        world.told(),
+        [TransitionKind::ApprovalDenied],
+        "once for all calls"
+    );
     let since = samples::now();
     assert_eq!(
         said,
@@ -271,7 +275,10 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         ]
     );
     world
-        .set_state(planned(Verdict::NeedsApproval, answered(ApprovalDecision::Approved)))
+        .set_state(planned(
+            Verdict::NeedsApproval,
+            answered(ApprovalDecision::Approved),
+        ))
         .await;
     assert!(world.start().await.is_ok());
     assert_eq!(

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::error::StepError;
 use domain::ids::RunId;
-use domain::run::{Rollback as Came, ErrorDecision};
+use domain::run::{ErrorDecision, Rollback as Came};
 use domain::step::{RollbackInput, RollbackOutput};
 use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
@@ -41,7 +41,12 @@ impl Step for Rollback {
 }
 
 impl Rollback {
-    async fn decide(&self, id: &RunId, error: StepError, entered_at: Timestamp) -> Result<ErrorDecision> {
+    async fn decide(
+        &self,
+        id: &RunId,
+        error: StepError,
+        entered_at: Timestamp,
+    ) -> Result<ErrorDecision> {
         let run = load_run(&*self.records, id).await?;
         let environment = environments::of_run(&*self.records, &run).await?;
         let last_good = environment.as_ref().and_then(|it| it.last_good());

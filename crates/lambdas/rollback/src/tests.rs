@@ -69,7 +69,10 @@ impl World {
 async fn the_first_error_turns_the_run_round_however_often_it_is_told() {
     let world = World::new().await;
     for _ in 0..3 {
-        assert_eq!(world.error("ApplyFailed", 1).await, Ok(ErrorDecision::RollBack));
+        assert_eq!(
+            world.error("ApplyFailed", 1).await,
+            Ok(ErrorDecision::RollBack)
+        );
     }
     let run = world.stored().await;
     assert_eq!(run.mode, LegKind::Rollback);
@@ -85,7 +88,10 @@ async fn a_lost_write_is_made_good_by_the_retry() {
     let lost = StepError::new(ErrorName::AwsUnavailable, "no reply");
     world.records.lose_reply("replace", lost, 1);
     world.error("ApplyFailed", 1).await.unwrap_err();
-    assert_eq!(world.error("ApplyFailed", 1).await, Ok(ErrorDecision::RollBack));
+    assert_eq!(
+        world.error("ApplyFailed", 1).await,
+        Ok(ErrorDecision::RollBack)
+    );
     assert_eq!(world.stored().await.turns.len(), 1);
 }
 
@@ -94,7 +100,10 @@ async fn an_error_on_the_way_back_freezes_the_environment_once() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(world.error("States.Timeout", 2).await, Ok(ErrorDecision::Record));
+        assert_eq!(
+            world.error("States.Timeout", 2).await,
+            Ok(ErrorDecision::Record)
+        );
     }
     let run = world.stored().await;
     assert_eq!(run.outcome(), Outcome::NeedsOperator);
@@ -116,7 +125,10 @@ async fn a_crash_between_run_and_environment_is_completed() {
         .race_next_write(move || records.fail_next("get", down, 1));
     world.error("PlanFailed", 2).await.unwrap_err();
     assert!(world.records.environment().frozen().is_none());
-    assert_eq!(world.error("PlanFailed", 2).await, Ok(ErrorDecision::Record));
+    assert_eq!(
+        world.error("PlanFailed", 2).await,
+        Ok(ErrorDecision::Record)
+    );
     assert!(world.records.environment().frozen().is_some());
 }
 
@@ -134,7 +146,10 @@ async fn a_late_call_does_not_freeze_what_a_person_mended() {
     world.records.give_environment_to(&samples::sealed_run(3));
     let before = world.records.environment();
     for second in [2, 3] {
-        assert_eq!(world.error("PlanFailed", second).await, Ok(ErrorDecision::Record));
+        assert_eq!(
+            world.error("PlanFailed", second).await,
+            Ok(ErrorDecision::Record)
+        );
     }
     assert_eq!(world.records.environment(), before);
 }
@@ -149,7 +164,10 @@ async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() 
     world
         .records
         .race_next_write(move || records.give_environment_to(&samples::sealed_run(3)));
-    assert_eq!(world.error("PlanFailed", 2).await, Ok(ErrorDecision::Record));
+    assert_eq!(
+        world.error("PlanFailed", 2).await,
+        Ok(ErrorDecision::Record)
+    );
     let environment = world.records.environment();
     assert!(environment.frozen().is_none());
     assert!(environment.is_held_by(&samples::sealed_run(3).id));
@@ -159,7 +177,10 @@ async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() 
 async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
-    assert_eq!(world.error("PlanRefused", 2).await, Ok(ErrorDecision::Record));
+    assert_eq!(
+        world.error("PlanRefused", 2).await,
+        Ok(ErrorDecision::Record)
+    );
     assert_eq!(world.stored().await.outcome(), Outcome::NeedsOperator);
     assert!(world.records.environment().frozen().is_none());
 }
@@ -168,7 +189,10 @@ async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
 async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_before_it() {
     // Another stack was applied already: it goes back.
     let world = World::new().await;
-    assert_eq!(world.error("ApprovalRejected", 1).await, Ok(ErrorDecision::RollBack));
+    assert_eq!(
+        world.error("ApprovalRejected", 1).await,
+        Ok(ErrorDecision::RollBack)
+    );
     let failure = world.stored().await.failure.unwrap().error;
     assert_eq!(failure.name, ErrorName::ApprovalRejected);
     assert!(world.records.environment().frozen().is_none());
@@ -181,7 +205,10 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
     })
     .await
     .unwrap();
-    assert_eq!(world.error("ApprovalRejected", 1).await, Ok(ErrorDecision::Record));
+    assert_eq!(
+        world.error("ApprovalRejected", 1).await,
+        Ok(ErrorDecision::Record)
+    );
     let run = world.stored().await;
     assert_eq!(run.rollback, Some(Came::NotNeeded));
     assert_eq!(run.failure.as_ref().unwrap().error.message, "it broke");
@@ -199,13 +226,19 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
     };
     insert(&world.records, &run).await.unwrap();
     world.records.give_environment_to(&run);
-    assert_eq!(world.error("ApplyFailed", 1).await, Ok(ErrorDecision::Record));
+    assert_eq!(
+        world.error("ApplyFailed", 1).await,
+        Ok(ErrorDecision::Record)
+    );
     assert_eq!(world.stored().await.rollback, Some(Came::NoLastGood));
 
     // The commit was promoted, only its own record did not get to know.
     let world = World::new().await;
     world.records.deliver(&samples::last_good(2));
-    assert_eq!(world.error("AwsUnavailable", 1).await, Ok(ErrorDecision::Record));
+    assert_eq!(
+        world.error("AwsUnavailable", 1).await,
+        Ok(ErrorDecision::Record)
+    );
     let promoted = world.stored().await;
     assert!(promoted.promoted_at.is_some() && promoted.failure.is_none());
 
@@ -217,6 +250,9 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
     })
     .await
     .unwrap();
-    assert_eq!(world.error("ConfigInvalid", 1).await, Ok(ErrorDecision::Record));
+    assert_eq!(
+        world.error("ConfigInvalid", 1).await,
+        Ok(ErrorDecision::Record)
+    );
     assert_eq!(world.stored().await.outcome(), Outcome::Rejected);
 }

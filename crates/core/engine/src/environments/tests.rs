@@ -126,7 +126,7 @@ async fn a_frozen_environment_fails_the_run_that_waits_with_what_to_do_next() {
     world.acquire(3, "t3").await.unwrap();
     assert_eq!(world.replies().last().unwrap(), "t3 EnvironmentFrozen");
     assert_eq!(world.holder(), None);
-    let (repository, name) = (samples::repository().id, samples::environment());
+    let (repository, name) = (samples::repository().key, samples::environment());
     let unfreeze = async || {
         let environments = world.environments();
         environments.unfreeze(repository, &name).await.unwrap()

@@ -15,7 +15,7 @@ impl FakeRecords {
     #[must_use]
     #[allow(clippy::expect_used, reason = "only tests call it")]
     pub fn environment(&self) -> Environment {
-        let (repository, name) = (samples::repository().id, samples::environment());
+        let (repository, name) = (samples::repository().key, samples::environment());
         match self.peek(&environment_key(repository, &name)) {
             Some(item) => serde_json::from_str(&item.doc).expect("an environment"),
             None => Environment::new(repository, name),
