@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::{EnrolledRepository, PushEvent};
 use domain::ids::{JobId, RunId, StackName};
-use domain::run::{Answer, Approval, Run, StackState};
+use domain::run::{Approval, ApprovalDecision, Run, StackState};
 use domain::step::{ApprovalAnswer, RecordInput, Step as Lambda};
 use engine::announce::Announcer;
 use engine::documents::{environment_key, load, load_run, update_run};
@@ -169,7 +169,7 @@ impl Cloud {
             .insert("app".to_owned(), samples::commit(0x50 + n));
         let mut event = samples::push_event(n);
         event.received_at = self.clock.now();
-        self.forge.push(event.repository.id, snapshot);
+        self.forge.push(event.repository.key, snapshot);
         event
     }
 
@@ -435,8 +435,8 @@ impl Cloud {
     async fn decide(&self, token: &str) {
         let people = *self.people.lock().unwrap();
         let answer = match people {
-            People::Approve => Answer::Approved,
-            People::Reject => Answer::Rejected,
+            People::Approve => ApprovalDecision::Approved,
+            People::Reject => ApprovalDecision::Rejected,
             People::DoNothing => return,
         };
         for run in self.runs().await {

@@ -6,7 +6,7 @@ use domain::audit::{Entry, Found, verify};
 use domain::ids::CommitId;
 use domain::run::Outcome;
 use engine::CommitState;
-use engine::status::{self, Word};
+use engine::status::{self, TransitionKind};
 use std::collections::{BTreeMap, BTreeSet};
 use workflow::walk::End;
 
@@ -148,8 +148,8 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         .filter(|message| message.data.run == run.id)
         .map(|message| message.data.transition)
         .collect();
-    let count = |word: Word| messages.iter().filter(|said| **said == word).count();
-    let started = count(Word::RollbackStarted);
+    let count = |word: TransitionKind| messages.iter().filter(|said| **said == word).count();
+    let started = count(TransitionKind::RollbackStarted);
     let allowed = usize::from(matches!(
         outcome,
         Outcome::RolledBack | Outcome::NeedsOperator
@@ -252,7 +252,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
 
     // 14.
     check(
-        count(Word::Finished) == 1 && messages.last() == Some(&Word::Finished),
+        count(TransitionKind::Finished) == 1 && messages.last() == Some(&TransitionKind::Finished),
         format!("14: the status messages end with {:?}", messages.last()),
     );
     let shown = cloud.forge.statuses();
