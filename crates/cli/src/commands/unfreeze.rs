@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::world::World;
 use domain::environment::Environment;
-use domain::ids::{EnvironmentName, RepositoryKey};
+use domain::ids::EnvironmentName;
 use engine::documents::{environment_key, load};
 use engine::environments::Environments;
 use serde_json::json;
