@@ -1,11 +1,11 @@
-"""Fixtures: an emulator with the mends, those without, and stand-ins for Batch and CodeBuild.
+"""Fixtures: an emulator with the patches, those without, and fakes for Batch and CodeBuild.
 
-The emulators live for the session, each on a free port with a directory of its own. A test marked with `@mend(name)`
-runs with the mends, where it must pass, and without them, where it must fail. Once it passes without, MiniStack has
-caught up and the mend can go. What a test only needs belongs into a fixture: a failure there is no proof of a mend. Nor
+The emulators live for the session, each on a free port with a directory of its own. A test marked with `@patch(name)`
+runs with the patches, where it must pass, and without them, where it must fail. Once it passes without, MiniStack has
+caught up and the patch can go. What a test only needs belongs into a fixture: a failure there is no proof of a patch. Nor
 is a call that AWS would take and that is refused, unless the test asserts that it is not (`error_of`).
 
-MiniStack as it comes has no Docker engine, with which it would start more than tasks, but for `@mend(name, engine=True)`.
+MiniStack as it comes has no Docker engine, with which it would start more than tasks, but for `@patch(name, engine=True)`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
-from standins import StandIns
+from fakes import Fakes
 
 LAUNCHER = Path(__file__).resolve().parents[2] / "crates" / "local" / "launcher"
 REGION = "eu-west-1"
@@ -45,9 +45,9 @@ def free_port() -> int:
 class Emulator:
     """A running emulator."""
 
-    mended: bool
+    patched: bool
     directory: Path
-    standins: StandIns | None
+    fakes: Fakes | None
     port: int = field(default_factory=free_port)
     instance: str = ""
     environment: dict[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Emulator:
     @property
     def patience(self) -> float:
         """Seconds to wait for what must happen; short where it is expected not to."""
-        return 30 if self.mended else 5
+        return 30 if self.patched else 5
 
     def start(self) -> None:
         """Starts the process and waits until it answers."""
@@ -83,13 +83,13 @@ class Emulator:
             "SLUICEGATE_INSTANCE": self.instance,
             "SLUICEGATE_FAULTS": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "DOCKER_HOST": ENGINE if self.mended else "unix:///nowhere.sock",
+            "DOCKER_HOST": ENGINE if self.patched else "unix:///nowhere.sock",
             **self.environment,
         }
-        if self.standins is not None:
-            environment["AWS_ENDPOINT_URL_BATCH"] = environment["AWS_ENDPOINT_URL_CODEBUILD"] = self.standins.url
+        if self.fakes is not None:
+            environment["AWS_ENDPOINT_URL_BATCH"] = environment["AWS_ENDPOINT_URL_CODEBUILD"] = self.fakes.url
         log = (self.directory / "log").open("wb")
-        module = "sluicegate_emulator" if self.mended else "ministack"
+        module = "sluicegate_emulator" if self.patched else "ministack"
         self.process = subprocess.Popen(
             [sys.executable, "-m", module], cwd=LAUNCHER, env=environment, stdin=self.stdin, stdout=log, stderr=log,
             start_new_session=True)
@@ -140,14 +140,14 @@ class Emulator:
         return value
 
 
-def mend(name: str, *, engine: bool = False) -> Callable[[Callable], Callable]:
-    """Marks a conformance test of a mend: it holds with the mends, and fails without them; `engine` if it needs one."""
+def patch(name: str, *, engine: bool = False) -> Callable[[Callable], Callable]:
+    """Marks a conformance test of a patch: it holds with the patches, and fails without them; `engine` if it needs one."""
 
     def decorate(test: Callable) -> Callable:
-        @pytest.mark.parametrize("emulator", ["mended", "plain_with_engine" if engine else "plain"], indirect=True)
+        @pytest.mark.parametrize("emulator", ["patched", "plain_with_engine" if engine else "plain"], indirect=True)
         @functools.wraps(test)
         def run(emulator: Emulator, **fixtures: object) -> None:
-            if emulator.mended:
+            if emulator.patched:
                 test(emulator, **fixtures)
                 return
             try:
@@ -163,26 +163,26 @@ def mend(name: str, *, engine: bool = False) -> Callable[[Callable], Callable]:
 
 
 @pytest.fixture(scope="session")
-def standins() -> Iterator[StandIns]:
-    """The stand-ins of Batch and CodeBuild."""
-    server = StandIns()
+def fakes() -> Iterator[Fakes]:
+    """The fakes of Batch and CodeBuild."""
+    server = Fakes()
     yield server
     server.close()
 
 
 @pytest.fixture(scope="session")
-def mended(tmp_path_factory: pytest.TempPathFactory, standins: StandIns) -> Iterator[Emulator]:
-    """The emulator with the mends."""
-    emulator = Emulator(True, tmp_path_factory.mktemp("mended"), standins)
+def patched(tmp_path_factory: pytest.TempPathFactory, fakes: Fakes) -> Iterator[Emulator]:
+    """The emulator with the patches."""
+    emulator = Emulator(True, tmp_path_factory.mktemp("patched"), fakes)
     emulator.start()
     yield emulator
     emulator.stop()
 
 
 @pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory, standins: StandIns) -> Iterator[Emulator]:
+def plain(tmp_path_factory: pytest.TempPathFactory, fakes: Fakes) -> Iterator[Emulator]:
     """MiniStack as it comes."""
-    emulator = Emulator(False, tmp_path_factory.mktemp("plain"), standins)
+    emulator = Emulator(False, tmp_path_factory.mktemp("plain"), fakes)
     emulator.start()
     yield emulator
     emulator.stop()

@@ -130,8 +130,8 @@ class Shop:
         return self.emulator.client("ecs").list_tasks(cluster=self.name, desiredStatus="RUNNING")["taskArns"]
 
     def get(self, path: str = "/version") -> str:
-        """What the load balancer answers; without the mends it is found by the name, which does not resolve."""
-        url = f"http://{self.address}" if self.emulator.mended else self.emulator.url
+        """What the load balancer answers; without the patches it is found by the name, which does not resolve."""
+        url = f"http://{self.address}" if self.emulator.patched else self.emulator.url
         try:
             with urllib.request.urlopen(
                 urllib.request.Request(url + path, headers={"Host": self.address}), timeout=20
@@ -162,7 +162,7 @@ def images(emulator: Emulator) -> list[str]:
 
 
 def sweep(shop: Shop) -> None:
-    """Removes what an emulator without the mends leaves of a service."""
+    """Removes what an emulator without the patches leaves of a service."""
     for container in shop.containers():
         try:
             container.remove(v=True, force=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 from botocore.exceptions import BotoCoreError
-from conftest import REGION, Emulator, free_port, mend
+from conftest import REGION, Emulator, free_port, patch
 from machines import unique
 from shop import Shop, build, engine, images, make, sweep
 
@@ -42,13 +42,13 @@ def shops(context: Path) -> Iterator[Callable[[Emulator], Shop]]:
     yield of
     for shop in made.values():
         shop.emulator.client("ecs").delete_service(cluster=shop.name, service=shop.name, force=True)
-        if not shop.emulator.mended:
+        if not shop.emulator.patched:
             sweep(shop)
 
 
 @pytest.fixture
 def shop(emulator: Emulator, shops: Callable[[Emulator], Shop]) -> Shop:
-    """The service, with a version that answers. That far MiniStack comes without the mends too."""
+    """The service, with a version that answers. That far MiniStack comes without the patches too."""
     shop = shops(emulator)
     if shop.deployments()[0]["rolloutState"] != "COMPLETED" or not shop.answers("one"):
         assert shop.roll(VERSION="one") == "COMPLETED"
@@ -59,7 +59,7 @@ def shop(emulator: Emulator, shops: Callable[[Emulator], Shop]) -> Shop:
 @pytest.fixture
 def other(emulator: Emulator, context: Path, tmp_path: Path) -> Iterator[Shop]:
     """A service of another emulator of the same kind."""
-    other = Emulator(emulator.mended, tmp_path, None, free_port(), environment=emulator.environment)
+    other = Emulator(emulator.patched, tmp_path, None, free_port(), environment=emulator.environment)
     other.start()
     try:
         shop = make(other, context)
@@ -67,21 +67,21 @@ def other(emulator: Emulator, context: Path, tmp_path: Path) -> Iterator[Shop]:
         yield shop
     finally:
         other.stop()
-        if not other.mended:
+        if not other.patched:
             sweep(shop)
 
 
-mended_only = pytest.mark.parametrize("emulator", ["mended"], indirect=True)
+patched_only = pytest.mark.parametrize("emulator", ["patched"], indirect=True)
 
 
-@mended_only
+@patched_only
 def test_a_service_answers_at_its_load_balancer(shop: Shop) -> None:
     assert shop.get() == "one"
     health = shop.emulator.client("elbv2").describe_target_health(TargetGroupArn=shop.group)
     assert [one["TargetHealth"]["State"] for one in health["TargetHealthDescriptions"]] == ["healthy"] * 2
 
 
-@mend("reach", engine=True)
+@patch("reach", engine=True)
 def test_a_task_reaches_the_emulator(emulator: Emulator, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = dict(line.split("=", 1) for line in shop.get("/environment").splitlines())
     assert environment["AWS_ENDPOINT_URL"].endswith(f":{emulator.port}")
@@ -101,7 +101,7 @@ def test_a_task_reaches_the_emulator(emulator: Emulator, shop: Shop, monkeypatch
     assert session.get_config_variable("region") == REGION
 
 
-@mend("rollouts", engine=True)
+@patch("rollouts", engine=True)
 def test_a_rollout_loses_no_request(emulator: Emulator, shop: Shop) -> None:
     done, answers = threading.Event(), []
 
@@ -136,34 +136,34 @@ def stays(shop: Shop, before: list[str]) -> None:
     assert shop.get() == "one"
 
 
-@mend("rollouts", engine=True)
+@patch("rollouts", engine=True)
 def test_a_version_that_is_not_healthy_fails_and_the_old_one_stays(emulator: Emulator, shop: Shop) -> None:
     before = shop.running()
     assert shop.roll(VERSION="broken", SICK="1") == "FAILED"
     stays(shop, before)
 
 
-@mend("failed rollouts", engine=True)
+@patch("failed rollouts", engine=True)
 def test_a_version_that_does_not_start_fails_and_the_old_one_stays(emulator: Emulator, shop: Shop) -> None:
     before = shop.running()
     assert shop.roll(VERSION="broken", CRASH="1") == "FAILED"
     stays(shop, before)
 
 
-@mend("failed rollouts", engine=True)
+@patch("failed rollouts", engine=True)
 def test_the_next_completed_rollout_clears_the_list_of_failed_ones(emulator: Emulator, shop: Shop) -> None:
     assert shop.roll(VERSION="broken", CRASH="1") == "FAILED"
     assert shop.roll(VERSION="two") == "COMPLETED"
     emulator.wait(lambda: [one["status"] for one in shop.deployments()] == ["PRIMARY"], "the others to be gone")
 
 
-@mended_only
+@patched_only
 def test_containers_have_the_label_of_their_instance(emulator: Emulator, shop: Shop) -> None:
     assert {one.attrs["Labels"].get("sluicegate.instance") for one in shop.containers()} == {emulator.instance}
 
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])
-@mend("labels", engine=True)
+@patch("labels", engine=True)
 def test_an_instance_removes_its_containers_and_leaves_those_of_others(
     emulator: Emulator, shop: Shop, other: Shop, end: str
 ) -> None:
@@ -178,7 +178,7 @@ def test_an_instance_removes_its_containers_and_leaves_those_of_others(
     assert shop.get() == "one"
 
 
-@mend("balancer-address")
+@patch("balancer-address")
 def test_a_load_balancer_answers_at_its_name(emulator: Emulator) -> None:
     client, name = emulator.client("elbv2"), unique("lb")
     balancer = client.create_load_balancer(Name=name, Subnets=["subnet-1"])["LoadBalancers"][0]
@@ -205,7 +205,7 @@ def test_a_load_balancer_answers_at_its_name(emulator: Emulator) -> None:
     emulator.wait(closed, "the port to be closed")
 
 
-@mend("target-health")
+@patch("target-health")
 def test_a_target_that_does_not_answer_is_not_healthy(emulator: Emulator) -> None:
     client, name = emulator.client("elbv2"), unique("tg")
     group = client.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId="vpc-1", TargetType="ip")
@@ -216,10 +216,10 @@ def test_a_target_that_does_not_answer_is_not_healthy(emulator: Emulator) -> Non
         health = client.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
         return [one["TargetHealth"]["State"] for one in health] == ["unhealthy"]
 
-    emulator.wait(unhealthy, "the target to be unhealthy", 15 if emulator.mended else 3)
+    emulator.wait(unhealthy, "the target to be unhealthy", 15 if emulator.patched else 3)
 
 
-@mend("registry-address")
+@patch("registry-address")
 def test_a_repository_is_where_its_address_says(emulator: Emulator) -> None:
     client, name = emulator.client("ecr"), unique("repo")
     repository = client.create_repository(repositoryName=name)["repository"]["repositoryUri"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Emulator, free_port
 from machines import branch, output, run, unique
-from standins import StandIns
+from fakes import Fakes
 from test_jobs import job
 
 
@@ -24,40 +24,40 @@ def call(emulator: Emulator, method: str, body: object = None) -> dict:
 
 
 @pytest.fixture
-def clean(mended: Emulator) -> Iterator[Emulator]:
+def clean(patched: Emulator) -> Iterator[Emulator]:
     """The emulator without faults, before and after."""
-    call(mended, "DELETE")
-    yield mended
-    call(mended, "DELETE")
+    call(patched, "DELETE")
+    yield patched
+    call(patched, "DELETE")
 
 
-def test_a_task_fails_instead_of_running(clean: Emulator, standins: StandIns) -> None:
+def test_a_task_fails_instead_of_running(clean: Emulator, fakes: Fakes) -> None:
     tag, state = unique(), unique("State")
     call(clean, "POST", {"state": state, "error": "States.TaskFailed", "cause": "on order"})
     result = run(clean, {"Each": {"Type": "Map", "Items": [1], "ItemProcessor": branch({state: job("ok", tag)})}})
     assert (result["error"], result["cause"]) == ("States.TaskFailed", "on order")
-    assert standins.of(tag) == []
+    assert fakes.of(tag) == []
     assert call(clean, "GET") == {
         "armed": [],
         "fired": [{"state": state, "error": "States.TaskFailed", "cause": "on order", "after": False}],
     }
 
 
-def test_the_reply_of_a_task_is_lost_after_it_ran(clean: Emulator, standins: StandIns) -> None:
+def test_the_reply_of_a_task_is_lost_after_it_ran(clean: Emulator, fakes: Fakes) -> None:
     tag, state = unique(), unique("State")
     call(clean, "POST", {"state": state, "error": "States.Timeout", "after": True})
     assert run(clean, {state: job("ok", tag)})["error"] == "States.Timeout"
-    assert len(standins.of(tag)) == 1
+    assert len(fakes.of(tag)) == 1
 
 
-def test_attempts_are_skipped_and_counted(clean: Emulator, standins: StandIns) -> None:
+def test_attempts_are_skipped_and_counted(clean: Emulator, fakes: Fakes) -> None:
     tag, state = unique(), unique("State")
     call(clean, "POST", {"state": state, "error": "Flaky", "times": 2, "skip": 1})
     retry = [{"ErrorEquals": ["Flaky"], "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 5}]
     items = {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1}
     result = run(clean, {"Each": {**items, "ItemProcessor": branch({state: job("ok", tag, Retry=retry)})}})
     assert len(output(result)) == 2
-    assert len(standins.of(tag)) == 2
+    assert len(fakes.of(tag)) == 2
     assert len(call(clean, "GET")["fired"]) == 2
 
 

@@ -1,13 +1,13 @@
-"""Step Functions: jobs of Batch and builds of CodeBuild by the stand-ins."""
+"""Step Functions: jobs of Batch and builds of CodeBuild by the fakes."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from conftest import Emulator, mend
+from conftest import Emulator, patch
 from machines import begin, branch, ended, output, run, unique
-from standins import StandIns
+from fakes import Fakes
 
 
 def job(fate: str, tag: str, **fields: object) -> dict:
@@ -41,19 +41,19 @@ def build(fate: str, tag: str, **fields: object) -> dict:
     }
 
 
-@mend("batch")
-def test_a_batch_job_runs_to_its_end(emulator: Emulator, standins: StandIns) -> None:
+@patch("batch")
+def test_a_batch_job_runs_to_its_end(emulator: Emulator, fakes: Fakes) -> None:
     tag = unique()
     result = output(run(emulator, {"Job": job("ok", tag)}))
     assert (result["JobName"], result["Status"]) == (f"ok-{tag}", "SUCCEEDED")
     assert result["Container"]["ExitCode"] == 0
     assert result["Container"]["LogStreamName"] == "stream"
     assert result["Tags"] == {"runId": "r"}
-    [submitted] = [body for action, body in standins.requests if body.get("jobName") == f"ok-{tag}"]
+    [submitted] = [body for action, body in fakes.requests if body.get("jobName") == f"ok-{tag}"]
     assert submitted["containerOverrides"]["environment"] == [{"name": "A", "value": "b"}]
 
 
-@mend("codebuild")
+@patch("codebuild")
 def test_a_build_runs_to_its_end(emulator: Emulator) -> None:
     tag = unique()
     result = output(run(emulator, {"Build": build("ok", tag)}))["Build"]
@@ -63,68 +63,68 @@ def test_a_build_runs_to_its_end(emulator: Emulator) -> None:
     assert result["Environment"]["EnvironmentVariables"] == [{"Name": "RUN", "Value": "r", "Type": "PLAINTEXT"}]
 
 
-def test_a_job_may_be_started_without_waiting(mended: Emulator, standins: StandIns) -> None:
+def test_a_job_may_be_started_without_waiting(patched: Emulator, fakes: Fakes) -> None:
     tag = unique()
     state = job("hang", tag) | {"Resource": "arn:aws:states:::batch:submitJob"}
-    result = output(run(mended, {"Job": state}))
-    assert result["JobId"] == standins.of(tag)[0]["jobId"]
+    result = output(run(patched, {"Job": state}))
+    assert result["JobId"] == fakes.of(tag)[0]["jobId"]
 
 
-@mend("batch")
+@patch("batch")
 def test_a_failed_job_fails_its_task_with_the_job_as_cause(emulator: Emulator) -> None:
     result = run(emulator, {"Job": job("bad", unique())})
     assert result["error"] == "States.TaskFailed"
     assert json.loads(result["cause"])["Container"]["ExitCode"] == 1
 
 
-@mend("codebuild")
+@patch("codebuild")
 def test_a_failed_build_fails_its_task_with_the_build_as_cause(emulator: Emulator) -> None:
     result = run(emulator, {"Build": build("bad", unique())})
     assert result["error"] == "States.TaskFailed"
     assert json.loads(result["cause"])["Build"]["BuildStatus"] == "FAILED"
 
 
-@mend("batch")
+@patch("batch")
 def test_a_refused_job_has_the_name_of_its_error(emulator: Emulator) -> None:
     result = run(emulator, {"Job": job("refused", unique())})
     assert result["error"] == "Batch.ClientException"
 
 
-@mend("codebuild")
+@patch("codebuild")
 def test_a_refused_build_has_the_name_of_its_error(emulator: Emulator) -> None:
     result = run(emulator, {"Build": build("refused", unique())})
     assert result["error"] == "CodeBuild.ResourceNotFoundException"
 
 
-def test_an_argument_the_service_does_not_have_is_refused(mended: Emulator) -> None:
+def test_an_argument_the_service_does_not_have_is_refused(patched: Emulator) -> None:
     state = job("ok", unique())
     state["Arguments"]["Typo"] = 1
-    result = run(mended, {"Job": state})
+    result = run(patched, {"Job": state})
     assert result["error"] == "States.Runtime"
     assert "Typo" in result["cause"]
 
 
 @pytest.mark.parametrize("state", [job, build], ids=["batch", "codebuild"])
-def test_a_job_that_runs_too_long_is_stopped(mended: Emulator, standins: StandIns, state: object) -> None:
+def test_a_job_that_runs_too_long_is_stopped(patched: Emulator, fakes: Fakes, state: object) -> None:
     tag = unique()
-    assert run(mended, {"Job": state("hang", tag, TimeoutSeconds=1)})["error"] == "States.Timeout"
-    mended.wait(lambda: standins.of(tag)[0].get("stopped"), "the job to be stopped")
+    assert run(patched, {"Job": state("hang", tag, TimeoutSeconds=1)})["error"] == "States.Timeout"
+    patched.wait(lambda: fakes.of(tag)[0].get("stopped"), "the job to be stopped")
 
 
 @pytest.mark.parametrize("state", [job, build], ids=["batch", "codebuild"])
-def test_stopping_the_execution_stops_its_job(mended: Emulator, standins: StandIns, state: object) -> None:
+def test_stopping_the_execution_stops_its_job(patched: Emulator, fakes: Fakes, state: object) -> None:
     tag = unique()
-    execution = begin(mended, {"Each": {
+    execution = begin(patched, {"Each": {
         "Type": "Map", "Items": [1], "ItemProcessor": branch({"Job": state("hang", tag)})}})
-    mended.wait(lambda: standins.of(tag), "the job to be started")
-    mended.client("stepfunctions").stop_execution(executionArn=execution)
-    mended.wait(lambda: standins.of(tag)[0].get("stopped"), "the job to be stopped")
-    assert ended(mended, execution)["status"] == "ABORTED"
+    patched.wait(lambda: fakes.of(tag), "the job to be started")
+    patched.client("stepfunctions").stop_execution(executionArn=execution)
+    patched.wait(lambda: fakes.of(tag)[0].get("stopped"), "the job to be stopped")
+    assert ended(patched, execution)["status"] == "ABORTED"
 
 
-def test_the_failure_of_one_branch_stops_the_job_of_the_other(mended: Emulator, standins: StandIns) -> None:
+def test_the_failure_of_one_branch_stops_the_job_of_the_other(patched: Emulator, fakes: Fakes) -> None:
     tag = unique()
-    result = run(mended, {
+    result = run(patched, {
         "Both": {
             "Type": "Parallel",
             "Branches": [
@@ -136,13 +136,13 @@ def test_the_failure_of_one_branch_stops_the_job_of_the_other(mended: Emulator, 
         "Caught": {"Type": "Succeed"},
     })
     assert result["status"] == "SUCCEEDED"
-    mended.wait(lambda: standins.of(tag)[0].get("stopped"), "the job to be stopped")
+    patched.wait(lambda: fakes.of(tag)[0].get("stopped"), "the job to be stopped")
 
 
-@mend("standins-by-port")
-def test_the_emulators_own_port_reaches_the_standins(emulator: Emulator, standins: StandIns) -> None:
+@patch("fakes-by-port")
+def test_the_emulators_own_port_reaches_the_fakes(emulator: Emulator, fakes: Fakes) -> None:
     tag = unique()
     reply = emulator.client("batch").submit_job(jobName=f"hang-{tag}", jobQueue="q", jobDefinition="d")
-    assert [found["jobId"] for found in standins.of(tag)] == [reply["jobId"]]
+    assert [found["jobId"] for found in fakes.of(tag)] == [reply["jobId"]]
     found = emulator.client("codebuild").start_build(projectName=f"hang-{tag}")["build"]
-    assert found["id"] in standins.jobs
+    assert found["id"] in fakes.jobs

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import ACCOUNT, REGION, Emulator, mend
+from conftest import ACCOUNT, REGION, Emulator, patch
 from machines import ROLE, function, unique
 
 
@@ -30,7 +30,7 @@ def query(emulator: Emulator, **fields: object) -> str:
         return reply.read().decode()
 
 
-@mend("alarm-fields")
+@patch("alarm-fields")
 def test_an_alarm_is_read_as_it_was_written(emulator: Emulator) -> None:
     name = unique("alarm")
     fields = {
@@ -50,7 +50,7 @@ def test_an_alarm_is_read_as_it_was_written(emulator: Emulator) -> None:
         assert part in reply
 
 
-@mend("alarm-fields")
+@patch("alarm-fields")
 def test_an_alarm_on_an_expression_keeps_its_metrics(emulator: Emulator) -> None:
     name = unique("alarm")
     query(emulator, Action="PutMetricAlarm", **{
@@ -65,7 +65,7 @@ def test_an_alarm_on_an_expression_keeps_its_metrics(emulator: Emulator) -> None
     assert "<Statistic>" not in reply
 
 
-@mend("machine-tracing")
+@patch("machine-tracing")
 def test_a_state_machine_keeps_its_tracing(emulator: Emulator) -> None:
     client = emulator.client("stepfunctions")
     definition = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
@@ -76,7 +76,7 @@ def test_a_state_machine_keeps_its_tracing(emulator: Emulator) -> None:
     assert client.describe_state_machine(stateMachineArn=arn).get("tracingConfiguration") == {"enabled": True}
 
 
-@mend("service-rebalancing")
+@patch("service-rebalancing")
 def test_a_service_keeps_its_rebalancing(emulator: Emulator) -> None:
     client, name = emulator.client("ecs"), unique("s")
     client.create_cluster(clusterName=name)
@@ -86,7 +86,7 @@ def test_a_service_keeps_its_rebalancing(emulator: Emulator) -> None:
     assert found.get("availabilityZoneRebalancing") == "DISABLED"
 
 
-@mend("service-network")
+@patch("service-network")
 def test_a_service_without_a_network_configuration_has_none(emulator: Emulator) -> None:
     client, name = emulator.client("ecs"), unique("s")
     client.create_cluster(clusterName=name)
@@ -95,7 +95,7 @@ def test_a_service_without_a_network_configuration_has_none(emulator: Emulator) 
     assert "networkConfiguration" not in client.describe_services(cluster=name, services=[name])["services"][0]
 
 
-@mend("invoke-config")
+@patch("invoke-config")
 def test_an_invoke_config_has_no_more_than_was_given(emulator: Emulator) -> None:
     name, client = function(emulator), emulator.client("lambda")
     client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=1)
@@ -104,7 +104,7 @@ def test_an_invoke_config_has_no_more_than_was_given(emulator: Emulator) -> None
     assert "MaximumEventAgeInSeconds" not in found
 
 
-@mend("bus-policy")
+@patch("bus-policy")
 def test_a_bus_keeps_its_policy(emulator: Emulator) -> None:
     client, name = emulator.client("events"), unique("bus")
     client.create_event_bus(Name=name)
@@ -115,7 +115,7 @@ def test_a_bus_keeps_its_policy(emulator: Emulator) -> None:
     assert json.loads(client.describe_event_bus(Name=name)["Policy"]) == policy
 
 
-@mend("egress-tags")
+@patch("egress-tags")
 def test_an_egress_rule_that_a_group_has_from_the_start_takes_tags(emulator: Emulator) -> None:
     client = emulator.client("ec2")
     vpc = client.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -128,7 +128,7 @@ def test_an_egress_rule_that_a_group_has_from_the_start_takes_tags(emulator: Emu
     assert [rule.get("Tags") for rule in rules if rule["IsEgress"]] == [[{"Key": "k", "Value": "v"}]]
 
 
-@mend("flow-log-fields")
+@patch("flow-log-fields")
 def test_a_flow_log_is_read_as_it_was_written(emulator: Emulator) -> None:
     client = emulator.client("ec2")
     vpc = client.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -141,7 +141,7 @@ def test_a_flow_log_is_read_as_it_was_written(emulator: Emulator) -> None:
     assert found.get("Tags") == [{"Key": "k", "Value": "v"}]
 
 
-@mend("upload-tags")
+@patch("upload-tags")
 def test_an_object_uploaded_in_parts_keeps_its_tags(emulator: Emulator) -> None:
     client, bucket = emulator.client("s3"), unique("b")
     client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -170,7 +170,7 @@ def mirror() -> str:
     return found and str(ROOT / found)
 
 
-def test_a_second_apply_changes_nothing(mended: Emulator, tmp_path: Path) -> None:
+def test_a_second_apply_changes_nothing(patched: Emulator, tmp_path: Path) -> None:
     directory = mirror()
     if shutil.which("terraform") is None or not directory:
         pytest.skip("no terraform, or no mirror of the AWS provider")
@@ -179,7 +179,7 @@ def test_a_second_apply_changes_nothing(mended: Emulator, tmp_path: Path) -> Non
         f'provider_installation {{\n  filesystem_mirror {{\n    path = "{directory}"\n  }}\n}}\n')
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TF_CLI_CONFIG_FILE": str(tmp_path / "cli.tfrc"),
-        "AWS_ENDPOINT_URL": mended.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": patched.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
         "TF_VAR_name": unique("tf"), "TF_IN_AUTOMATION": "1",
     }
 

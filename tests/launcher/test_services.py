@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from conftest import ACCOUNT, REGION, Emulator, mend
+from conftest import ACCOUNT, REGION, Emulator, patch
 from machines import ROLE, function, machine, output, queue, run, unique
 
 RUNTIME = f"#!{sys.executable}" + """
@@ -31,9 +31,9 @@ def invoke(name: str, payload: dict, **fields: object) -> dict:
             "Arguments": {"FunctionName": name, "Payload": payload}, "Output": "{% $states.result.Payload %}", **fields}
 
 
-def test_the_error_type_of_a_custom_runtime_reaches_catch(mended: Emulator) -> None:
-    name = function(mended, bootstrap=RUNTIME)
-    result = run(mended, {
+def test_the_error_type_of_a_custom_runtime_reaches_catch(patched: Emulator) -> None:
+    name = function(patched, bootstrap=RUNTIME)
+    result = run(patched, {
         "Call": invoke(name, {"fail": "LockLost"}, Catch=[{"ErrorEquals": ["LockLost"], "Next": "Caught"}]),
         "Caught": {"Type": "Pass"},
     })
@@ -42,23 +42,23 @@ def test_the_error_type_of_a_custom_runtime_reaches_catch(mended: Emulator) -> N
     assert json.loads(caught["Cause"])["errorMessage"] == "failed on order"
 
 
-@mend("lambda-throttle")
+@patch("lambda-throttle")
 def test_a_throttled_function_has_the_name_of_its_error(emulator: Emulator) -> None:
     name = function(emulator, bootstrap=RUNTIME)
     emulator.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     assert run(emulator, {"Call": invoke(name, {})})["error"] == "Lambda.TooManyRequestsException"
 
 
-def test_a_function_that_runs_too_long_is_a_failed_task(mended: Emulator) -> None:
-    name = function(mended, Timeout=1)
-    result = run(mended, {
+def test_a_function_that_runs_too_long_is_a_failed_task(patched: Emulator) -> None:
+    name = function(patched, Timeout=1)
+    result = run(patched, {
         "Call": invoke(name, {"sleep": 5}, Catch=[{"ErrorEquals": ["States.TaskFailed"], "Next": "Caught"}]),
         "Caught": {"Type": "Pass"},
     })
     assert output(result)["Error"] == "Sandbox.Timedout"
 
 
-@mend("lambda-latency")
+@patch("lambda-latency")
 def test_a_warm_call_takes_milliseconds(emulator: Emulator) -> None:
     name, client = function(emulator, bootstrap=RUNTIME), emulator.client("lambda")
     times = []
@@ -81,8 +81,8 @@ def arn_of(emulator: Emulator, url: str) -> str:
     return found["Attributes"]["QueueArn"]
 
 
-@mend("aws-events")
-def test_standins_send_events_as_aws_services(emulator: Emulator) -> None:
+@patch("aws-events")
+def test_fakes_send_events_as_aws_services(emulator: Emulator) -> None:
     events, url, job = emulator.client("events"), queue(emulator), unique()
     rule = unique("rule")
     events.put_rule(Name=rule, EventPattern=json.dumps({"source": ["aws.batch"], "detail": {"jobId": [job]}}))
@@ -94,7 +94,7 @@ def test_standins_send_events_as_aws_services(emulator: Emulator) -> None:
     assert json.loads(message["Body"])["detail"] == {"jobId": job}
 
 
-@mend("target-dlq")
+@patch("target-dlq")
 def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letter_queue(emulator: Emulator) -> None:
     events = emulator.client("events")
     gone = {
@@ -113,14 +113,14 @@ def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letter_queue(emulato
         assert message["MessageAttributes"]["TARGET_ARN"]["StringValue"] == target
 
 
-def test_a_rule_starts_a_state_machine(mended: Emulator) -> None:
-    events, url, source = mended.client("events"), queue(mended), unique("source")
-    arn = machine(mended, {"Send": {
+def test_a_rule_starts_a_state_machine(patched: Emulator) -> None:
+    events, url, source = patched.client("events"), queue(patched), unique("source")
+    arn = machine(patched, {"Send": {
         "Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage",
         "Arguments": {"QueueUrl": url, "MessageBody": "{% $states.input %}"}}})
     rule = unique("rule")
     events.put_rule(Name=rule, EventPattern=json.dumps({"source": [source]}))
     events.put_targets(Rule=rule, Targets=[{"Id": "t", "Arn": arn, "RoleArn": ROLE, "InputPath": "$.detail"}])
     events.put_events(Entries=[{"Source": source, "DetailType": "push", "Detail": '{"a": 1}'}])
-    [message] = messages(mended, url, 10)
+    [message] = messages(patched, url, 10)
     assert json.loads(message["Body"]) == {"a": 1}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 
-from conftest import ACCOUNT, Emulator, mend
+from conftest import ACCOUNT, Emulator, patch
 from machines import ask, begin, branch, ended, error_of, function, machine, output, queue, run, token, unique
 
 
-@mend("parallel-jsonata")
+@patch("parallel-jsonata")
 def test_parallel_takes_arguments_output_and_assign(emulator: Emulator) -> None:
     result = run(emulator, {
         "Both": {
@@ -28,7 +28,7 @@ def test_parallel_takes_arguments_output_and_assign(emulator: Emulator) -> None:
     assert output(result) == {"total": 6, "results": [2, 4]}
 
 
-@mend("parallel-variables")
+@patch("parallel-variables")
 def test_parallel_branches_have_their_own_variables(emulator: Emulator) -> None:
     result = run(emulator, {
         "Set": {"Type": "Pass", "Assign": {"x": "outer"}, "Next": "Both"},
@@ -46,7 +46,7 @@ def test_parallel_branches_have_their_own_variables(emulator: Emulator) -> None:
     assert output(result) == {"branches": ["innerouter", False], "seen": False}
 
 
-@mend("fail-at-once")
+@patch("fail-at-once")
 def test_parallel_fails_with_its_first_failure_and_stops_the_rest(emulator: Emulator) -> None:
     url = queue(emulator)
     start = time.monotonic()
@@ -68,7 +68,7 @@ def test_parallel_fails_with_its_first_failure_and_stops_the_rest(emulator: Emul
     assert not emulator.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=4).get("Messages")
 
 
-@mend("fail-at-once")
+@patch("fail-at-once")
 def test_map_fails_with_its_first_failure(emulator: Emulator) -> None:
     start = time.monotonic()
     result = run(emulator, {
@@ -88,7 +88,7 @@ def test_map_fails_with_its_first_failure(emulator: Emulator) -> None:
     assert time.monotonic() - start < 3
 
 
-@mend("parallel-tokens")
+@patch("parallel-tokens")
 def test_a_retry_in_one_branch_leaves_the_token_of_the_other(emulator: Emulator) -> None:
     left, right = queue(emulator), queue(emulator)
     retry = [{"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 2}]
@@ -106,7 +106,7 @@ def test_a_retry_in_one_branch_leaves_the_token_of_the_other(emulator: Emulator)
     assert output(ended(emulator, execution)) == ["left", "right"]
 
 
-@mend("retry-delay")
+@patch("retry-delay")
 def test_retries_wait_at_most_the_maximum_delay(emulator: Emulator) -> None:
     start = time.monotonic()
     result = run(emulator, {"Send": {
@@ -119,7 +119,7 @@ def test_retries_wait_at_most_the_maximum_delay(emulator: Emulator) -> None:
     assert 2 <= time.monotonic() - start < 10  # 11 without the maximum
 
 
-@mend("task-limits-jsonata")
+@patch("task-limits-jsonata")
 def test_task_limits_may_be_expressions(emulator: Emulator) -> None:
     name = function(emulator)
     result = run(emulator, {"Call": {
@@ -129,7 +129,7 @@ def test_task_limits_may_be_expressions(emulator: Emulator) -> None:
     assert result.get("error") == "States.Timeout"
 
 
-@mend("heartbeat")
+@patch("heartbeat")
 def test_a_missed_heartbeat_fails_the_task(emulator: Emulator) -> None:
     url, timeout = queue(emulator), ["States.Timeout"]
     execution = begin(emulator, {
@@ -147,7 +147,7 @@ def test_a_missed_heartbeat_fails_the_task(emulator: Emulator) -> None:
     assert output(ended(emulator, execution))["Error"] == "States.HeartbeatTimeout"
 
 
-@mend("machine-timeout")
+@patch("machine-timeout")
 def test_a_machine_that_runs_too_long_is_timed_out(emulator: Emulator) -> None:
     url = queue(emulator)
     events, name = emulator.client("events"), unique("rule")
@@ -161,7 +161,7 @@ def test_a_machine_that_runs_too_long_is_timed_out(emulator: Emulator) -> None:
     assert json.loads(received[0]["Body"])["detail"]["executionArn"] == execution
 
 
-@mend("succeed-output")
+@patch("succeed-output")
 def test_succeed_and_the_default_of_a_choice_have_an_output(emulator: Emulator) -> None:
     result = run(emulator, {
         "Which": {"Type": "Choice", "Choices": [{"Condition": "{% false %}", "Next": "Done"}], "Default": "Done",
@@ -171,7 +171,7 @@ def test_succeed_and_the_default_of_a_choice_have_an_output(emulator: Emulator) 
     assert output(result) == {"from": "choice, succeed"}
 
 
-@mend("assign-at-once")
+@patch("assign-at-once")
 def test_assign_sees_the_variables_as_they_were(emulator: Emulator) -> None:
     result = run(emulator, {
         "One": {"Type": "Pass", "Assign": {"a": 1, "b": 1}, "Next": "Two"},
@@ -181,7 +181,7 @@ def test_assign_sees_the_variables_as_they_were(emulator: Emulator) -> None:
     assert output(result) == [2, 1]
 
 
-@mend("data-limit")
+@patch("data-limit")
 def test_more_than_256_kib_of_state_fails(emulator: Emulator) -> None:
     result = run(emulator, {"Big": {
         "Type": "Pass", "Output": "{% $states.input.part & $states.input.part & $states.input.part %}"}},
@@ -189,14 +189,14 @@ def test_more_than_256_kib_of_state_fails(emulator: Emulator) -> None:
     assert result.get("error") == "States.DataLimitExceeded"
 
 
-@mend("terminal-errors")
+@patch("terminal-errors")
 def test_states_all_does_not_match_what_cannot_be_caught(emulator: Emulator) -> None:
     def catch(name: str, state: dict) -> dict:
         state = {**state, "Catch": [{"ErrorEquals": [name], "Next": "Caught"}], "Next": "Caught"}
         return run(emulator, {"Do": state, "Caught": {"Type": "Pass"}})
 
     unknown = {"Type": "Task", "Resource": "arn:aws:states:::nothing:here"}
-    # Raised on order: that too much data raises it is the mend data-limit.
+    # Raised on order: that too much data raises it is the patch data-limit.
     grown = {"Type": "Parallel", "Branches": [branch({"Big": {"Type": "Fail", "Error": "States.DataLimitExceeded"}})]}
     for state, error in ((unknown, "States.Runtime"), (grown, "States.DataLimitExceeded")):
         result = catch("States.ALL", state)
@@ -204,7 +204,7 @@ def test_states_all_does_not_match_what_cannot_be_caught(emulator: Emulator) -> 
     assert output(catch("States.DataLimitExceeded", grown))["Error"] == "States.DataLimitExceeded"
 
 
-@mend("history")
+@patch("history")
 def test_the_history_has_the_states_inside_a_map_and_a_parallel(emulator: Emulator) -> None:
     # The branches overlap: the event before is then not simply the one recorded before.
     execution = begin(emulator, {
@@ -232,7 +232,7 @@ def test_the_history_has_the_states_inside_a_map_and_a_parallel(emulator: Emulat
         ("Inner", "Inner"), ("Inner", "Inner"), ("MapIterationStarted", "Inner"), ("MapIterationStarted", "Inner")]
 
 
-@mend("start-idempotent")
+@patch("start-idempotent")
 def test_the_same_start_twice_is_one_execution(emulator: Emulator) -> None:
     client, arn = emulator.client("stepfunctions"), machine(emulator, {"Sleep": {"Type": "Wait", "Seconds": 2}})
     start = {"stateMachineArn": arn, "name": unique(), "input": '{"a": 1}'}
@@ -244,7 +244,7 @@ def test_the_same_start_twice_is_one_execution(emulator: Emulator) -> None:
     assert error_of(client.start_execution, **start) == "ExecutionAlreadyExists"
 
 
-@mend("start-rules")
+@patch("start-rules")
 def test_a_start_has_a_proper_name_and_input(emulator: Emulator) -> None:
     client, arn = emulator.client("stepfunctions"), machine(emulator, {"Nothing": {"Type": "Pass"}})
     for name in ("a" * 80, "a-b_c.d"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import Emulator, mend
+from conftest import Emulator, patch
 from machines import ask, begin, branch, ended, error_of, function, output, queue, run, token
 
 
@@ -18,7 +18,7 @@ def answers(emulator: Emulator, sent: str) -> list[str | None]:
     ]
 
 
-@mend("callback-failure")
+@patch("callback-failure")
 def test_a_function_that_fails_fails_the_task_that_waits_for_its_token(emulator: Emulator) -> None:
     name = function(emulator)
     result = run(emulator, {"Call": {
@@ -28,9 +28,9 @@ def test_a_function_that_fails_fails_the_task_that_waits_for_its_token(emulator:
     assert result["status"] == "FAILED"
 
 
-def test_a_function_may_answer_its_token_before_it_returns(mended: Emulator) -> None:
-    name = function(mended)
-    result = run(mended, {"Call": {
+def test_a_function_may_answer_its_token_before_it_returns(patched: Emulator) -> None:
+    name = function(patched)
+    result = run(patched, {"Call": {
         "Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
         "Arguments": {"FunctionName": name, "Payload": {
             "token": "{% $states.context.Task.Token %}", "answer": '{"done": true}'}},
@@ -38,7 +38,7 @@ def test_a_function_may_answer_its_token_before_it_returns(mended: Emulator) -> 
     assert output(result) == {"done": True}
 
 
-@mend("token-gone")
+@patch("token-gone")
 def test_a_token_that_was_answered_is_gone(emulator: Emulator) -> None:
     url = queue(emulator)
     execution = begin(emulator, {"Ask": ask(url)})
@@ -48,12 +48,12 @@ def test_a_token_that_was_answered_is_gone(emulator: Emulator) -> None:
     assert answers(emulator, sent) == ["TaskTimedOut"] * 3
 
 
-@mend("token-unknown")
+@patch("token-unknown")
 def test_a_token_nobody_issued_is_invalid(emulator: Emulator) -> None:
     assert answers(emulator, "made-up") == ["InvalidToken"] * 3
 
 
-@mend("token-per-attempt")
+@patch("token-per-attempt")
 def test_every_attempt_has_its_own_token(emulator: Emulator) -> None:
     url = queue(emulator)
     retry = [{"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 1}]
@@ -68,7 +68,7 @@ def test_every_attempt_has_its_own_token(emulator: Emulator) -> None:
     assert output(ended(emulator, execution)) == 2
 
 
-@mend("callback-output")
+@patch("callback-output")
 def test_the_output_of_a_callback_is_checked(emulator: Emulator) -> None:
     url, client = queue(emulator), emulator.client("stepfunctions")
     execution = begin(emulator, {"Ask": ask(url)})
@@ -80,7 +80,7 @@ def test_the_output_of_a_callback_is_checked(emulator: Emulator) -> None:
     assert output(ended(emulator, execution)) == 3
 
 
-@mend("stop-is-final")
+@patch("stop-is-final")
 def test_a_stopped_execution_stays_aborted_and_its_token_is_gone(emulator: Emulator) -> None:
     url, client = queue(emulator), emulator.client("stepfunctions")
     execution = begin(emulator, {"Ask": ask(url)})
@@ -91,7 +91,7 @@ def test_a_stopped_execution_stays_aborted_and_its_token_is_gone(emulator: Emula
     assert (found["status"], found["error"], found["cause"]) == ("ABORTED", "Operator", "on order")
 
 
-@mend("stop-branches")
+@patch("stop-branches")
 def test_a_stopped_execution_runs_no_state_more(emulator: Emulator) -> None:
     url, client = queue(emulator), emulator.client("stepfunctions")
     send = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage",
@@ -108,19 +108,19 @@ def test_a_stopped_execution_runs_no_state_more(emulator: Emulator) -> None:
     assert not emulator.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=4).get("Messages")
 
 
-def test_a_token_inside_a_map_belongs_to_its_item(mended: Emulator) -> None:
-    url, client = queue(mended), mended.client("stepfunctions")
+def test_a_token_inside_a_map_belongs_to_its_item(patched: Emulator) -> None:
+    url, client = queue(patched), patched.client("stepfunctions")
     state = ask(url)
     state["Arguments"]["MessageBody"]["item"] = "{% $states.input %}"
-    execution = begin(mended, {"Each": {"Type": "Map", "Items": [0, 1, 2], "ItemProcessor": branch({"Ask": state})}})
+    execution = begin(patched, {"Each": {"Type": "Map", "Items": [0, 1, 2], "ItemProcessor": branch({"Ask": state})}})
     bodies: list[dict] = []
 
     def receive() -> bool:
-        found = mended.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        found = patched.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         bodies.extend(json.loads(message["Body"]) for message in found.get("Messages", []))
         return len(bodies) >= 3
 
-    mended.wait(receive, "three tokens")
+    patched.wait(receive, "three tokens")
     for body in bodies:
         client.send_task_success(taskToken=body["token"], output=json.dumps(body["item"] * 10))
-    assert output(ended(mended, execution)) == [0, 10, 20]
+    assert output(ended(patched, execution)) == [0, 10, 20]

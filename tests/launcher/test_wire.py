@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from conftest import Emulator, mend
+from conftest import Emulator, patch
 
 REQUEST = (
     b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: AmazonSQS.ListQueues\r\n"
@@ -21,7 +21,7 @@ def ask(connection: socket.socket) -> bytes:
     return connection.recv(65536)
 
 
-@mend("whole-answers")
+@patch("whole-answers")
 def test_an_answer_arrives_in_one_piece(emulator: Emulator) -> None:
     with socket.create_connection(("127.0.0.1", emulator.port), 10) as connection:
         for _ in range(100):
@@ -30,7 +30,7 @@ def test_an_answer_arrives_in_one_piece(emulator: Emulator) -> None:
             assert head.startswith(b"HTTP/1.1 200") and len(body) == length > 0
 
 
-@mend("idle-connections")
+@patch("idle-connections")
 def test_a_connection_that_go_would_use_again_is_open(emulator: Emulator) -> None:
     opened, connection = emulator.idle
     time.sleep(max(0.0, opened + GO_KEEPS - time.monotonic()))

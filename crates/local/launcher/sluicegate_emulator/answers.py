@@ -3,7 +3,7 @@
 The SDK closes a request's body as soon as it sees the head of the answer. Its transport may be about to look for the body's end
 just then (on a busy machine, with an emulator that answers in half a millisecond): it takes the closed body for an error, closes
 the connection and asks again. A CreateAlias is then refused, since the alias exists. What the client has read by then stays
-readable, so an answer that arrives with its head in one segment is safe. Newer versions of the SDK are mended; the AWS provider
+readable, so an answer that arrives with its head in one segment is safe. Newer versions of the SDK are patched; the AWS provider
 5.100 is built with an older one.
 """
 

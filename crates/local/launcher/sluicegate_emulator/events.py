@@ -1,4 +1,4 @@
-"""EventBridge: events of AWS services from the stand-ins, and dead-letter queues of rule targets."""
+"""EventBridge: events of AWS services from the fakes, and dead-letter queues of rule targets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _failure: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVa
 
 
 def put_events(original: Callable) -> Callable:
-    """PutEvents that takes `aws.*` sources: here the stand-ins are the AWS services."""
+    """PutEvents that takes `aws.*` sources: here the fakes are the AWS services."""
 
     def put(data: dict, allow_aws_source: bool = True) -> tuple:
         return original(data, allow_aws_source=True)

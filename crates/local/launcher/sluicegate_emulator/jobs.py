@@ -1,6 +1,6 @@
-"""`batch:submitJob` and `codebuild:startBuild` from Step Functions, carried out by the stand-ins.
+"""`batch:submitJob` and `codebuild:startBuild` from Step Functions, carried out by the fakes.
 
-The stand-ins are found at `AWS_ENDPOINT_URL_BATCH` and `AWS_ENDPOINT_URL_CODEBUILD`. Names of fields follow the AWS
+The fakes are found at `AWS_ENDPOINT_URL_BATCH` and `AWS_ENDPOINT_URL_CODEBUILD`. Names of fields follow the AWS
 service models: Step Functions speaks PascalCase, the services camelCase, and the keys of maps stay as they are.
 """
 
@@ -21,14 +21,14 @@ from ministack.services import stepfunctions as sfn
 
 POLL_SECONDS = 0.15
 SILENCE_SECONDS = 60
-"""How long a stand-in may leave a running job's status unanswered before the task fails."""
+"""How long a fake may leave a running job's status unanswered before the task fails."""
 
 Error = sfn._ExecutionError
 
 
 @dataclass(frozen=True)
 class Service:
-    """One stand-in and the one integration that starts something there."""
+    """One fake and the one integration that starts something there."""
 
     name: str
     prefix: str
@@ -46,7 +46,7 @@ class Service:
 
     @property
     def endpoint(self) -> str | None:
-        """The stand-in's address."""
+        """The fake's address."""
         return os.environ.get(self.variable)
 
 
@@ -95,7 +95,7 @@ def _parse(resource: str) -> tuple[Service, str, bool] | None:
 
 
 def handles(resource: str) -> bool:
-    """Whether a task's resource goes to a stand-in that is there."""
+    """Whether a task's resource goes to a fake that is there."""
     parsed = _parse(resource)
     return parsed is not None and parsed[0].endpoint is not None
 
@@ -233,7 +233,7 @@ def _pascal(value: object, shape) -> object:  # noqa: ANN001
 
 
 def _forward(service: Service) -> Callable:
-    """The service on MiniStack's own port, for clients that do not know the stand-in's address."""
+    """The service on MiniStack's own port, for clients that do not know the fake's address."""
     import asyncio
     import urllib.error
     import urllib.request
@@ -247,7 +247,7 @@ def _forward(service: Service) -> Callable:
         except urllib.error.HTTPError as err:
             return err.code, dict(err.headers), err.read()
         except OSError as err:
-            message = f"the stand-in of {service.prefix} at {service.endpoint} does not answer: {err}"
+            message = f"the fake of {service.prefix} at {service.endpoint} does not answer: {err}"
             return 503, {"Content-Type": "application/json"}, json.dumps({"message": message}).encode()
 
     async def handle_request(method: str, path: str, headers: dict, body: bytes, _query: dict) -> tuple:
@@ -259,7 +259,7 @@ def _forward(service: Service) -> Callable:
 
 
 def apply() -> None:
-    """Sends the two services to the stand-ins that are configured."""
+    """Sends the two services to the fakes that are configured."""
     for service, module in ((BATCH, batch), (CODEBUILD, codebuild)):
         if service.endpoint:
             module.handle_request = _forward(service)

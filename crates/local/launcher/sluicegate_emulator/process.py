@@ -22,14 +22,14 @@ def at_end(clean: Callable[[], None]) -> None:
 
 
 def check_version() -> None:
-    """Exits with a message when the installed MiniStack is not the one the mends are written for."""
+    """Exits with a message when the installed MiniStack is not the one the patches are written for."""
     try:
         found = importlib.metadata.version("ministack")
     except importlib.metadata.PackageNotFoundError:
         found = "none"
     if found != MINISTACK:
         sys.exit(
-            f"sluicegate_emulator: the mends are written for MiniStack {MINISTACK}, but the installed version is "
+            f"sluicegate_emulator: the patches are written for MiniStack {MINISTACK}, but the installed version is "
             f"{found}. Install the pinned one: pip install --require-hashes -r crates/local/launcher/requirements.txt"
         )
 
@@ -96,7 +96,7 @@ def _kill_workers() -> None:
 
 
 def main() -> None:
-    """Checks, mends and serves; does not return."""
+    """Checks, patches and serves; does not return."""
     check_version()
     set_environment()
     with contextlib.suppress(OSError):  # already the leader of a group
@@ -108,14 +108,14 @@ def main() -> None:
     import hypercorn.asyncio
     from ministack import app
 
-    from sluicegate_emulator import mends
+    from sluicegate_emulator import patches
     from sluicegate_emulator.containers import engine
 
     engine.connect()
     engine.remove_all()  # of a predecessor of the same name that was killed
     at_end(_kill_workers)
     at_end(engine.close)
-    mends.apply_all()
+    patches.apply_all()
     original = hypercorn.asyncio.serve
 
     async def serve(asgi: object, config: object) -> None:

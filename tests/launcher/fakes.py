@@ -1,4 +1,4 @@
-"""Stand-ins of Batch and CodeBuild: they take jobs and leave it to the test what becomes of them."""
+"""Fakes of Batch and CodeBuild: they take jobs and leave it to the test what becomes of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class StandIns:
+class Fakes:
     """One server that speaks both APIs. A job's name, or a build's project, says its fate.
 
     `ok` succeeds, `bad` fails, `refused` is not accepted, `hang` runs until it is stopped.
