@@ -5,10 +5,10 @@ use aws_sdk_batch::types::{JobDetail, JobStatus, KeyValuesPair};
 use domain::ids::JobId;
 use engine::{BatchJob, BatchJobs, JobProgress, Result};
 
-/// How many jobs one `DescribeJobs` takes.
+/// The most jobs in one `DescribeJobs` call.
 const DESCRIBED: usize = 100;
 
-/// The jobs of some queues of AWS Batch.
+/// The jobs in a set of AWS Batch queues.
 #[derive(Debug, Clone)]
 pub struct Batch {
     client: aws_sdk_batch::Client,
@@ -16,7 +16,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The jobs of these queues, by their names.
+    /// `queues` holds queue names.
     #[must_use]
     pub fn new(clients: &Clients, queues: &[String]) -> Self {
         Self {
@@ -25,7 +25,8 @@ impl Batch {
         }
     }
 
-    /// The ids of a queue's jobs of a name. A list with a filter has the jobs of every state.
+    /// Returns the ids of a queue's jobs with a name. With a filter, `ListJobs` returns jobs of every
+    /// state.
     async fn ids(&self, queue: &str, name: &JobId) -> Result<Vec<String>> {
         let call = format!("ListJobs {name} of {queue}");
         let filter = KeyValuesPair::builder()
@@ -38,7 +39,7 @@ impl Batch {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| named(&call, &error))?;
             let listed = page.job_summary_list.into_iter().flatten();
-            // A filter that is not understood would show every job.
+            // An emulator that ignores the filter would return every job.
             let own = listed.filter(|job| job.job_name.as_deref() == Some(name.as_str()));
             ids.extend(own.filter_map(|job| job.job_id));
         }

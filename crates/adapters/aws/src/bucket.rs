@@ -7,7 +7,7 @@ use aws_sdk_s3::types::ChecksumAlgorithm;
 use domain::error::{ErrorName, StepError};
 use engine::{Objects, Result, Written};
 
-/// A bucket in S3. What is written is encrypted by the bucket's own default.
+/// An S3 bucket. Objects are encrypted by the bucket's default.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: aws_sdk_s3::Client,
@@ -53,7 +53,7 @@ impl Objects for Bucket {
                 };
             }
         };
-        // A body that breaks off is no refusal: the next attempt may get all of it.
+        // A body that ends early is transient: the next attempt may read all of it.
         let bytes = answer.body.collect().await.map_err(|error| StepError {
             name: ErrorName::AwsUnavailable,
             ..unbuildable(&call, &error)
@@ -74,7 +74,7 @@ impl Objects for Bucket {
             Ok(_) => Ok(Written::Yes),
             Err(error) => match error.code() {
                 Some("PreconditionFailed") => Ok(Written::No),
-                // Another write of the same key is under way; S3 asks to try again.
+                // Another write to the same key is in progress; S3 asks for a retry.
                 Some("ConditionalRequestConflict") => Err(StepError {
                     name: ErrorName::RecordConflict,
                     ..named(&call, &error)

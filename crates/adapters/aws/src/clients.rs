@@ -15,16 +15,16 @@ use std::time::Duration;
 const CONNECT: Duration = Duration::from_secs(3);
 /// One attempt of a call, its answer read.
 const ATTEMPT: Duration = Duration::from_secs(8);
-/// A call with all of its attempts.
+/// A call with all its attempts.
 const OPERATION: Duration = Duration::from_secs(20);
-/// A call that carries an object, whose size decides how long an attempt takes.
+/// A call that carries an object: its time depends on the size.
 const TRANSFER: Duration = Duration::from_secs(120);
-/// Attempts of a call, the first one included.
+/// Attempts of a call, including the first.
 const ATTEMPTS: u32 = 4;
 /// The longest pause between two attempts.
 const BACKOFF: Duration = Duration::from_secs(3);
 
-/// Where the clients of all services come from: one configuration, one pool of connections.
+/// Makes the clients of all services from one configuration and one connection pool.
 #[derive(Debug, Clone)]
 pub struct Clients {
     config: SdkConfig,
@@ -36,11 +36,10 @@ impl Clients {
     /// `AWS_ENDPOINT_URL_S3` and the like) from the environment and the profile.
     ///
     /// # Errors
-    /// `SettingsInvalid` when no region is set anywhere. Credentials are looked for at the first
-    /// call.
+    /// `SettingsInvalid` if no region is set. Credentials are resolved by the first call.
     pub async fn from_env() -> Result<Self, StepError> {
-        // Not the SDK's own chain: it would ask the instance metadata service for a region, and
-        // wait for it where there is none.
+        // Not the SDK's default chain: it asks the instance metadata service for a region and waits
+        // for seconds where that does not exist.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
             .or_else(ProfileFileRegionProvider::new());
         let region = region.region().await.ok_or_else(|| {
@@ -96,7 +95,7 @@ impl Clients {
         aws_sdk_sqs::Client::new(&self.config)
     }
 
-    /// A client whose calls may take as long as a queue is listened to.
+    /// A client with a time limit that fits long polling.
     pub(crate) fn sqs_listening(&self) -> aws_sdk_sqs::Client {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
@@ -162,7 +161,8 @@ fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// Whether the endpoint is an address or `localhost`, below which no host `bucket.` exists.
+/// Returns whether the endpoint is an IP address or `localhost`, where `bucket.<host>` cannot
+/// resolve.
 fn names_no_host_below_it(endpoint: &str) -> bool {
     let rest = endpoint
         .split_once("://")

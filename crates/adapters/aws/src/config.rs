@@ -1,7 +1,6 @@
-//! The only place of this crate that reads the environment itself; the rest of what is read there
-//! is the SDK's own.
+//! The only module of this crate that reads environment variables; the SDK reads its own.
 
-/// The endpoint of S3, when the environment names one.
+/// Returns the S3 endpoint, if one is set.
 pub(crate) fn s3_endpoint() -> Option<String> {
     #[allow(
         clippy::disallowed_methods,

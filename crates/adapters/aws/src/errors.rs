@@ -1,5 +1,5 @@
-//! Every error of AWS becomes one of four names. What decides is AWS's own code and the HTTP
-//! status, so the mapping is the same for all services.
+//! Maps every AWS error to one of four names, by AWS's error code and the HTTP status. The mapping
+//! is the same for all services.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -9,7 +9,7 @@ use domain::error::{ErrorName, StepError};
 use std::error::Error;
 use std::fmt::Write as _;
 
-/// The longest message of AWS that is kept, in characters.
+/// The longest AWS message that is kept, in characters.
 const LIMIT: usize = 600;
 
 const THROTTLED: &[&str] = &[
@@ -60,8 +60,8 @@ const UNAVAILABLE: &[&str] = &[
     "ServiceUnavailableException",
 ];
 
-/// Names an error of a call. `call` says which: `PutItem RUN#one/RUN in sluicegate`; it holds no
-/// secret and no document.
+/// Names the error of a call. `call` describes it without secrets or content, such as
+/// `PutItem RUN#one/RUN in sluicegate`.
 pub(crate) fn named<E>(call: &str, error: &SdkError<E, HttpResponse>) -> StepError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -95,25 +95,25 @@ where
     let mut message = format!("{call}: ");
     message.extend(what.chars().take(LIMIT));
     if let Some(id) = error.request_id() {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(message, ", request {id}");
     }
     StepError::new(name, message)
 }
 
-/// Names a failed part of a call that succeeded as a whole, such as one event of `PutEvents`.
+/// Names the error of one failed entry in a successful call, such as `PutEvents`.
 pub(crate) fn named_part(call: &str, code: &str, message: &str) -> StepError {
     let message: String = message.chars().take(LIMIT).collect();
     StepError::new(name_of(code, 200), format!("{call}: {code}: {message}"))
 }
 
-/// An answer that lacks what AWS documents to be in it.
+/// A reply that lacks a documented field.
 pub(crate) fn incomplete(call: &str, what: &str) -> StepError {
     let message = format!("{call}: the answer holds no {what}");
     StepError::new(ErrorName::AwsUnavailable, message)
 }
 
-/// A request that the SDK itself does not send, since it lacks something.
+/// A request that the SDK refuses to send, since it is incomplete.
 pub(crate) fn unbuildable(call: &str, error: &(dyn Error + 'static)) -> StepError {
     StepError::new(ErrorName::AwsRefused, format!("{call}: {}", chain(error)))
 }
@@ -132,7 +132,7 @@ fn name_of(code: &str, status: u16) -> ErrorName {
     }
 }
 
-/// The name of an error that came before any answer.
+/// Names an error that occurred before any reply.
 fn name_of_unsent(error: &(dyn Error + 'static)) -> ErrorName {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -147,7 +147,7 @@ fn name_of_unsent(error: &(dyn Error + 'static)) -> ErrorName {
     ErrorName::AwsUnavailable
 }
 
-/// An error with its causes, each once.
+/// Formats an error with its causes, each once.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -205,7 +205,7 @@ mod tests {
             ("InternalServerError", 400, ErrorName::AwsUnavailable),
             ("Whatever", 503, ErrorName::AwsUnavailable),
             ("ValidationException", 400, ErrorName::AwsRefused),
-            // Too many images in a repository: no pause helps.
+            // Too many images in a repository: a retry cannot help.
             ("LimitExceededException", 400, ErrorName::AwsRefused),
         ] {
             assert_eq!(answered(code, status).name, name, "{code} {status}");

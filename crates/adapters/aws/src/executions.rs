@@ -11,12 +11,12 @@ pub struct Executions {
     client: aws_sdk_sfn::Client,
 }
 
-/// An execution as it stands.
+/// The state of an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
     /// Its ARN.
     pub arn: String,
-    /// How far it is.
+    /// Its status.
     pub state: ExecutionState,
     /// Its input, as JSON.
     pub input: String,
@@ -32,18 +32,18 @@ pub struct Execution {
     pub stopped_at: Option<Timestamp>,
 }
 
-/// How far an execution is.
+/// The status of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutionState {
-    /// It runs, or waits to be redriven.
+    /// Running, or waiting to be redriven.
     Running,
     /// It succeeded.
     Succeeded,
     /// It failed.
     Failed,
-    /// It took longer than it may.
+    /// It exceeded its time limit.
     TimedOut,
-    /// Somebody stopped it.
+    /// An operator stopped it.
     Aborted,
 }
 
@@ -68,8 +68,8 @@ impl Executions {
         }
     }
 
-    /// Describes an execution; none when there is no such one (Step Functions forgets an
-    /// execution 90 days after its end).
+    /// Describes an execution; `None` if it does not exist. Step Functions keeps an execution for 90
+    /// days after its end.
     ///
     /// # Errors
     /// Those of AWS.
@@ -126,7 +126,7 @@ impl Executions {
     /// left as it is.
     ///
     /// # Errors
-    /// Those of AWS; `AwsRefused` when there is no such execution.
+    /// Those of AWS; `AwsRefused` if the execution does not exist.
     pub async fn stop(&self, arn: &str, error: &str, cause: &str) -> Result<()> {
         let stop = self
             .client

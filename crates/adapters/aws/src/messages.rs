@@ -7,7 +7,7 @@ use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
 use domain::error::ErrorName;
 use engine::{EventBus, Result, StatusQueue, TokenState, Tokens};
 
-/// The status queue: SQS, first in first out.
+/// The status queue: an SQS FIFO queue.
 #[derive(Debug, Clone)]
 pub struct SqsStatusQueue {
     client: aws_sdk_sqs::Client,
@@ -42,7 +42,7 @@ impl StatusQueue for SqsStatusQueue {
     }
 }
 
-/// The project's bus in EventBridge.
+/// An EventBridge event bus.
 #[derive(Debug, Clone)]
 pub struct Bus {
     client: aws_sdk_eventbridge::Client,
@@ -72,7 +72,7 @@ impl EventBus for Bus {
             .build();
         let answer = self.client.put_events().entries(entry).send().await;
         let answer = answer.map_err(|error| named(&call, &error))?;
-        // The call succeeds although the bus refused the event.
+        // The call succeeds even if the bus rejects the event.
         if answer.failed_entry_count() == 0 {
             return Ok(());
         }
@@ -88,17 +88,17 @@ impl EventBus for Bus {
     }
 }
 
-/// The longest cause that Step Functions takes, in characters.
+/// The longest cause that Step Functions accepts, in characters.
 const CAUSE_LIMIT: usize = 32_768;
 
-/// Task tokens of Step Functions.
+/// Step Functions task tokens.
 #[derive(Debug, Clone)]
 pub struct TaskTokens {
     client: aws_sdk_sfn::Client,
 }
 
 impl TaskTokens {
-    /// The tokens of this account and region.
+    /// Tokens of the clients' account and region.
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {

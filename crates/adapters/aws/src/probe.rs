@@ -3,13 +3,12 @@ use engine::{HttpReply, Probe};
 use std::io::Read as _;
 use std::time::Duration;
 
-/// How much of a body is read, in bytes.
+/// The most bytes that are read of a body.
 const BODY_LIMIT: u64 = 2 * 1024;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Asks addresses over HTTP. It follows no redirect and uses no proxy: what answers is what was
-/// asked.
+/// Sends HTTP GET requests. Follows no redirect and uses no proxy, so the address itself replies.
 #[derive(Debug, Clone)]
 pub struct HttpProbe {
     agent: ureq::Agent,
@@ -41,7 +40,7 @@ impl HttpProbe {
             .build();
         let mut answer = call.call().map_err(|error| format!("GET {url}: {error}"))?;
         let mut body = Vec::new();
-        // A body that breaks off is judged by what came of it: the status was answered.
+        // A body that ends early still has a status: keeps what was read.
         let read = answer
             .body_mut()
             .as_reader()

@@ -8,8 +8,8 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::ImageDigest;
 use engine::{Registry, Result};
 
-/// The forms of a manifest that an image may be stored in. Without them ECR turns the manifest
-/// into an old one, which has another digest.
+/// The manifest types that an image may have. Without them ECR converts the manifest to an older
+/// type with another digest.
 const MANIFESTS: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.oci.image.manifest.v1+json",
@@ -17,16 +17,16 @@ const MANIFESTS: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
-/// The image registry: ECR.
+/// ECR.
 #[derive(Debug, Clone)]
 pub struct Ecr {
     client: aws_sdk_ecr::Client,
 }
 
-/// `registry/repository`, taken apart.
+/// The parts of `registry/repository`.
 #[derive(Debug, PartialEq, Eq)]
 struct Place<'a> {
-    /// The account that owns the registry; none for a registry whose name does not say it.
+    /// The account that owns the registry; `None` if the name does not contain it.
     account: Option<&'a str>,
     repository: &'a str,
 }
@@ -142,7 +142,7 @@ impl Registry for Ecr {
             return Ok(());
         };
         match error.as_service_error() {
-            // This very image has this very tag.
+            // The image already has this tag.
             Some(PutImageError::ImageAlreadyExistsException(_)) => Ok(()),
             Some(PutImageError::ImageTagAlreadyExistsException(_))
                 if self.find(image, tag).await?.as_ref() == Some(digest) =>

@@ -5,15 +5,14 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use domain::error::StepError;
 use engine::{Result, Secrets};
 
-/// Secrets Manager. Each question is a call: who keeps a secret for a while also knows when to
-/// doubt it.
+/// Secrets Manager. Never caches: the caller that caches a secret knows when to read it again.
 #[derive(Debug, Clone)]
 pub struct SecretStore {
     client: aws_sdk_secretsmanager::Client,
 }
 
 impl SecretStore {
-    /// The secrets of this account and region.
+    /// Secrets of the clients' account and region.
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
@@ -42,7 +41,7 @@ impl Secrets for SecretStore {
     }
 }
 
-/// Terraform makes the secrets empty, so this is the first error that a new installation meets.
+/// Terraform creates the secrets empty, so a new installation meets this error first.
 fn with_hint(error: &StepError) -> StepError {
     let message = format!(
         "{}; a new secret has no value until an operator sets one: \

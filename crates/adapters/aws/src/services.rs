@@ -9,7 +9,7 @@ use aws_sdk_ecs::types::{
 use domain::error::{ErrorName, StepError};
 use engine::{Result, RolloutProgress, RolloutState, ServiceState, Services, TaskRevision};
 
-/// How many of a service's events are kept.
+/// The most service events that are returned.
 const EVENTS: usize = 5;
 
 /// ECS.
@@ -19,7 +19,7 @@ pub struct Ecs {
 }
 
 impl Ecs {
-    /// The clusters of this account and region.
+    /// ECS in the clients' account and region.
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Services for Ecs {
                 Err(named_part(
                     &call,
                     reason,
-                    detail.unwrap_or("there is no such service"),
+                    detail.unwrap_or("the service does not exist"),
                 ))
             }
         }
@@ -124,7 +124,7 @@ fn state(call: &str, service: &Service) -> Result<ServiceState> {
         .task_definition()
         .ok_or_else(|| incomplete(call, "task definition"))?;
     let mut deployments: Vec<&Deployment> = service.deployments().iter().collect();
-    // ECS gives the newest first, but promises no order. The sort keeps the order of the others.
+    // ECS documents no order. The sort is stable.
     deployments.sort_by_key(|deployment| deployment.status() != Some("PRIMARY"));
     let events = service.events().iter().filter_map(|event| event.message());
     Ok(ServiceState {
@@ -142,7 +142,7 @@ fn rollout(deployment: &Deployment) -> RolloutState {
     let progress = match deployment.rollout_state() {
         Some(DeploymentRolloutState::Completed) => RolloutProgress::Completed,
         Some(DeploymentRolloutState::Failed) => RolloutProgress::Failed,
-        // A service whose deployments ECS does not steer itself has no state: its tasks tell.
+        // A deployment that ECS does not control has no rollout state: its task counts decide.
         None if all_run => RolloutProgress::Completed,
         _ => RolloutProgress::InProgress,
     };
@@ -158,7 +158,7 @@ fn rollout(deployment: &Deployment) -> RolloutState {
     }
 }
 
-/// Gives the named container its image and variables.
+/// Sets the image and variables of the named container.
 fn renew(definition: &mut TaskDefinition, revision: &TaskRevision) -> Result<()> {
     let mut containers = definition.container_definitions.take().unwrap_or_default();
     let names: Vec<_> = containers
@@ -200,9 +200,8 @@ fn set_environment(container: &mut ContainerDefinition, revision: &TaskRevision)
     container.environment = Some(environment);
 }
 
-/// Copies everything that can be registered. What ECS itself adds (ARN, revision, status,
-/// compatibilities, required attributes, dates) is left out, and so are inference accelerators,
-/// which AWS does not offer any more.
+/// Copies everything that can be registered. Leaves out what ECS adds (ARN, revision, status,
+/// compatibilities, required attributes, dates) and inference accelerators, which AWS has retired.
 fn copied(
     register: RegisterTaskDefinitionFluentBuilder,
     definition: TaskDefinition,
@@ -225,7 +224,7 @@ fn copied(
         .set_ephemeral_storage(definition.ephemeral_storage)
         .set_runtime_platform(definition.runtime_platform)
         .set_enable_fault_injection(definition.enable_fault_injection)
-        // ECS refuses an empty list of tags.
+        // ECS rejects an empty tag list.
         .set_tags(tags.filter(|tags| !tags.is_empty()))
 }
 

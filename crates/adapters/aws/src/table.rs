@@ -15,7 +15,7 @@ const GSI_SK: &str = "gsi_sk";
 const EXPIRES: &str = "expires";
 const INDEX: &str = "by-kind";
 
-/// The pipeline's table in DynamoDB.
+/// The DynamoDB table.
 #[derive(Debug, Clone)]
 pub struct Table {
     client: aws_sdk_dynamodb::Client,

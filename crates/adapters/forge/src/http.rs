@@ -1,4 +1,4 @@
-//! HTTP to the forge: no redirects, bounded times, and what an answer means to a run.
+//! HTTP to the forge: no redirects, bounded times, and error names for replies.
 
 use domain::error::{ErrorName, StepError};
 use engine::Result;
@@ -8,7 +8,7 @@ use ureq::http::{Response, Uri};
 
 pub(crate) type Answer = Response<ureq::Body>;
 
-/// The longest excerpt of an answer in an error, in characters.
+/// The longest excerpt of a reply in an error, in characters.
 const EXCERPT: usize = 200;
 
 pub(crate) fn agent() -> Agent {
@@ -24,7 +24,7 @@ pub(crate) fn agent() -> Agent {
         .new_agent()
 }
 
-/// Checks an address that a token is to be sent to: https, or http to this very machine.
+/// Checks that a token may be sent to an address: https, or http to this machine.
 pub(crate) fn check_address(url: &str, setting: &str) -> Result<String> {
     let wrong = |why: &str| {
         StepError::new(
@@ -32,10 +32,10 @@ pub(crate) fn check_address(url: &str, setting: &str) -> Result<String> {
             format!("{setting} {url:?} {why}; expected https://host/path"),
         )
     };
-    let uri: Uri = url.parse().map_err(|_| wrong("is no address"))?;
+    let uri: Uri = url.parse().map_err(|_| wrong("is not an address"))?;
     let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
     if authority.as_str().contains('@') {
-        // Not shown: what stands there may be a password.
+        // The address is not shown: it may hold a password.
         return Err(StepError::new(
             ErrorName::SettingsInvalid,
             format!("{setting} holds a user name; the token belongs into the git secret"),
@@ -53,12 +53,12 @@ pub(crate) fn check_address(url: &str, setting: &str) -> Result<String> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// A call that got no answer.
+/// Names the error of a call without a reply.
 pub(crate) fn no_answer(call: &str, error: &ureq::Error) -> StepError {
     StepError::new(ErrorName::ForgeUnavailable, format!("{call}: {error}"))
 }
 
-/// An answer that broke off, or that is not what git speaks.
+/// Names the error of a reply that ended early or is not git's protocol.
 pub(crate) fn broken(call: &str, error: &std::io::Error) -> StepError {
     StepError::new(
         ErrorName::ForgeUnavailable,
@@ -66,7 +66,7 @@ pub(crate) fn broken(call: &str, error: &std::io::Error) -> StepError {
     )
 }
 
-/// Lets an answer with a good status pass; names what the others mean.
+/// Returns a successful reply; names the error of any other.
 pub(crate) fn check(call: &str, mut answer: Answer) -> Result<Answer> {
     let status = answer.status();
     if status.is_success() {
@@ -108,7 +108,7 @@ pub(crate) fn check(call: &str, mut answer: Answer) -> Result<Answer> {
     ))
 }
 
-/// What the forge says in an error's body, short and on one line.
+/// Returns the forge's error message, shortened, on one line.
 fn excerpt(answer: &mut Answer) -> String {
     let read = answer
         .body_mut()

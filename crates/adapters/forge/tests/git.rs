@@ -326,7 +326,7 @@ async fn a_token_that_was_changed_is_read_again() {
     let refused = world.git.fetch(&world.enrolled, &commit).await;
     assert_eq!(refused.unwrap_err().name, ErrorName::ForgeDenied);
     assert_eq!(world.secrets.calls("get"), 2);
-    // Somebody changed it: nothing fails for that.
+    // A changed token in the secret fails nothing.
     refuse();
     world.secrets.set(ARN, r#"{"token":"n3w"}"#);
     world.git.fetch(&world.enrolled, &commit).await.unwrap();
@@ -362,7 +362,7 @@ async fn the_audit_branch_starts_empty_and_grows() {
         .append(&world.enrolled, &[entry(1), entry(2)])
         .await
         .unwrap();
-    // Number 2 stands there already; nothing is said twice.
+    // The branch holds number 2 already; it is not added twice.
     world
         .git
         .append(&world.enrolled, &[entry(2), entry(3)])

@@ -1,14 +1,14 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve(|world| apply::Apply {
-        records: world.records(),
-        objects: world.artifacts(),
-        batch: world.batch(),
-        announcer: world.announcer(),
-        repositories: world.repositories(),
-        clock: world.clock(),
-        state_bucket: world.state_name(),
-        region: world.region(),
+    runtime::serve(|wiring| apply::Apply {
+        records: wiring.records(),
+        objects: wiring.artifacts(),
+        batch: wiring.batch(),
+        announcer: wiring.announcer(),
+        repositories: wiring.repositories(),
+        clock: wiring.clock(),
+        state_bucket: wiring.state_name(),
+        region: wiring.region(),
     })
 }

@@ -1,12 +1,12 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve(|world| build_trigger::BuildTrigger {
-        records: world.records(),
-        registry: world.registry(),
-        announcer: world.queue_announcer(),
-        repositories: world.repositories(),
-        clock: world.clock(),
-        bucket: world.artifacts_name(),
+    runtime::serve(|wiring| build_trigger::BuildTrigger {
+        records: wiring.records(),
+        registry: wiring.registry(),
+        announcer: wiring.queue_announcer(),
+        repositories: wiring.repositories(),
+        clock: wiring.clock(),
+        bucket: wiring.artifacts_name(),
     })
 }

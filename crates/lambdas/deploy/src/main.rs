@@ -1,14 +1,14 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve(|world| deploy::Deploy {
-        records: world.records(),
-        objects: world.artifacts(),
-        services: world.services(),
-        registry: world.registry(),
-        probe: world.probe(),
-        announcer: world.announcer(),
-        repositories: world.repositories(),
-        clock: world.clock(),
+    runtime::serve(|wiring| deploy::Deploy {
+        records: wiring.records(),
+        objects: wiring.artifacts(),
+        services: wiring.services(),
+        registry: wiring.registry(),
+        probe: wiring.probe(),
+        announcer: wiring.announcer(),
+        repositories: wiring.repositories(),
+        clock: wiring.clock(),
     })
 }

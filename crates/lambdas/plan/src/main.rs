@@ -1,15 +1,15 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve(|world| plan::Plan {
-        records: world.records(),
-        objects: world.artifacts(),
-        batch: world.batch(),
-        tokens: world.tokens(),
-        announcer: world.announcer(),
-        repositories: world.repositories(),
-        clock: world.clock(),
-        state_bucket: world.state_name(),
-        region: world.region(),
+    runtime::serve(|wiring| plan::Plan {
+        records: wiring.records(),
+        objects: wiring.artifacts(),
+        batch: wiring.batch(),
+        tokens: wiring.tokens(),
+        announcer: wiring.announcer(),
+        repositories: wiring.repositories(),
+        clock: wiring.clock(),
+        state_bucket: wiring.state_name(),
+        region: wiring.region(),
     })
 }

@@ -1,15 +1,15 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve(|world| record::Record {
-        records: world.records(),
-        audit: world.audit(),
-        audit_branch: world.audit_branch(),
-        tokens: world.tokens(),
-        batch: world.batch(),
-        executions: world.executions(),
-        announcer: world.announcer(),
-        repositories: world.repositories(),
-        clock: world.clock(),
+    runtime::serve(|wiring| record::Record {
+        records: wiring.records(),
+        audit: wiring.audit(),
+        audit_branch: wiring.audit_branch(),
+        tokens: wiring.tokens(),
+        batch: wiring.batch(),
+        executions: wiring.executions(),
+        announcer: wiring.announcer(),
+        repositories: wiring.repositories(),
+        clock: wiring.clock(),
     })
 }

@@ -1,9 +1,9 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve(|world| rollback::Rollback {
-        records: world.records(),
-        announcer: world.announcer(),
-        clock: world.clock(),
+    runtime::serve(|wiring| rollback::Rollback {
+        records: wiring.records(),
+        announcer: wiring.announcer(),
+        clock: wiring.clock(),
     })
 }

@@ -1,4 +1,4 @@
-//! The only place of the functions that reads the environment.
+//! The only module of the Lambdas that reads environment variables.
 
 use crate::settings::Settings;
 
@@ -15,7 +15,7 @@ pub(crate) fn settings() -> Settings {
     Settings::new(variable)
 }
 
-/// Whether this process was started by AWS Lambda, or by something that acts like it.
+/// Returns whether AWS Lambda, or a compatible runtime, started this process.
 pub(crate) fn is_function() -> bool {
     variable("AWS_LAMBDA_RUNTIME_API").is_some()
 }

@@ -5,17 +5,17 @@ use serde_json::Value;
 use std::time::Instant;
 use tracing::Instrument as _;
 
-/// The longest message of the parser that is kept, in characters: it may show parts of the input.
+/// The longest parser message that is kept, in characters: it may quote the input.
 const LIMIT: usize = 300;
 
-/// Answers one event with a step, or with why there is none.
+/// Answers one event with the step, or with the reason why there is none.
 pub(crate) async fn invoke<S: Step>(
     step: &Result<S>,
     event: LambdaEvent<Value>,
 ) -> std::result::Result<S::Output, Diagnostic> {
     let LambdaEvent { payload, context } = event;
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str);
-    // An error span, since a span below the level would take its fields with it.
+    // At level error: a span below the log level would drop its fields.
     let span = tracing::error_span!(
         "event",
         step = name::<S>(),
@@ -59,11 +59,11 @@ fn violation(error: &serde_json::Error) -> StepError {
     let what: String = error.to_string().chars().take(LIMIT).collect();
     StepError::new(
         ErrorName::ContractViolation,
-        format!("the event is not what this function takes: {what}"),
+        format!("the event is not an input of this function: {what}"),
     )
 }
 
-/// The name is what the state machine matches on, the message is for a person.
+/// Puts the error name, which the state machine matches, into `errorType`.
 fn diagnostic(error: StepError) -> Diagnostic {
     Diagnostic {
         error_type: error.name.as_str().to_owned(),
@@ -71,7 +71,7 @@ fn diagnostic(error: StepError) -> Diagnostic {
     }
 }
 
-/// The step's name, which is that of its crate.
+/// Returns the step's name: that of its crate.
 fn name<S>() -> &'static str {
     let name = std::any::type_name::<S>();
     name.split("::").next().unwrap_or(name)
@@ -86,7 +86,7 @@ mod tests {
     use lambda_runtime::Context;
     use serde_json::json;
 
-    /// Answers a run's id, or fails as it is told.
+    /// Returns the run's id, or the error that it holds.
     struct Echo(Option<StepError>);
 
     #[async_trait]

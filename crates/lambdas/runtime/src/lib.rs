@@ -6,7 +6,7 @@ mod log;
 mod serve;
 mod settings;
 mod url;
-mod world;
+mod wiring;
 
 pub use serve::{serve, serve_url};
-pub use world::{SystemClock, World};
+pub use wiring::{SystemClock, Wiring};

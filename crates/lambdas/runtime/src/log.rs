@@ -4,8 +4,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
-/// Our own crates. Others say warnings and errors only: at a finer level an HTTP client shows
-/// headers and bodies, and with them tokens.
+/// Our own crates. Others log warnings and errors only: at a finer level an HTTP client logs headers
+/// and bodies, which hold tokens.
 const OURS: &[&str] = &[
     "apply",
     "aws",
@@ -22,7 +22,7 @@ const OURS: &[&str] = &[
     "webhook",
 ];
 
-/// Writes a line of JSON to standard output for each event.
+/// Logs to standard output, one line of JSON for each event.
 pub(crate) fn start(level: Level) {
     let lines = fmt::layer()
         .json()
@@ -31,12 +31,12 @@ pub(crate) fn start(level: Level) {
         .with_span_list(false)
         .with_writer(stdout)
         .with_filter(filter_fn(move |event| is_shown(event, level)));
-    // Fails only where a test has set one before.
+    // Fails only in a test that has set one before.
     let _other = tracing::subscriber::set_global_default(Registry::default().with(lines)).err();
 }
 
 fn is_shown(event: &Metadata<'_>, level: Level) -> bool {
-    // The runtime repeats what `invoke` has said, without its fields.
+    // The runtime repeats the message of `invoke` without its fields.
     if event.target().starts_with("lambda_runtime::layers::panic") {
         return false;
     }

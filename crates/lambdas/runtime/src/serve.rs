@@ -1,4 +1,4 @@
-use crate::world::World;
+use crate::wiring::Wiring;
 use crate::{config, invoke, log, url};
 use aws::Clients;
 use domain::error::{ErrorName, StepError};
@@ -8,9 +8,9 @@ use serde_json::Value;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Serves a step of the state machine for as long as AWS keeps the process. The step is built
-/// once; each event is one call of it.
-pub fn serve<S: Step>(build: impl FnOnce(&World) -> S) -> ExitCode {
+/// Serves a step of the state machine until AWS ends the process. Builds the step once and calls it
+/// for each event.
+pub fn serve<S: Step>(build: impl FnOnce(&Wiring) -> S) -> ExitCode {
     run(async {
         let step = ready(build).await;
         lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
@@ -20,8 +20,8 @@ pub fn serve<S: Step>(build: impl FnOnce(&World) -> S) -> ExitCode {
     })
 }
 
-/// Serves a function behind a URL for as long as AWS keeps the process.
-pub fn serve_url<S: UrlStep>(build: impl FnOnce(&World) -> S) -> ExitCode {
+/// Serves a function behind a URL until AWS ends the process.
+pub fn serve_url<S: UrlStep>(build: impl FnOnce(&Wiring) -> S) -> ExitCode {
     run(async {
         let step = ready(build).await;
         if let Ok(step) = &step {
@@ -36,7 +36,7 @@ pub fn serve_url<S: UrlStep>(build: impl FnOnce(&World) -> S) -> ExitCode {
 
 fn run(serving: impl Future<Output = std::result::Result<(), lambda_runtime::Error>>) -> ExitCode {
     if !config::is_function() {
-        return refuse("this program is an AWS Lambda function; it does nothing by itself");
+        return refuse("this program is an AWS Lambda function; AWS Lambda starts it");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -49,21 +49,21 @@ fn run(serving: impl Future<Output = std::result::Result<(), lambda_runtime::Err
 }
 
 fn refuse(why: &str) -> ExitCode {
-    // Nobody is left to tell when standard error is closed.
-    let _unheard = writeln!(std::io::stderr(), "{why}");
+    // Ignores a closed standard error: there is no other place to write to.
+    let _ignored = writeln!(std::io::stderr(), "{why}");
     ExitCode::FAILURE
 }
 
-/// Builds the step. A function with bad settings starts nevertheless, since an error at the start
-/// would reach the state machine without a name.
-async fn ready<S>(build: impl FnOnce(&World) -> S) -> Result<S> {
+/// Builds the step. A function with wrong settings starts all the same: an error at the start would
+/// reach the state machine without a name.
+async fn ready<S>(build: impl FnOnce(&Wiring) -> S) -> Result<S> {
     let settings = config::settings();
     log::start(settings.level());
     let built = match Clients::from_env().await {
         Ok(clients) => {
-            let world = World::new(settings, clients);
-            let step = build(&world);
-            world.check().map(|()| step)
+            let wiring = Wiring::new(settings, clients);
+            let step = build(&wiring);
+            wiring.check().map(|()| step)
         }
         Err(error) => match settings.check() {
             Ok(()) => Err(error),

@@ -9,19 +9,17 @@ use tracing::Level;
 /// Finds a variable by its name.
 type Lookup = dyn Fn(&str) -> Option<String>;
 
-/// Reads settings, and remembers everything that is wrong with them: a function says it all at
-/// once, not one variable at each deployment.
+/// Reads settings and collects every problem, so that a function reports all of them at once.
 ///
-/// Only what is asked for is read, since each function is given only those variables that it
-/// needs. A reader that finds nothing good answers an empty value; what was made from it is thrown
-/// away as soon as [`Settings::check`] fails.
+/// Only requested variables are read: each function has only those that it needs. A missing or wrong
+/// variable reads as an empty value; what was made from it is dropped when [`Settings::check`] fails.
 pub(crate) struct Settings {
     lookup: Box<Lookup>,
     problems: RefCell<BTreeSet<String>>,
 }
 
 impl Settings {
-    /// Settings that come from a lookup by name.
+    /// Reads variables by `lookup`.
     pub(crate) fn new(lookup: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self {
             lookup: Box::new(lookup),
@@ -29,7 +27,7 @@ impl Settings {
         }
     }
 
-    /// A text that is not empty.
+    /// Returns a non-empty variable.
     pub(crate) fn text(&self, name: &str) -> String {
         match (self.lookup)(name) {
             Some(text) if !text.trim().is_empty() => text,
@@ -44,7 +42,7 @@ impl Settings {
         }
     }
 
-    /// An address, `http://` or `https://`.
+    /// Returns an address that begins with `http://` or `https://`.
     pub(crate) fn url(&self, name: &str) -> String {
         let text = self.text(name);
         let host = text
@@ -87,7 +85,7 @@ impl Settings {
         repositories.into()
     }
 
-    /// The log level; `info` when none is set.
+    /// Returns the log level; `info` if none is set.
     pub(crate) fn level(&self) -> Level {
         let Some(text) = (self.lookup)(env_vars::LOG) else {
             return Level::INFO;
@@ -107,12 +105,12 @@ impl Settings {
         }
     }
 
-    /// Takes note of something that is wrong.
+    /// Adds a problem.
     pub(crate) fn note(&self, problem: String) {
         self.problems.borrow_mut().insert(problem);
     }
 
-    /// Says everything that was wrong so far.
+    /// Fails with every problem so far.
     pub(crate) fn check(&self) -> Result<(), StepError> {
         let problems = self.problems.borrow();
         if problems.is_empty() {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use tracing::Instrument as _;
 
-/// Answers one request with a step, or with why there is none. The answer is never an error of
-/// the function: the forge shows its sender what it got.
+/// Answers one request with the step, or with the reason why there is none. Never fails as a
+/// function: the forge shows the reply to the person who looks at the delivery.
 pub(crate) async fn answer<S: UrlStep>(
     step: &Result<S>,
     event: LambdaEvent<Value>,
@@ -29,7 +29,7 @@ async fn respond<S: UrlStep>(step: &Result<S>, payload: Value) -> HttpResponse {
     let response = match (step, serde_json::from_value(payload)) {
         (Err(error), _) => {
             tracing::error!(error = error.name.as_str(), "{}", error.message);
-            // What is wrong with the settings is for operators: their log has it.
+            // Operators find the wrong settings in the log.
             text(500, error.name.as_str())
         }
         (Ok(step), Ok(request)) => step.answer(http_request(request)).await,
@@ -52,7 +52,7 @@ fn text(status: u16, body: &str) -> HttpResponse {
 
 fn http_request(request: LambdaFunctionUrlRequest) -> HttpRequest {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
-    // The names of a header map are in lower case.
+    // A header map has lower-case names.
     for (name, value) in &request.headers {
         let value = String::from_utf8_lossy(value.as_bytes());
         match headers.get_mut(name.as_str()) {

@@ -1,12 +1,12 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve(|world| validate::Validate {
-        records: world.records(),
-        objects: world.artifacts(),
-        source: world.source(),
-        announcer: world.announcer(),
-        repositories: world.repositories(),
-        clock: world.clock(),
+    runtime::serve(|wiring| validate::Validate {
+        records: wiring.records(),
+        objects: wiring.artifacts(),
+        source: wiring.source(),
+        announcer: wiring.announcer(),
+        repositories: wiring.repositories(),
+        clock: wiring.clock(),
     })
 }

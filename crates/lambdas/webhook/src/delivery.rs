@@ -1,4 +1,4 @@
-//! The record of a delivery.
+//! Delivery records: each delivery is published once.
 
 use domain::error::{ErrorName, StepError};
 use domain::event::PushEvent;
@@ -7,21 +7,21 @@ use engine::{RecordBody, RecordKey, Records, Result, Written};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// How long a delivery is remembered; GitHub can redeliver for three days.
+/// How long a delivery record is kept. GitHub can redeliver for three days.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// A delivery, as it is kept.
+/// A delivery as stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeliveryRecord {
-    /// The record's version; 1.
+    /// Always 1.
     schema: u32,
     state: State,
-    /// The digest of the payload.
+    /// SHA-256 of the body.
     pub(crate) body: Sha256Digest,
-    /// The run that it asks for.
+    /// The run that the delivery starts.
     pub(crate) run: RunId,
-    /// When it came first.
+    /// When the first copy arrived.
     pub(crate) received_at: Timestamp,
 }
 
@@ -32,11 +32,11 @@ enum State {
     Dispatched,
 }
 
-/// What stood there when a delivery came.
+/// Whether an earlier copy of a delivery is known.
 pub(crate) enum Found {
-    /// Nothing: it is on record now.
+    /// The first copy; it is recorded now.
     New,
-    /// An earlier copy, and the version of its record.
+    /// An earlier copy and the version of its item.
     Known(DeliveryRecord, u64),
 }
 
@@ -81,7 +81,7 @@ fn key(id: &DeliveryId) -> RecordKey {
     }
 }
 
-/// Puts a delivery on record, or finds its earlier copy.
+/// Records a delivery, or returns the record of its earlier copy.
 pub(crate) async fn open(
     records: &dyn Records,
     id: &DeliveryId,
@@ -106,8 +106,7 @@ pub(crate) async fn open(
     Ok(Found::Known(known, found.version))
 }
 
-/// Writes down that a delivery was dispatched. Another copy of it may have been first, which is
-/// as good.
+/// Marks a delivery as dispatched. If another copy was faster, the record already says so.
 pub(crate) async fn close(
     records: &dyn Records,
     id: &DeliveryId,

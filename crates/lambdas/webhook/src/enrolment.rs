@@ -1,12 +1,13 @@
-//! Whether somebody asked for this repository and branch.
+//! Whether a repository and branch are enrolled.
 
 use domain::event::EnrolledRepository;
 use forge::webhook::{Push, Refusal};
 
-/// The branch that the pipeline itself pushes to.
+/// The branch that Sluicegate pushes to.
 const AUDIT_BRANCH: &str = "refs/heads/sluicegate/audit";
 
-/// Lets a push to a watched branch of an enrolled repository pass.
+/// Returns a push to a watched branch of an enrolled repository, with the enrolled spelling of its
+/// name.
 pub(crate) fn check(enrolled: &[EnrolledRepository], mut push: Push) -> Result<Push, Refusal> {
     let (key, name) = (push.repository.key, &push.repository.full_name);
     let same_name =

@@ -12,17 +12,17 @@ use forge::webhook::{Delivery, Keys, Refusal, WebhookReader};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The largest body that is read, in bytes: a push of some thousand commits. A function URL takes
-/// 6 MB with all that stands around the body.
+/// The largest body that is read, in bytes: a push of a few thousand commits. A function URL accepts
+/// 6 MB including the envelope.
 pub const BODY_LIMIT: usize = 5 * 1024 * 1024;
 
 /// How long keys are used before the secret is read again.
 const KEYS_AGE: SignedDuration = SignedDuration::from_secs(60);
 
-/// How old keys must be before a signature that does not match lets the secret be read again.
+/// How old cached keys must be before a signature mismatch causes the secret to be read again.
 const KEYS_DOUBT: SignedDuration = SignedDuration::from_secs(5);
 
-/// The webhook.
+/// The step behind the function URL.
 pub struct Webhook {
     forge: Arc<dyn WebhookReader>,
     records: Arc<dyn Records>,
@@ -34,11 +34,11 @@ pub struct Webhook {
     keys: Mutex<Option<(Arc<Keys>, Timestamp)>>,
 }
 
-/// A good answer: its status and its text.
+/// The status and text of an accepted delivery.
 type Reply = Result<(u16, String), Refusal>;
 
 impl Webhook {
-    /// Makes the webhook. `secret_arn` names the secret with its keys.
+    /// `secret_arn` names the secret with the webhook keys.
     #[must_use]
     pub fn new(
         forge: Arc<dyn WebhookReader>,
@@ -78,7 +78,7 @@ impl Webhook {
         }
     }
 
-    /// What a stranger may know: that there is a webhook, and how much it reads.
+    /// Checks path, method and size: all that a caller without a key learns.
     fn admit<'a>(&self, request: &'a HttpRequest) -> Result<&'a [u8], Refusal> {
         if !matches!(request.path.as_str(), "" | "/") {
             return Err(Refusal::new(404, "WH001", "no such path"));
@@ -118,7 +118,7 @@ impl Webhook {
         self.clock.now().duration_since(since)
     }
 
-    /// The keys, not older than `age`, and when they were read.
+    /// Returns keys that are not older than `age`, and when they were read.
     async fn keys(&self, age: SignedDuration) -> Result<(Arc<Keys>, Timestamp), Refusal> {
         let known = self
             .keys
@@ -160,7 +160,7 @@ impl Webhook {
         self.forge.delivery_id(&request.headers)
     }
 
-    /// Publishes the event, once it is on record.
+    /// Records the delivery, then publishes its event.
     async fn dispatch(&self, mut event: PushEvent, body: Sha256Digest) -> Reply {
         let no_table = |error| Refusal::new(503, "WH151", format!("not recorded: {error}"));
         let received = DeliveryRecord::received(&event, body);
@@ -178,7 +178,7 @@ impl Webhook {
             }
             Found::Known(record, version) => (record, version),
         };
-        // A redelivery keeps its place in the order of arrival.
+        // A redelivery keeps its arrival time.
         event.received_at = record.received_at;
         let detail = serde_json::to_string(&event)
             .map_err(|error| Refusal::new(503, "WH150", format!("write the event: {error}")))?;
@@ -189,14 +189,14 @@ impl Webhook {
         let done = record.dispatched();
         let closed = delivery::close(self.records.as_ref(), &event.delivery, &done, version).await;
         if let Err(error) = closed {
-            // The event is on its way; only a redelivery would publish it again.
+            // The event is published; only a redelivery would publish it again.
             tracing::warn!(delivery = %event.delivery, %error, "delivery stays RECEIVED");
         }
         Ok((202, format!("dispatched: run {}", done.run)))
     }
 }
 
-/// A header's value; empty when there is none.
+/// Returns a header's value; empty if it is missing.
 fn header<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
     request.headers.get(name).map_or("", String::as_str)
 }
@@ -205,7 +205,7 @@ fn header<'a>(request: &'a HttpRequest, name: &str) -> &'a str {
 impl UrlStep for Webhook {
     async fn answer(&self, request: HttpRequest) -> HttpResponse {
         let reply = self.take(&request).await;
-        // Header values are not logged as they are: a stranger writes them.
+        // Logs the parsed id only: anyone can send any header.
         let delivery = self.forge.delivery_id(&request.headers).ok();
         let delivery = delivery.as_ref().map_or("none", DeliveryId::as_str);
         match reply {
@@ -239,7 +239,7 @@ impl UrlStep for Webhook {
     }
 }
 
-/// What of a refusal the caller may read.
+/// Returns the part of a refusal that the caller may read.
 fn shown(refusal: &Refusal) -> String {
     match (refusal.status, refusal.code) {
         (400, "WH106") => "bad request".into(),
@@ -247,7 +247,7 @@ fn shown(refusal: &Refusal) -> String {
         (404, _) => "not found".into(),
         (405, _) => "method not allowed".into(),
         (503, code) => format!("{code} try again: redeliver this delivery"),
-        // Which repositories are enrolled is nobody's business.
+        // Does not reveal which repositories are enrolled.
         (_, "WH130") => "ignored".into(),
         _ => refusal.to_string(),
     }

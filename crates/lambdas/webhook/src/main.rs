@@ -1,15 +1,15 @@
 //! Wiring only.
 
 fn main() -> std::process::ExitCode {
-    runtime::serve_url(|world| {
+    runtime::serve_url(|wiring| {
         webhook::Webhook::new(
-            world.webhook_reader(),
-            world.records(),
-            world.event_bus(),
-            world.secrets(),
-            world.repositories(),
-            world.webhook_secret_arn(),
-            world.clock(),
+            wiring.webhook_reader(),
+            wiring.records(),
+            wiring.event_bus(),
+            wiring.secrets(),
+            wiring.repositories(),
+            wiring.webhook_secret_arn(),
+            wiring.clock(),
         )
     })
 }

@@ -1,4 +1,4 @@
-//! The audit branch: files are added, a commit each, and the branch only moves forward.
+//! Writes the audit branch: one commit for each file, always on top of the branch.
 
 use super::smart::{Depth, Pushed, Remote, local};
 use domain::audit::number_at;
@@ -6,21 +6,21 @@ use domain::error::{ErrorName, StepError};
 use engine::{AuditFile, Result};
 use git2::{Commit, ErrorCode, ObjectType, Oid, Repository, Signature, Time, Tree};
 
-/// The branch that holds the audit.
 pub(crate) const AUDIT_BRANCH: &str = "refs/heads/sluicegate/audit";
 
-/// How often a push is tried when somebody else pushes at the same time.
+/// How often a push is attempted while other pushes get in first.
 pub(crate) const TRIES: u32 = 5;
 
 const CALL: &str = "write the audit branch";
 
-/// What a try led to.
+/// The result of one attempt.
 enum Try {
     Done,
     Refused(String),
 }
 
-/// Adds files, a commit each. `pause` waits before another try; it gets the try's number, from 1.
+/// Adds files, one commit each. `pause` waits before the next attempt and gets the number of the
+/// failed one, from 1.
 pub(crate) fn append(
     remote: &Remote<'_>,
     repository: &Repository,
@@ -69,7 +69,7 @@ fn attempt(
     }
 }
 
-/// New commits on top of a tip.
+/// Builds commits on top of a tip.
 struct Chain<'a> {
     repository: &'a Repository,
     head: Option<Oid>,
@@ -129,7 +129,7 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// Puts a file into a directory, and makes the directories on its way.
+    /// Adds a file to a directory and creates its parent directories.
     fn insert(
         &mut self,
         tree: Option<&Tree<'_>>,
@@ -171,7 +171,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// What stands at a path.
+/// The entry at a path.
 fn stands(tree: &Tree<'_>, path: &str) -> std::result::Result<Option<Oid>, git2::Error> {
     match tree.get_path(std::path::Path::new(path)) {
         Ok(entry) => Ok(Some(entry.id())),
@@ -180,7 +180,7 @@ fn stands(tree: &Tree<'_>, path: &str) -> std::result::Result<Option<Oid>, git2:
     }
 }
 
-/// The greatest number of the entries on the branch, of those up to `up_to`.
+/// Returns the greatest entry number on the branch that is at most `up_to`.
 pub(crate) fn newest(
     remote: &Remote<'_>,
     repository: &Repository,
@@ -205,7 +205,7 @@ fn numbers(
             .name()
             .ok()
             .and_then(|name| number_at(&format!("{folder}{name}")));
-        // A greater one is a later run's, or a stranger's.
+        // A greater number belongs to a later run, or was added by hand.
         newest = newest.max(number.filter(|number| *number <= up_to));
         git2::TreeWalkResult::Ok
     })?;

@@ -5,7 +5,7 @@ use domain::error::{ErrorName, StepError};
 use git2::{Delta, DiffOptions, ErrorCode, ObjectType, Repository, Tree};
 use std::path::Path;
 
-/// Where a clone has the branch: as it was fetched, else as it lies in the repository itself.
+/// Where a clone has the branch: the fetched one first, then the local one.
 const REFS: [&str; 2] = [
     "refs/remotes/origin/sluicegate/audit",
     "refs/heads/sluicegate/audit",
@@ -18,7 +18,7 @@ pub struct AuditBranch {
     pub reference: String,
     /// The commit that it points to.
     pub tip: String,
-    /// The entries in the order of their numbers; each name is the path on the branch.
+    /// In the order of their numbers; each name is the path on the branch.
     pub entries: Vec<Found>,
     /// Commits that did more than add entries: the branch was edited by hand.
     pub edits: Vec<Problem>,
@@ -27,13 +27,13 @@ pub struct AuditBranch {
 /// Reads the audit branch of the clone that holds `path`.
 ///
 /// # Errors
-/// `ForgeUnavailable` when there is no repository, or the repository has no audit branch, with
-/// what to do about it.
+/// `ForgeUnavailable` if `path` is not in a repository or the repository has no audit branch. The
+/// message says what to run.
 pub fn read(path: &Path) -> Result<AuditBranch, StepError> {
     let place = path.display();
     let repository = Repository::discover(path).map_err(|error| {
         failed(format!(
-            "{place} is no git repository ({}): name a clone of the delivered repository",
+            "{place} is not a git repository ({}): name a clone of the delivered repository",
             error.message()
         ))
     })?;
@@ -82,7 +82,7 @@ fn entries(repository: &Repository, tree: &Tree<'_>) -> Result<Vec<Found>, git2:
                 .peel_to_blob()?
                 .content()
                 .to_vec(),
-            // Not a file: its empty content is no entry, which the check of the chain says.
+            // Not a file: its empty content fails the check of the chain.
             _ => Vec::new(),
         };
         found.push(Found { name, bytes });
@@ -91,9 +91,9 @@ fn entries(repository: &Repository, tree: &Tree<'_>) -> Result<Vec<Found>, git2:
     Ok(found)
 }
 
-/// Walks the branch back to its first commit. The pipeline only ever adds files to it.
+/// Walks the branch back to its first commit and reports commits that did more than add files.
 fn edits(repository: &Repository, tip: git2::Commit<'_>) -> Result<Vec<Problem>, git2::Error> {
-    // Of each commit, the newest first.
+    // Newest first.
     let mut found: Vec<Vec<Problem>> = Vec::new();
     let mut next = Some(tip);
     while let Some(commit) = next {
@@ -207,6 +207,6 @@ mod tests {
     #[test]
     fn what_is_no_repository_is_refused() {
         let error = read(Path::new("/nonexistent/clone")).unwrap_err();
-        assert!(error.message.contains("is no git repository"), "{error}");
+        assert!(error.message.contains("is not a git repository"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-/// The longest line that git sends, its length digits included.
+/// The longest packet, including its four length digits.
 const LONGEST: usize = 65_520;
 
 /// A packet.
@@ -12,11 +12,11 @@ pub(crate) enum Pkt {
     Flush,
     /// The end of a section.
     Delimiter,
-    /// A line; its line end is left out.
+    /// A line without its line end.
     Line(Vec<u8>),
 }
 
-/// Reads packets, and at most so many bytes in all.
+/// Reads packets up to a total number of bytes.
 pub(crate) struct PktReader<R> {
     inner: io::Take<R>,
     limit: u64,
@@ -34,7 +34,7 @@ impl<R: Read> PktReader<R> {
         }
     }
 
-    /// Whether the limit was reached: what follows was not read.
+    /// Returns whether the limit was reached, so that the rest was not read.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.inner.limit() == 0
     }
@@ -44,7 +44,7 @@ impl<R: Read> PktReader<R> {
         self.limit
     }
 
-    /// Reads a packet; none at the end of the stream. `binary` keeps a line end.
+    /// Reads a packet; `None` at the end of the stream. `binary` keeps the line end.
     pub(crate) fn next(&mut self, binary: bool) -> io::Result<Option<Pkt>> {
         let mut digits = [0_u8; 4];
         let mut filled = 0;
@@ -64,7 +64,7 @@ impl<R: Read> PktReader<R> {
             Some(length @ 4..=LONGEST) => length - 4,
             _ => {
                 let text = String::from_utf8_lossy(&digits);
-                return Err(invalid(format!("{text:?} is no length of a packet")));
+                return Err(invalid(format!("{text:?} is not a packet length")));
             }
         };
         let mut line = vec![0; length];

@@ -1,5 +1,5 @@
-//! Git's smart HTTP protocol, as far as a pipeline needs it: the tip of a branch, a commit by its
-//! id (version 2), a push of one branch (version 0).
+//! The part of git's smart HTTP protocol that a pipeline needs: the tip of a branch, a commit by
+//! its id (version 2), a push of one branch (version 0).
 
 use super::pkt::{Pkt, PktReader, delimiter, flush, line};
 use crate::http::{Answer, broken, check, no_answer};
@@ -23,26 +23,26 @@ const AGENT: &str = concat!("agent=sluicegate/", env!("CARGO_PKG_VERSION"));
 /// A repository at its forge.
 pub(crate) struct Remote<'a> {
     pub(crate) agent: &'a Agent,
-    /// The clone address, without a slash at its end.
+    /// The clone address, without a trailing slash.
     pub(crate) url: String,
-    /// The value of the header `Authorization`; none for a repository that asks for nothing.
+    /// The value of the `Authorization` header; `None` for a public repository.
     pub(crate) authorization: Option<String>,
 }
 
-/// What is fetched of a commit.
+/// How much of a commit is fetched.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// The commit with all its files.
     Files,
-    /// The commit with its directories only, where the forge can do that.
+    /// The commit with its directories only, if the forge supports filters.
     Directories,
 }
 
-/// What a push did.
+/// The result of a push.
 pub(crate) enum Pushed {
     /// The branch moved.
     Yes,
-    /// The forge did not move it, in its own words.
+    /// The forge refused; holds the forge's reason.
     No(String),
 }
 
@@ -124,7 +124,7 @@ impl Remote<'_> {
         ))
     }
 
-    /// The commit that a branch points at; none when there is no such branch.
+    /// Returns the commit that a branch points to; `None` if the branch does not exist.
     pub(crate) fn tip(&self, branch: &str) -> Result<Option<Oid>> {
         self.capabilities()?;
         let call = self.call("ls-refs");
@@ -147,7 +147,7 @@ impl Remote<'_> {
         Ok(None)
     }
 
-    /// Fetches a commit without its history into a repository.
+    /// Fetches a commit without its history into `repository`.
     pub(crate) fn fetch(&self, commit: Oid, depth: Depth, into: &Repository) -> Result<()> {
         let capabilities = self.capabilities()?;
         let mut body = Vec::new();
@@ -220,7 +220,7 @@ impl Remote<'_> {
         Ok(())
     }
 
-    /// What the other side says instead of a pack.
+    /// Names the error that the server sent instead of a pack.
     fn refused(&self, commit: Oid, reason: &str) -> StepError {
         let reason: String = reason
             .chars()
@@ -237,7 +237,7 @@ impl Remote<'_> {
         StepError::new(name, format!("{call}: commit {commit}: {reason}"))
     }
 
-    /// The commit that a branch points at, as a push has to name it.
+    /// Returns the commit that a branch points to, read by the push protocol.
     pub(crate) fn push_tip(&self, branch: &str) -> Result<Option<Oid>> {
         let call = self.call("receive-pack");
         let mut answer = self.get_refs("receive-pack", false)?;
@@ -258,7 +258,7 @@ impl Remote<'_> {
         Ok(tip)
     }
 
-    /// Moves a branch from `old` to `new`; the forge refuses when it is not at `old` any more.
+    /// Moves a branch from `old` to `new`. The forge refuses if the branch is no longer at `old`.
     pub(crate) fn push(
         &self,
         branch: &str,
@@ -297,7 +297,7 @@ impl Remote<'_> {
     }
 }
 
-/// The id in a line of refs, when it is about this branch.
+/// Returns the id in a ref line that names this branch.
 fn ref_line(text: &[u8], branch: &str) -> Option<Oid> {
     let text = std::str::from_utf8(text).ok()?;
     let text = text.split('\0').next()?;
@@ -306,7 +306,7 @@ fn ref_line(text: &[u8], branch: &str) -> Option<Oid> {
     (name == branch).then(|| Oid::from_str(id).ok()).flatten()
 }
 
-/// An error of this machine's own git repository.
+/// Names an error of the local scratch repository.
 pub(crate) fn local(call: &str, error: &git2::Error) -> StepError {
     StepError::new(
         ErrorName::Internal,

@@ -7,10 +7,10 @@ use engine::{FileKind, Result, Snapshot, SnapshotFile};
 use git2::{ObjectType, Oid, Repository};
 use std::collections::BTreeMap;
 
-/// How much of a commit is read at most.
+/// The most that is read of one commit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Files and directories.
+    /// Number of files and directories.
     pub(crate) entries: usize,
     /// Bytes of all files.
     pub(crate) bytes: usize,
@@ -35,18 +35,18 @@ struct Reader<'a> {
     trees: BTreeMap<String, CommitId>,
 }
 
-/// Reads a commit that lies in a repository.
+/// Reads a commit from a repository.
 ///
 /// # Errors
-/// `CommitNotFound` when it is no commit, `SourceRefused` when it passes a limit or holds a name
-/// that no file may have.
+/// `CommitNotFound` if the id names no commit; `SourceRefused` if the commit exceeds a limit or holds
+/// an invalid file name.
 pub(crate) fn read(repository: &Repository, commit: &CommitId, limits: Limits) -> Result<Snapshot> {
     let call = "read the commit";
     let id = oid(commit)?;
     let found = repository.find_commit(id).map_err(|error| {
         StepError::new(
             ErrorName::CommitNotFound,
-            format!("{commit} is no commit: {}", error.message()),
+            format!("{commit} is not a commit: {}", error.message()),
         )
     })?;
     let tree = found.tree_id();
@@ -72,7 +72,7 @@ pub(crate) fn read(repository: &Repository, commit: &CommitId, limits: Limits) -
     })
 }
 
-/// A commit id as libgit2 holds it.
+/// Converts a commit id to libgit2's form.
 pub(crate) fn oid(commit: &CommitId) -> Result<Oid> {
     Oid::from_str(commit.as_str()).map_err(|_| {
         StepError::new(
@@ -87,7 +87,7 @@ fn refused(path: &str, why: &str) -> StepError {
 }
 
 impl Reader<'_> {
-    /// Walks the directories one by one: a deep tree costs no stack.
+    /// Walks the directories iteratively, so that a deep tree cannot exhaust the stack.
     fn walk(&mut self, root: Oid) -> Result<()> {
         let mut open = vec![(String::new(), root)];
         while let Some((directory, id)) = open.pop() {
@@ -119,7 +119,7 @@ impl Reader<'_> {
         let shown = || format!("{directory}/{}", String::from_utf8_lossy(name));
         let name = std::str::from_utf8(name)
             .map_err(|_| refused(&shown(), "has a name that is not UTF-8"))?;
-        // Git refuses to make these; somebody who writes objects by hand does not.
+        // Git itself never writes these names, but a hand-made object can hold them.
         if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
             return Err(refused(&shown(), "has a name that no file may have"));
         }
@@ -152,7 +152,7 @@ impl Reader<'_> {
 
     fn file(&mut self, path: String, id: Oid, mode: i32) -> Result<()> {
         let call = "read a file";
-        // The size is asked for first, so that a huge file is never in memory.
+        // Checks the size first, so that a huge file is never loaded.
         let (size, _) = self
             .odb
             .read_header(id)
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use git2::{Signature, Time};
 
-    /// A commit made of raw tree entries, as somebody writes them who does not use git.
+    /// Builds a commit from raw tree entries, which git itself would refuse to write.
     fn commit(repository: &Repository, entries: &[(&str, &[u8], Oid)]) -> CommitId {
         let mut tree = Vec::new();
         for (mode, name, id) in entries {
@@ -253,8 +253,8 @@ mod tests {
         }
     }
 
-    /// Ten directories in each other, each holding the next one ten times: ten thousand million
-    /// files from eleven objects.
+    /// Ten nested directories, each holding the next one ten times: ten billion files from eleven
+    /// objects.
     #[test]
     fn a_tree_bomb_is_refused() {
         let (_directory, repository, blob) = repository();

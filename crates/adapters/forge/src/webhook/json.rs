@@ -6,10 +6,13 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// How deep objects and lists may lie in each other.
+/// The deepest nesting of objects and lists.
 const DEPTH: usize = 64;
 
-/// Reads JSON.
+/// Parses JSON.
+///
+/// # Errors
+/// [`Refusal`] with status 400.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
     if bytes.is_empty() {
         return Err(Refusal::new(400, "WH110", "empty body"));
@@ -20,7 +23,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
     }
     match serde_json::from_slice::<Strict>(bytes) {
         Ok(Strict(value)) => Ok(value),
-        // Any value is taken, so the only error about data is ours.
+        // `Strict` accepts any value, so only a duplicate key gives a data error.
         Err(error) if error.classify() == Category::Data => {
             Err(Refusal::new(400, "WH116", error.to_string()))
         }
@@ -32,7 +35,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
     }
 }
 
-/// Whether brackets lie too deep, by their count alone.
+/// Counts brackets before parsing, so that deep nesting cannot exhaust the stack.
 fn is_deep(bytes: &[u8]) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in bytes {
@@ -145,7 +148,7 @@ mod tests {
             "WH115 JSON nested deeper than 64"
         );
         assert!(said(&b"{\"a\":".repeat(100_000)).starts_with("WH115"));
-        // Brackets in a text are no nesting.
+        // Brackets inside a string do not count.
         let text = format!("[\"\\\"{}\"]", "[".repeat(100));
         assert!(parse(text.as_bytes()).is_ok());
     }

@@ -30,7 +30,7 @@ pub enum Fault {
     Answer(&'static str),
     /// Serves, but sends only so many bytes of the answer.
     Cut(usize),
-    /// Serves, and then closes the connection without a word.
+    /// Serves, then closes the connection without a reply.
     Lose,
     /// Does something first, then serves.
     First(Box<dyn FnOnce() + Send>),

@@ -4,7 +4,7 @@ use domain::ids::{BranchRef, CommitId, RepositoryKey, RepositoryName};
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// The longest name of a person, in characters.
+/// The longest pusher name, in characters.
 const PUSHER_LIMIT: usize = 100;
 
 /// Reads the payload of an event.
@@ -55,7 +55,7 @@ fn push(payload: &Value) -> Result<Push, Refusal> {
     })
 }
 
-/// When the repository was pushed to: in a push a number of seconds, elsewhere a text.
+/// GitHub sends seconds in a push and an RFC 3339 string in other events.
 fn pushed_at(payload: &Value) -> Option<Timestamp> {
     let at = payload.pointer("/repository/pushed_at")?;
     let second = |at: i64| Timestamp::from_second(at).ok();
@@ -63,7 +63,7 @@ fn pushed_at(payload: &Value) -> Option<Timestamp> {
     at.as_i64().and_then(second).or_else(|| text(at.as_str()?))
 }
 
-/// A text of the payload; empty when there is none.
+/// Returns a string of the payload; empty if it is missing.
 fn text<'a>(payload: &'a Value, key: &str) -> &'a str {
     payload.get(key).and_then(Value::as_str).unwrap_or_default()
 }
@@ -84,9 +84,9 @@ fn repository(payload: &Value) -> Result<EventRepository, Refusal> {
     })
 }
 
-/// The branch; none for a tag.
+/// Returns the branch; `None` for a tag.
 fn branch(name: &str) -> Result<Option<BranchRef>, Refusal> {
-    // A tag's name obeys the same rules as a branch's.
+    // Git has the same rules for tag and branch names.
     let tag = name.strip_prefix("refs/tags/");
     let as_branch = match tag {
         Some(tag) => BranchRef::parse(&format!("refs/heads/{tag}")),

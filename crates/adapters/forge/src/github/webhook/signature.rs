@@ -5,7 +5,7 @@ use crate::webhook::{Headers, Keys, Refusal};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The header that GitHub sent before SHA-256.
+/// GitHub's SHA-1 signature, which is not accepted.
 const SHA1_HEADER: &str = "x-hub-signature";
 
 /// Returns the signature header that GitHub sends with a body, made with the current key.
@@ -68,8 +68,8 @@ mod tests {
         verify(keys, &headers, body).map_or_else(|refusal| refusal.code, |()| "good")
     }
 
-    /// GitHub's own example, from "Validating webhook deliveries". Its key is shorter than ours
-    /// may be.
+    /// GitHub's example from "Validating webhook deliveries". Its key is shorter than `Keys::parse`
+    /// accepts.
     #[test]
     fn the_published_example_is_good() {
         let keys = Keys {

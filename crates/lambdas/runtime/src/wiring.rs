@@ -22,16 +22,15 @@ use jiff::Timestamp;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// The ports of a function, made from its settings. Each method reads the variables that its port
-/// needs; one that is missing or wrong is remembered, and the function answers every event with
-/// `SettingsInvalid` and all that is wrong.
-pub struct World {
+/// Makes a function's ports from its settings. Each method reads the variables of its port only. If
+/// one is missing or wrong, the function answers every event with `SettingsInvalid` and all problems.
+pub struct Wiring {
     settings: Settings,
     clients: Clients,
     token: OnceCell<Arc<Token>>,
 }
 
-impl World {
+impl Wiring {
     pub(crate) fn new(settings: Settings, clients: Clients) -> Self {
         Self {
             settings,
@@ -72,7 +71,7 @@ impl World {
         Arc::new(Bucket::new(&self.clients, &name))
     }
 
-    /// The name of the bucket of the delivered stacks' states.
+    /// The name of the bucket with the states of delivered stacks.
     #[must_use]
     pub fn state_name(&self) -> String {
         self.settings.text(env_vars::STATE_BUCKET)
@@ -112,7 +111,7 @@ impl World {
         Arc::new(aws::Executions::new(&self.clients))
     }
 
-    /// The jobs of the pipeline's own queues.
+    /// The Batch jobs of Sluicegate's queues.
     #[must_use]
     pub fn batch(&self) -> Arc<dyn BatchJobs> {
         let names = self.settings.text(env_vars::JOB_QUEUES);
@@ -144,7 +143,7 @@ impl World {
         Arc::new(Ecs::new(&self.clients))
     }
 
-    /// The addresses of delivered applications.
+    /// HTTP requests to delivered applications.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
         Arc::new(HttpProbe::default())
@@ -185,7 +184,7 @@ impl World {
         match GitHubStatuses::new(&api_url, self.token()) {
             Ok(statuses) => Arc::new(statuses),
             Err(error) => {
-                // A missing address is noted already.
+                // `text` has noted a missing address.
                 if !api_url.is_empty() {
                     self.settings.note(error.message.clone());
                 }
@@ -232,7 +231,10 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[allow(clippy::disallowed_methods, reason = "this is the clock that all take")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this is the clock that steps get"
+        )]
         Timestamp::now()
     }
 }
@@ -253,35 +255,35 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
 
-    async fn world(variables: &'static [(&str, &str)]) -> World {
+    async fn wiring(variables: &'static [(&str, &str)]) -> Wiring {
         let clients = Clients::of_emulator("http://127.0.0.1:1", "eu-central-1").await;
         let settings = Settings::new(|name| {
             let found = variables.iter().find(|(other, _)| *other == name);
             found.map(|(_, value)| (*value).to_owned())
         });
-        World::new(settings, clients)
+        Wiring::new(settings, clients)
     }
 
     #[tokio::test]
     async fn a_port_asks_for_its_own_variables_only() {
-        let world = world(&[(env_vars::TABLE, "t"), (env_vars::BUCKET, "b")]).await;
-        let (_table, bucket) = (world.records(), world.artifacts());
+        let wiring = wiring(&[(env_vars::TABLE, "t"), (env_vars::BUCKET, "b")]).await;
+        let (_table, bucket) = (wiring.records(), wiring.artifacts());
         let _others = (
-            world.tokens(),
-            world.registry(),
-            world.services(),
-            world.probe(),
+            wiring.tokens(),
+            wiring.registry(),
+            wiring.services(),
+            wiring.probe(),
         );
         assert_eq!(bucket.bucket(), "b");
-        assert_eq!(world.region(), "eu-central-1");
-        assert_eq!(world.check(), Ok(()));
+        assert_eq!(wiring.region(), "eu-central-1");
+        assert_eq!(wiring.check(), Ok(()));
     }
 
     #[tokio::test]
     async fn what_an_announcer_lacks_is_said_at_once() {
-        let world = world(&[(env_vars::FORGE_URL, "http://forge.example")]).await;
-        let _announcer = world.announcer();
-        let message = world.check().unwrap_err().message;
+        let wiring = wiring(&[(env_vars::FORGE_URL, "http://forge.example")]).await;
+        let _announcer = wiring.announcer();
+        let message = wiring.check().unwrap_err().message;
         for name in [
             env_vars::STATUS_QUEUE_URL,
             env_vars::REPOSITORIES,
