@@ -106,7 +106,7 @@ async fn a_stale_plan_is_made_and_approved_again() {
     let event = cloud.push(2, &asking());
     let drift = async {
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        cloud.batch.drift("42/production/data.tfstate");
+        cloud.batch.drift("github-42/production/data.tfstate");
         cloud.people(People::Approve);
     };
     let (ended, ()) = tokio::join!(deliver(&cloud, &event, Outcome::Applied), drift);
