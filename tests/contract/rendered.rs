@@ -57,10 +57,7 @@ fn with_section(readme: &str, name: &str, section: &str) -> String {
 
 #[test]
 fn the_state_machine_is_current() {
-    expect(
-        "statemachine/deliver.asl.json",
-        &deliver().unwrap().render().unwrap(),
-    );
+    expect(tests::STATE_MACHINE, &deliver().unwrap().render().unwrap());
 }
 
 #[test]

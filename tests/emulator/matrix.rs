@@ -1,35 +1,30 @@
-//! The failure matrix: each Task of the real state machine fails in turn, and the invariants are
-//! checked after each.
+//! Representative cases of the failure matrix on real parts: runner, terraform, Lambdas and the
+//! emulator's interpreter of the state machine. What they leave behind is compared with the walker's
+//! result for the same case (`tests::compared`); every other case runs in process (`tests/matrix`).
 //!
-//! The sample needs no cloud provider, so a delivery takes seconds; the runner, terraform, the
-//! Lambdas and the state machine are the real ones.
+//! The sample needs no cloud provider, so a delivery takes seconds.
 
 mod approval;
-mod bad;
-mod cases;
 mod github;
 mod jobs;
 mod judge;
-mod queue;
 mod resources;
-mod retried;
 mod service;
 mod together;
-mod unheard;
 
-use self::cases::{Case, Fault};
 use self::judge::first_cause;
 use self::service::Service;
 use crate::setup::{machine, with_local_run};
 use crate::swept;
 use anyhow::{Context as _, ensure};
-use domain::ids::{CommitId, RunId};
+use domain::ids::CommitId;
 use domain::run::Outcome;
 use fakes::http;
 use local_run::Sample;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use story::Harness;
+use tests::compared::{self, Case, Fault};
 
 const FIXTURE: &str = "acme/fixture";
 const ENVIRONMENT: &str = "production";
@@ -53,8 +48,6 @@ async fn whatever_fails_the_invariants_hold() {
 }
 
 async fn matrix(harness: &Harness) -> anyhow::Result<()> {
-    let definition = machine().root.join("statemachine/deliver.asl.json");
-    cases::every_task_has_its_cases(&std::fs::read_to_string(definition)?)?;
     let sample = harness.sample(FIXTURE)?.clone();
     let service = Service::make(harness, &sample).await?;
     let mut matrix = Matrix {
@@ -63,7 +56,6 @@ async fn matrix(harness: &Harness) -> anyhow::Result<()> {
         good: service.commit.clone(),
         runs: 0,
         item: 0,
-        repeated: BTreeSet::new(),
     };
     harness.progress.heading("The failure matrix.");
     let first = matrix.commit().await?;
@@ -72,16 +64,14 @@ async fn matrix(harness: &Harness) -> anyhow::Result<()> {
     matrix.good = first;
     matrix.runs = 1;
     Box::pin(matrix.stacks_together()).await?;
-    for case in cases::CASES {
+    for case in compared::CASES.iter().filter(|case| !case.asks) {
         let checked = Box::pin(matrix.check(case)).await;
         checked.with_context(|| case.name())?;
     }
-    Box::pin(matrix.a_bad_commit_again()).await?;
     Box::pin(matrix.people_are_asked()).await?;
     Box::pin(matrix.operators_stop_runs()).await?;
     Box::pin(matrix.github_is_away()).await?;
-    Box::pin(matrix.every_push_in_order()).await?;
-    let applies = jobs::check(harness, &matrix.repeated).await?;
+    let applies = jobs::check(harness, &BTreeSet::new()).await?;
     harness.progress.fact(&format!(
         "{applies} applies: one at a time, each from a plan of its own; no job was started twice \
          that was not asked for twice, and no run went back twice"
@@ -96,7 +86,6 @@ async fn matrix(harness: &Harness) -> anyhow::Result<()> {
         swept.redacted > 0,
         "no log shows that the fixture's sensitive output was printed"
     );
-    Box::pin(matrix.nobody_listens()).await?;
     service.end();
     Ok(())
 }
@@ -107,8 +96,6 @@ struct Matrix<'a> {
     good: CommitId,
     runs: u64,
     item: u32,
-    /// Runs whose jobs Step Functions asked for twice.
-    repeated: BTreeSet<RunId>,
 }
 
 impl Matrix<'_> {
@@ -155,8 +142,29 @@ impl Matrix<'_> {
         if !case.outcome.is_success() {
             first_cause(&ended, case.cause)?;
         }
+        let visited = self.visited(&ended.run.execution).await?;
+        let line = case.line(&ended.run, &visited);
+        let walked = std::fs::read_to_string(machine().root.join(compared::FILE))?;
+        ensure!(
+            walked.lines().any(|other| other == line),
+            "the emulator and the walker differ; the emulator:\n{line}\n{} says:\n{walked}",
+            compared::FILE
+        );
         let end = (case.outcome, case.execution);
         self.judge_all(&ended, end, &before).await
+    }
+
+    /// The states that an execution entered.
+    async fn visited(&self, execution: &str) -> anyhow::Result<BTreeSet<String>> {
+        let history = [
+            "stepfunctions",
+            "get-execution-history",
+            "--execution-arn",
+            execution,
+            "--query",
+            "events[?stateEnteredEventDetails].stateEnteredEventDetails.name",
+        ];
+        Ok(serde_json::from_str(&self.harness.aws(&history).await?)?)
     }
 
     async fn order(&self, fault: &Fault) -> anyhow::Result<()> {

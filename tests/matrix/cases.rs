@@ -1,13 +1,13 @@
 //! Every state of the rendered state machine fails, loses its reply, runs twice, hangs, or has its
 //! execution stopped there. After each case every invariant is checked, a good commit is delivered,
-//! and the outcome is compared with `outcomes.txt`.
+//! and the outcome is compared with the tables in `outcomes/`.
 
 use crate::cloud::{Cloud, Ended, Fault, Trouble};
 use crate::invariants::{self, Before};
 use crate::{asking, machine};
 use domain::run::Outcome;
 use engine::fakes::samples;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use workflow::walk::document::{Machine, State};
@@ -69,15 +69,6 @@ impl What {
         }
     }
 }
-
-const TROUBLES: [Trouble; 6] = [
-    Trouble::Fails,
-    Trouble::LosesReply,
-    Trouble::RunsTwice,
-    Trouble::Hangs,
-    Trouble::HangsAfterwards,
-    Trouble::Stops,
-];
 
 /// A case with its world.
 struct Case {
@@ -192,7 +183,31 @@ async fn recovers(case: &Case) -> Result<(), String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_a_state_does_the_invariants_hold() {
+async fn whatever_fails_before_its_work_the_invariants_hold() {
+    check_all(
+        "before",
+        &[Trouble::Fails, Trouble::Hangs].map(What::Trouble),
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_fails_after_its_work_the_invariants_hold() {
+    let troubles = [
+        Trouble::LosesReply,
+        Trouble::RunsTwice,
+        Trouble::HangsAfterwards,
+    ];
+    check_all("after", &troubles.map(What::Trouble)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_an_execution_is_stopped_the_invariants_hold() {
+    check_all("stopped", &[What::Stopped, What::Trouble(Trouble::Stops)]).await;
+}
+
+/// Every state with every one of these; only Tasks have work that may go wrong.
+async fn check_all(file: &str, whats: &[What]) {
     let machine = machine();
     let routes = routes(&machine).await;
     let all = machine.all();
@@ -206,44 +221,56 @@ async fn whatever_a_state_does_the_invariants_hold() {
         "no route visits {missed:?}: add one to ROUTES"
     );
     let (mut table, mut problems) = (String::new(), Vec::new());
-    let mut causes = BTreeSet::new();
     for (name, state) in all {
-        let mut cases = vec![What::Stopped];
-        if matches!(state, State::Task(_)) {
-            cases.extend(TROUBLES.map(What::Trouble));
-        }
-        for what in cases {
-            let route = routes[name];
-            let case = run(&machine, route, name, what).await;
-            let title = format!("{name}: {}", what.name());
-            let left = case.cloud.disarm();
-            if !left.is_empty() {
-                problems.push(format!("{title}: did not happen: {left:?}"));
+        let is_task = matches!(state, State::Task(_));
+        for what in whats {
+            if is_task || matches!(what, What::Stopped) {
+                let (line, wrong) = check(&machine, routes[name], name, *what).await;
+                writeln!(table, "{line}").unwrap();
+                problems.extend(wrong);
             }
-            let stopped = matches!(what, What::Stopped | What::Trouble(Trouble::Stops));
-            if stopped && case.ended.end.is_some() {
-                problems.push(format!("{title}: was not stopped"));
-            }
-            let run = &case.ended.run;
-            if run.execution == case.ended.execution {
-                for problem in invariants::check(&case.cloud, &case.ended, &case.before).await {
-                    problems.push(format!("{title}: {problem}"));
-                }
-            }
-            let cause = run.failure.as_ref().map_or("", |it| it.error.name.as_str());
-            causes.insert(cause);
-            if let Err(problem) = recovers(&case).await {
-                problems.push(format!("{title}: {problem}"));
-            }
-            let outcome = run.outcome().as_str();
-            writeln!(table, "{title} → {outcome} {cause}").unwrap();
         }
     }
-    crate::expect("tests/matrix/outcomes.txt", &table);
     assert!(
         problems.is_empty(),
         "{} problems:\n{}",
         problems.len(),
         problems.join("\n")
     );
+    crate::expect(&format!("tests/matrix/outcomes/{file}.txt"), &table);
+}
+
+/// One case: its line in the table, and what is wrong.
+async fn check(
+    machine: &Arc<Machine>,
+    route: Route,
+    name: &str,
+    what: What,
+) -> (String, Vec<String>) {
+    let case = run(machine, route, name, what).await;
+    let title = format!("{name}: {}", what.name());
+    let mut problems = Vec::new();
+    let left = case.cloud.disarm();
+    if !left.is_empty() {
+        problems.push(format!("{title}: did not happen: {left:?}"));
+    }
+    let stops = matches!(what, What::Stopped | What::Trouble(Trouble::Stops));
+    if stops && case.ended.end.is_some() {
+        problems.push(format!("{title}: was not stopped"));
+    }
+    let run = &case.ended.run;
+    if run.execution == case.ended.execution {
+        for problem in invariants::check(&case.cloud, &case.ended, &case.before).await {
+            problems.push(format!("{title}: {problem}"));
+        }
+    }
+    if let Err(problem) = recovers(&case).await {
+        problems.push(format!("{title}: {problem}"));
+    }
+    let outcome = run.outcome().as_str();
+    let line = match &run.failure {
+        Some(failure) => format!("{title} → {outcome} ({})", failure.error.name),
+        None => format!("{title} → {outcome}"),
+    };
+    (line, problems)
 }

@@ -26,7 +26,7 @@ fn asking() -> String {
 
 /// The state machine, from the file that AWS gets.
 fn machine() -> Arc<Machine> {
-    let path = tests::root().join("statemachine/deliver.asl.json");
+    let path = tests::root().join(tests::STATE_MACHINE);
     let text = std::fs::read_to_string(path).unwrap();
     Arc::new(Machine::parse(&text).unwrap())
 }
@@ -48,5 +48,6 @@ fn expect(path: &str, expected: &str) {
         "{path} is not current; run this test with UPDATE_EXPECT=1 and read the difference:\n{}",
         changed.join("\n")
     );
+    std::fs::create_dir_all(full.parent().unwrap()).unwrap();
     std::fs::write(full, expected).unwrap();
 }

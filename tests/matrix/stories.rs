@@ -10,6 +10,7 @@ use domain::run::{Outcome, StackState};
 use engine::fakes::samples;
 use std::sync::Arc;
 use std::time::Duration;
+use tests::compared::{self, CASES};
 use workflow::walk::End;
 
 /// A cloud where commit 1 is the last good one.
@@ -106,7 +107,10 @@ async fn a_stale_plan_is_made_and_approved_again() {
     let event = cloud.push(2, &asking());
     let drift = async {
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        cloud.batch.drift("github-42/production/data.tfstate");
+        let repository = samples::repository().key;
+        let (environment, stack) = (samples::environment(), samples::stack("data"));
+        let state = domain::keys::state(repository, &environment, &stack);
+        cloud.batch.drift(&state);
         cloud.people(People::Approve);
     };
     let (ended, ()) = tokio::join!(deliver(&cloud, &event, Outcome::Applied), drift);
@@ -256,4 +260,41 @@ async fn a_rollback_is_decided_once() {
         deliver(&cloud, &event, Outcome::RolledBack).await;
         assert!(cloud.disarm().is_empty());
     }
+}
+
+/// The cases that the emulator runs too.
+#[tokio::test(start_paused = true)]
+async fn the_cases_of_the_emulator_end_as_expected() {
+    let mut lines = String::new();
+    for case in &CASES {
+        let cloud = delivered().await;
+        for fault in case.faults() {
+            let trouble = if fault.after {
+                Trouble::LosesReply
+            } else {
+                Trouble::Fails
+            };
+            cloud.order(Fault {
+                state: fault.state,
+                trouble,
+                error: fault.error,
+                times: 1,
+            });
+        }
+        let config = if case.asks {
+            asking()
+        } else {
+            samples::CONFIG.to_owned()
+        };
+        let event = cloud.push(2, &config);
+        let ended = deliver(&cloud, &event, case.outcome).await;
+        if !case.outcome.is_success() {
+            assert_eq!(first_error(&ended), case.cause, "{}", case.name());
+        }
+        assert!(cloud.disarm().is_empty(), "{}", case.name());
+        let visited = ended.visited.iter().cloned().collect();
+        lines += &case.line(&ended.run, &visited);
+        lines.push('\n');
+    }
+    crate::expect(compared::FILE, &lines);
 }

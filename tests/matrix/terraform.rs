@@ -319,10 +319,10 @@ fn wanted(record: &JobRecord) -> Resources {
 }
 
 fn state_key(record: &JobRecord) -> String {
-    match &record.backend {
-        Backend::S3 { key, .. } => key.clone(),
-        other => panic!("a delivery's backend is S3, not {other:?}"),
-    }
+    let Backend::S3 { key, .. } = &record.backend else {
+        panic!("a delivery's backend is S3, not {:?}", record.backend);
+    };
+    key.clone()
 }
 
 fn version(state: &StackStateFile) -> StateVersion {

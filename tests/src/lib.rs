@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
-pub mod asl;
+#[cfg(any(feature = "matrix", feature = "emulator"))]
+pub mod compared;
 
 use std::path::{Path, PathBuf};
+
+/// The rendered state machine, from the repository's root.
+pub const STATE_MACHINE: &str = "statemachine/deliver.asl.json";
 
 /// The repository's root.
 #[must_use]

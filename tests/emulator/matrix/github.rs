@@ -1,48 +1,17 @@
 //! GitHub cannot be reached: no run ends otherwise for that.
 
 use super::Matrix;
-use super::cases::Fault;
 use anyhow::ensure;
 use domain::run::{Outcome, Run};
 use fakes::github::{FaultKind, Repository, Side};
 use std::path::PathBuf;
+use tests::compared::Fault;
 
 impl Matrix<'_> {
     /// An unreachable GitHub never changes a run's outcome, and what it missed it is told later.
     pub(super) async fn github_is_away(&mut self) -> anyhow::Result<()> {
         let harness = self.harness;
         harness.progress.heading("GitHub is away.");
-
-        harness.progress.step("its API answers 500: a good commit");
-        let met = harness.heal_github().await?;
-        harness
-            .break_github(Side::Api, FaultKind::ServerError, None)
-            .await?;
-        let before = self.states().await?;
-        let commit = self.commit().await?;
-        let ended = harness.deliver(&self.sample, &commit).await?;
-        self.judge(&ended, Outcome::Applied, &before).await?;
-        ensure!(
-            harness.heal_github().await? > met,
-            "nobody asked GitHub anything"
-        );
-        let statuses = harness.statuses(&self.sample, &commit).await?;
-        ensure!(statuses.is_empty(), "GitHub was away and has {statuses:?}");
-
-        harness
-            .progress
-            .step("all of it cuts connections once the source is sealed: a good commit");
-        let before = self.states().await?;
-        let commit = self.commit().await?;
-        let gone = (FaultKind::Close, FaultKind::Close);
-        let ended = self.deliver_without_github(&commit, gone).await?;
-        self.judge(&ended, Outcome::Applied, &before).await?;
-        let behind = self.audited("behind").await?;
-        ensure!(
-            behind + 1 == self.runs,
-            "the audit branch has {behind} entries of {} runs, and GitHub was away for one",
-            self.runs
-        );
 
         harness
             .progress

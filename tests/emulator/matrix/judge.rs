@@ -1,7 +1,6 @@
 //! How a run is judged: its execution, its record, the environment, the resources, the service,
 //! the audit and the status messages have to say the same.
 
-use super::cases::Execution;
 use super::{ENVIRONMENT, Matrix};
 use anyhow::{Context as _, ensure};
 use domain::environment::Environment;
@@ -12,6 +11,7 @@ use engine::status::{self, TransitionKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use story::{Ended, ExecutionState};
+use tests::compared::Execution;
 
 /// How long after the end of an execution its last status message may come.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
@@ -52,17 +52,6 @@ impl Matrix<'_> {
             self.mend().await?;
         }
         Ok(())
-    }
-
-    /// The same where no status message tells of the run.
-    pub(super) async fn judge_unheard(
-        &mut self,
-        ended: &Ended,
-        outcome: Outcome,
-        before: &BTreeMap<String, String>,
-    ) -> anyhow::Result<()> {
-        self.judge_records(ended, (outcome, Execution::AsTheRun), before)
-            .await
     }
 
     async fn judge_records(

@@ -5,7 +5,6 @@ use anyhow::{Context as _, ensure};
 use local_run::REGION;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use story;
 
 /// The stacks, and what each calls its things: `examples/fixture/infra`.
 const STACKS: [(&str, &str); 3] = [("data", "item"), ("app", "setting"), ("alarms", "alarm")];

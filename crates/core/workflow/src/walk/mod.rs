@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use document::{Catcher, Machine, Resource, Retrier, State, States, Task};
 use futures::future::{BoxFuture, FutureExt as _, try_join_all};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -176,13 +176,17 @@ impl<'w> Execution<'w> {
     ) -> Result<Step<'m>, Failure> {
         let mut context = Context {
             variables: variables.clone(),
-            states: json!({
-                "input": input,
-                "context": {
-                    "Execution": {"Id": self.id, "Input": self.input},
-                    "State": {"Name": name, "EnteredTime": self.tasks.now()},
-                },
-            }),
+            states: Map::from_iter([("input".to_owned(), input.clone())]),
+            context: Map::from_iter([
+                (
+                    "Execution".to_owned(),
+                    json!({"Id": self.id, "Input": self.input}),
+                ),
+                (
+                    "State".to_owned(),
+                    json!({"Name": name, "EnteredTime": self.tasks.now()}),
+                ),
+            ]),
         };
         match state {
             State::Task(task) => {
@@ -310,7 +314,8 @@ impl<'w> Execution<'w> {
         });
         let mut context = context.clone();
         if let Some(token) = &token {
-            context.states["context"]["Task"] = json!({"Token": token.text});
+            let task = json!({"Token": token.text});
+            context.context.insert("Task".to_owned(), task);
         }
         let request = Request {
             state: name.to_owned(),
@@ -343,13 +348,17 @@ impl Drop for Token<'_> {
 #[derive(Clone)]
 struct Context {
     variables: Variables,
-    states: Value,
+    /// The fields of `$states`, without `context`.
+    states: Map<String, Value>,
+    context: Map<String, Value>,
 }
 
 impl Context {
     fn fill(&self, template: &Value) -> Result<Value, Failure> {
         let mut all = self.variables.clone();
-        all.insert("states".to_owned(), self.states.clone());
+        let mut states = self.states.clone();
+        states.insert("context".to_owned(), self.context.clone().into());
+        all.insert("states".to_owned(), states.into());
         jsonata::fill(template, &all).map_err(query_error)
     }
 
@@ -360,7 +369,7 @@ impl Context {
         assign: &BTreeMap<String, Value>,
         output: &Value,
     ) -> Result<Value, Failure> {
-        self.states["result"] = result;
+        self.states.insert("result".to_owned(), result);
         let output = self.fill(output)?;
         let size = output.to_string().len();
         if size > PAYLOAD_LIMIT {
@@ -401,7 +410,8 @@ fn follow<'m>(
             let Some(catcher) = catcher else {
                 return Err(failure);
             };
-            context.states["errorOutput"] = failure.output();
+            let error = failure.output();
+            context.states.insert("errorOutput".to_owned(), error);
             context.assign(&catcher.assign)?;
             let output = match &catcher.output {
                 Some(output) => context.fill(output)?,
