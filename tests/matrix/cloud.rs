@@ -1,7 +1,7 @@
 //! Everything that a delivery meets, in memory: the Lambdas on the fakes of `engine`, Batch with a
 //! small Terraform, CodeBuild, ECS. The state machine is the rendered file.
 
-use crate::terraform::Batch;
+use crate::terraform::{Batch, QUEUED, STUCK};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::{EnrolledRepository, PushEvent};
@@ -133,6 +133,12 @@ impl Cloud {
             stopped: Notify::new(),
             count: AtomicU32::new(0),
         })
+    }
+
+    /// A moment of the virtual time as the records have it.
+    pub(crate) fn time(&self, moment: Instant) -> Timestamp {
+        let passed = SignedDuration::try_from(moment - self.clock.0).unwrap();
+        samples::now().saturating_add(passed).unwrap()
     }
 
     pub(crate) fn people(&self, people: People) {
@@ -387,13 +393,7 @@ impl Cloud {
                 self.invoke(arguments).await
             }
             Resource::Batch => {
-                let command: Vec<String> =
-                    serde_json::from_value(arguments["ContainerOverrides"]["Command"].clone())
-                        .unwrap();
-                let run = RunId::parse(&command[2]).unwrap();
-                let job = JobId::parse(&command[4]).unwrap();
-                assert_eq!(arguments["JobName"], job.as_str());
-                let id = self.batch.submit(&run, &job);
+                let id = self.submit(request, QUEUED);
                 if self.batch.ended(&id).await {
                     Ok(json!({"JobId": id}))
                 } else {
@@ -420,6 +420,16 @@ impl Cloud {
                 Ok(json!({}))
             }
         }
+    }
+
+    /// Starts the job of a request.
+    fn submit(&self, request: &Request, queued: Duration) -> String {
+        let command = request.arguments["ContainerOverrides"]["Command"].clone();
+        let command: Vec<String> = serde_json::from_value(command).unwrap();
+        let run = RunId::parse(&command[2]).unwrap();
+        let job = JobId::parse(&command[4]).unwrap();
+        assert_eq!(request.arguments["JobName"], job.as_str());
+        self.batch.submit(&run, &job, queued)
     }
 
     fn trouble(&self, state: &str) -> Option<Fault> {
@@ -542,7 +552,13 @@ impl Tasks for Cloud {
                 };
                 tokio::join!(self.work(request), second).1
             }
-            Trouble::Hangs => std::future::pending().await,
+            Trouble::Hangs => {
+                // A job's queue is longer than its state waits.
+                if request.resource == Resource::Batch {
+                    self.submit(request, STUCK);
+                }
+                std::future::pending().await
+            }
             Trouble::HangsAfterwards => {
                 self.work(request).await.ok();
                 std::future::pending().await

@@ -45,11 +45,21 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
 
     // 1 and 2.
     let applied = cloud.batch.applied();
+    let runs = cloud.runs().await;
     let mut plans = BTreeSet::new();
     for (at, apply) in applied.iter().enumerate() {
         check(
             plans.insert(apply.plan.file.key.clone()),
             format!("2: plan {} was applied twice", apply.plan.file.key),
+        );
+        let applier = runs.iter().find(|run| run.id == apply.run);
+        let end = applier.and_then(|run| run.end.as_ref());
+        check(
+            end.is_some_and(|end| cloud.time(apply.to) <= end.at),
+            format!(
+                "1: {} was applied after run {} ended",
+                apply.state, apply.run
+            ),
         );
         let made = cloud.batch.plan_job(&apply.plan);
         check(

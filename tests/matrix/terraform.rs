@@ -22,8 +22,9 @@ use tokio::time::Instant;
 /// A value that no message, status, record or audit entry may hold.
 pub(crate) const SECRET: &str = "canary-5f0c7c";
 
-/// How long a job waits in its queue, and how long terraform works.
-const QUEUED: Duration = Duration::from_secs(20);
+/// How long a job waits in its queue, how long at worst, and how long terraform works.
+pub(crate) const QUEUED: Duration = Duration::from_secs(20);
+pub(crate) const STUCK: Duration = Duration::from_secs(5 * 3600);
 const WORK: Duration = Duration::from_secs(30);
 
 /// What a stack holds: resources by address.
@@ -119,7 +120,7 @@ impl Batch {
     }
 
     /// Starts a job; it runs whether anything waits for it or not. Returns Batch's id.
-    pub(crate) fn submit(&self, run: &RunId, name: &JobId) -> String {
+    pub(crate) fn submit(&self, run: &RunId, name: &JobId, queued: Duration) -> String {
         let id = self.with(|inner| {
             let id = format!("{name}/{}", inner.jobs.len());
             let job = BatchJob {
@@ -132,7 +133,7 @@ impl Batch {
         });
         let (batch, run, name, own) = (self.clone(), run.clone(), name.clone(), id.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(QUEUED).await;
+            tokio::time::sleep(queued).await;
             if batch.is_open(&own) {
                 let ended = batch.run(&run, &name, &own).await;
                 batch.end(&own, if ended { "SUCCEEDED" } else { "FAILED" });
