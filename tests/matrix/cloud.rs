@@ -285,8 +285,7 @@ impl Cloud {
             announcer: self.announcer(),
             repositories: repositories(),
             clock: self.clock(),
-            state_bucket: samples::STATE_BUCKET.to_owned(),
-            region: "eu-central-1".to_owned(),
+            states: samples::states(),
         }
     }
 
@@ -298,8 +297,7 @@ impl Cloud {
             announcer: self.announcer(),
             repositories: repositories(),
             clock: self.clock(),
-            state_bucket: samples::STATE_BUCKET.to_owned(),
-            region: "eu-central-1".to_owned(),
+            states: samples::states(),
         }
     }
 

@@ -4,11 +4,11 @@
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{CommitId, JobId, RunId, Sha256Digest};
-use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, SideEffects,
-    StateVersion,
+    Action, ObjectRef, OutputsChange, PlanKind, PlanSummary, ResourceChange, SealedPlan,
+    SideEffects, StateVersion,
 };
 use engine::fakes::FakeObjects;
 use engine::{BatchJob, BatchJobs, JobProgress, Result};
@@ -58,7 +58,7 @@ pub(crate) struct Applied {
 #[derive(Default)]
 struct Inner {
     states: BTreeMap<String, StackStateFile>,
-    plans: BTreeMap<String, JobRecord>,
+    plans: BTreeMap<String, JobSpec>,
     jobs: Vec<(JobId, BatchJob)>,
     applied: Vec<Applied>,
     refused: BTreeSet<CommitId>,
@@ -97,7 +97,7 @@ impl Batch {
     }
 
     /// The job that made a plan file.
-    pub(crate) fn plan_job(&self, plan: &SealedPlan) -> Option<JobRecord> {
+    pub(crate) fn plan_job(&self, plan: &SealedPlan) -> Option<JobSpec> {
         self.with(|inner| inner.plans.get(&plan.file.key).cloned())
     }
 
@@ -182,19 +182,19 @@ impl Batch {
             return true;
         }
         self.artifacts.set(&started, "{}");
-        let record = self.artifacts.peek(&file(JobFile::Record)).unwrap();
-        let record: JobRecord = serde_json::from_slice(&record).unwrap();
+        let record = self.artifacts.peek(&file(JobFile::Spec)).unwrap();
+        let record: JobSpec = serde_json::from_slice(&record).unwrap();
         let from = Instant::now();
         tokio::time::sleep(WORK).await;
         let outcome = match record.verb {
             // Batch sent SIGTERM: terraform stops before its first change.
             _ if !self.is_open(id) => JobOutcome::Failed {
                 error: StepError::new(ErrorName::Interrupted, "terraform was interrupted"),
-                touched: SideEffects::Possible,
+                side_effects: SideEffects::Possible,
                 diagnostics: Vec::new(),
             },
             Verb::Plan => self.plan(&record, name),
-            _ => self.apply(&record, name, from),
+            Verb::Apply => self.apply(&record, name, from),
         };
         let ok = !matches!(outcome, JobOutcome::Failed { .. });
         let result = JobResult {
@@ -217,7 +217,7 @@ impl Batch {
         ObjectRef { key, sha256 }
     }
 
-    fn plan(&self, record: &JobRecord, name: &JobId) -> JobOutcome {
+    fn plan(&self, record: &JobSpec, name: &JobId) -> JobOutcome {
         let wanted = wanted(record);
         let held = self.with(|inner| inner.states.entry(state_key(record)).or_default().clone());
         let mut changes = Vec::new();
@@ -261,12 +261,12 @@ impl Batch {
         }
     }
 
-    fn apply(&self, record: &JobRecord, name: &JobId, from: Instant) -> JobOutcome {
+    fn apply(&self, record: &JobSpec, name: &JobId, from: Instant) -> JobOutcome {
         let sealed = record.plan.clone().unwrap();
         let bytes = self.artifacts.peek(&sealed.file.key).unwrap();
-        let fails = |name, touched| JobOutcome::Failed {
+        let fails = |name, side_effects| JobOutcome::Failed {
             error: StepError::new(name, "as the test asks"),
-            touched,
+            side_effects,
             diagnostics: Vec::new(),
         };
         if Sha256Digest::of(&bytes) != sealed.file.sha256 {
@@ -298,7 +298,7 @@ impl Batch {
             refused.then_some((ErrorName::ApplyFailed, SideEffects::Possible))
         });
         match failed {
-            Some((error, touched)) => fails(error, touched),
+            Some((error, side_effects)) => fails(error, side_effects),
             None => JobOutcome::Applied {
                 outputs: self.put(keys::job(&record.run, name, JobFile::Outputs), outputs()),
                 summary: PlanSummary::default(),
@@ -308,8 +308,8 @@ impl Batch {
 }
 
 /// What a stack holds at a commit.
-fn wanted(record: &JobRecord) -> Resources {
-    if record.destroy {
+fn wanted(record: &JobSpec) -> Resources {
+    if record.plan_kind == PlanKind::Destroy {
         return Resources::new();
     }
     let commit = &record.commit;
@@ -319,7 +319,7 @@ fn wanted(record: &JobRecord) -> Resources {
     ])
 }
 
-fn state_key(record: &JobRecord) -> String {
+fn state_key(record: &JobSpec) -> String {
     let Backend::S3 { key, .. } = &record.backend else {
         panic!("a delivery's backend is S3, not {:?}", record.backend);
     };

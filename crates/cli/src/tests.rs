@@ -101,7 +101,7 @@ fn broken() -> Run {
     run.build = built(2);
     run.lock = Lock::Released;
     run.stacks[0].state = StackState::Failed {
-        touched: SideEffects::Possible,
+        side_effects: SideEffects::Possible,
     };
     run.fail(
         StepError::new(ErrorName::ApplyFailed, "stack data: creating queue: denied"),
@@ -140,6 +140,7 @@ fn asking() -> Run {
         job: domain::ids::JobId::seal("plan", &samples::stack("data"), 1, b"{}"),
         plan: SealedPlan {
             file: run.source.as_ref().unwrap().archive.clone(),
+            json: run.source.as_ref().unwrap().archive.clone(),
             state: StateVersion {
                 lineage: String::new(),
                 serial: 0,

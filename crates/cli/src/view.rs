@@ -93,7 +93,7 @@ fn stack(stack: &StackRun) -> Value {
     json!({
         "stack": stack.stack.name,
         "dir": stack.stack.dir,
-        "destroy": stack.destroy,
+        "plan_kind": stack.plan_kind,
         "state": text::stack_state(stack),
         "plan": stack.plan,
     })

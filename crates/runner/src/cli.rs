@@ -21,14 +21,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Init without a backend, fmt -check, validate.
-    Validate(Ids),
     /// Init, fmt -check, plan, show; uploads the plan.
     Plan(Ids),
-    /// Applies the plan that the job's record names.
+    /// Applies the sealed plan that the job spec names.
     Apply(Ids),
-    /// Plans the destruction of everything in the stack and applies it.
-    Destroy(Ids),
 }
 
 #[derive(Debug, Args)]
@@ -36,7 +32,7 @@ struct Ids {
     /// The run, such as shop-1a2b3c4d-9f8e7d.
     #[arg(long, value_parser = RunId::parse)]
     run: RunId,
-    /// The job; its id seals the record.
+    /// The job; its id holds half of the job spec's digest.
     #[arg(long, value_parser = JobId::parse)]
     job: JobId,
 }
@@ -44,10 +40,8 @@ struct Ids {
 impl From<Cli> for Request {
     fn from(cli: Cli) -> Self {
         let (verb, ids) = match cli.command {
-            Command::Validate(ids) => (Verb::Validate, ids),
             Command::Plan(ids) => (Verb::Plan, ids),
             Command::Apply(ids) => (Verb::Apply, ids),
-            Command::Destroy(ids) => (Verb::Destroy, ids),
         };
         Self {
             verb,

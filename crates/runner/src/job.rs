@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
-use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use engine::{Clock, Objects, Written};
 use terraform_cli::{Cancel, CancelHandle};
@@ -84,10 +84,7 @@ impl Ended {
 pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
     let began = Instant::now();
     // Without an answer there is no result: another start of this job may be at work.
-    let standing = world
-        .objects
-        .get(&job_key(request, JobFile::Record))
-        .await?;
+    let standing = world.objects.get(&job_key(request, JobFile::Spec)).await?;
     let record = match sealed_record(request, standing) {
         Ok(record) => record,
         Err(error) => {
@@ -169,8 +166,8 @@ pub(crate) fn job_key(request: &Request, file: JobFile) -> String {
 }
 
 /// Holds what stands in the record's place against the id that seals it.
-fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobRecord, StepError> {
-    let key = job_key(request, JobFile::Record);
+fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobSpec, StepError> {
+    let key = job_key(request, JobFile::Spec);
     let violation = |message: String| StepError::new(ErrorName::ContractViolation, message);
     let Some(bytes) = standing else {
         return Err(violation(format!("no job record at {key}")));
@@ -182,7 +179,7 @@ fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobReco
         );
         return Err(StepError::new(ErrorName::PlanTampered, message));
     }
-    let record: JobRecord = serde_json::from_slice(&bytes)
+    let record: JobSpec = serde_json::from_slice(&bytes)
         .map_err(|error| violation(format!("the job record at {key} cannot be read: {error}")))?;
     if record.schema != JOB_SCHEMA {
         return Err(violation(format!(
@@ -280,7 +277,7 @@ impl Work {
 }
 
 /// The work, with a SIGTERM or the end of its time handed on as one and the same stop.
-async fn within_budget(request: &Request, world: &World, record: &JobRecord) -> Work {
+async fn within_budget(request: &Request, world: &World, record: &JobSpec) -> Work {
     let (handle, cancel) = CancelHandle::new();
     let limit = Duration::from_secs(record.timeout_seconds.into());
     let mut late = false;

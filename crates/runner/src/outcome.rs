@@ -18,7 +18,7 @@ pub struct Stop {
     /// The named error.
     pub error: StepError,
     /// Whether resources may have changed.
-    pub touched: SideEffects,
+    pub side_effects: SideEffects,
     /// The first errors, then warnings, one text each.
     pub diagnostics: Vec<String>,
 }
@@ -27,7 +27,7 @@ impl From<StepError> for Stop {
     fn from(error: StepError) -> Self {
         Self {
             error,
-            touched: SideEffects::None,
+            side_effects: SideEffects::None,
             diagnostics: Vec::new(),
         }
     }
@@ -55,7 +55,7 @@ impl Stop {
         let warnings = error.diagnostics().iter().filter(|found| !found.is_error());
         Self {
             error: StepError::new(name, cut(&error.to_string())),
-            touched: SideEffects::None,
+            side_effects: SideEffects::None,
             diagnostics: errors
                 .chain(warnings)
                 .take(MAX_DIAGNOSTICS)
@@ -70,7 +70,7 @@ impl Stop {
         let mut stop = Self::of(error, ErrorName::ApplyFailed);
         // These two are found before the first resource.
         if !matches!(error, Error::StalePlan { .. } | Error::StateLocked { .. }) {
-            stop.touched = SideEffects::Possible;
+            stop.side_effects = SideEffects::Possible;
         }
         for (word, hooks) in [
             ("done", &transcript.completed),
@@ -89,7 +89,7 @@ impl Stop {
     pub fn into_outcome(self, clean: impl Fn(&str) -> String) -> JobOutcome {
         JobOutcome::Failed {
             error: StepError::new(self.error.name, clean(&self.error.message)),
-            touched: self.touched,
+            side_effects: self.side_effects,
             diagnostics: self.diagnostics.iter().map(|text| clean(text)).collect(),
         }
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_has_its_name_and_says_what_was_touched() {
+    fn each_error_has_its_name_and_side_effects() {
         let lock = LockInfo {
             id: "i".into(),
             ..LockInfo::default()
@@ -186,7 +186,7 @@ mod tests {
             killed: true,
             diagnostics: Vec::new(),
         };
-        for (error, name, touched) in [
+        for (error, name, side_effects) in [
             (
                 Error::StalePlan {
                     diagnostics: Vec::new(),
@@ -211,7 +211,7 @@ mod tests {
             ),
         ] {
             let stop = Stop::of_apply(&error, &Transcript::default());
-            assert_eq!((stop.error.name, stop.touched), (name, touched));
+            assert_eq!((stop.error.name, stop.side_effects), (name, side_effects));
         }
     }
 

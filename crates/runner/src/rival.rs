@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use domain::error::{ErrorClass, StepError};
-use domain::job::{INTERRUPTED_EXIT, JobRecord};
+use domain::job::{INTERRUPTED_EXIT, JobSpec};
 
 use crate::job::{Ended, Request, World, standing_exit};
 
@@ -22,7 +22,7 @@ pub struct Patience {
 pub(crate) async fn wait(
     request: &Request,
     world: &World,
-    record: &JobRecord,
+    record: &JobSpec,
     first: &str,
 ) -> Result<Ended, StepError> {
     // The other one began before: by then its own time is over, and its result written.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::ids::StackName;
-use domain::job::{Backend, JobRecord};
+use domain::job::{Backend, JobSpec};
 use serde_json::{Map, Value, json};
 use terraform_cli::Outputs;
 
@@ -60,7 +60,7 @@ pub fn is_effective(initialised: &[u8], backend: &Backend, path_style: bool) -> 
 /// `None` when that is not known: terraform then warns).
 #[must_use]
 pub fn variables(
-    record: &JobRecord,
+    record: &JobSpec,
     inputs: &BTreeMap<StackName, Outputs>,
     declared: Option<&BTreeSet<String>>,
 ) -> Value {

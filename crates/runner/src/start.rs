@@ -68,7 +68,7 @@ impl Start {
 
 /// Whether a job may be run again after one that was ended anywhere.
 pub(crate) fn changes_nothing(verb: Verb) -> bool {
-    matches!(verb, Verb::Validate | Verb::Plan)
+    matches!(verb, Verb::Plan)
 }
 
 #[cfg(test)]
@@ -96,9 +96,7 @@ mod tests {
         for (own, verb, expected) in [
             (start("p", Some(("a", 1))), Verb::Apply, Claim::First),
             (start("q", Some(("a", 2))), Verb::Plan, Claim::Again),
-            (start("q", Some(("a", 2))), Verb::Validate, Claim::Again),
             (start("q", Some(("a", 2))), Verb::Apply, Claim::Repeated),
-            (start("q", Some(("a", 2))), Verb::Destroy, Claim::Repeated),
             (start("q", Some(("a", 1))), Verb::Plan, Claim::Repeated),
             (start("q", None), Verb::Plan, Claim::Repeated),
             (start("q", Some(("b", 1))), Verb::Plan, rival()),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use domain::error::{ErrorName, StepError};
 use domain::ids::{Sha256Digest, StackName};
-use domain::job::{JobOutcome, JobRecord, Verb};
+use domain::job::{JobOutcome, JobSpec, Verb};
 use domain::keys::JobFile;
-use domain::plan::{ObjectRef, SealedPlan, SideEffects};
+use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
 use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
 
 use crate::job::{Request, World, job_key};
@@ -22,7 +22,7 @@ const MAX_ARCHIVE: usize = 256 * 1024 * 1024;
 pub(crate) struct Prepared<'a> {
     request: &'a Request,
     world: &'a World,
-    record: &'a JobRecord,
+    record: &'a JobSpec,
     workspace: Workspace,
     dir: PathBuf,
     terraform: Terraform,
@@ -35,7 +35,7 @@ impl<'a> Prepared<'a> {
     pub(crate) async fn new(
         request: &'a Request,
         world: &'a World,
-        record: &'a JobRecord,
+        record: &'a JobSpec,
         cancel: Cancel,
     ) -> Result<Self, Stop> {
         world.log.step(&format!(
@@ -102,21 +102,16 @@ impl<'a> Prepared<'a> {
             "terraform {} on {}",
             found.version, found.platform
         ));
-        let backend = self.record.verb != Verb::Validate;
+        self.step("init");
         let options = InitOptions {
-            backend,
+            backend: true,
             ..InitOptions::default()
         };
-        self.step("init");
         self.terraform.init(&options).await.map_err(planning)?;
-        if backend {
-            self.check_backend()?;
-        }
+        self.check_backend()?;
         match self.record.verb {
-            Verb::Validate => self.validate().await,
             Verb::Plan => self.plan().await,
             Verb::Apply => self.apply().await,
-            Verb::Destroy => self.destroy().await,
         }
     }
 
@@ -158,37 +153,15 @@ impl<'a> Prepared<'a> {
         let error = StepError::new(ErrorName::PlanFailed, message);
         Err(Stop {
             error,
-            touched: SideEffects::None,
+            side_effects: SideEffects::None,
             diagnostics,
         })
-    }
-
-    async fn validate(&self) -> Result<JobOutcome, Stop> {
-        self.check_format().await?;
-        self.step("validate");
-        let found = self
-            .terraform
-            .validate()
-            .await
-            .map_err(|error| Stop::of(&error, ErrorName::PlanFailed))?;
-        if found.valid {
-            return Ok(JobOutcome::Validated);
-        }
-        let failure = terraform_cli::Failure {
-            command: "validate",
-            code: 1,
-            diagnostics: found.diagnostics,
-        };
-        Err(Stop::of(
-            &terraform_cli::Error::Failed(failure),
-            ErrorName::PlanFailed,
-        ))
     }
 
     async fn plan(&self) -> Result<JobOutcome, Stop> {
         self.check_format().await?;
         let file = self.workspace.home().join("plan.tfplan");
-        let (shown, sealed, json) = self.make_plan(&file, self.record.destroy).await?;
+        let (shown, sealed) = self.make_plan(&file).await?;
         // When nothing changes, nothing is applied: the outputs of now are the stack's. Terraform
         // itself says that something changes when it only has data to read.
         let outputs = if shown.summary.is_empty() {
@@ -198,7 +171,7 @@ impl<'a> Prepared<'a> {
         };
         Ok(JobOutcome::Planned {
             plan: sealed.file,
-            json,
+            json: sealed.json,
             state: sealed.state,
             summary: shown.summary,
             outputs,
@@ -206,18 +179,17 @@ impl<'a> Prepared<'a> {
     }
 
     /// Plans into `file`, and uploads the plan and its JSON.
-    async fn make_plan(
-        &self,
-        file: &Path,
-        destroy: bool,
-    ) -> Result<(terraform_cli::ShownPlan, SealedPlan, ObjectRef), Stop> {
+    async fn make_plan(&self, file: &Path) -> Result<(terraform_cli::ShownPlan, SealedPlan), Stop> {
         let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
         let options = PlanOptions {
             out: file.to_owned(),
             var_files: vec![self.write_variables()?],
-            destroy,
+            destroy: self.record.plan_kind == PlanKind::Destroy,
         };
-        self.step(if destroy { "plan -destroy" } else { "plan" });
+        self.step(match self.record.plan_kind {
+            PlanKind::Normal => "plan",
+            PlanKind::Destroy => "plan -destroy",
+        });
         self.terraform.plan(&options).await.map_err(planning)?;
         let state = terraform_cli::state_version(file).map_err(planning)?;
         self.step("show");
@@ -225,7 +197,7 @@ impl<'a> Prepared<'a> {
         let bytes = std::fs::read(file).map_err(|error| internal("read the plan", &error))?;
         let file = self.upload(JobFile::Plan, bytes).await?;
         let json = self.upload(JobFile::PlanJson, json).await?;
-        Ok((shown, SealedPlan { file, state }, json))
+        Ok((shown, SealedPlan { file, json, state }))
     }
 
     fn write_variables(&self) -> Result<PathBuf, Stop> {
@@ -243,7 +215,7 @@ impl<'a> Prepared<'a> {
 
     async fn apply(&self) -> Result<JobOutcome, Stop> {
         let Some(sealed) = &self.record.plan else {
-            let message = "the job record of an apply names no plan".to_owned();
+            let message = "the job spec of an apply names no plan".to_owned();
             return Err(StepError::new(ErrorName::ContractViolation, message).into());
         };
         let bytes = fetch(self.world, &sealed.file, "the plan file").await?;
@@ -253,7 +225,7 @@ impl<'a> Prepared<'a> {
             .map_err(|error| Stop::of(&error, ErrorName::PlanTampered))?;
         if state != sealed.state {
             let message = format!(
-                "{}: it was made from state serial {} (lineage {:?}), the sealed record says serial {} (lineage {:?})",
+                "{}: it was made from state serial {} (lineage {:?}), the job spec says serial {} (lineage {:?})",
                 sealed.file.key,
                 state.serial,
                 state.lineage,
@@ -262,12 +234,6 @@ impl<'a> Prepared<'a> {
             );
             return Err(StepError::new(ErrorName::PlanTampered, message).into());
         }
-        self.apply_file(&file).await
-    }
-
-    async fn destroy(&self) -> Result<JobOutcome, Stop> {
-        let file = self.workspace.home().join("plan.tfplan");
-        self.make_plan(&file, true).await?;
         self.apply_file(&file).await
     }
 
@@ -284,8 +250,8 @@ impl<'a> Prepared<'a> {
             return Err(stop);
         }
         let summary = outcome::applied(&report.transcript);
-        let touched = |mut stop: Stop| {
-            stop.touched = SideEffects::Possible;
+        let changed = |mut stop: Stop| {
+            stop.side_effects = SideEffects::Possible;
             stop
         };
         self.step("output");
@@ -297,8 +263,8 @@ impl<'a> Prepared<'a> {
         let outputs = terraform
             .output()
             .await
-            .map_err(|error| touched(Stop::of(&error, ErrorName::ApplyFailed)))?;
-        let outputs = self.upload_outputs(&outputs).await.map_err(touched)?;
+            .map_err(|error| changed(Stop::of(&error, ErrorName::ApplyFailed)))?;
+        let outputs = self.upload_outputs(&outputs).await.map_err(changed)?;
         Ok(JobOutcome::Applied { outputs, summary })
     }
 
@@ -359,7 +325,7 @@ async fn fetch(world: &World, object: &ObjectRef, what: &str) -> Result<Vec<u8>,
 /// the log from here on: an apply can print what its plan was given.
 async fn read_inputs(
     world: &World,
-    record: &JobRecord,
+    record: &JobSpec,
 ) -> Result<BTreeMap<StackName, Outputs>, Stop> {
     let mut inputs = BTreeMap::new();
     for (stack, object) in &record.inputs {

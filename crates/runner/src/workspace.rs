@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use domain::job::JobRecord;
+use domain::job::JobSpec;
 
 /// A private directory with `source` (the unpacked repository) and `home` (HOME, TMPDIR, the CLI
 /// configuration, variable files and plans). It is removed when dropped.
@@ -20,7 +20,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn create(temp: &Path, record: &JobRecord) -> io::Result<Self> {
+    pub fn create(temp: &Path, record: &JobSpec) -> io::Result<Self> {
         let name = format!(
             "sluicegate-{}-{}-{}",
             record.repository_key, record.environment, record.stack

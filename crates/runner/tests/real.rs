@@ -13,7 +13,7 @@ use domain::error::ErrorName;
 use domain::ids::StackName;
 use domain::job::{JobOutcome, Verb};
 use domain::keys::JobFile;
-use domain::plan::{Action, SideEffects};
+use domain::plan::{Action, PlanKind, SideEffects};
 use runner::job::Ended;
 use terraform_cli::CancelHandle;
 
@@ -97,23 +97,31 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     let mut stale = bench.record(Verb::Apply, &files);
     stale.plan = Some(sealed(&rival));
     let outcome = bench.end_of(&stale).await;
-    let JobOutcome::Failed { error, touched, .. } = &outcome else {
+    let JobOutcome::Failed {
+        error,
+        side_effects,
+        ..
+    } = &outcome
+    else {
         panic!("{outcome:?}")
     };
     assert_eq!(
-        (error.name, *touched),
+        (error.name, *side_effects),
         (ErrorName::StalePlan, SideEffects::None)
     );
 
     let mut removal = bench.record(Verb::Plan, &files);
-    removal.destroy = true;
+    removal.plan_kind = PlanKind::Destroy;
     let outcome = bench.end_of(&removal).await;
     let JobOutcome::Planned { summary, .. } = &outcome else {
         panic!("{outcome:?}")
     };
     assert_eq!(summary.count(Action::Delete), 1);
 
-    let outcome = bench.end_of(&bench.record(Verb::Destroy, &files)).await;
+    let mut apply = bench.record(Verb::Apply, &files);
+    apply.plan_kind = PlanKind::Destroy;
+    apply.plan = Some(sealed(&outcome));
+    let outcome = bench.end_of(&apply).await;
     let JobOutcome::Applied { outputs, summary } = &outcome else {
         panic!("{outcome:?}")
     };
@@ -169,11 +177,16 @@ async fn a_sigterm_in_the_middle_of_an_apply_leaves_a_result_and_no_lock() {
     let Ended::Written(result) = ended.unwrap() else {
         panic!("no result")
     };
-    let JobOutcome::Failed { error, touched, .. } = &result.outcome else {
+    let JobOutcome::Failed {
+        error,
+        side_effects,
+        ..
+    } = &result.outcome
+    else {
         panic!("{result:?}")
     };
     assert_eq!(
-        (error.name, *touched),
+        (error.name, *side_effects),
         (ErrorName::Interrupted, SideEffects::Possible)
     );
     assert!(
@@ -231,14 +244,14 @@ async fn a_resource_that_fails_is_named_with_file_and_line() {
     let outcome = bench.end_of(&apply).await;
     let JobOutcome::Failed {
         error,
-        touched,
+        side_effects,
         diagnostics,
     } = &outcome
     else {
         panic!("{outcome:?}")
     };
     assert_eq!(
-        (error.name, *touched),
+        (error.name, *side_effects),
         (ErrorName::ApplyFailed, SideEffects::Possible)
     );
     assert!(
@@ -254,32 +267,28 @@ async fn a_resource_that_fails_is_named_with_file_and_line() {
 }
 
 #[tokio::test]
-async fn mistakes_are_found_by_validate_and_by_plan() {
+async fn mistakes_and_unformatted_files_fail_the_plan() {
     let Some(bench) = Bench::real() else { return };
-    let fine = bench
-        .end_of(&bench.record(Verb::Validate, &repository(SHOP)))
-        .await;
-    assert_eq!(fine, JobOutcome::Validated);
-    assert!(!bench.state_path().exists());
     let nope = "resource \"terraform_data\" \"x\" { nope = 1 }\n";
     let unformatted = "locals {\n    a=1\n}\n";
-    for verb in [Verb::Validate, Verb::Plan] {
-        let outcome = bench.end_of(&bench.record(verb, &repository(nope))).await;
-        assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);
-        assert!(
-            failure(&outcome)
-                .1
-                .contains("main.tf:1:33: Unsupported argument"),
-            "{outcome:?}"
-        );
-        let outcome = bench
-            .end_of(&bench.record(verb, &repository(unformatted)))
-            .await;
-        assert!(
-            failure(&outcome).1.contains("a file is not formatted"),
-            "{outcome:?}"
-        );
-    }
+    let outcome = bench
+        .end_of(&bench.record(Verb::Plan, &repository(nope)))
+        .await;
+    assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);
+    assert!(
+        failure(&outcome)
+            .1
+            .contains("main.tf:1:33: Unsupported argument"),
+        "{outcome:?}"
+    );
+    let outcome = bench
+        .end_of(&bench.record(Verb::Plan, &repository(unformatted)))
+        .await;
+    assert!(
+        failure(&outcome).1.contains("a file is not formatted"),
+        "{outcome:?}"
+    );
+    assert!(!bench.state_path().exists());
 }
 
 #[tokio::test]

@@ -265,7 +265,7 @@ async fn records_and_archives_must_be_the_sealed_ones() {
     assert_eq!(failure(&outcome).0, ErrorName::PlanTampered);
 
     let mut request = bench.seal(&bench.record(Verb::Plan, &files));
-    let key = keys::job(&request.run, &request.job, JobFile::Record);
+    let key = keys::job(&request.run, &request.job, JobFile::Spec);
     let text = String::from_utf8(bench.objects.peek(&key).unwrap()).unwrap();
     bench
         .objects
@@ -288,7 +288,7 @@ async fn records_and_archives_must_be_the_sealed_ones() {
     request = bench.seal(&bench.record(Verb::Plan, &files));
     bench
         .objects
-        .remove(&keys::job(&request.run, &request.job, JobFile::Record));
+        .remove(&keys::job(&request.run, &request.job, JobFile::Spec));
     let Ended::Written(result) = bench.run(&request).await.unwrap() else {
         panic!()
     };
@@ -393,6 +393,7 @@ async fn apply_with(bench: &Bench) -> (JobOutcome, runner::job::Request) {
     };
     record.plan = Some(SealedPlan {
         file: bench.put("plans/p", &plan),
+        json: bench.put("plans/p.json", b"{}"),
         state,
     });
     let request = bench.seal(&record);
@@ -439,14 +440,20 @@ async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
     };
     record.plan = Some(SealedPlan {
         file: bench.put("plans/p", &plan),
+        json: bench.put("plans/p.json", b"{}"),
         state,
     });
     let outcome = bench.end_of(&record).await;
-    let JobOutcome::Failed { error, touched, .. } = &outcome else {
+    let JobOutcome::Failed {
+        error,
+        side_effects,
+        ..
+    } = &outcome
+    else {
         panic!("{outcome:?}")
     };
     assert_eq!(
-        (error.name, *touched),
+        (error.name, *side_effects),
         (ErrorName::Interrupted, SideEffects::Possible)
     );
     assert!(

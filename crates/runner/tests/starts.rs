@@ -15,6 +15,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::StackName;
 use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, Verb};
 use domain::keys::{self, JobFile};
+use domain::plan::SideEffects;
 use runner::job::{Ended, Request};
 use terraform_cli::{Cancel, CancelHandle};
 
@@ -216,7 +217,11 @@ fn leave_result(bench: &Bench, request: &Request, exit_code: u8) {
         run: request.run.clone(),
         verb: request.verb,
         stack: StackName::parse("app").unwrap(),
-        outcome: JobOutcome::Validated,
+        outcome: JobOutcome::Failed {
+            error: StepError::new(ErrorName::PlanFailed, "mistakes"),
+            side_effects: SideEffects::None,
+            diagnostics: Vec::new(),
+        },
         duration_ms: 1,
         exit_code,
     };

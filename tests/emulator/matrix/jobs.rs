@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use domain::ids::{JobId, RunId};
-use domain::job::{JobOutcome, JobRecord, JobResult, Verb};
+use domain::job::{JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +89,7 @@ pub(super) async fn spans(
 }
 
 /// A run applies a stack at most once towards its commit, and once on its way back.
-fn one_each_way(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
+fn one_each_way(applies: &[(Job, JobSpec)]) -> anyhow::Result<()> {
     let mut ways = BTreeSet::new();
     for (job, record) in applies {
         let way = (
@@ -114,8 +114,8 @@ fn one_each_way(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
 /// job's record and the key of its result.
 async fn each_from_a_plan_of_its_own(
     harness: &Harness,
-    applies: &[(Job, JobRecord)],
-    plans: &BTreeMap<String, (JobRecord, String)>,
+    applies: &[(Job, JobSpec)],
+    plans: &BTreeMap<String, (JobSpec, String)>,
 ) -> anyhow::Result<()> {
     let mut used = BTreeSet::new();
     for (job, apply) in applies {
@@ -149,7 +149,7 @@ async fn each_from_a_plan_of_its_own(
 }
 
 /// At most one apply per stack at any time.
-fn one_at_a_time(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
+fn one_at_a_time(applies: &[(Job, JobSpec)]) -> anyhow::Result<()> {
     let mut spans: BTreeMap<String, Vec<(i64, i64)>> = BTreeMap::new();
     for (job, record) in applies {
         let stack = format!("{}/{}", record.environment, record.stack);
@@ -171,7 +171,7 @@ fn one_at_a_time(applies: &[(Job, JobRecord)]) -> anyhow::Result<()> {
 }
 
 /// The sealed record that the job was given.
-async fn record(harness: &Harness, job: &Job) -> anyhow::Result<(JobId, JobRecord)> {
+async fn record(harness: &Harness, job: &Job) -> anyhow::Result<(JobId, JobSpec)> {
     let command = &job.container.command;
     let run = command
         .iter()
@@ -179,7 +179,7 @@ async fn record(harness: &Harness, job: &Job) -> anyhow::Result<(JobId, JobRecor
         .nth(1)
         .with_context(|| format!("job {} names no run: {command:?}", job.job_name))?;
     let id = JobId::parse(&job.job_name)?;
-    let key = keys::job(&RunId::parse(run)?, &id, JobFile::Record);
+    let key = keys::job(&RunId::parse(run)?, &id, JobFile::Spec);
     let bytes = harness
         .object(&harness.local.installed.buckets.artifacts, &key)
         .await?

@@ -12,7 +12,7 @@ use crate::ids::{
     BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
     RunId, RunKind, Sha256Digest, StackName,
 };
-use crate::plan::{Counts, SideEffects};
+use crate::plan::{Counts, PlanKind, SideEffects};
 use crate::run::{Build, End, ImageOrigin, Outcome, Rollback, Run, StackRun, StackState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -100,8 +100,8 @@ pub struct ImageEntry {
 pub struct StackEntry {
     /// Its name.
     pub stack: StackName,
-    /// Whether all of it was to be destroyed.
-    pub destroy: bool,
+    /// What its plan was for.
+    pub plan_kind: PlanKind,
     /// What came of it.
     pub result: StackResult,
     /// SHA-256 of the last plan file.
@@ -334,15 +334,15 @@ impl StackEntry {
             StackState::Applied { .. } => StackResult::Applied,
             StackState::Unchanged => StackResult::Unchanged,
             StackState::Failed {
-                touched: SideEffects::None,
+                side_effects: SideEffects::None,
             } => StackResult::Failed,
             StackState::Failed {
-                touched: SideEffects::Possible,
+                side_effects: SideEffects::Possible,
             } => StackResult::FailedMidway,
         };
         Self {
             stack: run.stack.name.clone(),
-            destroy: run.destroy,
+            plan_kind: run.plan_kind,
             result,
             plan: run.plan.as_ref().map(|plan| plan.sha256.clone()),
             counts: run

@@ -1,18 +1,15 @@
-//! A Batch job's sealed record and its result.
+//! A Batch job's sealed spec and its result.
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::{
     CommitId, EnvironmentName, JobId, RepositoryKey, RepositoryName, RunId, StackName,
 };
 use crate::keys::{self, JobFile};
-pub use crate::plan::{
-    Action, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SealedPlan, SideEffects,
-    StateVersion,
-};
+use crate::plan::{ObjectRef, PlanKind, PlanSummary, SealedPlan, SideEffects, StateVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The version of [`JobRecord`] and [`JobResult`] that this code writes and reads.
+/// The version of [`JobSpec`] and [`JobResult`] that this code writes and reads.
 pub const JOB_SCHEMA: u32 = 1;
 
 /// Seconds that terraform may take for a plan. Terraform's default for the Batch job is longer,
@@ -22,26 +19,21 @@ pub const PLAN_SECONDS: u32 = 1_500;
 /// Seconds that terraform may take for an apply; shorter than the Batch job's too.
 pub const APPLY_SECONDS: u32 = 6_900;
 
-/// Seconds past its time within which a job has left its result. A second Batch job of the same
-/// record waits no longer, and ends before Batch ends it.
+/// Seconds past its time limit within which a job has written its result. A second Batch job for
+/// the same spec waits no longer than that, and ends before Batch ends it.
 pub const RESULT_SECONDS: u32 = 60;
 
-/// The exit code of a plan that a SIGTERM interrupted: the one at which the job definition has
-/// Batch try it again.
+/// The exit code of a plan that a SIGTERM interrupted. The job definition has Batch retry it.
 pub const INTERRUPTED_EXIT: u8 = 143;
 
-/// What the runner is to do.
+/// What the runner does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
-    /// `init` without a backend, `fmt -check`, `validate`.
-    Validate,
     /// `init`, `fmt -check`, `plan -out` (which validates), `show -json`.
     Plan,
-    /// Applies a plan file that an earlier job made.
+    /// Applies a sealed plan.
     Apply,
-    /// Plans the destruction of everything in the stack and applies it.
-    Destroy,
 }
 
 impl Verb {
@@ -49,28 +41,25 @@ impl Verb {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Validate => "validate",
             Self::Plan => "plan",
             Self::Apply => "apply",
-            Self::Destroy => "destroy",
         }
     }
 }
 
 /// A job, written by a Lambda before the job is submitted and never changed. The job id holds
-/// half of its digest, so a changed record is noticed.
+/// half of its digest, so the runner notices a changed spec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JobRecord {
+pub struct JobSpec {
     /// [`JOB_SCHEMA`].
     pub schema: u32,
     /// The run.
     pub run: RunId,
     /// What to do.
     pub verb: Verb,
-    /// Whether the plan is one of destruction (a rollback removes a stack that the last good
-    /// commit does not have).
-    pub destroy: bool,
+    /// The kind of the plan. A rollback destroys a stack that the last good commit does not have.
+    pub plan_kind: PlanKind,
     /// Counts the jobs of this run, verb and stack, from 1.
     pub attempt: u32,
     /// The repository.
@@ -87,7 +76,7 @@ pub struct JobRecord {
     pub dir: String,
     /// The sealed source archive.
     pub source: ObjectRef,
-    /// Where the stack's state lies.
+    /// Where the stack's state is.
     pub backend: Backend,
     /// Outputs of the stacks that this one needs: stack name to its outputs object.
     pub inputs: BTreeMap<StackName, ObjectRef>,
@@ -97,20 +86,17 @@ pub struct JobRecord {
     pub timeout_seconds: u32,
 }
 
-impl JobRecord {
-    /// The job's id, the record's key and its bytes.
+impl JobSpec {
+    /// The job's id, which holds half of the spec's digest, and the spec's key and bytes.
     ///
     /// # Errors
-    /// `Internal` when the record cannot be written as JSON.
-    pub fn seal(&self) -> Result<(JobId, String, Vec<u8>), StepError> {
+    /// `Internal` when the spec cannot be written as JSON.
+    pub fn sealed(&self) -> Result<(JobId, String, Vec<u8>), StepError> {
         let bytes = serde_json::to_vec(self).map_err(|error| {
-            StepError::new(
-                ErrorName::Internal,
-                format!("write a job's record: {error}"),
-            )
+            StepError::new(ErrorName::Internal, format!("write a job spec: {error}"))
         })?;
         let job = JobId::seal(self.verb.as_str(), &self.stack, self.attempt, &bytes);
-        let key = keys::job(&self.run, &job, JobFile::Record);
+        let key = keys::job(&self.run, &job, JobFile::Spec);
         Ok((job, key, bytes))
     }
 }
@@ -128,7 +114,7 @@ pub enum Backend {
         /// The bucket's region.
         region: String,
     },
-    /// A file beside nothing else; only tests of the runner write such a record.
+    /// A local state file. Only the runner's tests use it; the Lambdas write `S3` only.
     Local {
         /// An absolute path.
         path: String,
@@ -141,11 +127,11 @@ pub enum Backend {
 pub struct JobResult {
     /// [`JOB_SCHEMA`].
     pub schema: u32,
-    /// The run, as in the record.
+    /// The run, as in the spec.
     pub run: RunId,
-    /// The verb, as in the record.
+    /// The verb, as in the spec.
     pub verb: Verb,
-    /// The stack, as in the record.
+    /// The stack, as in the spec.
     pub stack: StackName,
     /// The end.
     pub outcome: JobOutcome,
@@ -165,8 +151,6 @@ fn is_zero(code: &u8) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum JobOutcome {
-    /// The configuration is valid.
-    Validated,
     /// A plan was made.
     Planned {
         /// The plan file.
@@ -177,10 +161,10 @@ pub enum JobOutcome {
         state: StateVersion,
         /// What it would do. Boxed: the summary may be long.
         summary: PlanSummary,
-        /// The outputs that stand in the state, when the plan changes nothing.
+        /// The outputs in the state, when the plan changes nothing.
         outputs: Option<ObjectRef>,
     },
-    /// The plan was applied, or everything was destroyed.
+    /// The plan was applied.
     Applied {
         /// `terraform output -json` after it.
         outputs: ObjectRef,
@@ -192,7 +176,7 @@ pub enum JobOutcome {
         /// The error.
         error: StepError,
         /// Whether terraform may have changed resources before it failed.
-        touched: SideEffects,
+        side_effects: SideEffects,
         /// The first diagnostics, at most ten, each with file and line where terraform gave them.
         diagnostics: Vec<String>,
     },

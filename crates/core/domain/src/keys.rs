@@ -17,8 +17,8 @@ pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
 /// The objects of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobFile {
-    /// The sealed record.
-    Record,
+    /// The job spec.
+    Spec,
     /// Written by the container that runs the job, and again by the next attempt of a plan.
     Started,
     /// The result.
@@ -38,7 +38,7 @@ pub enum JobFile {
 impl JobFile {
     fn name(self) -> &'static str {
         match self {
-            Self::Record => "job.json",
+            Self::Spec => "job.json",
             Self::Started => "started.json",
             Self::Result => "result.json",
             Self::Plan => "plan.tfplan",

@@ -157,12 +157,25 @@ pub struct ObjectRef {
     pub sha256: Sha256Digest,
 }
 
-/// A plan as it was sealed after it was judged.
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanKind {
+    /// Brings the stack to what its configuration says.
+    #[default]
+    Normal,
+    /// Destroys everything in the stack: `terraform plan -destroy`.
+    Destroy,
+}
+
+/// A plan as it was sealed when it was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedPlan {
     /// The plan file.
     pub file: ObjectRef,
+    /// `terraform show -json` of the plan file: what was judged.
+    pub json: ObjectRef,
     /// The state that it was made from.
     pub state: StateVersion,
 }

@@ -17,7 +17,7 @@ use crate::ids::{
     BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, RunId, RunKind,
     StackName,
 };
-use crate::plan::{LegKind, ObjectRef};
+use crate::plan::{LegKind, ObjectRef, PlanKind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -301,7 +301,7 @@ impl Run {
         self.stacks = config
             .stacks
             .iter()
-            .map(|stack| StackRun::new(stack, false))
+            .map(|stack| StackRun::new(stack, PlanKind::Normal))
             .collect();
         self.source = Some(source);
         self.config = Some(config);
@@ -364,7 +364,8 @@ impl Run {
         // restored, after those that need it, and so before those that it needs.
         let in_use = |stack: &StackRun| {
             way.iter().any(|other| {
-                let uses = !other.destroy || other.stack.needs.contains(&stack.stack.name);
+                let uses = other.plan_kind == PlanKind::Normal
+                    || other.stack.needs.contains(&stack.stack.name);
                 uses && !other.state.is_done()
             })
         };
@@ -376,12 +377,9 @@ impl Run {
                     StackState::Pending | StackState::Planning { .. }
                 )
             })
-            .filter(|stack| {
-                if stack.destroy {
-                    !in_use(stack)
-                } else {
-                    stack.stack.needs.iter().all(done)
-                }
+            .filter(|stack| match stack.plan_kind {
+                PlanKind::Normal => stack.stack.needs.iter().all(done),
+                PlanKind::Destroy => !in_use(stack),
             })
             .map(|stack| stack.stack.name.clone())
             .collect();
@@ -423,13 +421,14 @@ impl Run {
             .ok_or(error)
     }
 
-    /// The source that the stacks on this way are planned from.
+    /// The source that a stack is planned from. What the last good commit does not have can only
+    /// be destroyed from the source that created it.
     ///
     /// # Errors
     /// `Internal` before the run was sealed.
-    pub fn way_source(&self) -> Result<(&ObjectRef, &CommitId), StepError> {
-        match (&self.mode, &self.restore) {
-            (LegKind::Rollback, Some(restore)) => {
+    pub fn source_of(&self, stack: &StackRun) -> Result<(&ObjectRef, &CommitId), StepError> {
+        match (&self.mode, &self.restore, stack.plan_kind) {
+            (LegKind::Rollback, Some(restore), PlanKind::Normal) => {
                 Ok((&restore.target.source, &restore.target.commit))
             }
             _ => Ok((&self.source()?.archive, &self.trigger.commit)),
@@ -456,7 +455,7 @@ impl Run {
     #[must_use]
     pub fn inputs(&self, stack: &StackRun) -> BTreeMap<StackName, ObjectRef> {
         let mut inputs = self.outputs();
-        if stack.destroy {
+        if stack.plan_kind == PlanKind::Destroy {
             inputs.extend(stack::outputs(&self.stacks));
         }
         inputs.retain(|other, _| stack.stack.needs.contains(other));

@@ -94,8 +94,8 @@ pub(super) fn job(n: u32) -> JobId {
 }
 
 fn maybe() -> StackState {
-    let touched = SideEffects::Possible;
-    StackState::Failed { touched }
+    let side_effects = SideEffects::Possible;
+    StackState::Failed { side_effects }
 }
 
 fn wave(run: &Run) -> Vec<StackName> {
@@ -117,16 +117,14 @@ fn the_way_back_takes_what_was_touched_and_all_that_needs_it() {
     }
     let turn = run.turn(error(ErrorName::ApplyFailed), Some(&good(old)), now());
     assert_eq!(turn, ErrorDecision::RollBack);
-    let way: Vec<(String, bool)> = run
+    let way: Vec<(String, PlanKind)> = run
         .way()
         .iter()
-        .map(|stack| (stack.stack.name.to_string(), stack.destroy))
+        .map(|stack| (stack.stack.name.to_string(), stack.plan_kind))
         .collect();
-    let expected = [(1, false), (2, false), (5, true), (4, true)];
-    assert_eq!(
-        way,
-        expected.map(|(n, destroy)| (format!("stack-{n}"), destroy))
-    );
+    let (normal, destroy) = (PlanKind::Normal, PlanKind::Destroy);
+    let expected = [(1, normal), (2, normal), (5, destroy), (4, destroy)];
+    assert_eq!(way, expected.map(|(n, kind)| (format!("stack-{n}"), kind)));
     // What is restored first, in its order; then what is destroyed, in the opposite one.
     for n in [1, 2, 5, 4] {
         assert_eq!(wave(&run), [name(n)]);
@@ -265,8 +263,8 @@ fn an_error_leads_where_the_run_stands() {
         (
             "a plan failed",
             |run| {
-                let touched = SideEffects::None;
-                run.stacks[0].state = StackState::Failed { touched };
+                let side_effects = SideEffects::None;
+                run.stacks[0].state = StackState::Failed { side_effects };
             },
             true,
             ErrorDecision::Record,
@@ -439,6 +437,7 @@ fn a_plan_that_nobody_waits_for_is_refused() {
     let job = JobId::seal("plan", &name(0), 1, b"");
     let plan = SealedPlan {
         file: object(),
+        json: object(),
         state: StateVersion {
             lineage: String::new(),
             serial: 0,

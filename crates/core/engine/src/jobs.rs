@@ -1,10 +1,12 @@
-//! What a Batch job left behind.
+//! Batch jobs: the spec of one, and what it left.
 
+use crate::environments::Owned;
 use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result};
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
-use domain::job::{JOB_SCHEMA, JobResult};
+use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobResult, JobSpec, PLAN_SECONDS, Verb};
 use domain::keys::{self, JobFile};
+use domain::run::{Run, StackState};
 use domain::step::CaughtError;
 
 /// How many diagnostics go into an error's message.
@@ -12,6 +14,65 @@ const SHOWN: usize = 3;
 
 /// Why a job is ended that nobody waits for any more.
 const FORSAKEN: &str = "its run does not wait for it any more";
+
+/// The bucket of the delivered stacks' states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateBucket {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+}
+
+/// The spec of the next job of a stack, which only the run that holds the environment may have. An
+/// apply gets the sealed plan.
+///
+/// # Errors
+/// `ContractViolation` when the run has no such stack, or an apply has no plan; `Internal` before
+/// the run was sealed.
+pub fn spec(
+    run: &Run,
+    owned: &Owned,
+    name: &StackName,
+    verb: Verb,
+    states: &StateBucket,
+) -> Result<JobSpec> {
+    let stack = run.stack(name)?;
+    let environment = owned.environment().name().clone();
+    let (source, commit) = run.source_of(stack)?;
+    let (plan, timeout_seconds) = match (verb, &stack.state) {
+        (Verb::Plan, _) => (None, PLAN_SECONDS),
+        (Verb::Apply, StackState::Planned { plan, .. }) => (Some(plan.clone()), APPLY_SECONDS),
+        (Verb::Apply, _) => {
+            return Err(StepError::new(
+                ErrorName::ContractViolation,
+                format!("stack {name} of run {} has no plan to apply", run.id),
+            ));
+        }
+    };
+    Ok(JobSpec {
+        schema: JOB_SCHEMA,
+        run: run.id.clone(),
+        verb,
+        plan_kind: stack.plan_kind,
+        attempt: stack.jobs + 1,
+        repository_key: run.trigger.repository_key,
+        repository: run.trigger.repository.clone(),
+        commit: commit.clone(),
+        backend: Backend::S3 {
+            bucket: states.name.clone(),
+            key: keys::state(run.trigger.repository_key, &environment, name),
+            region: states.region.clone(),
+        },
+        environment,
+        stack: name.clone(),
+        dir: stack.stack.dir.clone(),
+        source: source.clone(),
+        inputs: run.inputs(stack),
+        plan,
+        timeout_seconds,
+    })
+}
 
 /// Reads a job's result.
 ///

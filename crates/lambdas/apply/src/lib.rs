@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::event::EnrolledRepository;
 use domain::ids::{JobId, RunId, StackName};
-use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobOutcome, JobRecord, SealedPlan, Verb};
-use domain::keys;
+use domain::job::{JobOutcome, Verb};
 use domain::plan::SideEffects;
 use domain::run::{Run, StackRun, StackState};
 use domain::step::{ApplyInput, ApplyVerdict, CaughtError, FinishOutput, StackJob};
 use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
+use engine::jobs::StateBucket;
 use engine::status::Transition;
 use engine::{BatchJobs, Clock, Objects, Records, Result, Step, jobs};
 use serde::Serialize;
@@ -32,9 +32,7 @@ pub struct Apply {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The bucket of the delivered stacks' states.
-    pub state_bucket: String,
-    /// Its region.
-    pub region: String,
+    pub states: StateBucket,
 }
 
 /// What `apply` answers.
@@ -81,11 +79,10 @@ impl Apply {
     /// An apply of a run that does not hold its environment could run beside another one.
     async fn use_plan(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<StackJob> {
         let stack = run.stack(name)?;
-        let plan = match &stack.state {
+        match &stack.state {
             StackState::Applying { job, .. } => {
                 return Ok(self.started(run, stack, job.clone()).await);
             }
-            StackState::Planned { plan, .. } => plan.clone(),
             StackState::Applied { job, .. } => {
                 return Err(StepError::new(
                     ErrorName::PlanConsumed,
@@ -94,17 +91,13 @@ impl Apply {
             }
             StackState::Pending
             | StackState::Planning { .. }
+            | StackState::Planned { .. }
             | StackState::Unchanged
-            | StackState::Failed { .. } => {
-                return Err(StepError::new(
-                    ErrorName::ContractViolation,
-                    format!("stack {name} of run {} has no plan to apply", run.id),
-                ));
-            }
-        };
-        let record = self.record(run, owned, name, plan)?;
-        let (job, key, bytes) = record.seal()?;
-        // A plan that may not be used gets no job record either.
+            | StackState::Failed { .. } => {}
+        }
+        let spec = jobs::spec(run, owned, name, Verb::Apply, &self.states)?;
+        let (job, key, bytes) = spec.sealed()?;
+        // A plan that may not be used gets no job spec either.
         let consumed = stack.clone().consume(job.clone());
         self.answered(run, stack, consumed.as_ref().err()).await;
         consumed?;
@@ -113,7 +106,7 @@ impl Apply {
         let run = update_run(&*self.records, &run.id, |run| {
             let stack = run.stack_mut(name)?;
             stack.consume(job.clone())?;
-            stack.jobs = record.attempt;
+            stack.jobs = spec.attempt;
             Ok(run.clone())
         })
         .await?;
@@ -140,43 +133,6 @@ impl Apply {
         let transition = Transition::ApplyStarted(run.mode, name.clone(), stack.jobs);
         self.announcer.announce(run, transition).await;
         StackJob { stack: name, job }
-    }
-
-    fn record(
-        &self,
-        run: &Run,
-        owned: &Owned,
-        name: &StackName,
-        plan: SealedPlan,
-    ) -> Result<JobRecord> {
-        let stack = run.stack(name)?;
-        let environment = owned.environment().name().clone();
-        let (source, commit) = run.way_source()?;
-        let own = (&run.source()?.archive, &run.trigger.commit);
-        // What the last good commit does not have can only be destroyed by what made it.
-        let (source, commit) = if stack.destroy { own } else { (source, commit) };
-        Ok(JobRecord {
-            schema: JOB_SCHEMA,
-            run: run.id.clone(),
-            verb: Verb::Apply,
-            destroy: stack.destroy,
-            attempt: stack.jobs + 1,
-            repository_key: run.trigger.repository_key,
-            repository: run.trigger.repository.clone(),
-            commit: commit.clone(),
-            backend: Backend::S3 {
-                bucket: self.state_bucket.clone(),
-                key: keys::state(run.trigger.repository_key, &environment, name),
-                region: self.region.clone(),
-            },
-            environment,
-            stack: name.clone(),
-            dir: stack.stack.dir.clone(),
-            source: source.clone(),
-            inputs: run.inputs(stack),
-            plan: Some(plan),
-            timeout_seconds: APPLY_SECONDS,
-        })
     }
 
     /// Reads what came of the apply. Asked again, it answers the same.
@@ -239,14 +195,15 @@ impl Apply {
             }
             Ok(JobOutcome::Failed {
                 error,
-                touched,
+                side_effects,
                 diagnostics,
             }) => {
                 let error = jobs::with_diagnostics(&error, &diagnostics);
-                self.failed(&run.id, name, job, touched, &error).await?;
+                self.failed(&run.id, name, job, side_effects, &error)
+                    .await?;
                 Err(error)
             }
-            Ok(JobOutcome::Planned { .. } | JobOutcome::Validated) => Err(StepError::new(
+            Ok(JobOutcome::Planned { .. }) => Err(StepError::new(
                 ErrorName::ContractViolation,
                 format!("job {job} of stack {name} left the result of another verb"),
             )),
@@ -274,13 +231,13 @@ impl Apply {
         run: &RunId,
         name: &StackName,
         job: &JobId,
-        touched: SideEffects,
+        side_effects: SideEffects,
         error: &StepError,
     ) -> Result<()> {
         let run = update_run(&*self.records, run, |run| {
             let stack = run.stack_mut(name)?;
             if matches!(&stack.state, StackState::Applying { job: known, .. } if known == job) {
-                stack.state = StackState::Failed { touched };
+                stack.state = StackState::Failed { side_effects };
             }
             Ok(run.clone())
         })

@@ -8,7 +8,6 @@ fn main() -> std::process::ExitCode {
         announcer: wiring.announcer(),
         repositories: wiring.repositories(),
         clock: wiring.clock(),
-        state_bucket: wiring.state_name(),
-        region: wiring.region(),
+        states: wiring.states(),
     })
 }

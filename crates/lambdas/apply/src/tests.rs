@@ -4,9 +4,11 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use domain::job::{JobResult, ObjectRef, StateVersion};
-use domain::keys::JobFile;
-use domain::plan::{LegKind, PlanSummary, Verdict};
+use domain::job::{JOB_SCHEMA, JobResult, JobSpec};
+use domain::keys::{self, JobFile};
+use domain::plan::{
+    LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
+};
 use domain::run::{Approval, ApprovalDecision};
 use engine::documents::insert;
 use engine::fakes::{
@@ -40,8 +42,7 @@ impl World {
                 .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
             repositories,
             clock,
-            state_bucket: samples::STATE_BUCKET.into(),
-            region: "eu-central-1".into(),
+            states: samples::states(),
         };
         let mut run = samples::sealed_run(1);
         run.stacks[0].jobs = 1;
@@ -153,6 +154,7 @@ fn planned(verdict: Verdict, approval: Option<Approval>) -> StackState {
         job: JobId::seal("plan", &samples::stack("data"), 1, b"plan"),
         plan: SealedPlan {
             file: object(1),
+            json: object(2),
             state: StateVersion {
                 lineage: "l".into(),
                 serial: 3,
@@ -161,6 +163,19 @@ fn planned(verdict: Verdict, approval: Option<Approval>) -> StackState {
         summary: PlanSummary::default(),
         verdict,
         approval,
+    }
+}
+
+fn another_plan() -> JobOutcome {
+    JobOutcome::Planned {
+        plan: object(1),
+        json: object(2),
+        state: StateVersion {
+            lineage: "l".into(),
+            serial: 3,
+        },
+        summary: PlanSummary::default(),
+        outputs: None,
     }
 }
 
@@ -179,10 +194,10 @@ fn applied() -> JobOutcome {
     }
 }
 
-fn failed(name: ErrorName, touched: SideEffects) -> JobOutcome {
+fn failed(name: ErrorName, side_effects: SideEffects) -> JobOutcome {
     JobOutcome::Failed {
         error: StepError::new(name, "it broke"),
-        touched,
+        side_effects,
         diagnostics: vec!["main.tf:1: it broke here".into()],
     }
 }
@@ -195,10 +210,10 @@ fn throttled() -> StepError {
 async fn exactly_the_sealed_plan_is_applied() {
     let world = World::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
-    let key = keys::job(&run(), &job, JobFile::Record);
+    let key = keys::job(&run(), &job, JobFile::Spec);
     let bytes = world.objects.peek(&key).unwrap();
     assert!(job.seals(&bytes));
-    let record: JobRecord = serde_json::from_slice(&bytes).unwrap();
+    let record: JobSpec = serde_json::from_slice(&bytes).unwrap();
     let StackState::Planned { plan, .. } = planned(Verdict::Auto, None) else {
         panic!();
     };
@@ -308,7 +323,9 @@ async fn a_stack_without_a_plan_is_not_applied() {
     for state in [
         StackState::Pending,
         StackState::Unchanged,
-        StackState::Failed { touched: nothing },
+        StackState::Failed {
+            side_effects: nothing,
+        },
     ] {
         world.set_state(state).await;
         let error = world.start().await.unwrap_err();
@@ -339,16 +356,16 @@ async fn a_stale_plan_is_made_again_once() {
 
 #[tokio::test]
 async fn a_failed_apply_says_where_and_what_it_may_have_touched() {
-    for touched in [SideEffects::None, SideEffects::Possible] {
+    for side_effects in [SideEffects::None, SideEffects::Possible] {
         let world = World::new(Verdict::Auto).await;
         let job = world.start().await.unwrap();
-        world.leave(&job, failed(ErrorName::ApplyFailed, touched));
+        world.leave(&job, failed(ErrorName::ApplyFailed, side_effects));
         for _ in 0..2 {
             let error = world.finish(&job).await.unwrap_err();
             assert_eq!(error.name, ErrorName::ApplyFailed);
             assert!(error.message.contains("main.tf:1"), "{error}");
         }
-        assert_eq!(world.state().await, StackState::Failed { touched });
+        assert_eq!(world.state().await, StackState::Failed { side_effects });
     }
 }
 
@@ -361,8 +378,8 @@ async fn a_job_without_a_result_may_have_touched_something() {
         assert_eq!(error.name, ErrorName::JobLost);
         assert!(error.message.contains("gone"), "{error}");
     }
-    let touched = SideEffects::Possible;
-    assert_eq!(world.state().await, StackState::Failed { touched });
+    let side_effects = SideEffects::Possible;
+    assert_eq!(world.state().await, StackState::Failed { side_effects });
 }
 
 #[tokio::test]
@@ -382,8 +399,8 @@ async fn a_job_that_nobody_waits_for_is_ended_before_anything_is_decided() {
     let error = world.finish(&job).await.unwrap_err();
     assert_eq!(error.name, ErrorName::JobLost);
     assert!(error.message.contains("does not wait for it"), "{error}");
-    let touched = SideEffects::Possible;
-    assert_eq!(world.state().await, StackState::Failed { touched });
+    let side_effects = SideEffects::Possible;
+    assert_eq!(world.state().await, StackState::Failed { side_effects });
 }
 
 #[tokio::test]
@@ -400,7 +417,7 @@ async fn what_batch_refuses_to_say_does_not_keep_a_job_from_being_lost() {
 async fn the_result_of_another_verb_is_refused() {
     let world = World::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
-    world.leave(&job, JobOutcome::Validated);
+    world.leave(&job, another_plan());
     let error = world.finish(&job).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
 }
@@ -436,7 +453,7 @@ async fn the_way_back_applies_the_last_good_source() {
     let good = samples::last_good(2);
     update_run(&world.records, &run(), |run| {
         run.stacks[0].state = StackState::Failed {
-            touched: SideEffects::Possible,
+            side_effects: SideEffects::Possible,
         };
         let error = StepError::new(ErrorName::ApplyFailed, "no");
         run.turn(error, Some(&good), samples::now());
@@ -447,8 +464,8 @@ async fn the_way_back_applies_the_last_good_source() {
     .await
     .unwrap();
     let job = world.start().await.unwrap();
-    let key = keys::job(&run(), &job, JobFile::Record);
-    let record: JobRecord = serde_json::from_slice(&world.objects.peek(&key).unwrap()).unwrap();
+    let key = keys::job(&run(), &job, JobFile::Spec);
+    let record: JobSpec = serde_json::from_slice(&world.objects.peek(&key).unwrap()).unwrap();
     assert_eq!((record.source, record.commit), (good.source, good.commit));
 }
 

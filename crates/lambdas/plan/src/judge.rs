@@ -3,9 +3,9 @@
 use crate::Plan;
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
-use domain::job::{JobOutcome, SealedPlan};
+use domain::job::JobOutcome;
 use domain::keys::{self, JobFile};
-use domain::plan::{self, SideEffects, Verdict};
+use domain::plan::{self, SealedPlan, SideEffects, Verdict};
 use domain::run::{Approval, Run, StackState};
 use domain::step::{ApprovalAnswer, CaughtError, JudgeOutput};
 use engine::documents::update_run;
@@ -47,11 +47,14 @@ impl Plan {
         let (plan, summary, outputs) = match result.map(|result| result.outcome) {
             Ok(JobOutcome::Planned {
                 plan,
+                json,
                 state,
                 summary,
                 outputs,
-                ..
-            }) => (SealedPlan { file: plan, state }, summary, outputs),
+            }) => {
+                let file = plan;
+                (SealedPlan { file, json, state }, summary, outputs)
+            }
             Ok(JobOutcome::Failed {
                 error, diagnostics, ..
             }) => {
@@ -59,12 +62,12 @@ impl Plan {
                     .plan_failed(&run.id, name, job, &error, &diagnostics)
                     .await?);
             }
-            Ok(JobOutcome::Validated | JobOutcome::Applied { .. }) => {
+            Ok(JobOutcome::Applied { .. }) => {
                 return Err(StepError::new(
                     ErrorName::ContractViolation,
                     format!(
-                        "job {job} left no plan; its record is {}",
-                        record_key(&run.id, job)
+                        "job {job} left no plan; its spec is {}",
+                        spec_key(&run.id, job)
                     ),
                 ));
             }
@@ -114,7 +117,7 @@ impl Plan {
             let stack = run.stack_mut(name)?;
             if matches!(&stack.state, StackState::Planning { job: known } if known == job) {
                 stack.state = StackState::Failed {
-                    touched: SideEffects::None,
+                    side_effects: SideEffects::None,
                 };
             }
             Ok(run.clone())
@@ -172,6 +175,6 @@ impl Plan {
     }
 }
 
-fn record_key(run: &RunId, job: &JobId) -> String {
-    keys::job(run, job, JobFile::Record)
+fn spec_key(run: &RunId, job: &JobId) -> String {
+    keys::job(run, job, JobFile::Spec)
 }

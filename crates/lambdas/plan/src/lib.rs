@@ -10,6 +10,7 @@ use domain::ids::{EnvironmentName, RunId};
 use domain::run::Run;
 use domain::step::PlanInput;
 use engine::announce::Announcer;
+use engine::jobs::StateBucket;
 use engine::{BatchJobs, Clock, Objects, Records, Result, Step, Tokens, documents};
 use serde::Serialize;
 use std::sync::Arc;
@@ -31,9 +32,7 @@ pub struct Plan {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The bucket of the delivered stacks' states.
-    pub state_bucket: String,
-    /// Its region.
-    pub region: String,
+    pub states: StateBucket,
 }
 
 /// What `plan` answers: nothing where a task token brings the answer later.

@@ -3,15 +3,14 @@
 use crate::Plan;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
-use domain::job::{Backend, JOB_SCHEMA, JobRecord, PLAN_SECONDS, Verb};
-use domain::keys;
+use domain::job::Verb;
 use domain::plan::LegKind;
 use domain::run::{Lock, Run, StackState, Wave};
 use domain::step::{CaughtError, NextOutput, StackJob};
-use engine::Result;
 use engine::documents::update_run;
 use engine::environments::{self, Owned};
 use engine::status::Transition;
+use engine::{Result, jobs};
 use futures::future::join_all;
 
 impl Plan {
@@ -73,46 +72,14 @@ impl Plan {
 
     /// Makes a stack's plan job, or finds the one that was made. Gives its attempt too.
     async fn plan_job(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<(JobId, u32)> {
-        let environment = owned.environment().name();
         let stack = run.stack(name)?;
         if let StackState::Planning { job } = &stack.state {
             return Ok((job.clone(), stack.jobs));
         }
-        let (source, commit) = run.way_source()?;
-        let record = JobRecord {
-            schema: JOB_SCHEMA,
-            run: run.id.clone(),
-            verb: Verb::Plan,
-            destroy: stack.destroy,
-            attempt: stack.jobs + 1,
-            repository_key: run.trigger.repository_key,
-            repository: run.trigger.repository.clone(),
-            commit: if stack.destroy {
-                run.trigger.commit.clone()
-            } else {
-                commit.clone()
-            },
-            environment: environment.clone(),
-            stack: name.clone(),
-            dir: stack.stack.dir.clone(),
-            // What the last good commit does not have can only be destroyed by what made it.
-            source: if stack.destroy {
-                run.source()?.archive.clone()
-            } else {
-                source.clone()
-            },
-            backend: Backend::S3 {
-                bucket: self.state_bucket.clone(),
-                key: keys::state(run.trigger.repository_key, environment, name),
-                region: self.region.clone(),
-            },
-            inputs: run.inputs(stack),
-            plan: None,
-            timeout_seconds: PLAN_SECONDS,
-        };
-        let (job, key, bytes) = record.seal()?;
+        let spec = jobs::spec(run, owned, name, Verb::Plan, &self.states)?;
+        let (job, key, bytes) = spec.sealed()?;
         self.objects.put(&key, bytes).await?;
-        let attempt = record.attempt;
+        let attempt = spec.attempt;
         let run = update_run(&*self.records, &run.id, |run| {
             let stack = run.stack_mut(name)?;
             if stack.state == StackState::Pending {

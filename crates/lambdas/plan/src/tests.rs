@@ -6,11 +6,11 @@
 use super::*;
 use domain::error::{ErrorName, StepError};
 use domain::ids::JobId;
-use domain::job::{JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ApprovalRule, ObjectRef, OutputsChange, PlanSummary, ResourceChange, SideEffects,
-    StateVersion, Verdict,
+    Action, ApprovalRule, ObjectRef, OutputsChange, PlanKind, PlanSummary, ResourceChange,
+    SideEffects, StateVersion, Verdict,
 };
 use domain::run::{
     Approval, ApprovalDecision, Build, End, ErrorDecision, Lock, Outcome, Restore, StackState,
@@ -51,8 +51,7 @@ impl World {
                 .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
             repositories,
             clock,
-            state_bucket: samples::STATE_BUCKET.into(),
-            region: "eu-central-1".into(),
+            states: samples::states(),
         };
         for n in [1, 2, 3] {
             insert(&records, &samples::sealed_run(n)).await.unwrap();
@@ -152,8 +151,8 @@ impl World {
         self.objects.set(&key, serde_json::to_vec(&result).unwrap());
     }
 
-    fn record_of(&self, n: u8, job: &JobId) -> JobRecord {
-        let key = keys::job(&run(n), job, JobFile::Record);
+    fn record_of(&self, n: u8, job: &JobId) -> JobSpec {
+        let key = keys::job(&run(n), job, JobFile::Spec);
         let bytes = self.objects.peek(&key).unwrap();
         assert!(job.seals(&bytes));
         serde_json::from_slice(&bytes).unwrap()
@@ -229,7 +228,7 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
 fn failed(name: ErrorName) -> JobOutcome {
     JobOutcome::Failed {
         error: StepError::new(name, "invalid reference"),
-        touched: SideEffects::None,
+        side_effects: SideEffects::None,
         diagnostics: vec!["main.tf:3: invalid reference".into(), "second".into()],
     }
 }
@@ -370,7 +369,7 @@ async fn what_cannot_go_on_is_not_taken_for_done() {
     world
         .change_run(1, |run| {
             run.stacks[0].state = StackState::Failed {
-                touched: SideEffects::None,
+                side_effects: SideEffects::None,
             };
         })
         .await;
@@ -398,7 +397,7 @@ async fn the_way_back_is_planned_from_the_last_good_source() {
     world
         .change_run(1, |run| {
             run.stacks[0].state = StackState::Failed {
-                touched: SideEffects::Possible,
+                side_effects: SideEffects::Possible,
             };
             let mut good = samples::last_good(2);
             // The last good commit has no `data`, which this run made.
@@ -416,7 +415,10 @@ async fn the_way_back_is_planned_from_the_last_good_source() {
     let own = world.load(1).await.source.unwrap().archive;
     let jobs = world.next(1).await.unwrap();
     let app = world.record_of(1, &jobs[0].job);
-    assert_eq!((app.stack.as_str(), app.destroy), ("app", false));
+    assert_eq!(
+        (app.stack.as_str(), app.plan_kind),
+        ("app", PlanKind::Normal)
+    );
     assert_eq!(
         (app.source, app.commit),
         (restore.target.source, samples::commit(2))
@@ -430,7 +432,10 @@ async fn the_way_back_is_planned_from_the_last_good_source() {
     // What only this commit has is destroyed by what made it.
     let jobs = world.next(1).await.unwrap();
     let data = world.record_of(1, &jobs[0].job);
-    assert_eq!((data.stack.as_str(), data.destroy), ("data", true));
+    assert_eq!(
+        (data.stack.as_str(), data.plan_kind),
+        ("data", PlanKind::Destroy)
+    );
     assert_eq!((data.source, data.commit), (own, samples::commit(1)));
 }
 

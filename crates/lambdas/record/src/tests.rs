@@ -286,7 +286,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     world
         .change(2, |run| {
             run.stacks[0].state = StackState::Failed {
-                touched: SideEffects::Possible,
+                side_effects: SideEffects::Possible,
             };
         })
         .await;

@@ -21,7 +21,7 @@ impl World {
         let mut run = samples::sealed_run(2);
         let data = run.stack_mut(&samples::stack("data")).unwrap();
         data.state = StackState::Failed {
-            touched: SideEffects::Possible,
+            side_effects: SideEffects::Possible,
         };
         let world = Self {
             records: FakeRecords::new(),

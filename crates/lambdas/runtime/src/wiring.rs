@@ -9,6 +9,7 @@ use domain::error::StepError;
 use domain::event::EnrolledRepository;
 use domain::ids::CommitId;
 use engine::announce::Announcer;
+use engine::jobs::StateBucket;
 use engine::{
     AuditBranch, BatchJobs, Clock, CommitStatus, CommitStatuses, EventBus, Executions, Objects,
     Probe, Records, Registry, Result, Secrets, Services, SourceFetcher, StatusQueue, Tokens,
@@ -71,10 +72,13 @@ impl Wiring {
         Arc::new(Bucket::new(&self.clients, &name))
     }
 
-    /// The name of the bucket with the states of delivered stacks.
+    /// The bucket of the delivered stacks' states.
     #[must_use]
-    pub fn state_name(&self) -> String {
-        self.settings.text(env_vars::STATE_BUCKET)
+    pub fn states(&self) -> StateBucket {
+        StateBucket {
+            name: self.settings.text(env_vars::STATE_BUCKET),
+            region: self.region(),
+        }
     }
 
     /// The region.

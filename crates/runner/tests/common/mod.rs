@@ -18,9 +18,9 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{
     CommitId, EnvironmentName, JobId, RepositoryKey, RepositoryName, RunId, Sha256Digest, StackName,
 };
-use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobRecord, JobResult, Verb};
+use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::{ObjectRef, SealedPlan};
+use domain::plan::{ObjectRef, PlanKind, SealedPlan};
 use engine::fakes::{FakeClock, FakeObjects};
 use runner::job::{Ended, Request, World};
 use runner::log::Log;
@@ -130,16 +130,16 @@ impl Bench {
         }
     }
 
-    pub fn record(&self, verb: Verb, files: &[(&str, &str)]) -> JobRecord {
+    pub fn record(&self, verb: Verb, files: &[(&str, &str)]) -> JobSpec {
         let source = archive(files);
         let key = keys::source(&Sha256Digest::of(&source));
         let mut attempt = self.attempt.lock().unwrap();
         *attempt += 1;
-        JobRecord {
+        JobSpec {
             schema: JOB_SCHEMA,
             run: RunId::parse("shop-11111111-222222").unwrap(),
             verb,
-            destroy: false,
+            plan_kind: PlanKind::Normal,
             attempt: *attempt,
             repository_key: RepositoryKey::github(7),
             repository: RepositoryName::parse("acme/shop").unwrap(),
@@ -158,11 +158,11 @@ impl Bench {
     }
 
     /// Writes the record where the runner looks for it.
-    pub fn seal(&self, record: &JobRecord) -> Request {
+    pub fn seal(&self, record: &JobSpec) -> Request {
         let bytes = serde_json::to_vec(record).unwrap();
         let job = JobId::seal(record.verb.as_str(), &record.stack, record.attempt, &bytes);
         self.objects
-            .set(&keys::job(&record.run, &job, JobFile::Record), bytes);
+            .set(&keys::job(&record.run, &job, JobFile::Spec), bytes);
         Request {
             verb: record.verb,
             run: record.run.clone(),
@@ -227,7 +227,7 @@ impl Bench {
     }
 
     /// Seals and runs a job that must leave a result.
-    pub async fn end_of(&self, record: &JobRecord) -> JobOutcome {
+    pub async fn end_of(&self, record: &JobSpec) -> JobOutcome {
         let request = self.seal(record);
         let Ended::Written(result) = self.run(&request).await.unwrap() else {
             panic!("no result was written")
@@ -253,11 +253,15 @@ impl Bench {
 
 /// The plan of an outcome, sealed.
 pub fn sealed(outcome: &JobOutcome) -> SealedPlan {
-    let JobOutcome::Planned { plan, state, .. } = outcome else {
+    let JobOutcome::Planned {
+        plan, json, state, ..
+    } = outcome
+    else {
         panic!("{outcome:?}")
     };
     SealedPlan {
         file: plan.clone(),
+        json: json.clone(),
         state: state.clone(),
     }
 }

@@ -4,7 +4,7 @@ use crate::config::Stack;
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
 use crate::ids::{JobId, StackName};
-use crate::plan::{ObjectRef, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
+use crate::plan::{ObjectRef, PlanKind, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,8 @@ pub const REPLANS: u32 = 1;
 pub struct StackRun {
     /// The stack.
     pub stack: Stack,
-    /// Whether everything in it is to be destroyed.
-    pub destroy: bool,
+    /// What its plans are for.
+    pub plan_kind: PlanKind,
     /// How many jobs it had.
     pub jobs: u32,
     /// How often its plan was made again.
@@ -74,7 +74,7 @@ pub enum StackState {
     /// It failed.
     Failed {
         /// Whether resources may have changed.
-        touched: SideEffects,
+        side_effects: SideEffects,
     },
 }
 
@@ -111,10 +111,10 @@ pub enum ApprovalDecision {
 }
 
 impl StackRun {
-    pub(super) fn new(stack: &Stack, destroy: bool) -> Self {
+    pub(super) fn new(stack: &Stack, plan_kind: PlanKind) -> Self {
         Self {
             stack: stack.clone(),
-            destroy,
+            plan_kind,
             jobs: 0,
             replans: 0,
             state: StackState::Pending,
@@ -131,7 +131,7 @@ impl StackRun {
             StackState::Applying { .. }
                 | StackState::Applied { .. }
                 | StackState::Failed {
-                    touched: SideEffects::Possible
+                    side_effects: SideEffects::Possible
                 }
         )
     }
@@ -274,7 +274,7 @@ impl StackRun {
         }
         if self.replans >= REPLANS {
             self.state = StackState::Failed {
-                touched: SideEffects::None,
+                side_effects: SideEffects::None,
             };
             return Err(twice);
         }
@@ -350,7 +350,7 @@ pub(super) fn restore_stacks(delivered: &[StackRun], target: &LastGood) -> Vec<S
             .iter()
             .any(|need| back.iter().any(|other| &other.stack.name == need));
         if was_touched || needs_restored {
-            back.push(StackRun::new(stack, false));
+            back.push(StackRun::new(stack, PlanKind::Normal));
         }
     }
     for stack in touched
@@ -358,7 +358,7 @@ pub(super) fn restore_stacks(delivered: &[StackRun], target: &LastGood) -> Vec<S
         .rev()
         .filter(|stack| !known(&stack.stack.name))
     {
-        back.push(StackRun::new(&stack.stack, true));
+        back.push(StackRun::new(&stack.stack, PlanKind::Destroy));
     }
     back
 }

@@ -5,6 +5,7 @@
     reason = "constants of tests: a bad one fails the test at once"
 )]
 
+use crate::jobs::StateBucket;
 use crate::{FileKind, Snapshot, SnapshotFile};
 use domain::config::Config;
 use domain::environment::{LastGood, Waiter};
@@ -46,6 +47,15 @@ pub const BUCKET: &str = "sluicegate-artifacts";
 pub const AUDIT_BUCKET: &str = "sluicegate-audit";
 /// The state bucket's name.
 pub const STATE_BUCKET: &str = "sluicegate-state";
+
+/// [`STATE_BUCKET`] with its region.
+#[must_use]
+pub fn states() -> StateBucket {
+    StateBucket {
+        name: STATE_BUCKET.to_owned(),
+        region: "eu-central-1".to_owned(),
+    }
+}
 /// An execution's ARN.
 pub const EXECUTION: &str =
     "arn:aws:states:eu-central-1:111122223333:execution:sluicegate-deliver:one";

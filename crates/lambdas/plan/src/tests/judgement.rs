@@ -99,7 +99,11 @@ async fn the_result_of_another_job_is_refused() {
         let error = world.judge(&job, None).await.unwrap_err();
         assert_eq!(error.name, ErrorName::ContractViolation);
     }
-    world.leave(&job, JobOutcome::Validated);
+    let applied = JobOutcome::Applied {
+        outputs: object(9),
+        summary: PlanSummary::default(),
+    };
+    world.leave(&job, applied);
     let error = world.judge(&job, None).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
 }
