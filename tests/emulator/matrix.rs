@@ -142,7 +142,7 @@ impl Matrix<'_> {
         if !case.outcome.is_success() {
             first_cause(&ended, case.cause)?;
         }
-        let visited = self.visited(&ended.run.execution).await?;
+        let visited = self.visited(ended.run.execution()).await?;
         let line = case.line(&ended.run, &visited);
         let walked = std::fs::read_to_string(machine().root.join(compared::FILE))?;
         ensure!(

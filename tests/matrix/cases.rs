@@ -85,7 +85,7 @@ async fn run(machine: &Arc<Machine>, route: Route, state: &str, what: What) -> C
         good.run.outcome(),
         Outcome::Applied,
         "{:?}",
-        good.run.failure
+        good.run.failure()
     );
     let mut event = match route {
         Route::NoStacks => cloud.push(2, NO_STACKS),
@@ -171,7 +171,7 @@ async fn recovers(case: &Case) -> Result<(), String> {
         return Err(format!(
             "the next commit ended {:?}: {:?}",
             ended.run.outcome(),
-            ended.run.failure
+            ended.run.failure()
         ));
     }
     let problems = invariants::check(cloud, &ended, &before).await;
@@ -259,7 +259,7 @@ async fn check(
         problems.push(format!("{title}: was not stopped"));
     }
     let run = &case.ended.run;
-    if run.execution == case.ended.execution {
+    if run.execution() == case.ended.execution {
         for problem in invariants::check(&case.cloud, &case.ended, &case.before).await {
             problems.push(format!("{title}: {problem}"));
         }
@@ -268,7 +268,7 @@ async fn check(
         problems.push(format!("{title}: {problem}"));
     }
     let outcome = run.outcome().as_str();
-    let line = match &run.failure {
+    let line = match run.failure() {
         Some(failure) => format!("{title} → {outcome} ({})", failure.error.name),
         None => format!("{title} → {outcome}"),
     };

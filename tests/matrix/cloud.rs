@@ -4,7 +4,7 @@
 use crate::terraform::{Batch, QUEUED, STUCK};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
-use domain::event::{EnrolledRepository, PushEvent};
+use domain::event::{EnrolledRepository, Trigger};
 use domain::ids::{JobId, RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
 use domain::step::{ApprovalAnswer, RecordInput, Step as Lambda};
@@ -162,7 +162,7 @@ impl Cloud {
     }
 
     /// Pushes commit `n` with this configuration, and returns its event.
-    pub(crate) fn push(&self, n: u8, config: &str) -> PushEvent {
+    pub(crate) fn push(&self, n: u8, config: &str) -> Trigger {
         let mut snapshot = samples::snapshot(n);
         for file in &mut snapshot.files {
             if file.path == "sluicegate.yaml" {
@@ -173,10 +173,10 @@ impl Cloud {
         snapshot
             .trees
             .insert("app".to_owned(), samples::commit(0x50 + n));
-        let mut event = samples::push_event(n);
-        event.received_at = self.clock.now();
-        self.forge.push(event.repository.key, snapshot);
-        event
+        let mut push = samples::push(n);
+        push.received_at = self.clock.now();
+        self.forge.push(push.repository.key, snapshot);
+        Trigger::Push(push)
     }
 
     /// Puts the image of commit `n` into the registry, as an earlier build of it left it.
@@ -188,7 +188,7 @@ impl Cloud {
     }
 
     /// Runs an execution of an event to its end, or until it is stopped, and what AWS does afterwards.
-    pub(crate) async fn deliver(&self, event: &PushEvent) -> Ended {
+    pub(crate) async fn deliver(&self, event: &Trigger) -> Ended {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let arn = format!("arn:aws:states:eu-central-1:111122223333:execution:deliver:{number}");
         let input = serde_json::to_value(event).unwrap();
@@ -449,22 +449,16 @@ impl Cloud {
         };
         for run in self.runs().await {
             let waiting: Vec<StackName> = run
-                .stacks
+                .leg()
+                .stacks()
                 .iter()
-                .filter(|stack| waits_for(&stack.state, token))
-                .map(|stack| stack.stack.name.clone())
+                .filter(|stack| waits_for(stack.state(), token))
+                .map(|stack| stack.name().clone())
                 .collect();
             for stack in waiting {
                 let at = self.clock.now();
-                update_run(&self.records, &run.id, |run| {
-                    let stack = run.stack_mut(&stack)?;
-                    if let StackState::Planned { approval, .. } = &mut stack.state {
-                        *approval = Some(Approval::Answered {
-                            answer,
-                            by: "an operator".to_owned(),
-                            at,
-                        });
-                    }
+                update_run(&self.records, run.id(), |run| {
+                    run.approval_decided(&stack, answer, "an operator", at)?;
                     Ok(())
                 })
                 .await
@@ -495,7 +489,7 @@ impl Cloud {
 fn waits_for(state: &StackState, own: &str) -> bool {
     matches!(
         state,
-        StackState::Planned { approval: Some(Approval::Asked { token, .. }), .. } if token == own
+        StackState::Planned { approval: Some(Approval::Requested { token, .. }), .. } if token == own
     )
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
     };
     let run = &ended.run;
     let outcome = run.outcome();
-    let commit = &run.trigger.commit;
+    let commit = run.trigger().commit();
     let environment = cloud.environment().await;
 
     // 1 and 2.
@@ -52,8 +52,8 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
             plans.insert(apply.plan.file.key.clone()),
             format!("2: plan {} was applied twice", apply.plan.file.key),
         );
-        let applier = runs.iter().find(|run| run.id == apply.run);
-        let end = applier.and_then(|run| run.end.as_ref());
+        let applier = runs.iter().find(|run| run.id() == &apply.run);
+        let end = applier.and_then(|run| run.end());
         check(
             end.is_some_and(|end| cloud.time(apply.to) <= end.at),
             format!(
@@ -94,7 +94,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
     let own: Vec<Outcome> = chain
         .iter()
         .map(|found| Entry::from_bytes(&found.bytes).unwrap())
-        .filter(|entry| entry.run == run.id)
+        .filter(|entry| &entry.run == run.id())
         .map(|entry| entry.outcome)
         .collect();
     check(
@@ -105,7 +105,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         chain.len() <= before.entries + 2,
         format!("3: {} new audit entries", chain.len() - before.entries),
     );
-    check(run.end.is_some(), format!("3: run {} has no end", run.id));
+    check(run.is_ended(), format!("3: run {} has no end", run.id()));
 
     // 4.
     check(
@@ -155,7 +155,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         .messages()
         .iter()
         .filter_map(|message| status::parse(&message.body).ok())
-        .filter(|message| message.data.run == run.id)
+        .filter(|message| &message.data.run == run.id())
         .map(|message| message.data.transition)
         .collect();
     let count = |word: TransitionKind| messages.iter().filter(|said| **said == word).count();
@@ -203,10 +203,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         Some(End::Succeeded) => outcome.is_success(),
         Some(End::Failed(failure)) if outcome.is_success() => recorded && !failure.error.is_empty(),
         Some(End::Failed(failure)) => {
-            let first = run
-                .failure
-                .as_ref()
-                .map(|failure| failure.error.name.as_str());
+            let first = run.failure().map(|failure| failure.error.name.as_str());
             recorded || Some(failure.error.as_str()) == first
         }
         Some(End::TimedOut) => false,
@@ -225,7 +222,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
             let released =
                 |held: &Resources| held.get("terraform_data.release") == Some(&commit.to_string());
             check(
-                states.values().all(released) || run.stacks.is_empty(),
+                states.values().all(released) || run.forward().stacks().is_empty(),
                 format!("12: applied, but the stacks hold {states:?}"),
             );
         }
@@ -253,7 +250,10 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
     if promoted {
         let known = environment
             .last_good()
-            .and_then(|good| good.task_definition.clone());
+            .and_then(|good| good.releases.first())
+            .map(|release| match &release.target {
+                domain::release::TargetState::Ecs(state) => state.task_definition.clone(),
+            });
         check(
             known.as_ref() == Some(&task_definition) || known.is_none(),
             format!("12: last good runs {known:?}, the service {task_definition}"),

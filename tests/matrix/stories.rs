@@ -5,7 +5,7 @@ use crate::cloud::{Cloud, Ended, Fault, People, Trouble};
 use crate::invariants::{self, Before};
 use crate::{asking, machine};
 use domain::error::{ErrorName, StepError};
-use domain::event::PushEvent;
+use domain::event::Trigger;
 use domain::run::{Outcome, StackState};
 use engine::fakes::samples;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ async fn delivered() -> Arc<Cloud> {
         ended.run.outcome(),
         Outcome::Applied,
         "{:?}",
-        ended.run.failure
+        ended.run.failure()
     );
     cloud
 }
 
 /// Delivers an event and checks every invariant.
-async fn deliver(cloud: &Cloud, event: &PushEvent, outcome: Outcome) -> Ended {
+async fn deliver(cloud: &Cloud, event: &Trigger, outcome: Outcome) -> Ended {
     let before = Before::of(cloud).await;
     let ended = cloud.deliver(event).await;
     expect(&ended, outcome);
@@ -39,11 +39,11 @@ async fn deliver(cloud: &Cloud, event: &PushEvent, outcome: Outcome) -> Ended {
 
 fn expect(ended: &Ended, outcome: Outcome) {
     let run = &ended.run;
-    assert_eq!(run.outcome(), outcome, "{}: {:?}", run.id, run.failure);
+    assert_eq!(run.outcome(), outcome, "{}: {:?}", run.id(), run.failure());
 }
 
 fn first_error(ended: &Ended) -> ErrorName {
-    ended.run.failure.as_ref().unwrap().error.name
+    ended.run.failure().unwrap().error.name
 }
 
 fn silence() -> StepError {
@@ -72,7 +72,7 @@ async fn an_approval_that_does_not_come_in_time_is_a_rejection() {
 async fn an_apply_that_fails_halfway_is_rolled_back() {
     let cloud = delivered().await;
     let event = cloud.push(2, samples::CONFIG);
-    cloud.batch.refuse(&event.after);
+    cloud.batch.refuse(event.commit());
     let ended = deliver(&cloud, &event, Outcome::RolledBack).await;
     assert_eq!(first_error(&ended), ErrorName::ApplyFailed);
 }
@@ -81,7 +81,7 @@ async fn an_apply_that_fails_halfway_is_rolled_back() {
 async fn a_bad_commit_is_not_applied_again() {
     let cloud = delivered().await;
     let event = cloud.push(2, samples::CONFIG);
-    cloud.batch.refuse(&event.after);
+    cloud.batch.refuse(event.commit());
     let first = deliver(&cloud, &event, Outcome::RolledBack).await;
 
     // By the same push: its execution is a duplicate.
@@ -92,12 +92,13 @@ async fn a_bad_commit_is_not_applied_again() {
     assert_eq!(cloud.audit.keys().len(), entries);
 
     // By a push from the last good commit.
-    let mut pushed = cloud.push(2, samples::CONFIG);
+    let Trigger::Push(mut pushed) = cloud.push(2, samples::CONFIG);
     pushed.before = Some(samples::commit(1));
+    let pushed = Trigger::Push(pushed);
     let ended = deliver(&cloud, &pushed, Outcome::Rejected).await;
     assert_eq!(first_error(&ended), ErrorName::CommitIsBad);
-    let mut stacks = ended.run.stacks.iter();
-    assert!(stacks.all(|stack| stack.state == StackState::Pending));
+    let mut stacks = ended.run.forward().stacks().iter();
+    assert!(stacks.all(|stack| *stack.state() == StackState::Pending));
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +115,7 @@ async fn a_stale_plan_is_made_and_approved_again() {
         cloud.people(People::Approve);
     };
     let (ended, ()) = tokio::join!(deliver(&cloud, &event, Outcome::Applied), drift);
-    assert_eq!(ended.run.stacks[0].replans, 1);
+    assert_eq!(ended.run.forward().stacks()[0].jobs(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,10 +126,7 @@ async fn with_queue_every_each_push_is_delivered_in_order() {
     for ended in &ends {
         expect(ended, Outcome::Applied);
     }
-    let order: Vec<_> = ends
-        .iter()
-        .map(|it| it.run.end.as_ref().unwrap().at)
-        .collect();
+    let order: Vec<_> = ends.iter().map(|it| it.run.end().unwrap().at).collect();
     assert!(order.is_sorted(), "{order:?}");
 }
 
@@ -189,7 +187,7 @@ async fn a_status_queue_that_is_gone_changes_no_outcome() {
     let ended = cloud.deliver(&good).await;
     expect(&ended, Outcome::Applied);
     let refused = cloud.push(3, samples::CONFIG);
-    cloud.batch.refuse(&refused.after);
+    cloud.batch.refuse(refused.commit());
     let ended = cloud.deliver(&refused).await;
     expect(&ended, Outcome::RolledBack);
 }
@@ -234,8 +232,8 @@ async fn an_error_that_passes_does_not_end_a_run() {
         let event = cloud.push(2, &asking());
         let ended = deliver(&cloud, &event, Outcome::Applied).await;
         assert!(cloud.disarm().is_empty());
-        for stack in &ended.run.stacks {
-            assert_eq!(stack.jobs, 2, "one plan and one apply: {stack:?}");
+        for stack in ended.run.forward().stacks() {
+            assert_eq!(stack.jobs(), 2, "one plan and one apply: {stack:?}");
         }
         assert_eq!(cloud.services.revisions().len(), revisions + 1);
     }
@@ -250,7 +248,7 @@ async fn a_rollback_is_decided_once() {
     ] {
         let cloud = delivered().await;
         let event = cloud.push(2, samples::CONFIG);
-        cloud.batch.refuse(&event.after);
+        cloud.batch.refuse(event.commit());
         cloud.order(Fault {
             state: "Rollback",
             trouble,

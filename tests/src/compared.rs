@@ -138,15 +138,14 @@ impl Case {
     #[must_use]
     pub fn line(&self, run: &Run, visited: &BTreeSet<String>) -> String {
         let cause = run
-            .failure
-            .as_ref()
+            .failure()
             .map_or("no error", |failure| failure.error.name.as_str());
         let mut parts = vec![self.name(), format!("{} ({cause})", run.outcome().as_str())];
         if !self.races {
             for name in STACKS {
-                let mut stacks = run.stacks.iter();
-                if let Some(stack) = stacks.find(|stack| stack.stack.name.as_str() == name) {
-                    parts.push(format!("{name} {} {}", state(&stack.state), stack.jobs));
+                let mut stacks = run.forward().stacks().iter();
+                if let Some(stack) = stacks.find(|stack| stack.name().as_str() == name) {
+                    parts.push(format!("{name} {} {}", state(stack.state()), stack.jobs()));
                 }
             }
             parts.push(visited.iter().cloned().collect::<Vec<_>>().join(" "));

@@ -10,12 +10,8 @@ use async_trait::async_trait;
 use clap::Parser as _;
 use domain::audit::{Entry, Head};
 use domain::error::{ErrorName, StepError};
-use domain::plan::{Counts, PlanMade, PlanSummary, SealedPlan, StateVersion, Verdict};
-use domain::plan::{LegKind, SideEffects};
-use domain::run::{
-    Approval, Build, End, ImageOrigin, Lock, Outcome as RunOutcome, Restore, Rollback, Rollout,
-    Run, StackState,
-};
+use domain::plan::{Counts, LegKind, Verdict};
+use domain::run::{Approval, ApprovalDecision, Run, StackState};
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{FakeClock, FakeObjects, FakeRecords, FakeTokens, samples};
 use jiff::{SignedDuration, Timestamp};
@@ -51,108 +47,55 @@ fn later(seconds: i64) -> Timestamp {
         .unwrap()
 }
 
-fn rollout(n: u8, healthy: bool) -> Rollout {
-    Rollout {
-        cluster: "main".into(),
-        service: "shop".into(),
-        task_definition: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:{n}"),
-        image: samples::image_digest(n),
-        commit: samples::commit(n),
-        url: "http://shop.example".into(),
-        since: later(60),
-        deadline: later(360),
-        healthy_at: healthy.then(|| later(90)),
-    }
-}
-
-fn ended(outcome: RunOutcome, audit_seq: u64) -> Option<End> {
-    Some(End {
-        outcome,
-        at: later(120),
-        audit_from: audit_seq,
-        audit_seq: Some(audit_seq),
-    })
-}
-
-fn built(n: u8) -> Build {
-    Build::Ready {
-        digest: samples::image_digest(n),
-        origin: ImageOrigin::Built,
-    }
-}
-
 /// A run that was delivered.
 fn good() -> Run {
     let mut run = samples::sealed_run(1);
-    run.build = built(1);
-    run.lock = Lock::Released;
-    for stack in &mut run.stacks {
-        stack.state = StackState::Unchanged;
-    }
-    run.deploy = Some(rollout(1, true));
-    run.promoted_at = Some(later(100));
-    run.end = ended(RunOutcome::Applied, 1);
+    run.lock_requested(later(1)).unwrap();
+    run.lock_held(1, later(2)).unwrap();
+    samples::build(&mut run, 1);
+    samples::find_unchanged(&mut run);
+    samples::roll_out(&mut run, 1);
+    run.promoted(later(100)).unwrap();
+    run.close(None, 1, later(120)).unwrap();
+    run.audited(1).unwrap();
     run
 }
 
-/// A run whose way back failed.
+/// A run whose rollback failed.
 fn broken() -> Run {
     let mut run = samples::sealed_run(2);
-    run.build = built(2);
-    run.lock = Lock::Released;
-    run.stacks[0].state = StackState::Failed {
-        side_effects: SideEffects::Possible,
-    };
-    run.fail(
-        StepError::new(ErrorName::ApplyFailed, "stack data: creating queue: denied"),
-        later(50),
-    );
-    run.mode = LegKind::Rollback;
-    run.restore = Some(Restore {
-        target: samples::last_good(1),
-        stacks: Vec::new(),
-        deploy: Some(rollout(1, false)),
-        since: later(55),
-    });
-    run.rollback = Some(Rollback::Failed {
-        error: StepError::new(ErrorName::Unhealthy, "/health answered 500"),
-    });
-    run.end = ended(RunOutcome::NeedsOperator, 2);
+    run.lock_requested(later(1)).unwrap();
+    run.lock_held(2, later(2)).unwrap();
+    samples::build(&mut run, 2);
+    samples::fail_apply(&mut run, "data");
+    let error = StepError::new(ErrorName::ApplyFailed, "stack data: creating queue: denied");
+    run.handle_error(later(50), error, Some(&samples::last_good(1)), later(50))
+        .unwrap();
+    run.rollout_started(LegKind::Rollback, samples::rollout(1))
+        .unwrap();
+    let error = StepError::new(ErrorName::Unhealthy, "/health answered 500");
+    run.handle_error(later(110), error, None, later(110))
+        .unwrap();
+    run.close(None, 2, later(120)).unwrap();
+    run.audited(2).unwrap();
     run
 }
 
 /// A run that waits for a person.
 fn asking() -> Run {
     let mut run = samples::sealed_run(3);
-    run.build = built(3);
-    run.lock = Lock::Held { fence: 3 };
-    let data = &mut run.stacks[0];
+    samples::build(&mut run, 3);
+    run.lock_requested(later(1)).unwrap();
+    run.lock_held(3, later(2)).unwrap();
+    samples::plan(&mut run, "data", Verdict::NeedsApproval, None);
     let counts = Counts {
         create: 2,
         delete: 1,
         ..Counts::default()
     };
-    data.plan = Some(PlanMade {
-        sha256: samples::sha256(9),
-        counts,
-    });
-    data.state = StackState::Planned {
-        job: domain::ids::JobId::seal("plan", &samples::stack("data"), 1, b"{}"),
-        plan: SealedPlan {
-            file: run.source.as_ref().unwrap().archive.clone(),
-            json: run.source.as_ref().unwrap().archive.clone(),
-            state: StateVersion {
-                lineage: String::new(),
-                serial: 0,
-            },
-        },
-        summary: PlanSummary::default(),
-        verdict: Verdict::NeedsApproval,
-        approval: Some(Approval::Asked {
-            token: "canary-token".into(),
-            since: later(40),
-        }),
-    };
+    samples::edit(&mut run, "/forward/stacks/0/plan/counts", counts);
+    run.approval_requested(&samples::stack("data"), "canary-token".into(), later(40))
+        .unwrap();
     run
 }
 
@@ -173,9 +116,9 @@ impl Desk {
         desk.tokens.open("canary-token");
         let mut head: Option<Head> = None;
         for run in [good(), broken()] {
-            let entry = Entry::of(&run, run.end.as_ref().unwrap(), None, head.as_ref());
+            let entry = Entry::of(&run, run.end().unwrap(), None, head.as_ref());
             let bytes = entry.to_bytes().unwrap();
-            let key = domain::keys::audit(entry.repository_key, entry.seq);
+            let key = domain::keys::audit(entry.trigger.repository_key(), entry.seq);
             head = Some(Head::of(entry.seq, &bytes));
             desk.audit.set(&key, bytes);
         }
@@ -269,8 +212,20 @@ async fn a_run_is_followed_to_its_end() {
                 changed.await.unwrap();
             }
         };
-        step(|run| run.stacks[0].state = StackState::Unchanged).await;
-        step(|run| run.end = ended(RunOutcome::NoOp, 3)).await;
+        step(|run| {
+            run.approval_decided(
+                &samples::stack("data"),
+                ApprovalDecision::Approved,
+                "mona",
+                later(60),
+            )
+            .unwrap();
+        })
+        .await;
+        step(|run| {
+            run.close(None, 3, later(120)).unwrap();
+        })
+        .await;
     });
     insta::assert_snapshot!(
         "watch_live",
@@ -416,10 +371,10 @@ async fn a_plan_is_answered_once() {
     let stored = load_run(&desk.records, &samples::push_event(3).run_id())
         .await
         .unwrap();
-    let StackState::Planned { approval, .. } = &stored.stacks[0].state else {
-        panic!("{:?}", stored.stacks[0].state)
+    let StackState::Planned { approval, .. } = stored.forward().stacks()[0].state() else {
+        panic!("{stored:?}")
     };
-    assert!(matches!(approval, Some(Approval::Answered { by, .. }) if by == "mona"));
+    assert!(matches!(approval, Some(Approval::Decided { by, .. }) if by == "mona"));
 
     let gone = Desk::new().await;
     gone.tokens.abandon("canary-token");
@@ -433,8 +388,8 @@ async fn an_environment_is_freed() {
     let error = StepError::new(ErrorName::Unhealthy, "no answer");
     desk.records.give_environment_to(&run);
     desk.records.change_environment(|environment| {
-        environment.freeze(&run.id, &error, samples::now());
-        environment.release(&run.id, samples::now());
+        environment.freeze(run.id(), &error, samples::now());
+        environment.release(run.id(), samples::now());
     });
     let args = ["unfreeze", "github-42", "production"];
     insta::assert_snapshot!("unfreeze", desk.run(&args).await);

@@ -1,8 +1,9 @@
 //! How things look: times, tables, a run.
 
 use domain::plan::{Counts, LegKind};
+use domain::rollout::Rollout;
 use domain::run::{
-    Approval, Build, ImageOrigin, Lock, Outcome, Rollback, Run, StackRun, StackState,
+    Approval, ArtifactOrigin, Build, Leg, Lock, Outcome, RollbackOutcome, Run, StackRun, StackState,
 };
 use jiff::Timestamp;
 use std::fmt::Write as _;
@@ -43,16 +44,17 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
-/// Where a run stands, in a few words.
+/// The state of a run, in a few words.
 #[must_use]
 pub fn state(run: &Run) -> String {
-    if let Some(end) = &run.end {
+    if let Some(end) = run.end() {
         return end.outcome.as_str().to_owned();
     }
-    let back = run.mode == LegKind::Rollback;
-    let word = if run.config.is_none() {
+    let leg = run.leg();
+    let applying = |stack: &StackRun| matches!(stack.state(), StackState::Applying { .. });
+    let word = if run.accepted_at().is_none() {
         "checking"
-    } else if run.way().iter().any(waits_for_a_person) {
+    } else if leg.stacks().iter().any(StackRun::awaits_approval) {
         "awaiting approval"
     } else if run
         .rollout()
@@ -61,42 +63,26 @@ pub fn state(run: &Run) -> String {
         "recording"
     } else if run.rollout().is_some() {
         "deploying"
-    } else if run
-        .way()
-        .iter()
-        .any(|stack| matches!(stack.state, StackState::Applying { .. }))
-    {
+    } else if leg.stacks().iter().any(applying) {
         "applying"
-    } else if matches!(run.lock, Lock::Waiting { .. }) {
+    } else if matches!(run.lock(), Lock::Waiting { .. }) {
         "waiting"
-    } else if matches!(run.build, Build::Started { .. }) {
+    } else if matches!(run.build(), Build::Started { .. }) {
         "building"
     } else {
         "planning"
     };
-    if back {
-        format!("rolling back: {word}")
-    } else {
-        word.to_owned()
+    match leg.kind() {
+        LegKind::Forward => word.to_owned(),
+        LegKind::Rollback => format!("rolling back: {word}"),
     }
-}
-
-fn waits_for_a_person(stack: &StackRun) -> bool {
-    matches!(
-        stack.state,
-        StackState::Planned {
-            approval: Some(Approval::Asked { .. }),
-            ..
-        }
-    )
 }
 
 /// The name of the run's environment; `-` before it is known.
 #[must_use]
 pub fn environment(run: &Run) -> &str {
-    run.config
-        .as_ref()
-        .map_or("-", |config| config.environment.as_str())
+    run.environment()
+        .map_or("-", |environment| environment.as_str())
 }
 
 /// A plan's counts: `3 to create, 1 to delete`.
@@ -116,21 +102,17 @@ pub fn counts(counts: &Counts) -> String {
     parts.join(", ")
 }
 
-/// Where a stack stands.
+/// The state of a stack.
 #[must_use]
 pub fn stack_state(stack: &StackRun) -> String {
-    let word = match &stack.state {
+    let word = match stack.state() {
         StackState::Pending => "pending".to_owned(),
         StackState::Planning { .. } => "planning".to_owned(),
         StackState::Planned { approval, .. } => match approval {
             None => "planned".to_owned(),
-            Some(Approval::Asked { .. }) => "awaiting approval".to_owned(),
-            Some(Approval::Answered { answer, by, .. }) => {
-                let word = match answer {
-                    domain::run::ApprovalDecision::Approved => "approved",
-                    domain::run::ApprovalDecision::Rejected => "rejected",
-                };
-                format!("{word} by {}", clean(by))
+            Some(Approval::Requested { .. }) => "awaiting approval".to_owned(),
+            Some(Approval::Decided { decision, by, .. }) => {
+                format!("{} by {}", decision.as_str(), clean(by))
             }
         },
         StackState::Applying { .. } => "applying".to_owned(),
@@ -138,141 +120,175 @@ pub fn stack_state(stack: &StackRun) -> String {
         StackState::Unchanged => "unchanged".to_owned(),
         StackState::Failed { .. } => "failed".to_owned(),
     };
-    let made = stack.plan.as_ref().map(|plan| counts(&plan.counts));
+    let made = stack.plan().map(|plan| counts(&plan.counts));
     match made.filter(|text| !text.is_empty()) {
         Some(made) => format!("{word} ({made})"),
         None => word,
     }
 }
 
-/// What a run came to, as facts in the order in which they come about.
-#[must_use]
-pub fn facts(run: &Run) -> Vec<String> {
-    let mut facts = vec![format!("run {} claimed", run.id)];
-    if let Some(source) = &run.source {
-        let archive = source.archive.sha256.as_str();
-        let archive = archive.get(..12).unwrap_or(archive);
-        facts.push(format!("source sealed, sha256 {archive}"));
+/// Something that is known of a run, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What, in a line.
+    pub text: String,
+}
+
+impl Fact {
+    fn new(at: Timestamp, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { at, text }
     }
-    match &run.build {
+}
+
+/// What is known of a run, in the order of its parts.
+#[must_use]
+pub fn facts(run: &Run) -> Vec<Fact> {
+    let mut facts = vec![Fact::new(
+        run.started_at(),
+        format!("run {} claimed", run.id()),
+    )];
+    if let (Some(at), Some(source)) = (run.accepted_at(), run.forward().source()) {
+        let digest = source.sha256.as_str();
+        let digest = digest.get(..12).unwrap_or(digest);
+        facts.push(Fact::new(at, format!("source sealed, sha256 {digest}")));
+    }
+    match run.build() {
         Build::None => {}
-        Build::Started { .. } => facts.push("image is built".to_owned()),
-        Build::Failed => facts.push("image: the tests or the build failed".to_owned()),
-        Build::Ready { digest, origin } => {
+        Build::Started { at } => facts.push(Fact::new(*at, "building the image")),
+        Build::Failed { at } => {
+            facts.push(Fact::new(*at, "image: the tests or the build failed"));
+        }
+        Build::Ready {
+            artifact,
+            origin,
+            at,
+        } => {
             let word = match origin {
-                ImageOrigin::Built => "built",
-                ImageOrigin::Reused => "reused",
+                ArtifactOrigin::Built => "built",
+                ArtifactOrigin::Reused => "reused",
             };
-            facts.push(format!("image {word}, {digest}"));
+            facts.push(Fact::new(*at, format!("{artifact} {word}")));
         }
     }
-    match &run.lock {
-        Lock::None => {}
-        Lock::Waiting { .. } => facts.push(format!("waits for {}", environment(run))),
-        Lock::Held { .. } | Lock::Released => facts.push(format!("owns {}", environment(run))),
-        Lock::Superseded => facts.push("superseded by a newer commit".to_owned()),
+    facts.extend(lock(run));
+    leg("", run.forward(), &mut facts);
+    if let Some(failure) = run.failure() {
+        let error = clean(&failure.error.to_string());
+        facts.push(Fact::new(failure.at, format!("error {error}")));
     }
-    stacks_and_rollout("", &run.stacks, run.deploy.as_ref(), &mut facts);
-    if let Some(failure) = &run.failure {
-        facts.push(format!("error {}", clean(&failure.error.to_string())));
+    if let Some(rollback) = run.rollback() {
+        let text = format!("rolling back to {}", rollback.commit().short());
+        facts.push(Fact::new(rollback.since(), text));
+        leg("rollback: ", rollback, &mut facts);
     }
-    if let Some(restore) = &run.restore {
-        let target = &restore.target.commit;
-        facts.push(format!("goes back to {}", target.short()));
-        stacks_and_rollout(
-            "back: ",
-            &restore.stacks,
-            restore.deploy.as_ref(),
-            &mut facts,
-        );
-    }
-    facts.extend(run.rollback.as_ref().map(rollback));
-    if run.promoted_at.is_some() {
-        facts.push(format!("last good in {}", environment(run)));
+    facts.extend(rollback(run));
+    if let Some(at) = run.promoted_at() {
+        facts.push(Fact::new(at, format!("last good in {}", environment(run))));
     }
     facts
 }
 
-fn stacks_and_rollout(
-    way: &str,
-    stacks: &[StackRun],
-    rollout: Option<&domain::run::Rollout>,
-    facts: &mut Vec<String>,
-) {
-    let begun = stacks
-        .iter()
-        .filter(|stack| stack.state != StackState::Pending);
-    facts.extend(
-        begun.map(|stack| format!("{way}stack {} {}", stack.stack.name, stack_state(stack))),
-    );
-    if let Some(rollout) = rollout {
-        let word = if rollout.healthy_at.is_some() {
-            "healthy"
-        } else {
-            "rolling out"
-        };
-        facts.push(format!(
-            "{way}service {} {word}, {}",
-            rollout.service, rollout.url
-        ));
+/// The run's wait for its environment. A run that has ended waits for nothing and holds nothing.
+fn lock(run: &Run) -> Option<Fact> {
+    let name = environment(run);
+    let tense = |now: &str, ended: &str| {
+        let word = if run.is_ended() { ended } else { now };
+        format!("{word} {name}")
+    };
+    match run.lock() {
+        Lock::None => None,
+        Lock::Waiting { since } => Some(Fact::new(since, tense("waits for", "waited for"))),
+        Lock::Held { since, .. } => Some(Fact::new(since, tense("holds", "held"))),
+        Lock::Superseded { at } => Some(Fact::new(at, "superseded by a newer commit")),
     }
 }
 
-fn rollback(rollback: &Rollback) -> String {
-    match rollback {
-        Rollback::NotNeeded => "rollback not-needed: nothing had changed".to_owned(),
-        Rollback::NoLastGood => "rollback no-last-good: nothing to go back to".to_owned(),
-        Rollback::Restored => "rolled-back".to_owned(),
-        Rollback::Refused { error } => format!("rollback-refused: {}", clean(&error.to_string())),
-        Rollback::Failed { error } => format!("rollback-failed: {}", clean(&error.to_string())),
+fn leg(prefix: &str, leg: &Leg, facts: &mut Vec<Fact>) {
+    let begun = leg
+        .stacks()
+        .iter()
+        .filter(|stack| *stack.state() != StackState::Pending);
+    facts.extend(begun.map(|stack| {
+        let text = format!("{prefix}stack {} {}", stack.name(), stack_state(stack));
+        Fact::new(stack.since(), text)
+    }));
+    facts.extend(leg.rollouts().iter().map(|one| rollout(prefix, one)));
+}
+
+fn rollout(prefix: &str, rollout: &Rollout) -> Fact {
+    let (service, url) = (&rollout.release.service, &rollout.url);
+    match rollout.healthy_at {
+        Some(at) => Fact::new(at, format!("{prefix}service {service} healthy, {url}")),
+        None => Fact::new(
+            rollout.since,
+            format!("{prefix}service {service} rolling out, {url}"),
+        ),
     }
+}
+
+fn rollback(run: &Run) -> Option<Fact> {
+    let outcome = run.rollback_outcome()?;
+    let ended = run.end().map(|end| end.at);
+    let at = run.rollback_ended_at().or(ended)?;
+    let why = match (outcome, run.rollback_error()) {
+        (_, Some(error)) => clean(&error.to_string()),
+        (RollbackOutcome::NotNeeded, None) => "nothing had changed".to_owned(),
+        (RollbackOutcome::NoLastGood, None) => "the environment has no last good commit".to_owned(),
+        (_, None) => return Some(Fact::new(at, outcome.as_str())),
+    };
+    Some(Fact::new(at, format!("{outcome}: {why}")))
 }
 
 /// A run as `show` prints it.
 #[must_use]
 pub fn run(run: &Run) -> String {
-    let trigger = &run.trigger;
+    let trigger = run.trigger();
+    let repository = trigger.repository();
     let mut rows = vec![
-        ("run", run.id.to_string()),
+        ("run", run.id().to_string()),
         ("state", state(run)),
         (
             "repository",
-            format!("{} ({})", trigger.repository, trigger.repository_key),
+            format!("{} ({})", repository.full_name, repository.key),
         ),
         ("environment", environment(run).to_owned()),
-        ("branch", trigger.branch.to_string()),
-        ("commit", trigger.commit.to_string()),
+        ("branch", trigger.branch().to_string()),
+        ("commit", trigger.commit().to_string()),
     ];
-    if let Some(source) = &run.source {
-        rows.push(("subject", clean(&source.subject)));
-        rows.push(("author", clean(&source.author)));
+    if let (Some(subject), Some(author)) = (run.subject(), run.author()) {
+        rows.push(("subject", clean(subject)));
+        rows.push(("author", clean(author)));
     }
     rows.push((
-        "pushed",
+        "trigger",
         format!(
-            "{} by {}",
-            time(trigger.received_at),
-            clean(&trigger.pusher)
+            "{} at {} by {}",
+            trigger.kind(),
+            time(trigger.received_at()),
+            clean(trigger.actor())
         ),
     ));
-    rows.push(("started", time(run.started_at)));
-    if let Some(end) = &run.end {
+    rows.push(("started", time(run.started_at())));
+    if let Some(end) = run.end() {
         rows.push(("ended", time(end.at)));
     }
-    if let Build::Ready { digest, .. } = &run.build {
-        rows.push(("image", digest.to_string()));
+    if let Some(artifact) = run.artifact() {
+        rows.push(("artifact", artifact.to_string()));
     }
-    if let Some(seq) = run.end.as_ref().and_then(|end| end.audit_seq) {
+    if let Some(seq) = run.end().and_then(|end| end.audit_seq) {
         rows.push(("audit", format!("entry {seq}")));
     }
-    rows.push(("execution", run.execution.clone()));
+    rows.push(("execution", run.execution().to_owned()));
     let mut text = String::new();
     for (name, value) in rows {
         let _infallible = writeln!(text, "{name:<12}{value}");
     }
     text.push('\n');
     for fact in facts(run) {
-        let _infallible = writeln!(text, "  {fact}");
+        let _infallible = writeln!(text, "  {}", fact.text);
     }
     if let Some(next) = next(run) {
         let _infallible = writeln!(text, "\nnext: {next}");
@@ -283,30 +299,26 @@ pub fn run(run: &Run) -> String {
 /// What a person does next about a run.
 #[must_use]
 pub fn next(run: &Run) -> Option<String> {
-    let waiting = run.way().iter().find(|stack| waits_for_a_person(stack));
-    if let (None, Some(stack)) = (&run.end, waiting) {
-        let (id, name) = (&run.id, &stack.stack.name);
+    let mut stacks = run.leg().stacks().iter();
+    if let (None, Some(stack)) = (run.end(), stacks.find(|stack| stack.awaits_approval())) {
+        let (id, name) = (run.id(), stack.name());
         return Some(format!(
             "`sluicegate approve {id} {name}` or `sluicegate reject {id} {name}`"
         ));
     }
-    let failure = run.failure.as_ref().filter(|_| run.end.is_some())?;
-    let hint = failure
-        .error
-        .name
-        .hint()
-        .replace(" RUN", &format!(" {}", run.id));
+    let failure = run.failure().filter(|_| run.is_ended())?;
+    let hint = failure.error.name.hint_for(run.id(), run.failed_stack());
     if run.outcome() != Outcome::NeedsOperator {
         return Some(hint);
     }
-    if matches!(run.rollback, Some(Rollback::Refused { .. })) {
+    if run.rollback_outcome() == Some(RollbackOutcome::RollbackRefused) {
         return Some(format!(
-            "The way back would lose data: decide what to keep, then push a commit. {hint}"
+            "The rollback would lose data: decide what to keep, then push a new commit. {hint}"
         ));
     }
     Some(format!(
-        "{hint} Mend the environment, then `sluicegate unfreeze {} {}`.",
-        run.trigger.repository_key,
+        "{hint} Repair the environment, then run `sluicegate unfreeze {} {}`.",
+        run.trigger().repository_key(),
         environment(run)
     ))
 }

@@ -2,7 +2,8 @@
 
 use crate::text;
 use domain::error::StepError;
-use domain::run::{Build, Rollout, Run, StackRun};
+use domain::rollout::Rollout;
+use domain::run::{Leg, Run, StackRun};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -26,23 +27,20 @@ impl Brief {
     /// The brief form of a run.
     #[must_use]
     pub fn of(run: &Run) -> Self {
-        let trigger = &run.trigger;
-        let end = run.end.as_ref();
+        let trigger = run.trigger();
+        let repository = trigger.repository();
         Self {
-            run: run.id.to_string(),
+            run: run.id().to_string(),
             state: text::state(run),
-            outcome: end.map(|end| end.outcome.as_str()),
-            repository: trigger.repository.to_string(),
-            repository_key: trigger.repository_key.to_string(),
-            environment: run
-                .config
-                .as_ref()
-                .map(|config| config.environment.to_string()),
-            branch: trigger.branch.to_string(),
-            commit: trigger.commit.to_string(),
-            subject: run.source.as_ref().map(|source| source.subject.clone()),
-            started_at: text::time(run.started_at),
-            ended_at: end.map(|end| text::time(end.at)),
+            outcome: run.end().map(|end| end.outcome.as_str()),
+            repository: repository.full_name.to_string(),
+            repository_key: repository.key.to_string(),
+            environment: run.environment().map(ToString::to_string),
+            branch: trigger.branch().to_string(),
+            commit: trigger.commit().to_string(),
+            subject: run.subject().map(str::to_owned),
+            started_at: text::time(run.started_at()),
+            ended_at: run.end().map(|end| text::time(end.at)),
         }
     }
 }
@@ -53,30 +51,21 @@ impl Brief {
 /// Those of the JSON writer.
 pub fn full(run: &Run) -> Result<Value, serde_json::Error> {
     let mut view = serde_json::to_value(Brief::of(run))?;
+    let trigger = run.trigger();
     let more = json!({
-        "author": run.source.as_ref().map(|source| &source.author),
-        "pusher": run.trigger.pusher,
-        "received_at": text::time(run.trigger.received_at),
-        "execution": run.execution,
-        "source_sha256": run.source.as_ref().map(|source| &source.archive.sha256),
-        "image": match &run.build {
-            Build::Ready { digest, .. } => Some(digest),
-            Build::None | Build::Started { .. } | Build::Failed => None,
-        },
-        "stacks": run.stacks.iter().map(stack).collect::<Vec<_>>(),
-        "deploy": run.deploy.as_ref().map(rollout),
-        "error": run.failure.as_ref().map(|failure| error(&failure.error)),
-        "restore": run.restore.as_ref().map(|restore| json!({
-            "to": restore.target.commit,
-            "stacks": restore.stacks.iter().map(stack).collect::<Vec<_>>(),
-            "deploy": restore.deploy.as_ref().map(rollout),
-        })),
-        "rollback": domain::audit::RollbackEntry::of(run).map(|came| json!({
-            "result": came.result,
-            "error": came.error.as_ref().map(error),
-        })),
-        "promoted_at": run.promoted_at.map(text::time),
-        "audit_seq": run.end.as_ref().and_then(|end| end.audit_seq),
+        "trigger": trigger.kind(),
+        "goal": run.goal(),
+        "author": run.author(),
+        "actor": trigger.actor(),
+        "received_at": text::time(trigger.received_at()),
+        "execution": run.execution(),
+        "artifact": run.artifact(),
+        "legs": run.legs().map(leg).collect::<Vec<_>>(),
+        "error": run.failure().map(|failure| error(&failure.error)),
+        "rollback": run.rollback_outcome(),
+        "rollback_error": run.rollback_error().map(error),
+        "promoted_at": run.promoted_at().map(text::time),
+        "audit_seq": run.end().and_then(|end| end.audit_seq),
         "next": text::next(run),
     });
     if let (Some(view), Value::Object(more)) = (view.as_object_mut(), more) {
@@ -89,22 +78,31 @@ fn error(error: &StepError) -> Value {
     json!({"name": error.name.as_str(), "message": error.message})
 }
 
+fn leg(leg: &Leg) -> Value {
+    json!({
+        "kind": leg.kind(),
+        "commit": leg.commit(),
+        "source_sha256": leg.source().map(|source| &source.sha256),
+        "since": text::time(leg.since()),
+        "stacks": leg.stacks().iter().map(stack).collect::<Vec<_>>(),
+        "rollouts": leg.rollouts().iter().map(rollout).collect::<Vec<_>>(),
+    })
+}
+
 fn stack(stack: &StackRun) -> Value {
     json!({
-        "stack": stack.stack.name,
-        "dir": stack.stack.dir,
-        "plan_kind": stack.plan_kind,
+        "stack": stack.name(),
+        "dir": stack.spec().dir,
+        "plan_kind": stack.plan_kind(),
         "state": text::stack_state(stack),
-        "plan": stack.plan,
+        "since": text::time(stack.since()),
+        "plan": stack.plan(),
     })
 }
 
 fn rollout(rollout: &Rollout) -> Value {
     json!({
-        "cluster": rollout.cluster,
-        "service": rollout.service,
-        "task_definition": rollout.task_definition,
-        "image": rollout.image,
+        "release": rollout.release,
         "commit": rollout.commit,
         "url": rollout.url,
         "since": text::time(rollout.since),

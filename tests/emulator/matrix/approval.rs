@@ -73,9 +73,10 @@ impl Matrix<'_> {
             .await?;
         let run = self.start(&commit).await?;
         let applying = |run: &Run| {
-            run.stacks
+            run.forward()
+                .stacks()
                 .iter()
-                .any(|stack| matches!(stack.state, StackState::Applying { .. }))
+                .any(|stack| matches!(stack.state(), StackState::Applying { .. }))
         };
         let applying = self.harness.until(&run, "apply", applying).await?;
         self.stop(&applying).await?;
@@ -91,21 +92,21 @@ impl Matrix<'_> {
         let status = self.harness.push(&self.sample, commit, &delivery).await?;
         ensure!(status == 202, "the webhook answered {status}");
         let run = self.harness.run_id(&self.sample, commit)?;
-        let owns = |run: &Run| matches!(run.lock, Lock::Held { .. }) || run.end.is_some();
+        let owns = |run: &Run| matches!(run.lock(), Lock::Held { .. }) || run.is_ended();
         let found = self
             .harness
             .until(&run, "own its environment", owns)
             .await?;
-        ensure!(found.end.is_none(), "run {run} ended: {:?}", found.failure);
+        ensure!(!found.is_ended(), "run {run} ended: {:?}", found.failure());
         Ok(run)
     }
 
     /// Waits until a person is asked about a stack.
     async fn asked(&self, run: &RunId, stack: &str) -> anyhow::Result<Run> {
         let stack = StackName::parse(stack)?;
-        let asked = |run: &Run| waits(run).contains(&stack) || run.end.is_some();
+        let asked = |run: &Run| waits(run).contains(&stack) || run.is_ended();
         let found = self.harness.until(run, "ask a person", asked).await?;
-        ensure!(found.end.is_none(), "run {run} ended: {:?}", found.failure);
+        ensure!(!found.is_ended(), "run {run} ended: {:?}", found.failure());
         Ok(found)
     }
 
@@ -171,7 +172,7 @@ impl Matrix<'_> {
             "stepfunctions",
             "stop-execution",
             "--execution-arn",
-            &run.execution,
+            run.execution(),
             "--cause",
             "an operator stopped it",
         ];
@@ -189,14 +190,14 @@ impl Matrix<'_> {
 
 /// The stacks whose plans wait for a person.
 fn waits(run: &Run) -> Vec<StackName> {
-    let waiting = run.stacks.iter().filter(|stack| {
+    let waiting = run.forward().stacks().iter().filter(|stack| {
         matches!(
-            &stack.state,
+            stack.state(),
             StackState::Planned {
-                approval: Some(Approval::Asked { .. }),
+                approval: Some(Approval::Requested { .. }),
                 ..
             }
         )
     });
-    waiting.map(|stack| stack.stack.name.clone()).collect()
+    waiting.map(|stack| stack.name().clone()).collect()
 }

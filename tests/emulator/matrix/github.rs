@@ -57,9 +57,9 @@ impl Matrix<'_> {
         let status = harness.push(&self.sample, commit, &delivery).await?;
         ensure!(status == 202, "the webhook answered {status}");
         let run = harness.run_id(&self.sample, commit)?;
-        let sealed = |run: &Run| run.source.is_some();
+        let sealed = |run: &Run| run.accepted_at().is_some();
         let found = harness.until(&run, "seal its source", sealed).await?;
-        ensure!(found.end.is_none(), "run {run} ended too early");
+        ensure!(!found.is_ended(), "run {run} ended too early");
         let met = harness.heal_github().await?;
         harness.break_github(Side::Api, api, None).await?;
         harness.break_github(Side::Git, git, None).await?;

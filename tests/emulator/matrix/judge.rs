@@ -18,11 +18,11 @@ const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Checks what a run says of its first error.
 pub(super) fn first_cause(ended: &Ended, cause: ErrorName) -> anyhow::Result<()> {
-    let found = ended.run.failure.as_ref().map(|failure| &failure.error);
+    let found = ended.run.failure().map(|failure| &failure.error);
     ensure!(
         found.is_some_and(|error| error.name == cause),
         "expected {cause} as the first cause of run {}, found {found:?}",
-        ended.run.id
+        ended.run.id()
     );
     Ok(())
 }
@@ -65,10 +65,10 @@ impl Matrix<'_> {
         ensure!(
             run.outcome() == outcome,
             "run {} ended {}; expected {}; first error: {:?}",
-            run.id,
+            run.id(),
             run.outcome().as_str(),
             outcome.as_str(),
-            run.failure
+            run.failure()
         );
         execution_ended(ended, execution)?;
         self.infrastructure(run, before).await?;
@@ -82,7 +82,7 @@ impl Matrix<'_> {
         run: &Run,
         before: &BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
-        let (outcome, commit) = (run.outcome(), &run.trigger.commit);
+        let (outcome, commit) = (run.outcome(), run.trigger().commit());
         let environment = self.harness.environment(&self.sample, ENVIRONMENT).await?;
         lock_is_free(&environment)?;
         if outcome == Outcome::Applied {
@@ -120,9 +120,9 @@ impl Matrix<'_> {
         if outcome != Outcome::NeedsOperator {
             let runs = self.task_definition().await?;
             ensure!(
-                good.task_definition.as_ref() == Some(&runs),
+                released(good) == Some(runs.as_str()),
                 "expected the service to run last good's {:?}, it runs {runs}",
-                good.task_definition
+                good.releases
             );
         }
         if outcome == Outcome::RolledBack {
@@ -165,9 +165,9 @@ impl Matrix<'_> {
     /// There is at most one way back, and none from the way back: as the run's record, its status
     /// messages and its execution's history tell.
     async fn one_way_back(&self, run: &Run) -> anyhow::Result<()> {
-        let back = |turned: &&domain::run::HandledError| turned.turn == ErrorDecision::RollBack;
-        let recorded = run.turns.iter().filter(back).count();
-        let told = self.told(&run.id, TransitionKind::RollbackStarted).await?;
+        let back = |turned: &&domain::run::HandledError| turned.decision == ErrorDecision::RollBack;
+        let recorded = run.handled_errors().iter().filter(back).count();
+        let told = self.told(run.id(), TransitionKind::RollbackStarted).await?;
         let expected = match run.outcome() {
             Outcome::RolledBack => 1..=1,
             Outcome::NeedsOperator => 0..=1,
@@ -177,14 +177,14 @@ impl Matrix<'_> {
             expected.contains(&recorded) && expected.contains(&told),
             "expected {expected:?} ways back of run {}, its record tells of {recorded}, its status \
              messages of {told}",
-            run.id
+            run.id()
         );
         if *expected.end() > 0 {
-            let begun = self.ways_back(&run.execution).await?;
+            let begun = self.ways_back(run.execution()).await?;
             ensure!(
                 expected.contains(&begun),
                 "expected {expected:?} ways back of run {}, its execution went {begun}",
-                run.id
+                run.id()
             );
         }
         Ok(())
@@ -249,13 +249,13 @@ impl Matrix<'_> {
         let entries: Vec<serde_json::Value> = serde_json::from_str(&said)?;
         let own: Vec<_> = entries
             .iter()
-            .filter(|entry| entry["run"] == run.id.as_str())
+            .filter(|entry| entry["run"] == run.id().as_str())
             .map(|entry| &entry["outcome"])
             .collect();
         ensure!(
             own == [run.outcome().as_str()],
             "expected one audit entry of run {}, {}, found {own:?}",
-            run.id,
+            run.id(),
             run.outcome().as_str()
         );
         let count = u64::try_from(entries.len())?;
@@ -273,7 +273,7 @@ impl Matrix<'_> {
 fn execution_ended(ended: &Ended, execution: Execution) -> anyhow::Result<()> {
     let run = &ended.run;
     let good = run.outcome().is_success();
-    let failure = run.failure.as_ref().map(|failure| &failure.error);
+    let failure = run.failure().map(|failure| &failure.error);
     let (state, error, cause) = match (execution, failure) {
         (Execution::AsTheRun, _) if good => (ExecutionState::Succeeded, None, ""),
         (Execution::AsTheRun, Some(error)) => (
@@ -281,7 +281,7 @@ fn execution_ended(ended: &Ended, execution: Execution) -> anyhow::Result<()> {
             Some(error.name.as_str()),
             &*error.message,
         ),
-        (Execution::AsTheRun, None) => anyhow::bail!("run {} has no first error", run.id),
+        (Execution::AsTheRun, None) => anyhow::bail!("run {} has no first error", run.id()),
         (Execution::Unrecorded, _) => (
             ExecutionState::Failed,
             Some("States.TaskFailed"),
@@ -294,7 +294,7 @@ fn execution_ended(ended: &Ended, execution: Execution) -> anyhow::Result<()> {
         ended.state == state && ended.error.as_deref() == error && said.contains(cause),
         "expected the execution of run {}, {}, to end {state:?} with error {error:?} and a cause \
          with {cause:?}; it ended {:?} with error {:?} and cause {said:?}",
-        run.id,
+        run.id(),
         run.outcome().as_str(),
         ended.state,
         ended.error
@@ -319,4 +319,11 @@ fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
         environment.outbox()
     );
     Ok(())
+}
+
+/// The task definition of the environment's last good release.
+fn released(good: &domain::environment::LastGood) -> Option<&str> {
+    good.releases.first().map(|release| match &release.target {
+        domain::release::TargetState::Ecs(state) => state.task_definition.as_str(),
+    })
 }

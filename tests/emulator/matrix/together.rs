@@ -20,7 +20,7 @@ impl Matrix<'_> {
         let commit = harness.commit(&self.sample, &edits, "Slow ones").await?;
         let ended = harness.deliver(&self.sample, &commit).await?;
         self.judge(&ended, Outcome::Applied, &before).await?;
-        let spans = jobs::spans(harness, &ended.run.id).await?;
+        let spans = jobs::spans(harness, ended.run.id()).await?;
         let span = |verb: Verb, stack: &str| {
             let found = spans.get(&(verb.as_str(), stack.to_owned())).copied();
             found.with_context(|| format!("no {} of {stack} among {spans:?}", verb.as_str()))

@@ -52,7 +52,7 @@ async fn demo(cli: Cli) -> anyhow::Result<bool> {
     let shop = machine.root.join("examples/shop");
     let args = [format!("--sample={}={}", "acme/shop", shop.display())];
     let mut lifeline = Lifeline::default();
-    let result = scenarios(&machine, &dir, &args, &progress, &mut lifeline).await;
+    let result = Box::pin(scenarios(&machine, &dir, &args, &progress, &mut lifeline)).await;
     let interrupted = result.as_ref().is_err_and(anyhow::Error::is::<Interrupted>);
     let keep = cli.keep && !interrupted;
     let took = began.elapsed().as_secs();

@@ -50,7 +50,7 @@ impl Harness {
         };
         let end = tokio::time::Instant::now() + STATUS_LIMIT;
         loop {
-            let statuses = self.statuses(sample, &run.trigger.commit).await?;
+            let statuses = self.statuses(sample, run.trigger().commit()).await?;
             let newest = statuses.first();
             if let Some(status) = newest.filter(|status| status.state == expected) {
                 self.progress.fact(&format!(
@@ -64,7 +64,7 @@ impl Harness {
             if tokio::time::Instant::now() >= end {
                 bail!(
                     "the newest status of commit {} is {newest:?}, expected {expected}",
-                    run.trigger.commit
+                    run.trigger().commit()
                 );
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

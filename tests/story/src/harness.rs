@@ -4,6 +4,7 @@ use crate::Progress;
 use anyhow::{Context as _, bail, ensure};
 use aws::{Clients, Execution, ExecutionState, Executions, QueueReader};
 use domain::environment::Environment;
+use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent, Trigger};
 use domain::ids::{CommitId, EnvironmentName, RepositoryKey, RunId};
 use domain::run::{Outcome, Run};
 use engine::status::{self, StatusData};
@@ -201,15 +202,21 @@ impl Harness {
         before: Option<&CommitId>,
         commit: &CommitId,
     ) -> anyhow::Result<RunId> {
-        Ok(RunId::derive(
-            RepositoryKey::github(sample.id),
-            &domain::ids::RepositoryName::parse(&sample.full_name)?,
-            &domain::ids::BranchRef::parse("refs/heads/main")?,
-            before,
-            commit,
-            jiff::Timestamp::from_second(github::PUSHED_AT).ok(),
-            domain::ids::RunKind::Push,
-        ))
+        let trigger = Trigger::Push(PushEvent {
+            schema: EVENT_SCHEMA,
+            delivery: domain::ids::DeliveryId::parse(&uuid::Uuid::nil().to_string())?,
+            repository: EventRepository {
+                key: RepositoryKey::github(sample.id),
+                full_name: domain::ids::RepositoryName::parse(&sample.full_name)?,
+            },
+            branch: domain::ids::BranchRef::parse("refs/heads/main")?,
+            before: before.cloned(),
+            after: commit.clone(),
+            pushed_at: jiff::Timestamp::from_second(github::PUSHED_AT).ok(),
+            pusher: "octocat".into(),
+            received_at: jiff::Timestamp::UNIX_EPOCH,
+        });
+        Ok(trigger.run_id())
     }
 
     /// Pushes a commit and waits for the end of its run.
@@ -263,17 +270,17 @@ impl Harness {
     /// # Errors
     /// When it does not end in time.
     pub async fn ended(&self, run: &RunId) -> anyhow::Result<Ended> {
-        let over = |run: &Run| run.end.as_ref().is_some_and(|end| end.audit_seq.is_some());
+        let over = |run: &Run| run.end().is_some_and(|end| end.audit_seq.is_some());
         let run = self.until(run, "end", over).await?;
         for _ in 0..300 {
             let execution = Executions::new(&self.clients)
-                .describe(&run.execution)
+                .describe(run.execution())
                 .await?;
             let over = |execution: &Execution| execution.state != ExecutionState::Running;
             if let Some(execution) = execution.filter(over) {
                 return Ok(Ended {
-                    // Read again: the lock is given back after the audit entry is written.
-                    run: self.begun(&run.id).await?,
+                    // Read again: the run is completed after its audit entry is written.
+                    run: self.begun(run.id()).await?,
                     state: execution.state,
                     error: execution.error,
                     cause: execution.cause,
@@ -283,7 +290,7 @@ impl Harness {
         }
         bail!(
             "execution {} is still RUNNING a minute after its run ended",
-            run.execution
+            run.execution()
         )
     }
 
@@ -463,8 +470,7 @@ impl Harness {
     pub fn expect(&self, ended: &Ended, outcome: Outcome) -> anyhow::Result<()> {
         let run = &ended.run;
         let cause = run
-            .failure
-            .as_ref()
+            .failure()
             .map_or_else(String::new, |f| format!("; {}", f.error));
         let found = run.outcome();
         let state = if outcome.is_success() {
@@ -475,14 +481,14 @@ impl Harness {
         ensure!(
             found == outcome && ended.state == state,
             "run {} ended {:?}, {}; expected {state:?}, {}{cause}",
-            run.id,
+            run.id(),
             ended.state,
             found.as_str(),
             outcome.as_str()
         );
         self.progress.fact(&format!(
             "{}: {state:?}, {}{cause}",
-            run.id,
+            run.id(),
             outcome.as_str()
         ));
         Ok(())

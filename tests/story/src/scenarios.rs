@@ -163,9 +163,10 @@ async fn first(harness: &Harness, shop: &Sample) -> anyhow::Result<SoFar> {
     ends(harness, shop, &ended, Outcome::Applied).await?;
     let run = ended.run;
     let states: Vec<_> = run
-        .stacks
+        .forward()
+        .stacks()
         .iter()
-        .map(|s| (s.stack.name.as_str(), &s.state))
+        .map(|stack| (stack.name().as_str(), stack.state()))
         .collect();
     ensure!(
         matches!(
@@ -178,7 +179,11 @@ async fn first(harness: &Harness, shop: &Sample) -> anyhow::Result<SoFar> {
         "expected stacks data and app to be applied, found {states:?}"
     );
     let url = if deploys(harness) {
-        let rollout = run.deploy.as_ref().context("the run deployed nothing")?;
+        let rollout = run
+            .forward()
+            .rollouts()
+            .first()
+            .context("the run deployed nothing")?;
         Some(rollout.url.clone())
     } else {
         None
@@ -270,13 +275,14 @@ async fn code_only(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> anyh
     ends(harness, shop, &ended, delivered(harness)).await?;
     let unchanged = ended
         .run
-        .stacks
+        .forward()
+        .stacks()
         .iter()
-        .all(|s| s.state == StackState::Unchanged);
+        .all(|s| *s.state() == StackState::Unchanged);
     ensure!(
         unchanged,
         "a code-only commit changed infrastructure: {:?}",
-        ended.run.stacks
+        ended.run.forward().stacks()
     );
     harness.progress.fact("no stack changed");
     let before = image(&so_far.run)?;
@@ -327,7 +333,7 @@ async fn code_only(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> anyh
             "execution {arn} ended {run}, expected duplicate"
         );
     }
-    let run = harness.begun(&so_far.run.id).await?;
+    let run = harness.begun(so_far.run.id()).await?;
     ensure!(
         run == so_far.run,
         "a repeated event changed the run's record"
@@ -364,9 +370,9 @@ async fn tests_fail(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> any
     let ended = harness.deliver(shop, &commit).await?;
     ends(harness, shop, &ended, Outcome::Failed).await?;
     ensure!(
-        ended.run.build == Build::Failed,
+        matches!(ended.run.build(), Build::Failed { .. }),
         "the build is {:?}",
-        ended.run.build
+        ended.run.build()
     );
     so_far.runs.push(ended.run);
     answers(harness, so_far).await?;
@@ -386,7 +392,7 @@ async fn half_way(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> anyho
     let ended = harness.deliver(shop, &commit).await?;
     ends(harness, shop, &ended, Outcome::RolledBack).await?;
     let (changed, refused) = (r#"this["/shop-production/greeting"]"#, r#"this["/aws/"#);
-    resources::were_changed_half_way(harness, &ended.run.id, "app", changed, refused).await?;
+    resources::were_changed_half_way(harness, ended.run.id(), "app", changed, refused).await?;
     let after = resources_of(harness, shop).await?;
     ensure!(
         before == after,
@@ -491,12 +497,12 @@ async fn three_pushes(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> a
         let run = harness.run_id(shop, &commit)?;
         // The first holds the environment before the second comes; the second waits before the third.
         let asked = |run: &Run| match i {
-            0 => matches!(run.lock, Lock::Held { .. }) || run.end.is_some(),
-            _ => run.lock != Lock::None,
+            0 => matches!(run.lock(), Lock::Held { .. }) || run.is_ended(),
+            _ => run.lock() != Lock::None,
         };
         let found = harness.until(&run, "reach its environment", asked).await?;
         ensure!(
-            i != 0 || found.end.is_none(),
+            i != 0 || !found.is_ended(),
             "the first run ended before the second push"
         );
         runs.push((run, commit));
@@ -507,7 +513,7 @@ async fn three_pushes(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> a
         ends(harness, shop, &ended, outcome).await?;
         if outcome == Outcome::Superseded {
             ensure!(
-                matches!(ended.run.build, Build::Ready { .. }),
+                matches!(ended.run.build(), Build::Ready { .. }),
                 "it was not built"
             );
             harness.progress.fact("it was built, and not deployed");
@@ -533,9 +539,9 @@ async fn audit(harness: &Harness, shop: &Sample, so_far: &SoFar) -> anyhow::Resu
     }
     for run in &so_far.runs {
         ensure!(
-            log.contains(run.id.as_str()),
+            log.contains(run.id().as_str()),
             "the audit branch has no entry for run {}",
-            run.id
+            run.id()
         );
     }
     let lines = log.lines().count();
@@ -553,9 +559,9 @@ async fn audit(harness: &Harness, shop: &Sample, so_far: &SoFar) -> anyhow::Resu
 }
 
 fn image(run: &Run) -> anyhow::Result<String> {
-    match &run.build {
-        Build::Ready { digest, .. } => Ok(digest.to_string()),
-        other => bail!("run {} has no image: {other:?}", run.id),
+    match run.build() {
+        Build::Ready { artifact, .. } => Ok(artifact.digest().to_owned()),
+        other => bail!("run {} has no image: {other:?}", run.id()),
     }
 }
 

@@ -4,23 +4,23 @@ use crate::args::OfStack;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::world::World;
-use domain::error::{ErrorName, StepError};
+use domain::error::ErrorName;
 use domain::ids::{RunId, StackName};
-use domain::run::{Approval, ApprovalDecision, StackState};
+use domain::run::{Approval, ApprovalDecision, Change, Run, RunError};
 use domain::step::ApprovalAnswer;
 use engine::TokenState;
 use engine::documents::update_run;
 use serde_json::json;
 
-/// Answers a plan that waits for a person. The answer is in the run before the wait ends; when
-/// the wait cannot be ended, the question stands again.
+/// Approves or rejects a plan. The decision is in the run before the wait ends; when the wait
+/// cannot be ended, the approval is pending again.
 ///
 /// # Errors
-/// When nobody was asked; those of the table, of Step Functions and of the output.
+/// When no approval is pending; those of the table, of Step Functions and of the output.
 pub async fn answer(
     world: &World,
     args: &OfStack,
-    answer: ApprovalDecision,
+    decision: ApprovalDecision,
     out: &mut Output<'_>,
 ) -> Outcome {
     let id = super::id_of(&args.run, RunId::parse)?;
@@ -32,75 +32,57 @@ pub async fn answer(
         .filter(|c| !c.is_control())
         .take(100)
         .collect();
-    let asked = set(world, &id, &stack, |approval| match approval {
-        Some(Approval::Asked { .. }) => Ok(approval.replace(Approval::Answered {
-            answer,
-            by: by.clone(),
-            at: now,
-        })),
-        Some(Approval::Answered { answer: given, .. }) if *given == answer => Ok(None),
-        Some(Approval::Answered { by, at, .. }) => Err(format!(
-            "the plan of stack {stack} was answered otherwise by {by} at {at}"
-        )),
-        None => Err(format!("the plan of stack {stack} waits for nobody")),
+    let requested = change(world, &id, |run| {
+        run.approval_decided(&stack, decision, &by, now)
     })
     .await?;
-    if let Some(Approval::Asked { token, since }) = asked {
-        let output = serde_json::to_string(&ApprovalAnswer { verdict: answer })?;
-        match world.tokens.succeed(&token, &output).await {
+    if let Some(Approval::Requested { token, .. }) = &requested {
+        let output = serde_json::to_string(&ApprovalAnswer { verdict: decision })?;
+        match world.tokens.succeed(token, &output).await {
             Ok(TokenState::Open) => {}
             Ok(TokenState::Closed) => {
                 return Err(Failure::new(
                     Kind::NotWaiting,
-                    format!("run {id} waits no more: its execution ended, or the time was over"),
-                    format!("`sluicegate show {id}` says what came of it."),
+                    format!("run {id} is no longer waiting: it ended, or the approval timed out"),
+                    format!("Run `sluicegate show {id}` for its state."),
                 ));
             }
             Err(error) => {
-                set(world, &id, &stack, |approval| {
-                    *approval = Some(Approval::Asked {
-                        token: token.clone(),
-                        since,
-                    });
-                    Ok(None)
-                })
-                .await?;
+                if let Some(requested) = requested {
+                    change(world, &id, |run| {
+                        run.approval_reopened(&stack, requested.clone())
+                    })
+                    .await?;
+                }
                 return Err(error.into());
             }
         }
     }
-    let word = match answer {
-        ApprovalDecision::Approved => "approved",
-        ApprovalDecision::Rejected => "rejected",
-    };
+    let word = decision.as_str();
     if out.json {
         return out.value(&json!({"run": id, "stack": stack, "answer": word}));
     }
     out.text(&format!("{word}: stack {stack} of run {id}\n"))
 }
 
-/// Changes the approval of a planned stack.
-async fn set(
+/// Changes the run, or says why an approval cannot change now.
+async fn change<T>(
     world: &World,
     id: &RunId,
-    stack: &StackName,
-    change: impl Fn(&mut Option<Approval>) -> Result<Option<Approval>, String>,
-) -> Outcome<Option<Approval>> {
-    let next = format!("`sluicegate show {id}` says where it stands.");
-    let refused = |what: String| StepError::new(ErrorName::ContractViolation, what);
-    let changed = update_run(&*world.records, id, |run| {
-        let planned = run.stack_mut(stack)?;
-        match &mut planned.state {
-            StackState::Planned { approval, .. } => change(approval).map_err(refused),
-            _ => Err(refused(format!(
-                "stack {stack} of run {id} waits for nobody"
-            ))),
+    decide: impl Fn(&mut Run) -> Change<T>,
+) -> Outcome<T> {
+    let changed = update_run(&*world.records, id, |run| match decide(run) {
+        Ok(done) => Ok(Ok(done)),
+        // The hint for this name is about the pipeline's versions, not about approvals.
+        Err(RunError::Refused(error)) if error.name == ErrorName::ContractViolation => {
+            Ok(Err(error.message))
         }
+        Err(ended @ RunError::Ended { .. }) => Ok(Err(ended.to_string())),
+        Err(RunError::Refused(error)) => Err(error),
     })
-    .await;
-    changed.map_err(|error| match error.name {
-        // Ours: the hint for it speaks of the pipeline's versions.
-        ErrorName::ContractViolation => Failure::new(Kind::NotWaiting, error.message, next),
-        _ => error.into(),
+    .await?;
+    changed.map_err(|message| {
+        let next = format!("Run `sluicegate show {id}` for its state.");
+        Failure::new(Kind::NotWaiting, message, next)
     })
 }

@@ -44,7 +44,7 @@ fn good(file: &Path, config: &Config, out: &mut Output<'_>) -> Outcome {
         format!("stacks {}", stacks.join(", "))
     };
     let deploy = config.deploy.as_ref().map_or_else(String::new, |deploy| {
-        format!(", deployed by stack {}", deploy.stack)
+        format!(", deployed by stack {}", deploy.stack())
     });
     out.text(&format!(
         "{} is good: environment {}, {stacks}{deploy}\n",

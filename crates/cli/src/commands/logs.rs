@@ -6,7 +6,7 @@ use crate::output::Output;
 use crate::text;
 use crate::world::{StreamLine, World};
 use domain::ids::{JobId, RunId, StackName};
-use domain::run::Run;
+use domain::run::{Leg, Run, StackRun};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -53,7 +53,7 @@ pub async fn logs(world: &World, args: &Logs, out: &mut Output<'_>) -> Outcome {
         Some(name) => Some(known_stack(&run, name)?),
         None => None,
     };
-    let mut lines = jobs(world, &run.id, stack.as_ref()).await?;
+    let mut lines = jobs(world, run.id(), stack.as_ref()).await?;
     if stack.is_none() || lines.is_empty() {
         for (source, group) in &world.log_groups {
             // With a stack, only what its containers said is of interest.
@@ -88,12 +88,10 @@ pub async fn logs(world: &World, args: &Logs, out: &mut Output<'_>) -> Outcome {
 }
 
 fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
-    let back = run.restore.iter().flat_map(|restore| &restore.stacks);
     let known: BTreeSet<&StackName> = run
-        .stacks
-        .iter()
-        .chain(back)
-        .map(|s| &s.stack.name)
+        .legs()
+        .flat_map(Leg::stacks)
+        .map(StackRun::name)
         .collect();
     let found = known.iter().find(|stack| stack.as_str() == name);
     found.copied().cloned().ok_or_else(|| {
@@ -103,7 +101,7 @@ fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
         } else {
             format!("Its stacks are {}.", names.join(", "))
         };
-        let what = format!("run {} has no stack {name:?}", run.id);
+        let what = format!("run {} has no stack {name:?}", run.id());
         Failure::new(Kind::StackNotFound, what, next)
     })
 }
@@ -172,10 +170,10 @@ fn place(range: &Value) -> Option<String> {
 /// The lines of a log group that belong to the run: those that name it, and for the build and
 /// the jobs, which have a stream each, all of a stream that names it.
 async fn stream(world: &World, run: &Run, source: &str, group: &str) -> Outcome<Vec<Line>> {
-    let lines = world.logs.read(group, run.started_at).await?;
-    let end = run.end.as_ref().map(|end| end.at);
+    let lines = world.logs.read(group, run.started_at()).await?;
+    let end = run.end().map(|end| end.at);
     let until = end.and_then(|end| end.saturating_add(LATE).ok());
-    let names = |line: &StreamLine| line.text.contains(run.id.as_str());
+    let names = |line: &StreamLine| line.text.contains(run.id().as_str());
     let streams: BTreeSet<String> = lines
         .iter()
         .filter(|line| matches!(source, "build" | "jobs") && names(line))

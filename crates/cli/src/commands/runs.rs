@@ -37,15 +37,12 @@ pub async fn list(world: &World, args: &Runs, out: &mut Output<'_>) -> Outcome {
         .iter()
         .map(|run| {
             vec![
-                run.id.to_string(),
+                run.id().to_string(),
                 text::state(run),
                 text::environment(run).to_owned(),
-                run.trigger.commit.short().to_owned(),
-                text::time(run.started_at),
-                run.source
-                    .as_ref()
-                    .map(|source| text::clean(&source.subject))
-                    .unwrap_or_default(),
+                run.trigger().commit().short().to_owned(),
+                text::time(run.started_at()),
+                run.subject().map(text::clean).unwrap_or_default(),
             ]
         })
         .collect();

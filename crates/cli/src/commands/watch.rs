@@ -3,14 +3,15 @@
 use crate::args::Watch;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::text::Fact;
 use crate::world::World;
 use crate::{text, view};
 use domain::run::Run;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Follows a run to its end: a picture that renews itself on a terminal, a line for each new
-/// fact elsewhere, a line of JSON for each change with `--json`.
+/// Follows a run to its end: a picture that renews itself on a terminal, a line with its
+/// time for each new fact elsewhere, a line of JSON for each change with `--json`.
 ///
 /// # Errors
 /// When there is no such run, when the run fails; those of the table and of the output.
@@ -20,9 +21,9 @@ pub async fn watch(world: &World, args: &Watch, out: &mut Output<'_>) -> Outcome
     loop {
         let run = super::run(&*world.records, &args.run).await?;
         if last.as_ref() != Some(&run) {
-            show(world, &run, &mut said, out)?;
+            show(&run, &mut said, out)?;
         }
-        if run.end.is_some() {
+        if run.is_ended() {
             return if run.outcome().is_success() {
                 Ok(())
             } else {
@@ -34,23 +35,25 @@ pub async fn watch(world: &World, args: &Watch, out: &mut Output<'_>) -> Outcome
     }
 }
 
-fn show(world: &World, run: &Run, said: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcome {
+fn show(run: &Run, said: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcome {
     if out.json {
         return out.line(&view::full(run)?);
     }
     if out.terminal {
         return out.redraw(&text::run(run));
     }
-    let now = text::time(world.clock.now());
     let mut facts = text::facts(run);
-    if run.end.is_some() {
-        facts.push(format!("ended {}", text::state(run)));
-        facts.extend(text::next(run).map(|next| format!("next: {next}")));
+    if let Some(end) = run.end() {
+        let next = text::next(run).map(|next| format!("next: {next}"));
+        let ended = format!("ended {}", text::state(run));
+        let lines = std::iter::once(ended).chain(next);
+        facts.extend(lines.map(|text| Fact { at: end.at, text }));
     }
+    // Those that are new, in the order in which they happened.
+    facts.retain(|fact| said.insert(fact.text.clone()));
+    facts.sort_by_key(|fact| fact.at);
     for fact in facts {
-        if said.insert(fact.clone()) {
-            out.text(&format!("{now}  {fact}\n"))?;
-        }
+        out.text(&format!("{}  {}\n", text::time(fact.at), fact.text))?;
     }
     Ok(())
 }

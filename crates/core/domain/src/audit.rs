@@ -8,19 +8,20 @@
 
 use crate::environment::Environment;
 use crate::error::StepError;
-use crate::ids::{
-    BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
-    RunId, RunKind, Sha256Digest, StackName,
-};
+use crate::event::Trigger;
+use crate::ids::{CommitId, EnvironmentName, RepositoryKey, RunId, Sha256Digest, StackName};
 use crate::plan::{Counts, PlanKind, SideEffects};
-use crate::run::{Build, End, ImageOrigin, Outcome, Rollback, Run, StackRun, StackState};
+use crate::release::{Artifact, Release};
+use crate::run::{
+    ArtifactOrigin, Build, End, Goal, Leg, Outcome, RollbackOutcome, Run, StackRun, StackState,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version of [`Entry`] that this code writes and reads.
-pub const AUDIT_SCHEMA: u32 = 1;
+pub const AUDIT_SCHEMA: u32 = 2;
 
 /// The folder of the entries on the audit branch.
 pub const FOLDER: &str = "runs";
@@ -42,56 +43,44 @@ pub struct Entry {
     pub run: RunId,
     /// How it ended.
     pub outcome: Outcome,
-    /// The repository's identity.
-    pub repository_key: RepositoryKey,
-    /// The repository's name then.
-    pub repository: RepositoryName,
+    /// What started the run: the repository, the commit and who caused it.
+    pub trigger: Trigger,
+    /// What the run was for.
+    pub goal: Goal,
     /// The environment; none when the run ended before its configuration was read.
     pub environment: Option<EnvironmentName>,
-    /// The branch.
-    pub branch: BranchRef,
-    /// The commit.
-    pub commit: CommitId,
     /// The commit's author.
     pub author: Option<String>,
     /// The first line of the commit's message.
     pub subject: Option<String>,
-    /// Who pushed.
-    pub pusher: String,
-    /// What started the run.
-    pub kind: RunKind,
-    /// The forge's delivery.
-    pub delivery: DeliveryId,
-    /// When the event was received.
-    pub received_at: Timestamp,
     /// When the run was claimed.
     pub started_at: Timestamp,
     /// When it became the environment's last good one.
     pub promoted_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Timestamp,
-    /// The image.
-    pub image: Option<ImageEntry>,
-    /// The task definition that ran the image; an ARN.
-    pub task_definition: Option<String>,
-    /// The stacks on the way to the commit.
+    /// What it built, or found built.
+    pub artifact: Option<ArtifactEntry>,
+    /// The stacks of the leg towards the goal.
     pub stacks: Vec<StackEntry>,
+    /// The releases of that leg.
+    pub releases: Vec<Release>,
     /// The first error.
     pub error: Option<StepError>,
-    /// What came of the way back, when there was an error.
+    /// The rollback, when there was an error.
     pub rollback: Option<RollbackEntry>,
     /// The newer commit that took its place, where it is known.
     pub superseded_by: Option<CommitId>,
 }
 
-/// An image in the audit.
+/// An artifact in the audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ImageEntry {
-    /// Its digest.
-    pub digest: ImageDigest,
+pub struct ArtifactEntry {
+    /// The artifact.
+    pub artifact: Artifact,
     /// Whether the run built it.
-    pub origin: ImageOrigin,
+    pub origin: ArtifactOrigin,
 }
 
 /// A stack in the audit.
@@ -102,7 +91,7 @@ pub struct StackEntry {
     pub stack: StackName,
     /// What its plan was for.
     pub plan_kind: PlanKind,
-    /// What came of it.
+    /// How it ended.
     pub result: StackResult,
     /// SHA-256 of the last plan file.
     pub plan: Option<Sha256Digest>,
@@ -110,7 +99,7 @@ pub struct StackEntry {
     pub counts: Counts,
 }
 
-/// What came of a stack.
+/// How a stack ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StackResult {
@@ -130,51 +119,20 @@ pub enum StackResult {
     FailedMidway,
 }
 
-/// The way back in the audit.
+/// A rollback in the audit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackEntry {
-    /// What came of it.
-    pub result: RollbackResult,
+    /// How it ended.
+    pub outcome: RollbackOutcome,
     /// The commit that it led to.
     pub to: Option<CommitId>,
-    /// The stacks on it.
+    /// Its stacks.
     pub stacks: Vec<StackEntry>,
+    /// Its releases.
+    pub releases: Vec<Release>,
     /// Why it was refused or failed.
     pub error: Option<StepError>,
-}
-
-/// What came of a way back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RollbackResult {
-    /// Nothing had changed.
-    NotNeeded,
-    /// There was nothing to go back to.
-    NoLastGood,
-    /// The last good commit runs again.
-    RolledBack,
-    /// It would have lost protected data.
-    RollbackRefused,
-    /// It failed.
-    RollbackFailed,
-    /// It was begun, and its end is not known.
-    Unfinished,
-}
-
-impl RollbackResult {
-    /// The word as it is written.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotNeeded => "not-needed",
-            Self::NoLastGood => "no-last-good",
-            Self::RolledBack => "rolled-back",
-            Self::RollbackRefused => "rollback-refused",
-            Self::RollbackFailed => "rollback-failed",
-            Self::Unfinished => "unfinished",
-        }
-    }
 }
 
 /// The newest entry of a chain.
@@ -227,40 +185,32 @@ impl Entry {
         superseded_by: Option<CommitId>,
         previous: Option<&Head>,
     ) -> Self {
-        let trigger = &run.trigger;
         Self {
             schema: AUDIT_SCHEMA,
             seq: previous.map_or(1, |head| head.seq + 1),
             previous: previous.map_or_else(none_before, |head| head.sha256.clone()),
-            run: run.id.clone(),
+            run: run.id().clone(),
             outcome: end.outcome,
-            repository_key: trigger.repository_key,
-            repository: trigger.repository.clone(),
-            environment: run.config.as_ref().map(|config| config.environment.clone()),
-            branch: trigger.branch.clone(),
-            commit: trigger.commit.clone(),
-            author: run.source.as_ref().map(|source| source.author.clone()),
-            subject: run.source.as_ref().map(|source| source.subject.clone()),
-            pusher: trigger.pusher.clone(),
-            kind: trigger.kind,
-            delivery: trigger.delivery.clone(),
-            received_at: trigger.received_at,
-            started_at: run.started_at,
-            promoted_at: run.promoted_at,
+            trigger: run.trigger().clone(),
+            goal: run.goal(),
+            environment: run.environment().cloned(),
+            author: run.author().map(str::to_owned),
+            subject: run.subject().map(str::to_owned),
+            started_at: run.started_at(),
+            promoted_at: run.promoted_at(),
             ended_at: end.at,
-            image: match &run.build {
-                Build::Ready { digest, origin } => Some(ImageEntry {
-                    digest: digest.clone(),
+            artifact: match run.build() {
+                Build::Ready {
+                    artifact, origin, ..
+                } => Some(ArtifactEntry {
+                    artifact: artifact.clone(),
                     origin: *origin,
                 }),
-                Build::None | Build::Started { .. } | Build::Failed => None,
+                Build::None | Build::Started { .. } | Build::Failed { .. } => None,
             },
-            task_definition: run
-                .deploy
-                .as_ref()
-                .map(|rollout| rollout.task_definition.clone()),
-            stacks: run.stacks.iter().map(StackEntry::of).collect(),
-            error: run.failure.as_ref().map(|failure| cut(&failure.error)),
+            stacks: stacks(run.forward()),
+            releases: releases(run.forward()),
+            error: run.failure().map(|failure| cut(&failure.error)),
             rollback: RollbackEntry::of(run),
             superseded_by,
         }
@@ -308,18 +258,18 @@ impl Entry {
         if let Some(environment) = &self.environment {
             message.push_str(&format!(" in {environment}"));
         }
-        message.push_str(&format!("\n\nCommit: {}\n", self.commit));
+        message.push_str(&format!("\n\nCommit: {}\n", self.trigger.commit()));
         if let Some(subject) = &self.subject {
             message.push_str(&format!("Subject: {subject}\n"));
         }
-        if let Some(image) = &self.image {
-            message.push_str(&format!("Image: {}\n", image.digest));
+        if let Some(built) = &self.artifact {
+            message.push_str(&format!("Artifact: {}\n", built.artifact));
         }
         if let Some(error) = &self.error {
             message.push_str(&format!("Error: {}\n", error.name));
         }
         if let Some(rollback) = &self.rollback {
-            message.push_str(&format!("Rollback: {}\n", rollback.result.as_str()));
+            message.push_str(&format!("Rollback: {}\n", rollback.outcome));
         }
         message
     }
@@ -327,7 +277,7 @@ impl Entry {
 
 impl StackEntry {
     fn of(run: &StackRun) -> Self {
-        let result = match &run.state {
+        let result = match run.state() {
             StackState::Pending | StackState::Planning { .. } => StackResult::NotPlanned,
             StackState::Planned { .. } => StackResult::Planned,
             StackState::Applying { .. } => StackResult::Unfinished,
@@ -341,41 +291,37 @@ impl StackEntry {
             } => StackResult::FailedMidway,
         };
         Self {
-            stack: run.stack.name.clone(),
-            plan_kind: run.plan_kind,
+            stack: run.name().clone(),
+            plan_kind: run.plan_kind(),
             result,
-            plan: run.plan.as_ref().map(|plan| plan.sha256.clone()),
-            counts: run
-                .plan
-                .as_ref()
-                .map_or_else(Counts::default, |plan| plan.counts),
+            plan: run.plan().map(|plan| plan.sha256.clone()),
+            counts: run.plan().map_or_else(Counts::default, |plan| plan.counts),
         }
     }
 }
 
 impl RollbackEntry {
-    /// What came of a run's way back; none when nothing failed or nothing was decided yet.
+    /// A run's rollback; none when nothing failed, or while it goes on.
     #[must_use]
     pub fn of(run: &Run) -> Option<Self> {
-        let (result, error) = match &run.rollback {
-            Some(Rollback::NotNeeded) => (RollbackResult::NotNeeded, None),
-            Some(Rollback::NoLastGood) => (RollbackResult::NoLastGood, None),
-            Some(Rollback::Restored) => (RollbackResult::RolledBack, None),
-            Some(Rollback::Refused { error }) => (RollbackResult::RollbackRefused, Some(error)),
-            Some(Rollback::Failed { error }) => (RollbackResult::RollbackFailed, Some(error)),
-            None if run.restore.is_some() => (RollbackResult::Unfinished, None),
-            None => return None,
-        };
-        let restore = run.restore.as_ref();
+        let outcome = run.rollback_outcome()?;
+        let leg = run.rollback();
         Some(Self {
-            result,
-            to: restore.map(|restore| restore.target.commit.clone()),
-            stacks: restore
-                .map(|restore| restore.stacks.iter().map(StackEntry::of).collect())
-                .unwrap_or_default(),
-            error: error.map(cut),
+            outcome,
+            to: leg.map(|leg| leg.commit().clone()),
+            stacks: leg.map(stacks).unwrap_or_default(),
+            releases: leg.map(releases).unwrap_or_default(),
+            error: run.rollback_error().map(cut),
         })
     }
+}
+
+fn stacks(leg: &Leg) -> Vec<StackEntry> {
+    leg.stacks().iter().map(StackEntry::of).collect()
+}
+
+fn releases(leg: &Leg) -> Vec<Release> {
+    crate::run::releases(leg.rollouts())
 }
 
 fn cut(error: &StepError) -> StepError {
@@ -389,7 +335,7 @@ fn cut(error: &StepError) -> StepError {
 /// The newer commit that took a run's place, as far as the environment still shows it.
 #[must_use]
 pub fn superseding(run: &Run, environment: &Environment) -> Option<CommitId> {
-    let received_at = run.trigger.received_at;
+    let received_at = run.trigger().received_at();
     let waiting = environment
         .queue()
         .iter()
@@ -403,7 +349,7 @@ pub fn superseding(run: &Run, environment: &Environment) -> Option<CommitId> {
     waiting
         .chain(holder)
         .chain(good)
-        .filter(|(at, commit)| *at > received_at && **commit != run.trigger.commit)
+        .filter(|(at, commit)| *at > received_at && *commit != run.trigger().commit())
         .max_by_key(|(at, _)| *at)
         .map(|(_, commit)| commit.clone())
 }
@@ -480,8 +426,9 @@ pub fn verify(chain: &[Found], anchor: Option<&Head>) -> Result<Summary, Vec<Pro
                         entry.previous
                     ));
                 }
-                if *repository.get_or_insert(entry.repository_key) != entry.repository_key {
-                    problem(format!("is of repository {}", entry.repository_key));
+                let key = entry.trigger.repository_key();
+                if *repository.get_or_insert(key) != key {
+                    problem(format!("is of repository {key}"));
                 }
                 if let Some(first) = runs.insert(entry.run.clone(), seq) {
                     problem(format!(

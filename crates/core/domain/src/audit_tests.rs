@@ -5,7 +5,8 @@
 )]
 use super::*;
 use crate::error::ErrorName;
-use crate::run::{Failure, Trigger};
+use crate::event::{EVENT_SCHEMA, EventRepository, PushEvent};
+use crate::ids::{BranchRef, DeliveryId, RepositoryName};
 use proptest::prelude::*;
 
 fn run(n: u8) -> Run {
@@ -13,32 +14,24 @@ fn run(n: u8) -> Run {
     let repository = RepositoryName::parse("acme/shop").unwrap();
     let branch = BranchRef::parse("refs/heads/main").unwrap();
     let commit = CommitId::parse(&format!("{:02x}", n + 1).repeat(20)).unwrap();
-    let id = RunId::derive(
-        RepositoryKey::github(42),
-        &repository,
-        &branch,
-        None,
-        &commit,
-        None,
-        RunKind::Push,
-    );
-    let trigger = Trigger {
-        kind: RunKind::Push,
+    let trigger = Trigger::Push(PushEvent {
+        schema: EVENT_SCHEMA,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_key: RepositoryKey::github(42),
-        repository,
+        repository: EventRepository {
+            key: RepositoryKey::github(42),
+            full_name: repository,
+        },
         branch,
-        commit,
+        after: commit,
         before: None,
+        pushed_at: None,
         pusher: "octocat".into(),
         received_at: at,
-    };
-    let mut run = Run::new(id, trigger, "arn:execution".into(), at);
+    });
+    let mut run = Run::claim(trigger, "arn:execution".into(), at);
     if n % 2 == 1 {
-        run.failure = Some(Failure {
-            error: StepError::new(ErrorName::ConfigInvalid, "sluicegate.yaml:1:1: \"version\""),
-            at,
-        });
+        let error = StepError::new(ErrorName::ConfigInvalid, "sluicegate.yaml:1:1: \"version\"");
+        run.handle_error(at, error, None, at).unwrap();
     }
     run
 }
@@ -46,7 +39,7 @@ fn run(n: u8) -> Run {
 fn end(run: &Run) -> End {
     End {
         outcome: run.outcome(),
-        at: run.started_at,
+        at: run.started_at(),
         audit_from: 1,
         audit_seq: None,
     }

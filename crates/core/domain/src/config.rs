@@ -1,5 +1,9 @@
 //! `sluicegate.yaml`: what a repository asks of the pipeline.
 
+mod deploy;
+
+pub use deploy::{Deploy, EcsDeploy, Health};
+
 use crate::environment::QueueRule;
 use crate::ids::{EnvironmentName, IdError, StackName};
 use crate::plan::ApprovalRule;
@@ -61,24 +65,6 @@ pub struct Build {
     pub dockerfile: String,
     /// The test command, run by a shell in the context before the image is built.
     pub test: String,
-}
-
-/// Where the image runs: an ECS service that one of the stacks made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Deploy {
-    /// The stack whose outputs name the service.
-    pub stack: StackName,
-    /// The container in the task definition that gets the image.
-    pub container: String,
-    /// How many tasks run.
-    pub desired_count: u32,
-    /// The path that answers 2xx when the application is healthy.
-    pub health_path: String,
-    /// The path whose answer holds the commit that runs.
-    pub version_path: Option<String>,
-    /// Seconds that a rollout may take until it is healthy.
-    pub timeout_seconds: u32,
 }
 
 /// One thing wrong in a configuration.
@@ -143,6 +129,7 @@ struct RawBuild {
     test: Spanned<String>,
 }
 
+// Not tagged: an internally tagged enum would lose the places of what it holds.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDeploy {
@@ -449,7 +436,12 @@ impl Checker {
     }
 
     fn deploy(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<Deploy> {
-        let Target::Ecs = raw.target;
+        match raw.target {
+            Target::Ecs => self.ecs(raw, stacks).map(Deploy::Ecs),
+        }
+    }
+
+    fn ecs(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<EcsDeploy> {
         if !stacks.contains(raw.stack.value.as_str()) {
             let message = format!("no stack is called {:?}", raw.stack.value);
             self.error("CF030", raw.stack.referenced, "deploy.stack", message);
@@ -475,16 +467,18 @@ impl Checker {
             }
             text.value
         });
-        Some(Deploy {
+        Some(EcsDeploy {
             stack: StackName::parse(&raw.stack.value).ok()?,
             container: raw.container.value.clone(),
             desired_count: raw.desired_count.value,
-            health_path: self.url_path("deploy.health.path", &raw.health.path),
-            version_path: raw
-                .version
-                .as_ref()
-                .map(|version| self.url_path("deploy.version.path", &version.path)),
-            timeout_seconds,
+            health: Health {
+                path: self.url_path("deploy.health.path", &raw.health.path),
+                version_path: raw
+                    .version
+                    .as_ref()
+                    .map(|version| self.url_path("deploy.version.path", &version.path)),
+                timeout_seconds,
+            },
         })
     }
 }

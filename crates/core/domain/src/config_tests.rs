@@ -42,7 +42,7 @@ fn a_good_file_comes_out_in_order_with_its_defaults() {
     assert_eq!(names, ["data", "app"]);
     assert_eq!(config.queue, QueueRule::Newest);
     assert_eq!(config.build.unwrap().dockerfile, "Dockerfile");
-    assert_eq!(config.deploy.unwrap().timeout_seconds, 60);
+    assert_eq!(config.deploy.unwrap().health().timeout_seconds, 60);
 }
 
 #[test]

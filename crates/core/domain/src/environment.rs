@@ -6,11 +6,10 @@
 //! nothing.
 
 use crate::error::{ErrorName, StepError};
-use crate::ids::{
-    BranchRef, CommitId, EnvironmentName, ImageDigest, RepositoryKey, RunId, StackName,
-};
+use crate::ids::{BranchRef, CommitId, EnvironmentName, RepositoryKey, RunId, StackName};
 use crate::plan::ObjectRef;
-use crate::run::{Lock, Outcome, Rollback, Run};
+use crate::release::{Artifact, Release};
+use crate::run::{Lock, Outcome, RollbackOutcome, Run};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -133,10 +132,10 @@ pub struct LastGood {
     pub source: ObjectRef,
     /// Its configuration.
     pub config: crate::config::Config,
-    /// Its image, when it has one.
-    pub image: Option<ImageDigest>,
-    /// Its task definition, when it was deployed to ECS.
-    pub task_definition: Option<String>,
+    /// Its artifact, when it has one.
+    pub artifact: Option<Artifact>,
+    /// What ran of it, by service.
+    pub releases: Vec<Release>,
     /// The outputs of its stacks.
     pub outputs: BTreeMap<StackName, ObjectRef>,
     /// When its event was received.
@@ -263,19 +262,18 @@ impl Environment {
     /// `LockLost` when the run has ended, when it does not hold the environment, or when it
     /// noted another fence than the environment has for it.
     pub fn fence_of(&self, run: &Run) -> Result<u64, StepError> {
-        if let Some(end) = &run.end {
-            return Err(self.lost(&run.id, &format!("it ended at {}", end.at)));
+        let id = run.id();
+        if let Some(end) = run.end() {
+            return Err(self.lost(id, &format!("it ended at {}", end.at)));
         }
-        let Some(holder) = self.holder.as_ref().filter(|holder| holder.run == run.id) else {
-            return Err(self.lost(&run.id, &self.held_by()));
+        let Some(holder) = self.holder.as_ref().filter(|holder| &holder.run == id) else {
+            return Err(self.lost(id, &self.held_by()));
         };
-        match run.lock {
-            Lock::Held { fence } if fence != holder.fence => {
-                Err(self.lost(&run.id, &other_fence(fence, holder.fence)))
+        match run.lock() {
+            Lock::Held { fence, .. } if fence != holder.fence => {
+                Err(self.lost(id, &other_fence(fence, holder.fence)))
             }
-            Lock::Superseded | Lock::Released => {
-                Err(self.lost(&run.id, "it released the environment"))
-            }
+            Lock::Superseded { .. } => Err(self.lost(id, "a newer commit superseded it")),
             Lock::None | Lock::Waiting { .. } | Lock::Held { .. } => Ok(holder.fence),
         }
     }
@@ -500,11 +498,13 @@ fn other_fence(noted: u64, now: u64) -> String {
 /// refused rollback does not freeze it: its state is known, so a newer commit may proceed.
 #[must_use]
 pub fn freezing_error(run: &Run) -> Option<&StepError> {
-    match (&run.rollback, &run.failure) {
-        _ if run.outcome() != Outcome::NeedsOperator => None,
-        (Some(Rollback::Refused { .. }), _) => None,
-        (Some(Rollback::Failed { error }), _) => Some(error),
-        (_, failure) => failure.as_ref().map(|failure| &failure.error),
+    if run.outcome() != Outcome::NeedsOperator {
+        return None;
+    }
+    match run.rollback_outcome() {
+        Some(RollbackOutcome::RollbackRefused) => None,
+        Some(RollbackOutcome::RollbackFailed) => run.rollback_error(),
+        _ => run.failure().map(|failure| &failure.error),
     }
 }
 

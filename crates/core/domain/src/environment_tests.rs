@@ -1,7 +1,11 @@
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
 use super::*;
-use crate::ids::{DeliveryId, RepositoryName, RunKind};
-use crate::run::{End, Trigger};
+use crate::event::{EVENT_SCHEMA, EventRepository, PushEvent, Trigger};
+use crate::ids::{DeliveryId, RepositoryName};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -42,18 +46,31 @@ fn failed() -> StepError {
 /// The run of `waiter(n)`, as it is claimed.
 fn run(n: u8) -> Run {
     let waiter = waiter(n);
-    let trigger = Trigger {
-        kind: RunKind::Push,
+    let trigger = Trigger::Push(PushEvent {
+        schema: EVENT_SCHEMA,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_key: RepositoryKey::github(1),
-        repository: RepositoryName::parse("acme/shop").unwrap(),
+        repository: EventRepository {
+            key: RepositoryKey::github(1),
+            full_name: RepositoryName::parse("acme/shop").unwrap(),
+        },
         branch: BranchRef::parse("refs/heads/main").unwrap(),
-        commit: waiter.commit,
+        after: waiter.commit,
         before: None,
+        pushed_at: None,
         pusher: "octocat".into(),
         received_at: waiter.received_at,
-    };
-    Run::new(waiter.run, trigger, "execution".into(), at(0))
+    });
+    Run::claim(trigger, "execution".into(), at(0))
+}
+
+/// The wait of a run, under the run's own id.
+fn wait_of(run: &Run) -> Waiter {
+    Waiter {
+        run: run.id().clone(),
+        commit: run.trigger().commit().clone(),
+        received_at: run.trigger().received_at(),
+        token: "token".into(),
+    }
 }
 
 #[test]
@@ -174,24 +191,19 @@ fn only_the_run_that_holds_the_environment_has_its_fence() {
         error.message
     };
     let mut lost = vec![why(&environment, &run(1))];
-    environment.acquire(waiter(1), QueueRule::Newest, at(100));
     let mut holder = run(1);
+    environment.acquire(wait_of(&holder), QueueRule::Newest, at(100));
     assert_eq!(environment.fence_of(&holder), Ok(1));
-    holder.lock = Lock::Held { fence: 1 };
+    holder.lock_held(1, at(100)).unwrap();
     assert_eq!(environment.fence_of(&holder), Ok(1));
     lost.push(why(&environment, &run(2)));
 
-    environment.release(&holder.id, at(101));
-    environment.acquire(waiter(1), QueueRule::Newest, at(102));
+    environment.release(holder.id(), at(101));
+    environment.acquire(wait_of(&holder), QueueRule::Newest, at(102));
     lost.push(why(&environment, &holder));
-    holder.lock = Lock::Released;
+    holder.superseded(at(102)).unwrap();
     lost.push(why(&environment, &holder));
-    holder.end = Some(End {
-        outcome: Outcome::Failed,
-        at: at(103),
-        audit_from: 1,
-        audit_seq: None,
-    });
+    holder.close(None, 1, at(103)).unwrap();
     lost.push(why(&environment, &holder));
     insta::assert_snapshot!(lost.join("\n"));
 }

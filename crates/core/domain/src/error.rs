@@ -1,6 +1,7 @@
 //! The closed list of error names: what `Retry` and `Catch` in the state machine match on, and
 //! what an operator reads first.
 
+use crate::ids::{RunId, StackName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,7 +27,8 @@ macro_rules! names {
                 match self { $(Self::$name => ErrorClass::$class,)* }
             }
 
-            /// What a person does next.
+            /// What a person does next. `RUN` and `STACK` are placeholders: see
+            /// [`Self::hint_for`].
             #[must_use]
             pub fn hint(self) -> &'static str {
                 match self { $(Self::$name => $hint,)* }
@@ -76,15 +78,15 @@ names! {
     /// The forge refused the pipeline's token.
     ForgeDenied: Permanent, "Put a valid token into the git secret; it needs contents:read and statuses:write.";
     /// `sluicegate.yaml` is missing or wrong.
-    ConfigInvalid: Permanent, "Run `sluicegate config check` in the repository, mend what it lists, push.";
+    ConfigInvalid: Permanent, "Run `sluicegate config check` in the repository, fix what it lists, and push a new commit.";
     /// The repository holds something that the pipeline does not run.
-    SourceRefused: Permanent, "Remove the path that the cause names, push.";
+    SourceRefused: Permanent, "Remove the path that the cause names, and push a new commit.";
     /// The tests or the image build failed.
-    BuildFailed: Permanent, "Read the build's log: `sluicegate logs RUN`; mend, push.";
+    BuildFailed: Permanent, "Run `sluicegate logs RUN` for the build's log, fix the errors, and push a new commit.";
     /// The build succeeded, but its image is not in the registry.
     ImageMissing: Permanent, "Look at the push in the build's log; start the run again with a new commit.";
     /// `terraform init`, `fmt`, `validate` or `plan` failed.
-    PlanFailed: Permanent, "Read the diagnostics: `sluicegate logs RUN STACK`; mend, push.";
+    PlanFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
     /// The plan would do what the environment forbids.
     PlanRefused: Permanent, "The cause names the resources; a person has to do this change.";
     /// The plan file or its record is not the one that was sealed.
@@ -94,7 +96,7 @@ names! {
     /// The plan was used already.
     PlanConsumed: Permanent, "Look at the first apply's log before the next run: it may have changed resources.";
     /// `terraform apply` failed.
-    ApplyFailed: Permanent, "Read the diagnostics: `sluicegate logs RUN STACK`; mend, push.";
+    ApplyFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
     /// The job was stopped while terraform ran.
     Interrupted: Permanent, "Look at the stack's state before the next run: it may hold tainted resources.";
     /// The state is locked by somebody else.
@@ -118,6 +120,16 @@ names! {
 }
 
 impl ErrorName {
+    /// What a person does next about a run, as commands that can be copied. Without a stack, a
+    /// command is about the whole run.
+    #[must_use]
+    pub fn hint_for(self, run: &RunId, stack: Option<&StackName>) -> String {
+        let stack = stack.map_or_else(String::new, |stack| format!(" {stack}"));
+        self.hint()
+            .replace(" STACK", &stack)
+            .replace(" RUN", &format!(" {run}"))
+    }
+
     /// Whether the commit itself is not fit to be delivered, noticed before anything was touched.
     #[must_use]
     pub fn rejects(self) -> bool {
@@ -165,3 +177,26 @@ impl fmt::Display for StepError {
 }
 
 impl std::error::Error for StepError {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn no_hint_for_a_run_has_a_placeholder() {
+        let run = RunId::parse("shop-01010101-9f8e7d").unwrap();
+        let stack = StackName::parse("data").unwrap();
+        for name in ErrorName::ALL {
+            for stack in [None, Some(&stack)] {
+                let hint = name.hint_for(&run, stack);
+                assert!(!hint.contains("RUN") && !hint.contains("STACK"), "{hint}");
+            }
+        }
+        let hint = ErrorName::PlanFailed.hint_for(&run, Some(&stack));
+        assert!(
+            hint.contains("`sluicegate logs shop-01010101-9f8e7d data`"),
+            "{hint}"
+        );
+    }
+}

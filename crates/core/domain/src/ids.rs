@@ -1,6 +1,5 @@
 //! Typed identifiers. Each is parsed once, at the edge; past it the value is known to be good.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -136,6 +135,11 @@ text_id!(
     |text| slug(text, 40) && text.len() >= 2
 );
 text_id!(
+    /// The name of a service that is deployed, unique in a repository.
+    ServiceName, "a service name", "^[a-z][a-z0-9-]{0,38}[a-z0-9]$",
+    |text| slug(text, 40) && text.len() >= 2
+);
+text_id!(
     /// An environment's name.
     EnvironmentName, "an environment name", "^[a-z][a-z0-9-]{0,38}[a-z0-9]$",
     |text| slug(text, 40) && text.len() >= 2
@@ -180,6 +184,13 @@ fn slug_with_seal(text: &str) -> bool {
                     .bytes()
                     .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         })
+}
+
+impl From<&StackName> for ServiceName {
+    /// A service that has no name of its own is called as the stack that holds it.
+    fn from(stack: &StackName) -> Self {
+        Self(stack.0.clone())
+    }
 }
 
 impl Sha256Digest {
@@ -305,44 +316,12 @@ impl From<RepositoryKey> for String {
     }
 }
 
-/// Why a run was started. It is part of the run's identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RunKind {
-    /// A push to a watched branch.
-    Push,
-}
-
-impl RunKind {
-    /// The kind's stable name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Push => "push",
-        }
-    }
-}
-
 impl RunId {
-    /// Makes the id of a run. The same repository, ref, commit before, commit, time of the push and
-    /// kind give the same id, so a second copy of an event meets the first one's record. The commit
-    /// before and the time count: a branch that is put back to a commit that was delivered once, or
-    /// forward to it again, is delivered again.
+    /// Makes the id of a run from what it is about and from its trigger's identity, a text that is
+    /// the same for every copy of one event: a second copy meets the first one's record.
     #[must_use]
-    pub fn derive(
-        repository: RepositoryKey,
-        name: &RepositoryName,
-        branch: &BranchRef,
-        before: Option<&CommitId>,
-        commit: &CommitId,
-        pushed_at: Option<Timestamp>,
-        kind: RunKind,
-    ) -> Self {
-        let before = before.map_or("new", CommitId::as_str);
-        let pushed_at = pushed_at.map_or(0, Timestamp::as_second);
-        let kind = kind.as_str();
-        let key = format!("v2|{repository}|{branch}|{before}|{commit}|{pushed_at}|{kind}");
-        let digest = Sha256Digest::of(key.as_bytes());
+    pub fn derive(name: &RepositoryName, commit: &CommitId, identity: &str) -> Self {
+        let digest = Sha256Digest::of(identity.as_bytes());
         let mut slug: String = name
             .name()
             .to_ascii_lowercase()
@@ -460,23 +439,15 @@ mod tests {
         #[test]
         fn a_derived_run_id_is_a_run_id(
             owner in "[a-zA-Z0-9._-]{1,20}", name in "[a-zA-Z0-9._-]{1,60}",
-            commit in "[0-9a-f]{39}[1-9]", id in any::<u64>(),
+            commit in "[0-9a-f]{39}[1-9]", identity in any::<String>(),
         ) {
             prop_assume!(name != "." && name != ".." && owner != "." && owner != "..");
             let full = RepositoryName::parse(&format!("{owner}/{name}")).unwrap();
-            let branch = BranchRef::parse("refs/heads/main").unwrap();
             let commit = CommitId::parse(&commit).unwrap();
-            let id = RepositoryKey::github(id);
-            let run = |before, second| {
-                let at = Timestamp::from_second(second).ok();
-                RunId::derive(id, &full, &branch, before, &commit, at, RunKind::Push)
-            };
-            let first = run(None, 1);
+            let first = RunId::derive(&full, &commit, &identity);
             prop_assert!(RunId::parse(first.as_str()).is_ok(), "{first}");
-            prop_assert_eq!(&first, &run(None, 1));
-            let other = CommitId::parse(&"a".repeat(40)).unwrap();
-            prop_assert_ne!(&first, &run(Some(&other), 1));
-            prop_assert_ne!(&first, &run(None, 2));
+            prop_assert_eq!(&first, &RunId::derive(&full, &commit, &identity));
+            prop_assert_ne!(&first, &RunId::derive(&full, &commit, &format!("{identity}|2")));
         }
     }
 }

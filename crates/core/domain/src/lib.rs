@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod caught;
 pub mod config;
+pub mod ecs;
 pub mod env_vars;
 pub mod environment;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod job;
 pub mod keys;
 pub mod plan;
 pub mod plan_file;
+pub mod release;
 pub mod rollout;
 pub mod run;
 pub mod step;

@@ -5,13 +5,23 @@
 )]
 use super::*;
 use crate::config::Stack;
-use crate::ids::{JobId, Sha256Digest};
-use crate::plan::{
-    Action, PlanSummary, ResourceChange, SealedPlan, SideEffects, StateVersion, Verdict,
+use crate::ecs::EcsState;
+use crate::environment::LastGood;
+use crate::event::{EVENT_SCHEMA, EventRepository, PushEvent};
+use crate::ids::{
+    BranchRef, DeliveryId, ImageDigest, JobId, RepositoryKey, RepositoryName, ServiceName,
+    Sha256Digest, StackName,
 };
+use crate::plan::{
+    Action, LegKind, PlanKind, PlanSummary, ResourceChange, SealedPlan, SideEffects, StateVersion,
+    Verdict,
+};
+use crate::release::{Release, TargetState};
+use crate::rollout::Rollout;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
-fn name(n: usize) -> StackName {
+pub(super) fn name(n: usize) -> StackName {
     StackName::parse(&format!("stack-{n}")).unwrap()
 }
 
@@ -23,7 +33,7 @@ pub(super) fn stack(n: usize, needs: &[usize]) -> Stack {
     }
 }
 
-fn config(stacks: Vec<Stack>) -> Config {
+pub(super) fn config(stacks: Vec<Stack>) -> Config {
     let text = b"version: 1\nenvironment: production\nstacks: [{ name: aa, dir: a }]\n";
     let mut config = crate::config::parse(text).unwrap();
     config.stacks = stacks;
@@ -38,7 +48,7 @@ pub(super) fn object() -> ObjectRef {
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_772_366_400).unwrap()
 }
 
@@ -47,27 +57,39 @@ fn commit() -> CommitId {
 }
 
 pub(super) fn run(stacks: Vec<Stack>) -> Run {
-    let trigger = Trigger {
-        kind: RunKind::Push,
+    let trigger = Trigger::Push(PushEvent {
+        schema: EVENT_SCHEMA,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_key: RepositoryKey::github(42),
-        repository: RepositoryName::parse("acme/shop").unwrap(),
+        repository: EventRepository {
+            key: RepositoryKey::github(42),
+            full_name: RepositoryName::parse("acme/shop").unwrap(),
+        },
         branch: BranchRef::parse("refs/heads/main").unwrap(),
-        commit: commit(),
+        after: commit(),
         before: None,
+        pushed_at: None,
         pusher: "octocat".into(),
         received_at: now(),
-    };
-    let id = RunId::parse("shop-01010101-9f8e7d").unwrap();
-    let mut run = Run::new(id, trigger, "execution".into(), now());
-    let source = Source {
+    });
+    let mut run = Run::claim(trigger, "execution".into(), now());
+    run.accept(source(), config(stacks), now()).unwrap();
+    run
+}
+
+pub(super) fn source() -> Source {
+    Source {
         archive: object(),
         build_tree: None,
         author: "Mona".into(),
         subject: "Change".into(),
-    };
-    run.seal(source, config(stacks));
-    run
+    }
+}
+
+/// The error of the state machine's next visit to the state that asks what it leads to.
+pub(super) fn decide(run: &mut Run, name: ErrorName, good: Option<&LastGood>) -> ErrorDecision {
+    let visit = i64::try_from(run.handled.len()).unwrap();
+    let at = now() + jiff::SignedDuration::from_secs(visit);
+    run.handle_error(at, error(name), good, at).unwrap()
 }
 
 pub(super) fn good(stacks: Vec<Stack>) -> LastGood {
@@ -77,8 +99,8 @@ pub(super) fn good(stacks: Vec<Stack>) -> LastGood {
         branch: BranchRef::parse("refs/heads/main").unwrap(),
         source: object(),
         config: config(stacks),
-        image: None,
-        task_definition: None,
+        artifact: None,
+        releases: Vec::new(),
         outputs: BTreeMap::new(),
         received_at: now(),
         verified_at: now(),
@@ -93,55 +115,59 @@ pub(super) fn job(n: u32) -> JobId {
     JobId::parse(&format!("apply-stack-0-{n}-{}", "a".repeat(32))).unwrap()
 }
 
-fn maybe() -> StackState {
+pub(super) fn maybe() -> StackState {
     let side_effects = SideEffects::Possible;
     StackState::Failed { side_effects }
 }
 
 fn wave(run: &Run) -> Vec<StackName> {
-    match run.next_wave() {
+    match run.leg().next_wave() {
         Wave::Plan(names) => names,
         Wave::Done => Vec::new(),
     }
 }
 
 #[test]
-fn the_way_back_takes_what_was_touched_and_all_that_needs_it() {
+fn a_rollback_plans_what_was_changed_and_all_that_needs_it() {
     // 0 <- 1 <- 2, and 3 by itself; 4 and 5 are new, 5 needs 4.
     let old = vec![stack(0, &[]), stack(1, &[0]), stack(2, &[1]), stack(3, &[])];
     let mut all = old.clone();
     all.extend([stack(4, &[0]), stack(5, &[4])]);
     let mut run = run(all);
     for n in [1, 4, 5] {
-        run.stacks[n].state = maybe();
+        run.forward.stacks[n].state = maybe();
     }
-    let turn = run.turn(error(ErrorName::ApplyFailed), Some(&good(old)), now());
-    assert_eq!(turn, ErrorDecision::RollBack);
-    let way: Vec<(String, PlanKind)> = run
-        .way()
+    let decision = decide(&mut run, ErrorName::ApplyFailed, Some(&good(old)));
+    assert_eq!(decision, ErrorDecision::RollBack);
+    let stacks: Vec<(String, PlanKind)> = run
+        .leg()
+        .stacks()
         .iter()
-        .map(|stack| (stack.stack.name.to_string(), stack.plan_kind))
+        .map(|stack| (stack.name().to_string(), stack.plan_kind()))
         .collect();
     let (normal, destroy) = (PlanKind::Normal, PlanKind::Destroy);
     let expected = [(1, normal), (2, normal), (5, destroy), (4, destroy)];
-    assert_eq!(way, expected.map(|(n, kind)| (format!("stack-{n}"), kind)));
+    assert_eq!(
+        stacks,
+        expected.map(|(n, kind)| (format!("stack-{n}"), kind))
+    );
     // What is restored first, in its order; then what is destroyed, in the opposite one.
     for n in [1, 2, 5, 4] {
         assert_eq!(wave(&run), [name(n)]);
-        run.stack_mut(&name(n)).unwrap().state = StackState::Unchanged;
+        run.open_stack(&name(n)).unwrap().state = StackState::Unchanged;
     }
-    assert_eq!(run.next_wave(), Wave::Done);
+    assert_eq!(run.leg().next_wave(), Wave::Done);
 }
 
 /// What is destroyed was made by this run: the last good commit knows no outputs of it.
 #[test]
-fn what_is_destroyed_takes_the_outputs_of_the_way_there() {
+fn what_is_destroyed_takes_the_outputs_of_the_forward_leg() {
     let mut run = run(vec![stack(4, &[]), stack(5, &[4])]);
     for n in [0, 1] {
-        run.stacks[n].state = maybe();
-        run.stacks[n].outputs = Some(object());
+        run.forward.stacks[n].state = maybe();
+        run.forward.stacks[n].outputs = Some(object());
     }
-    run.turn(error(ErrorName::Unhealthy), Some(&good(vec![])), now());
+    decide(&mut run, ErrorName::Unhealthy, Some(&good(vec![])));
     let inputs = |n| {
         let inputs = run.inputs(run.stack(&name(n)).unwrap());
         inputs.into_keys().collect::<Vec<_>>()
@@ -152,7 +178,7 @@ fn what_is_destroyed_takes_the_outputs_of_the_way_there() {
 
 /// The last good run's objects may have expired; those of this run are new.
 #[test]
-fn the_way_back_reads_what_this_run_found_unchanged_from_this_run() {
+fn a_rollback_reads_what_this_run_found_unchanged_from_this_run() {
     let stacks = vec![stack(0, &[]), stack(1, &[0]), stack(2, &[1])];
     let mut run = run(stacks.clone());
     let at = |key: &str| ObjectRef {
@@ -163,15 +189,15 @@ fn the_way_back_reads_what_this_run_found_unchanged_from_this_run() {
     for n in [0, 1, 2] {
         good.outputs.insert(name(n), at("old"));
     }
-    run.stacks[0].state = StackState::Unchanged;
-    run.stacks[0].outputs = Some(at("new"));
+    run.forward.stacks[0].state = StackState::Unchanged;
+    run.forward.stacks[0].outputs = Some(at("new"));
     // Changed half-way: what it put out is not what the last good commit's stack does.
-    run.stacks[1].state = maybe();
-    run.stacks[1].outputs = Some(at("wrong"));
-    run.turn(error(ErrorName::ApplyFailed), Some(&good), now());
+    run.forward.stacks[1].state = maybe();
+    run.forward.stacks[1].outputs = Some(at("wrong"));
+    decide(&mut run, ErrorName::ApplyFailed, Some(&good));
     let known: Vec<String> = run.outputs().into_values().map(|one| one.key).collect();
     assert_eq!(known, ["new", "old", "old"]);
-    run.stack_mut(&name(1)).unwrap().outputs = Some(at("restored"));
+    run.open_stack(&name(1)).unwrap().outputs = Some(at("restored"));
     let known: Vec<String> = run.outputs().into_values().map(|one| one.key).collect();
     assert_eq!(known, ["new", "restored", "old"]);
 }
@@ -183,20 +209,22 @@ fn a_plan_is_made_again_once_however_often_its_apply_says_so() {
         summary: PlanSummary::default(),
     };
     let mut run = run(vec![stack(0, &[])]);
-    let stack = &mut run.stacks[0];
-    stack.state = applying(1);
+    run.forward.stacks[0].state = applying(1);
     for _ in 0..3 {
-        assert_eq!(stack.stale(&job(1)), Ok(()));
-        assert_eq!(stack.state, StackState::Pending);
+        let again = run.plan_stale(&name(0), &job(1), now());
+        assert_eq!(again, Ok(StalePlan::PlanAgain));
+        assert_eq!(run.forward.stacks[0].state, StackState::Pending);
     }
-    stack.state = applying(2);
+    run.forward.stacks[0].state = applying(2);
     // A late repetition says nothing about the second job.
-    assert_eq!(stack.stale(&job(1)), Ok(()));
-    assert_eq!(stack.state, applying(2));
+    let late = run.plan_stale(&name(0), &job(1), now());
+    assert_eq!(late, Ok(StalePlan::PlanAgain));
+    assert_eq!(run.forward.stacks[0].state, applying(2));
     for _ in 0..2 {
-        let error = stack.stale(&job(2)).unwrap_err();
-        assert_eq!(error.name, ErrorName::StalePlan);
-        assert!(matches!(stack.state, StackState::Failed { .. }));
+        let second = run.plan_stale(&name(0), &job(2), now());
+        assert_eq!(second, Ok(StalePlan::GiveUp));
+        let state = &run.forward.stacks[0].state;
+        assert!(matches!(state, StackState::Failed { .. }));
     }
 }
 
@@ -219,42 +247,33 @@ fn a_record_keeps_of_a_long_plan_what_destroys_something() {
 }
 
 #[test]
-fn an_error_turns_a_run_that_changed_something_once() {
+fn the_first_error_of_a_run_that_changed_something_begins_its_rollback_once() {
     let stacks = vec![stack(0, &[])];
     let last = good(stacks.clone());
     let mut run = run(stacks);
-    run.stacks[0].state = maybe();
+    run.forward.stacks[0].state = maybe();
     let first = error(ErrorName::ApplyFailed);
-    assert_eq!(
-        run.handle_error(now(), first.clone(), Some(&last), now()),
-        ErrorDecision::RollBack
-    );
     // A retry of the same state gets the same answer.
-    assert_eq!(
-        run.handle_error(now(), first, Some(&last), now()),
-        ErrorDecision::RollBack
-    );
-    assert_eq!(run.rollback, None);
-    let later = now() + jiff::SignedDuration::from_secs(60);
-    let second = error(ErrorName::StateLocked);
-    assert_eq!(
-        run.handle_error(later, second, Some(&last), later),
-        ErrorDecision::Record
-    );
-    assert!(matches!(run.rollback, Some(Rollback::Failed { .. })));
-    assert_eq!(
-        run.failure.as_ref().unwrap().error.name,
-        ErrorName::ApplyFailed
-    );
+    for _ in 0..2 {
+        let decision = run.handle_error(now(), first.clone(), Some(&last), now());
+        assert_eq!(decision, Ok(ErrorDecision::RollBack));
+    }
+    assert_eq!(run.rollback_outcome(), None);
+    let decision = decide(&mut run, ErrorName::StateLocked, Some(&last));
+    assert_eq!(decision, ErrorDecision::Record);
+    let outcome = run.rollback_outcome();
+    assert_eq!(outcome, Some(RollbackOutcome::RollbackFailed));
+    let failure = run.failure().unwrap();
+    assert_eq!(failure.error.name, ErrorName::ApplyFailed);
     assert_eq!(run.outcome(), Outcome::NeedsOperator);
 }
 
 #[test]
-fn an_error_leads_where_the_run_stands() {
+fn an_error_leads_to_what_the_run_has_done_so_far() {
     type Set = fn(&mut Run);
-    let cases: [(&str, Set, bool, ErrorDecision, Outcome); 8] = [
+    let cases: [(&str, Set, bool, ErrorDecision, Outcome); 7] = [
         (
-            "nothing touched",
+            "nothing changed",
             |_| {},
             true,
             ErrorDecision::Record,
@@ -264,22 +283,22 @@ fn an_error_leads_where_the_run_stands() {
             "a plan failed",
             |run| {
                 let side_effects = SideEffects::None;
-                run.stacks[0].state = StackState::Failed { side_effects };
+                run.forward.stacks[0].state = StackState::Failed { side_effects };
             },
             true,
             ErrorDecision::Record,
             Outcome::Failed,
         ),
         (
-            "touched",
-            |run| run.stacks[0].state = maybe(),
+            "changed",
+            |run| run.forward.stacks[0].state = maybe(),
             true,
             ErrorDecision::RollBack,
             Outcome::NeedsOperator,
         ),
         (
-            "touched, nothing to go back to",
-            |run| run.stacks[0].state = maybe(),
+            "changed, nothing to go back to",
+            |run| run.forward.stacks[0].state = maybe(),
             false,
             ErrorDecision::Record,
             Outcome::Failed,
@@ -287,23 +306,8 @@ fn an_error_leads_where_the_run_stands() {
         (
             "promoted",
             |run| {
-                run.deploy = Some(rollout());
-                run.promoted_at = Some(now());
-            },
-            true,
-            ErrorDecision::Record,
-            Outcome::Applied,
-        ),
-        (
-            "over",
-            |run| {
-                run.stacks[0].state = maybe();
-                run.end = Some(End {
-                    outcome: Outcome::Applied,
-                    at: now(),
-                    audit_from: 1,
-                    audit_seq: None,
-                });
+                run.rollout_started(LegKind::Forward, rollout()).unwrap();
+                run.promoted(now()).unwrap();
             },
             true,
             ErrorDecision::Record,
@@ -311,7 +315,9 @@ fn an_error_leads_where_the_run_stands() {
         ),
         (
             "rolled out",
-            |run| run.deploy = Some(rollout()),
+            |run| {
+                run.rollout_started(LegKind::Forward, rollout()).unwrap();
+            },
             true,
             ErrorDecision::RollBack,
             Outcome::NeedsOperator,
@@ -319,7 +325,7 @@ fn an_error_leads_where_the_run_stands() {
         (
             "applying",
             |run| {
-                run.stacks[0].state = StackState::Applying {
+                run.forward.stacks[0].state = StackState::Applying {
                     job: JobId::seal("apply", &name(0), 1, b""),
                     summary: PlanSummary::default(),
                 };
@@ -329,22 +335,32 @@ fn an_error_leads_where_the_run_stands() {
             Outcome::NeedsOperator,
         ),
     ];
-    for (what, set, has_good, turn, outcome) in cases {
+    for (what, set, has_good, expected, outcome) in cases {
         let stacks = vec![stack(0, &[])];
         let last = has_good.then(|| good(stacks.clone()));
         let mut run = run(stacks);
         set(&mut run);
-        let turned = run.turn(error(ErrorName::ApplyFailed), last.as_ref(), now());
-        assert_eq!((turned, run.outcome()), (turn, outcome), "{what}");
+        let decision = decide(&mut run, ErrorName::ApplyFailed, last.as_ref());
+        assert_eq!((decision, run.outcome()), (expected, outcome), "{what}");
     }
 }
 
-fn rollout() -> Rollout {
+pub(super) fn artifact() -> Artifact {
+    let digest = ImageDigest::parse(&format!("sha256:{}", Sha256Digest::of(b""))).unwrap();
+    Artifact::Image { digest }
+}
+
+pub(super) fn rollout() -> Rollout {
     Rollout {
-        cluster: "main".into(),
-        service: "shop".into(),
-        task_definition: "shop:1".into(),
-        image: ImageDigest::parse(&format!("sha256:{}", Sha256Digest::of(b""))).unwrap(),
+        release: Release {
+            service: ServiceName::parse("stack-0").unwrap(),
+            artifact: artifact(),
+            target: TargetState::Ecs(EcsState {
+                cluster: "main".into(),
+                service: "shop".into(),
+                task_definition: "shop:1".into(),
+            }),
+        },
         commit: commit(),
         url: "http://shop.example".into(),
         since: now(),
@@ -359,13 +375,13 @@ fn every_end_has_its_outcome() {
     let cases: [(&str, Set, Outcome); 8] = [
         (
             "nothing to do",
-            |run| run.stacks[0].state = StackState::Unchanged,
+            |run| run.forward.stacks[0].state = StackState::Unchanged,
             Outcome::NoOp,
         ),
         (
             "applied",
             |run| {
-                run.stacks[0].state = StackState::Applied {
+                run.forward.stacks[0].state = StackState::Applied {
                     job: JobId::seal("apply", &name(0), 1, b""),
                     summary: PlanSummary::default(),
                 };
@@ -374,45 +390,48 @@ fn every_end_has_its_outcome() {
         ),
         (
             "rolled out",
-            |run| run.deploy = Some(rollout()),
+            |run| {
+                run.rollout_started(LegKind::Forward, rollout()).unwrap();
+            },
             Outcome::Applied,
         ),
         (
             "superseded",
-            |run| run.lock = Lock::Superseded,
+            |run| run.superseded(now()).unwrap(),
             Outcome::Superseded,
         ),
         (
             "rejected",
-            |run| run.fail(error(ErrorName::ConfigInvalid), now()),
+            |run| {
+                decide(run, ErrorName::ConfigInvalid, None);
+            },
             Outcome::Rejected,
         ),
         (
             "a person said no, after another stack was applied",
             |run| {
-                run.stacks[0].state = maybe();
-                run.fail(error(ErrorName::ApprovalRejected), now());
-                run.mode = LegKind::Rollback;
-                run.restored();
+                run.forward.stacks[0].state = maybe();
+                let last = good(vec![stack(0, &[])]);
+                decide(run, ErrorName::ApprovalRejected, Some(&last));
+                run.rolled_back(now()).unwrap();
             },
             Outcome::RolledBack,
         ),
         (
-            "the way back would lose data",
+            "the rollback would lose data",
             |run| {
-                run.stacks[0].state = maybe();
-                run.turn(
-                    error(ErrorName::ApplyFailed),
-                    Some(&good(vec![stack(0, &[])])),
-                    now(),
-                );
-                run.turn(error(ErrorName::PlanRefused), None, now());
+                run.forward.stacks[0].state = maybe();
+                let last = good(vec![stack(0, &[])]);
+                decide(run, ErrorName::ApplyFailed, Some(&last));
+                decide(run, ErrorName::PlanRefused, None);
             },
             Outcome::NeedsOperator,
         ),
         (
             "failed, and nothing was touched",
-            |run| run.fail(error(ErrorName::PlanFailed), now()),
+            |run| {
+                decide(run, ErrorName::PlanFailed, None);
+            },
             Outcome::Failed,
         ),
     ];
@@ -426,44 +445,43 @@ fn every_end_has_its_outcome() {
 #[test]
 fn the_first_error_is_kept() {
     let mut run = run(Vec::new());
-    run.fail(error(ErrorName::PlanFailed), now());
-    run.fail(error(ErrorName::LockLost), now());
-    assert_eq!(run.failure.unwrap().error.name, ErrorName::PlanFailed);
+    decide(&mut run, ErrorName::PlanFailed, None);
+    decide(&mut run, ErrorName::LockLost, None);
+    run.close(Some(error(ErrorName::Internal)), 1, now())
+        .unwrap();
+    let first = &run.failure().unwrap().error;
+    assert_eq!(first.name, ErrorName::PlanFailed);
 }
 
 #[test]
-fn a_plan_that_nobody_waits_for_is_refused() {
+fn a_plan_of_an_unexpected_job_is_refused() {
     let mut run = run(vec![stack(0, &[])]);
     let job = JobId::seal("plan", &name(0), 1, b"");
-    let plan = SealedPlan {
+    let plan = sealed_plan();
+    let take = |run: &mut Run, job: &JobId| {
+        let summary = PlanSummary::default();
+        let plan = plan.clone();
+        run.planned(&name(0), job, plan, &summary, Verdict::Auto, None, now())
+            .map_err(|error| StepError::from(error).name)
+    };
+    let refused = Err(ErrorName::ContractViolation);
+    assert_eq!(take(&mut run, &job), refused);
+    run.planning(&name(0), job.clone(), 1, now()).unwrap();
+    assert_eq!(take(&mut run, &job), Ok(()));
+    assert_eq!(take(&mut run, &job), Ok(()));
+    let other = JobId::seal("plan", &name(0), 2, b"");
+    assert_eq!(take(&mut run, &other), refused);
+}
+
+pub(super) fn sealed_plan() -> SealedPlan {
+    SealedPlan {
         file: object(),
         json: object(),
         state: StateVersion {
             lineage: String::new(),
             serial: 0,
         },
-    };
-    let take = |run: &mut Run, job: &JobId| {
-        run.stacks[0].planned(
-            job,
-            plan.clone(),
-            &PlanSummary::default(),
-            Verdict::Auto,
-            None,
-        )
-    };
-    assert_eq!(
-        take(&mut run, &job).unwrap_err().name,
-        ErrorName::ContractViolation
-    );
-    run.stacks[0].state = StackState::Planning { job: job.clone() };
-    take(&mut run, &job).unwrap();
-    take(&mut run, &job).unwrap();
-    let other = JobId::seal("plan", &name(0), 2, b"");
-    assert_eq!(
-        take(&mut run, &other).unwrap_err().name,
-        ErrorName::ContractViolation
-    );
+    }
 }
 
 /// Stacks that need only those before them, and what becomes of each plan in turn.
@@ -490,7 +508,7 @@ fn stacks() -> impl Strategy<Value = (Vec<Stack>, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn every_wave_waits_for_what_it_needs_and_all_get_their_turn((stacks, fates) in stacks()) {
+    fn every_wave_waits_for_what_it_needs_and_all_are_planned((stacks, fates) in stacks()) {
         let mut run = run(stacks);
         let mut fates = fates.into_iter();
         let mut turns = 0;
@@ -501,12 +519,12 @@ proptest! {
                 break;
             }
             for name in &names {
-                for need in run.stack(name).unwrap().stack.needs.clone() {
-                    prop_assert!(run.stack(&need).unwrap().state.is_done());
+                for need in run.stack(name).unwrap().spec().needs.clone() {
+                    prop_assert!(run.stack(&need).unwrap().state().is_done());
                 }
             }
             for name in names {
-                let stack = run.stack_mut(&name).unwrap();
+                let stack = run.open_stack(&name).unwrap();
                 // Stale plans are made again, but not for ever.
                 stack.state = match fates.next() {
                     Some(0) if turns < 20 => StackState::Pending,
@@ -520,25 +538,26 @@ proptest! {
             turns += 1;
             prop_assert!(turns < 60);
         }
-        prop_assert!(run.stacks.iter().all(|stack| stack.state.is_done()));
+        prop_assert!(run.forward.stacks.iter().all(|stack| stack.state().is_done()));
     }
 
     #[test]
-    fn the_way_back_always_ends((stacks, fates) in stacks(), kept in 0..9_usize) {
+    fn a_rollback_always_ends((stacks, fates) in stacks(), kept in 0..9_usize) {
         let mut run = run(stacks.clone());
-        for (stack, fate) in run.stacks.iter_mut().zip(fates) {
+        for (stack, fate) in run.forward.stacks.iter_mut().zip(fates) {
             if fate < 2 {
                 stack.state = maybe();
             }
         }
         let touched: Vec<StackName> = run
+            .forward
             .stacks
             .iter()
-            .filter(|stack| stack.was_touched())
-            .map(|stack| stack.stack.name.clone())
+            .filter(|stack| stack.has_side_effects())
+            .map(|stack| stack.name().clone())
             .collect();
         let last = good(stacks[..kept.min(stacks.len())].to_vec());
-        if run.turn(error(ErrorName::ApplyFailed), Some(&last), now()) == ErrorDecision::Record {
+        if decide(&mut run, ErrorName::ApplyFailed, Some(&last)) == ErrorDecision::Record {
             prop_assert!(touched.is_empty());
             return Ok(());
         }
@@ -550,11 +569,11 @@ proptest! {
             }
             for name in names {
                 prop_assert!(!seen.contains(&name));
-                run.stack_mut(&name).unwrap().state = StackState::Unchanged;
+                run.open_stack(&name).unwrap().state = StackState::Unchanged;
                 seen.push(name);
             }
         }
-        prop_assert_eq!(seen.len(), run.way().len(), "all of the way was walked");
+        prop_assert_eq!(seen.len(), run.leg().stacks().len(), "every stack was planned");
         for name in touched {
             prop_assert!(seen.contains(&name), "{} was touched", name);
         }

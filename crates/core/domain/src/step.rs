@@ -2,7 +2,7 @@
 //! and words only.
 
 use crate::environment::LockVerdict;
-use crate::event::PushEvent;
+use crate::event::Trigger;
 use crate::ids::{JobId, RunId, StackName};
 use crate::plan::Verdict;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub enum ValidateInput {
     /// Claims the run, fetches the commit, checks and seals it.
     Claim {
         /// The execution's input.
-        event: PushEvent,
+        event: Trigger,
         /// The execution's ARN.
         execution: String,
     },
@@ -37,11 +37,11 @@ pub enum ValidateInput {
 pub struct ValidateOutput {
     /// The run.
     pub run: RunId,
-    /// The word.
+    /// What the state machine branches on.
     pub verdict: ClaimVerdict,
 }
 
-/// The word of a claim.
+/// The verdict on a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimVerdict {
@@ -171,7 +171,7 @@ pub struct LockAnswer {
 /// What ends the wait for a person: the task token's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalAnswer {
-    /// The word.
+    /// What the state machine branches on.
     pub verdict: crate::run::ApprovalDecision,
 }
 
@@ -202,7 +202,7 @@ pub struct StackJob {
 pub struct JudgeOutput {
     /// The stack.
     pub stack: StackName,
-    /// The word.
+    /// What the state machine branches on.
     pub verdict: Verdict,
 }
 
@@ -236,11 +236,11 @@ pub enum ApplyInput {
 pub struct FinishOutput {
     /// The stack.
     pub stack: StackName,
-    /// The word.
+    /// What the state machine branches on.
     pub verdict: ApplyVerdict,
 }
 
-/// The word of an apply.
+/// The verdict on an apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApplyVerdict {
@@ -269,11 +269,11 @@ pub enum DeployInput {
 /// What `deploy` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployOutput {
-    /// The word.
+    /// What the state machine branches on.
     pub verdict: DeployVerdict,
 }
 
-/// The word of a rollout.
+/// The verdict on a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeployVerdict {
@@ -304,7 +304,7 @@ pub enum RollbackInput {
 /// What `rollback` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackOutput {
-    /// The word.
+    /// What the state machine branches on.
     pub verdict: crate::run::ErrorDecision,
 }
 
@@ -320,7 +320,7 @@ pub enum RecordInput {
     /// Writes the audit entry and releases the lock.
     Record {
         /// The event that started the execution: the run's id follows from it.
-        event: Box<PushEvent>,
+        event: Box<Trigger>,
         /// The execution's ARN.
         execution: String,
         /// Set when a step failed that has no other way to say so.
@@ -340,7 +340,7 @@ pub enum RecordInput {
 /// What `record` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordOutput {
-    /// The word.
+    /// What the state machine branches on.
     pub verdict: RecordVerdict,
     /// The run's outcome, or the first error's name for a failed run.
     pub error: String,

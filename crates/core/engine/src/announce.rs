@@ -73,15 +73,15 @@ impl Announcer {
     async fn send(&self, run: &Run, transition: &Transition) {
         let message = match message(run, transition, self.clock.now()) {
             Ok(message) => message,
-            Err(error) => return tracing::error!(run = %run.id, %error, "no status message"),
+            Err(error) => return tracing::error!(run = %run.id(), %error, "no status message"),
         };
         let transition = transition.kind().as_str();
         match tokio::time::timeout(PATIENCE, self.send_message(&message)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(run = %run.id, transition, %error, "status message not sent");
+                tracing::warn!(run = %run.id(), transition, %error, "status message not sent");
             }
-            Err(_) => tracing::warn!(run = %run.id, transition, "status queue did not answer"),
+            Err(_) => tracing::warn!(run = %run.id(), transition, "status queue did not answer"),
         }
     }
 
@@ -106,17 +106,19 @@ impl Announcer {
         let (Some(commits), Some(status)) = (&self.commits, commit_status(run, transition)) else {
             return;
         };
-        let repository = match EnrolledRepository::of(&commits.repositories, &run.trigger) {
+        let repository = match EnrolledRepository::of(&commits.repositories, run.trigger()) {
             Ok(repository) => repository,
-            Err(error) => return tracing::warn!(run = %run.id, %error, "commit status not set"),
+            Err(error) => return tracing::warn!(run = %run.id(), %error, "commit status not set"),
         };
         let call = commits
             .statuses
-            .set(repository, &run.trigger.commit, &status);
+            .set(repository, run.trigger().commit(), &status);
         match tokio::time::timeout(PATIENCE, call).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(run = %run.id, %error, "commit status not set"),
-            Err(_) => tracing::warn!(run = %run.id, "forge did not answer: commit status not set"),
+            Ok(Err(error)) => tracing::warn!(run = %run.id(), %error, "commit status not set"),
+            Err(_) => {
+                tracing::warn!(run = %run.id(), "forge did not answer: commit status not set");
+            }
         }
     }
 }
@@ -124,8 +126,8 @@ impl Announcer {
 /// The commit's status after a transition; none where it stays as it was.
 fn commit_status(run: &Run, transition: &Transition) -> Option<CommitStatus> {
     let (state, description) = describe(run, transition)?;
-    let context = match &run.config {
-        Some(config) => format!("sluicegate/{}", config.environment),
+    let context = match run.environment() {
+        Some(environment) => format!("sluicegate/{environment}"),
         None => "sluicegate".to_owned(),
     };
     Some(CommitStatus {
@@ -139,19 +141,19 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
     let pending = |text: String| Some((CommitState::Pending, text));
     match transition {
         Transition::Sealed => pending("Checked. Building and planning.".into()),
-        Transition::LockWaiting => {
-            pending("Waiting: another commit is being delivered to this environment.".into())
-        }
+        Transition::LockWaiting(other) => pending(format!(
+            "Waiting: run {other} is being delivered to this environment."
+        )),
         Transition::ApprovalRequested(stack, _) => pending(format!(
             "Stack {stack} waits for approval: sluicegate approve {} {stack}",
-            run.id
+            run.id()
         )),
         Transition::ApplyStarted(LegKind::Forward, stack, _) => {
             pending(format!("Applying stack {stack}."))
         }
         Transition::DeployStarted(LegKind::Forward) => pending("Rolling out.".into()),
         Transition::RollbackStarted => pending(format!(
-            "Going back to {}. {}",
+            "Rolling back to {}. {}",
             target(run),
             first_error(run)
         )),
@@ -174,7 +176,7 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::DeployHealthy(_)
         | Transition::DeployFailed(..)
         | Transition::Promoted
-        | Transition::Restored => None,
+        | Transition::RolledBack => None,
     }
 }
 
@@ -199,18 +201,15 @@ fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
 }
 
 fn first_error(run: &Run) -> String {
-    match &run.failure {
+    match run.failure() {
         Some(failure) => failure.error.to_string(),
         None => "The cause is in the run's record.".into(),
     }
 }
 
 fn target(run: &Run) -> &str {
-    run.restore
-        .as_ref()
-        .map_or("the last good commit", |restore| {
-            restore.target.commit.short()
-        })
+    run.rollback()
+        .map_or("the last good commit", |leg| leg.commit().short())
 }
 
 /// A text on one line, cut to what GitHub takes.

@@ -46,11 +46,11 @@ pub const ENVIRONMENTS: &str = "ENVIRONMENTS";
 
 impl Document for Run {
     fn key(&self) -> RecordKey {
-        run_key(&self.id)
+        run_key(self.id())
     }
     fn index(&self) -> Option<IndexKey> {
         // Fixed width, so that the order of texts is the order of times.
-        let sk = format!("{:020}#{}", self.started_at.as_millisecond(), self.id);
+        let sk = format!("{:020}#{}", self.started_at().as_millisecond(), self.id());
         Some(IndexKey {
             pk: RUNS.into(),
             sk,

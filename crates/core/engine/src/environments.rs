@@ -13,7 +13,7 @@ use domain::environment::{
 use domain::error::{ErrorName, StepError};
 use domain::ids::{EnvironmentName, RepositoryKey, RunId, StackName};
 use domain::plan::ObjectRef;
-use domain::run::{Lock, Run};
+use domain::run::{Run, RunError};
 use domain::step::LockAnswer;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ pub async fn owned(records: &dyn Records, run: &Run) -> Result<Owned> {
     let fence = environment.fence_of(run)?;
     Ok(Owned {
         environment,
-        run: run.id.clone(),
+        run: run.id().clone(),
         fence,
     })
 }
@@ -115,7 +115,7 @@ pub async fn freeze(
         return Ok(());
     };
     update_environment(records, repository, name, |environment| {
-        environment.freeze(&run.id, error, now);
+        environment.freeze(run.id(), error, now);
         Ok(())
     })
     .await
@@ -142,19 +142,20 @@ impl Environments<'_> {
     pub async fn acquire(&self, run: &RunId, token: &str) -> Result<Vec<Run>> {
         let now = self.clock.now();
         let run = update_run(self.records, run, |run| {
-            if run.lock == Lock::None && run.end.is_none() {
-                run.lock = Lock::Waiting { since: now };
+            match run.lock_requested(now) {
+                // A build that failed may have ended the run already.
+                Ok(()) | Err(RunError::Ended { .. }) => Ok(run.clone()),
+                Err(RunError::Refused(error)) => Err(error),
             }
-            Ok(run.clone())
         })
         .await?;
         let (repository, name) = place(&run)?;
         let rule = run.config()?.queue;
         update_environment(self.records, repository, name, |environment| {
             let waiter = Waiter {
-                run: run.id.clone(),
-                commit: run.trigger.commit.clone(),
-                received_at: run.trigger.received_at,
+                run: run.id().clone(),
+                commit: run.trigger().commit().clone(),
+                received_at: run.trigger().received_at(),
                 token: token.to_owned(),
             };
             environment.acquire(waiter, rule, now);
@@ -163,10 +164,10 @@ impl Environments<'_> {
         .await?;
         // A build that failed ends the run while this call may still be on its way. The run's end
         // is written before the environment is released, so whoever comes second removes the wait.
-        let run = load_run(self.records, &run.id).await?;
-        if run.end.is_some() {
+        let run = load_run(self.records, run.id()).await?;
+        if run.is_ended() {
             update_environment(self.records, repository, name, |environment| {
-                environment.release(&run.id, now);
+                environment.release(run.id(), now);
                 Ok(())
             })
             .await?;
@@ -187,16 +188,9 @@ impl Environments<'_> {
         let now = self.clock.now();
         update_environment(self.records, repository, name, |environment| {
             if let Some(error) = freezing_error(run) {
-                environment.freeze(&run.id, error, now);
+                environment.freeze(run.id(), error, now);
             }
-            environment.release(&run.id, now);
-            Ok(())
-        })
-        .await?;
-        update_run(self.records, &run.id, |run| {
-            if matches!(run.lock, Lock::Held { .. } | Lock::Waiting { .. }) {
-                run.lock = Lock::Released;
-            }
+            environment.release(run.id(), now);
             Ok(())
         })
         .await?;
@@ -277,25 +271,29 @@ impl Environments<'_> {
     /// outcome follows from its item.
     async fn mark_superseded(&self, run: &RunId) -> Result<Option<Run>> {
         let marked = update_run(self.records, run, |run| {
-            run.lock = Lock::Superseded;
-            Ok(run.clone())
+            match run.superseded(self.clock.now()) {
+                Ok(()) => Ok(Some(run.clone())),
+                // It ended while it waited.
+                Err(RunError::Ended { .. }) => Ok(None),
+                Err(RunError::Refused(error)) => Err(error),
+            }
         })
         .await;
         match marked {
             Err(error) if error.name == ErrorName::RunNotFound => Ok(None),
-            other => other.map(Some),
+            other => other,
         }
     }
 
     async fn has_ended(&self, run: &RunId) -> Result<bool> {
         let run: Option<Run> = load(self.records, &run_key(run)).await?;
-        Ok(run.is_none_or(|run| run.end.is_some()))
+        Ok(run.is_none_or(|run| run.is_ended()))
     }
 }
 
 /// The repository and the environment's name of a run.
 fn place(run: &Run) -> Result<(RepositoryKey, &EnvironmentName)> {
-    Ok((run.trigger.repository_key, &run.config()?.environment))
+    Ok((run.trigger().repository_key(), &run.config()?.environment))
 }
 
 async fn change(

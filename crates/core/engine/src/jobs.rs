@@ -40,33 +40,33 @@ pub fn spec(
     let stack = run.stack(name)?;
     let environment = owned.environment().name().clone();
     let (source, commit) = run.source_of(stack)?;
-    let (plan, timeout_seconds) = match (verb, &stack.state) {
+    let (plan, timeout_seconds) = match (verb, stack.state()) {
         (Verb::Plan, _) => (None, PLAN_SECONDS),
         (Verb::Apply, StackState::Planned { plan, .. }) => (Some(plan.clone()), APPLY_SECONDS),
         (Verb::Apply, _) => {
             return Err(StepError::new(
                 ErrorName::ContractViolation,
-                format!("stack {name} of run {} has no plan to apply", run.id),
+                format!("stack {name} of run {} has no plan to apply", run.id()),
             ));
         }
     };
     Ok(JobSpec {
         schema: JOB_SCHEMA,
-        run: run.id.clone(),
+        run: run.id().clone(),
         verb,
-        plan_kind: stack.plan_kind,
-        attempt: stack.jobs + 1,
-        repository_key: run.trigger.repository_key,
-        repository: run.trigger.repository.clone(),
+        plan_kind: stack.plan_kind(),
+        attempt: stack.jobs() + 1,
+        repository_key: run.trigger().repository_key(),
+        repository: run.trigger().repository().full_name.clone(),
         commit: commit.clone(),
         backend: Backend::S3 {
             bucket: states.name.clone(),
-            key: keys::state(run.trigger.repository_key, &environment, name),
+            key: keys::state(run.trigger().repository_key(), &environment, name),
             region: states.region.clone(),
         },
         environment,
         stack: name.clone(),
-        dir: stack.stack.dir.clone(),
+        dir: stack.spec().dir.clone(),
         source: source.clone(),
         inputs: run.inputs(stack),
         plan,

@@ -173,7 +173,7 @@ pub trait Registry: Send + Sync {
 }
 
 /// How an ECS service and its rollouts stand.
-pub use domain::rollout::{RolloutProgress, RolloutState, ServiceState};
+pub use domain::ecs::{RolloutProgress, RolloutState, ServiceState};
 
 /// What changes in a task definition from one deployment to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]

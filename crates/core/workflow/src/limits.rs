@@ -51,7 +51,7 @@ pub fn call(action: Action) -> u32 {
 pub fn job(verb: Verb) -> u32 {
     match verb {
         Verb::Apply => APPLY_JOB,
-        _ => PLAN_JOB,
+        Verb::Plan => PLAN_JOB,
     }
 }
 

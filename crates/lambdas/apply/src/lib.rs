@@ -6,7 +6,7 @@ use domain::event::EnrolledRepository;
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
 use domain::plan::SideEffects;
-use domain::run::{Run, StackRun, StackState};
+use domain::run::{Run, StackRun, StackState, StalePlan};
 use domain::step::{ApplyInput, ApplyVerdict, CaughtError, FinishOutput, StackJob};
 use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
@@ -79,7 +79,7 @@ impl Apply {
     /// An apply of a run that does not hold its environment could run beside another one.
     async fn use_plan(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<StackJob> {
         let stack = run.stack(name)?;
-        match &stack.state {
+        match stack.state() {
             StackState::Applying { job, .. } => {
                 return Ok(self.started(run, stack, job.clone()).await);
             }
@@ -98,15 +98,13 @@ impl Apply {
         let spec = jobs::spec(run, owned, name, Verb::Apply, &self.states)?;
         let (job, key, bytes) = spec.sealed()?;
         // A plan that may not be used gets no job spec either.
-        let consumed = stack.clone().consume(job.clone());
+        let consumed = stack.check_apply(&job);
         self.answered(run, stack, consumed.as_ref().err()).await;
         consumed?;
         self.objects.put(&key, bytes).await?;
         // From here on the plan is used: nothing else can be made from it.
-        let run = update_run(&*self.records, &run.id, |run| {
-            let stack = run.stack_mut(name)?;
-            stack.consume(job.clone())?;
-            stack.jobs = spec.attempt;
+        let run = update_run(&*self.records, run.id(), |run| {
+            run.applying(name, job.clone(), spec.attempt, self.clock.now())?;
             Ok(run.clone())
         })
         .await?;
@@ -118,7 +116,7 @@ impl Apply {
         if !stack.needs_approval() {
             return;
         }
-        let (name, attempt) = (stack.stack.name.clone(), stack.jobs);
+        let (name, attempt) = (stack.name().clone(), stack.jobs());
         let transition = match error {
             None => Transition::ApprovalGranted(name, attempt),
             Some(error) => Transition::ApprovalDenied(name, attempt, error.clone()),
@@ -129,8 +127,8 @@ impl Apply {
     /// Says that an apply started, once more when the question is repeated: nobody knows whether
     /// the first answer came so far.
     async fn started(&self, run: &Run, stack: &StackRun, job: JobId) -> StackJob {
-        let name = stack.stack.name.clone();
-        let transition = Transition::ApplyStarted(run.mode, name.clone(), stack.jobs);
+        let name = stack.name().clone();
+        let transition = Transition::ApplyStarted(run.leg().kind(), name.clone(), stack.jobs());
         self.announcer.announce(run, transition).await;
         StackJob { stack: name, job }
     }
@@ -151,7 +149,7 @@ impl Apply {
             })
         };
         let stack = run.stack(name)?;
-        match &stack.state {
+        match stack.state() {
             StackState::Applied { job: known, .. } if known == job => {
                 self.ended(&run, stack).await;
                 return answer(ApplyVerdict::Applied);
@@ -165,7 +163,7 @@ impl Apply {
         let result = jobs::result(
             &*self.objects,
             &*self.batch,
-            &run.id,
+            run.id(),
             name,
             job,
             error.as_ref(),
@@ -173,8 +171,8 @@ impl Apply {
         .await;
         match result.map(|result| result.outcome) {
             Ok(JobOutcome::Applied { outputs, .. }) => {
-                let run = update_run(&*self.records, &run.id, |run| {
-                    run.stack_mut(name)?.applied(job, outputs.clone())?;
+                let run = update_run(&*self.records, run.id(), |run| {
+                    run.applied(name, job, outputs.clone(), self.clock.now())?;
                     Ok(run.clone())
                 })
                 .await?;
@@ -182,16 +180,23 @@ impl Apply {
                 answer(ApplyVerdict::Applied)
             }
             Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
-                let attempt = stack.jobs;
-                let (run, stale) = update_run(&*self.records, &run.id, |run| {
+                let attempt = stack.jobs();
+                let (run, stale) = update_run(&*self.records, run.id(), |run| {
                     // The failure is written down even when there is no second try.
-                    let stale = run.stack_mut(name)?.stale(job);
+                    let stale = run.plan_stale(name, job, self.clock.now())?;
                     Ok((run.clone(), stale))
                 })
                 .await?;
-                let transition = Transition::ApplyFailed(run.mode, name.clone(), attempt, error);
+                let transition =
+                    Transition::ApplyFailed(run.leg().kind(), name.clone(), attempt, error);
                 self.announcer.announce(&run, transition).await;
-                stale.and_then(|()| answer(ApplyVerdict::Stale))
+                match stale {
+                    StalePlan::PlanAgain => answer(ApplyVerdict::Stale),
+                    StalePlan::GiveUp => Err(StepError::new(
+                        ErrorName::StalePlan,
+                        format!("the state of stack {name} changed twice since it was planned"),
+                    )),
+                }
             }
             Ok(JobOutcome::Failed {
                 error,
@@ -199,7 +204,7 @@ impl Apply {
                 diagnostics,
             }) => {
                 let error = jobs::with_diagnostics(&error, &diagnostics);
-                self.failed(&run.id, name, job, side_effects, &error)
+                self.failed(run.id(), name, job, side_effects, &error)
                     .await?;
                 Err(error)
             }
@@ -211,7 +216,7 @@ impl Apply {
             Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {
                 // Without a result nobody knows how far terraform came.
-                self.failed(&run.id, name, job, SideEffects::Possible, &error)
+                self.failed(run.id(), name, job, SideEffects::Possible, &error)
                     .await?;
                 Err(error)
             }
@@ -219,8 +224,8 @@ impl Apply {
     }
 
     async fn ended(&self, run: &Run, stack: &StackRun) {
-        let name = stack.stack.name.clone();
-        let transition = Transition::ApplyFinished(run.mode, name, stack.jobs);
+        let name = stack.name().clone();
+        let transition = Transition::ApplyFinished(run.leg().kind(), name, stack.jobs());
         self.announcer.announce(run, transition).await;
     }
 
@@ -235,15 +240,13 @@ impl Apply {
         error: &StepError,
     ) -> Result<()> {
         let run = update_run(&*self.records, run, |run| {
-            let stack = run.stack_mut(name)?;
-            if matches!(&stack.state, StackState::Applying { job: known, .. } if known == job) {
-                stack.state = StackState::Failed { side_effects };
-            }
+            run.apply_failed(name, job, side_effects, self.clock.now())?;
             Ok(run.clone())
         })
         .await?;
-        let attempt = run.stack(name)?.jobs;
-        let transition = Transition::ApplyFailed(run.mode, name.clone(), attempt, error.clone());
+        let attempt = run.stack(name)?.jobs();
+        let transition =
+            Transition::ApplyFailed(run.leg().kind(), name.clone(), attempt, error.clone());
         self.announcer.announce(&run, transition).await;
         Ok(())
     }

@@ -45,8 +45,8 @@ impl World {
             states: samples::states(),
         };
         let mut run = samples::sealed_run(1);
-        run.stacks[0].jobs = 1;
-        run.stacks[0].state = planned(verdict, None);
+        samples::edit(&mut run, "/forward/stacks/0/jobs", 1);
+        samples::edit(&mut run, "/forward/stacks/0/state", planned(verdict, None));
         insert(&records, &run).await.unwrap();
         records.give_environment_to(&run);
         Self {
@@ -86,12 +86,12 @@ impl World {
 
     async fn state(&self) -> StackState {
         let run = load_run(&self.records, &run()).await.unwrap();
-        run.stacks[0].state.clone()
+        run.leg().stacks()[0].state().clone()
     }
 
     async fn set_state(&self, state: StackState) {
         update_run(&self.records, &run(), |run| {
-            run.stacks[0].state = state.clone();
+            samples::edit(run, "/forward/stacks/0/state", &state);
             Ok(())
         })
         .await
@@ -179,9 +179,9 @@ fn another_plan() -> JobOutcome {
     }
 }
 
-fn answered(answer: ApprovalDecision) -> Option<Approval> {
-    Some(Approval::Answered {
-        answer,
+fn answered(decision: ApprovalDecision) -> Option<Approval> {
+    Some(Approval::Decided {
+        decision,
         by: "mona".into(),
         at: samples::now(),
     })
@@ -228,7 +228,7 @@ async fn exactly_the_sealed_plan_is_applied() {
         assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
     }
     let run = load_run(&world.records, &run()).await.unwrap();
-    assert_eq!(run.stacks[0].outputs, Some(object(5)));
+    assert_eq!(run.forward().stacks()[0].outputs(), Some(&object(5)));
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn without_the_lock_nothing_is_applied() {
 async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
     let world = World::new(Verdict::NeedsApproval).await;
     // The time is over, and the question still stands: nobody answered.
-    let asked = Some(Approval::Asked {
+    let asked = Some(Approval::Requested {
         token: "token".into(),
         since: samples::now(),
     });
@@ -283,10 +283,10 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         said,
         [
             format!(
-                "ApprovalRejected: the plan of stack data waited for approval since {since}, and nobody answered in time; it was not applied"
+                "ApprovalRejected: the plan of stack data was not approved in time, since {since}; it was not applied"
             ),
             format!("ApprovalRejected: the plan of stack data was rejected by mona at {since}"),
-            "ApprovalRejected: the plan of stack data needs approval, and nobody was asked".into(),
+            "ApprovalRejected: the plan of stack data needs approval, and no approval was requested".into(),
         ]
     );
     world
@@ -319,13 +319,11 @@ async fn a_refused_plan_stays_refused() {
 #[tokio::test]
 async fn a_stack_without_a_plan_is_not_applied() {
     let world = World::new(Verdict::Auto).await;
-    let nothing = SideEffects::None;
+    let side_effects = SideEffects::None;
     for state in [
         StackState::Pending,
         StackState::Unchanged,
-        StackState::Failed {
-            side_effects: nothing,
-        },
+        StackState::Failed { side_effects },
     ] {
         world.set_state(state).await;
         let error = world.start().await.unwrap_err();
@@ -351,7 +349,7 @@ async fn a_stale_plan_is_made_again_once() {
         assert_eq!(error.name, ErrorName::StalePlan);
     }
     let run = load_run(&world.records, &run()).await.unwrap();
-    assert!(!run.touched_anything());
+    assert!(!run.has_side_effects());
 }
 
 #[tokio::test]
@@ -448,17 +446,21 @@ async fn a_result_that_cannot_be_read_now_is_read_later() {
 }
 
 #[tokio::test]
-async fn the_way_back_applies_the_last_good_source() {
+async fn a_rollback_applies_the_last_good_source() {
     let world = World::new(Verdict::Auto).await;
     let good = samples::last_good(2);
     update_run(&world.records, &run(), |run| {
-        run.stacks[0].state = StackState::Failed {
-            side_effects: SideEffects::Possible,
-        };
+        let side_effects = SideEffects::Possible;
+        let failed = StackState::Failed { side_effects };
+        samples::edit(run, "/forward/stacks/0/state", failed);
         let error = StepError::new(ErrorName::ApplyFailed, "no");
-        run.turn(error, Some(&good), samples::now());
-        assert_eq!(run.mode, LegKind::Rollback);
-        run.stack_mut(&samples::stack("data"))?.state = planned(Verdict::Auto, None);
+        run.handle_error(samples::now(), error, Some(&good), samples::now())?;
+        assert_eq!(run.leg().kind(), LegKind::Rollback);
+        samples::edit(
+            run,
+            "/rollback/stacks/0/state",
+            planned(Verdict::Auto, None),
+        );
         Ok(())
     })
     .await

@@ -5,7 +5,8 @@ use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ImageDigest, RunId};
 use domain::keys;
-use domain::run::{Build, ImageOrigin, Run};
+use domain::release::Artifact;
+use domain::run::{ArtifactOrigin, Run};
 use domain::step::{
     BuildTriggerInput, BuildTriggerOutput, BuildVariable, CaughtError, build_variable,
 };
@@ -51,37 +52,36 @@ impl BuildTrigger {
         let Some(build) = &run.config()?.build else {
             return Ok(BuildTriggerOutput::None);
         };
-        if let Build::Ready { .. } = run.build {
+        if run.artifact().is_some() {
             // Asked again: nobody knows whether the first answer came so far.
             self.announcer.announce(&run, Transition::ImageReady).await;
             return Ok(BuildTriggerOutput::Ready);
         }
         let image = &self.repository(&run)?.image;
-        let commit_tag = keys::commit_tag(&run.trigger.commit);
+        let commit_tag = keys::commit_tag(run.trigger().commit());
         let tree_tag = keys::tree_tag(self.tree(&run)?, &build.dockerfile, &build.test);
         if let Some(digest) = self.made_before(image, &commit_tag, &tree_tag).await? {
-            self.ready(&run.id, digest, ImageOrigin::Reused).await?;
+            self.ready(run.id(), digest, ArtifactOrigin::Reused).await?;
             return Ok(BuildTriggerOutput::Ready);
         }
         let now = self.clock.now();
-        let run = update_run(&*self.records, &run.id, |run| {
-            if run.build == Build::None {
-                run.build = Build::Started { at: now };
-            }
+        let run = update_run(&*self.records, run.id(), |run| {
+            run.build_started(now)?;
             Ok(run.clone())
         })
         .await?;
         self.announcer
             .announce(&run, Transition::BuildStarted)
             .await;
+        let source = run.sealed_source()?;
         let context = if build.context.is_empty() {
             "."
         } else {
             &build.context
         };
         let variables = [
-            (build_variable::RUN, run.id.as_str()),
-            (build_variable::COMMIT, run.trigger.commit.as_str()),
+            (build_variable::RUN, run.id().as_str()),
+            (build_variable::COMMIT, run.trigger().commit().as_str()),
             (build_variable::CONTEXT, context),
             (build_variable::DOCKERFILE, &build.dockerfile),
             (build_variable::TEST, &build.test),
@@ -89,7 +89,7 @@ impl BuildTrigger {
             (build_variable::TAGS, &format!("{commit_tag} {tree_tag}")),
         ];
         Ok(BuildTriggerOutput::Build {
-            source: format!("{}/{}", self.bucket, run.source()?.archive.key),
+            source: format!("{}/{}", self.bucket, source.key),
             environment: variables
                 .map(|(name, value)| variable(name, value))
                 .to_vec(),
@@ -127,14 +127,14 @@ impl BuildTrigger {
     /// Finds the image that the build pushed, or says why there is none.
     async fn finish(&self, run: &RunId, error: Option<CaughtError>) -> Result<BuildTriggerOutput> {
         let run = load_run(&*self.records, run).await?;
-        if let Build::Ready { .. } = run.build {
+        if run.artifact().is_some() {
             // Asked again: nobody knows whether the first answer came so far.
             self.announcer.announce(&run, Transition::ImageReady).await;
             return Ok(BuildTriggerOutput::Ready);
         }
         if let Some(error) = error {
-            let run = update_run(&*self.records, &run.id, |run| {
-                run.build = Build::Failed;
+            let run = update_run(&*self.records, run.id(), |run| {
+                run.build_failed(self.clock.now())?;
                 Ok(run.clone())
             })
             .await?;
@@ -144,28 +144,28 @@ impl BuildTrigger {
                 ErrorName::BuildFailed,
                 format!(
                     "the tests or the build of commit {} failed: {said}",
-                    run.trigger.commit
+                    run.trigger().commit()
                 ),
             ));
         }
         let image = &self.repository(&run)?.image;
-        let tag = keys::commit_tag(&run.trigger.commit);
+        let tag = keys::commit_tag(run.trigger().commit());
         let Some(digest) = self.registry.find(image, &tag).await? else {
             return Err(StepError::new(
                 ErrorName::ImageMissing,
                 format!("the build succeeded, but {image} has no image with tag {tag}"),
             ));
         };
-        self.ready(&run.id, digest, ImageOrigin::Built).await?;
+        self.ready(run.id(), digest, ArtifactOrigin::Built).await?;
         Ok(BuildTriggerOutput::Ready)
     }
 
-    async fn ready(&self, run: &RunId, digest: ImageDigest, origin: ImageOrigin) -> Result<()> {
+    async fn ready(&self, run: &RunId, digest: ImageDigest, origin: ArtifactOrigin) -> Result<()> {
         let run = update_run(&*self.records, run, |run| {
-            run.build = Build::Ready {
+            let artifact = Artifact::Image {
                 digest: digest.clone(),
-                origin,
             };
+            run.artifact_ready(artifact, origin, self.clock.now())?;
             Ok(run.clone())
         })
         .await?;
@@ -174,16 +174,11 @@ impl BuildTrigger {
     }
 
     fn repository(&self, run: &Run) -> Result<&EnrolledRepository> {
-        EnrolledRepository::of(&self.repositories, &run.trigger)
+        EnrolledRepository::of(&self.repositories, run.trigger())
     }
 
     fn tree<'run>(&self, run: &'run Run) -> Result<&'run CommitId> {
-        run.source()?.build_tree.as_ref().ok_or_else(|| {
-            StepError::new(
-                ErrorName::Internal,
-                format!("run {} was sealed without the build context's tree", run.id),
-            )
-        })
+        run.build_tree()
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod outputs;
 mod start;
+mod targets;
 
 use async_trait::async_trait;
 use domain::error::{ErrorClass, StepError};
@@ -63,14 +64,14 @@ impl Deploy {
         }
         // What is said must not hide what happened.
         if let Ok(run) = load_run(&*self.records, id).await {
-            let transition = Transition::DeployFailed(run.mode, error.clone());
+            let transition = Transition::DeployFailed(run.leg().kind(), error.clone());
             self.announcer.announce(&run, transition).await;
         }
     }
 
     /// Where the images of the run's repository lie: `registry/repository`.
     fn image(&self, run: &Run) -> Result<&str> {
-        let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
+        let repository = EnrolledRepository::of(&self.repositories, run.trigger())?;
         Ok(&repository.image)
     }
 }

@@ -8,46 +8,45 @@ use domain::step::Outputs;
 use engine::{Objects, Result};
 use serde_json::Value;
 
-/// What the stack that holds the service says about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// The cluster's name or ARN.
-    pub(crate) cluster: String,
-    /// The service's name.
-    pub(crate) service: String,
-    /// The task definition that Terraform made; an ARN.
-    pub(crate) template: String,
-    /// The service's address, without a path.
-    pub(crate) url: String,
+/// The outputs of a stack. No value of an output goes into an error.
+pub(crate) struct StackOutputs<'run> {
+    stack: &'run StackName,
+    outputs: Outputs,
 }
 
-/// Reads them. No value of an output goes into an error.
-pub(crate) async fn target(objects: &dyn Objects, run: &Run, stack: &StackName) -> Result<Target> {
-    let Some(object) = run.outputs().remove(stack) else {
-        return Err(StepError::new(
-            ErrorName::Internal,
-            format!("run {} knows no outputs of stack {stack}", run.id),
-        ));
-    };
-    let outputs = read(objects, &object).await?;
-    let text = |name: &str| text_of(&outputs, name, stack);
-    let target = Target {
-        cluster: text("cluster")?,
-        service: text("service")?,
-        template: text("task_definition")?,
-        url: text("url")?,
-    };
-    let scheme = ["http://", "https://"];
-    let is_address = scheme.iter().any(|scheme| target.url.starts_with(scheme))
-        && target.url.chars().all(|c| c.is_ascii_graphic());
-    if is_address {
-        Ok(target)
-    } else {
-        Err(unfit(
-            stack,
-            "url",
-            "is no address: expected http:// or https:// and a host",
-        ))
+impl<'run> StackOutputs<'run> {
+    /// Reads what the run knows of a stack's outputs.
+    pub(crate) async fn read(
+        objects: &dyn Objects,
+        run: &Run,
+        stack: &'run StackName,
+    ) -> Result<Self> {
+        let Some(object) = run.outputs().remove(stack) else {
+            return Err(StepError::new(
+                ErrorName::Internal,
+                format!("run {} knows no outputs of stack {stack}", run.id()),
+            ));
+        };
+        let outputs = read(objects, &object).await?;
+        Ok(Self { stack, outputs })
+    }
+
+    /// An output that is a text.
+    pub(crate) fn text(&self, name: &str) -> Result<String> {
+        text_of(&self.outputs, name, self.stack)
+    }
+
+    /// An output that is an address.
+    pub(crate) fn address(&self, name: &str) -> Result<String> {
+        let url = self.text(name)?;
+        let scheme = ["http://", "https://"];
+        let is_address = scheme.iter().any(|scheme| url.starts_with(scheme))
+            && url.chars().all(|c| c.is_ascii_graphic());
+        if is_address {
+            return Ok(url);
+        }
+        let what = "is not an address: expected http:// or https:// and a host";
+        Err(unfit(self.stack, name, what))
     }
 }
 

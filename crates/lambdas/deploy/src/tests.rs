@@ -8,7 +8,9 @@ use domain::environment::LastGood;
 use domain::error::{ErrorName, StepError};
 use domain::ids::Sha256Digest;
 use domain::plan::{LegKind, ObjectRef};
-use domain::run::{Build, ImageOrigin, Restore, Run, StackState};
+use domain::release::TargetState;
+use domain::rollout::Rollout;
+use domain::run::Run;
 use domain::step::DeployVerdict;
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
@@ -41,13 +43,8 @@ impl World {
     /// commit 1 was verified.
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
-        run.build = Build::Ready {
-            digest: samples::image_digest(2),
-            origin: ImageOrigin::Built,
-        };
-        for stack in &mut run.stacks {
-            stack.state = StackState::Unchanged;
-        }
+        samples::build(&mut run, 2);
+        samples::find_unchanged(&mut run);
         let world = Self {
             records: FakeRecords::new(),
             objects: FakeObjects::new(samples::BUCKET),
@@ -78,13 +75,13 @@ impl World {
         };
         self.objects.set(&object.key, text);
         self.change(|run| {
-            run.stack_mut(&samples::stack("app")).unwrap().outputs = Some(object.clone());
+            samples::edit(run, "/forward/stacks/1/outputs", &object);
         })
         .await;
     }
 
     async fn change(&self, change: impl Fn(&mut Run)) {
-        update_run(&self.records, &self.run.id, |run| {
+        update_run(&self.records, self.run.id(), |run| {
             change(run);
             Ok(())
         })
@@ -109,19 +106,29 @@ impl World {
     }
 
     async fn start(&self) -> Result<DeployVerdict> {
-        let run = self.run.id.clone();
+        let run = self.run.id().clone();
         let output = self.deploy().run(DeployInput::Start { run }).await?;
         Ok(output.verdict)
     }
 
     async fn check(&self) -> Result<DeployVerdict> {
-        let run = self.run.id.clone();
+        let run = self.run.id().clone();
         let output = self.deploy().run(DeployInput::Check { run }).await?;
         Ok(output.verdict)
     }
 
     async fn stored(&self) -> Run {
-        load_run(&self.records, &self.run.id).await.unwrap()
+        load_run(&self.records, self.run.id()).await.unwrap()
+    }
+
+    /// The rollout of the leg that the run is on.
+    async fn rollout(&self) -> Rollout {
+        self.stored().await.rollout().unwrap().clone()
+    }
+
+    async fn task_definition(&self) -> String {
+        let TargetState::Ecs(state) = self.rollout().await.release.target;
+        state.task_definition
     }
 
     /// A rollout that finished, and answers.
@@ -168,9 +175,9 @@ async fn an_image_is_rolled_out_and_verified() {
     );
     assert_eq!(
         revision.environment["SLUICEGATE_RUN"],
-        world.run.id.as_str()
+        world.run.id().as_str()
     );
-    assert_eq!(world.stored().await.deploy.unwrap().task_definition, arn);
+    assert_eq!(world.task_definition().await, arn);
 
     assert_eq!(world.check().await, Ok(DeployVerdict::InProgress));
     world.services.finish_rollout("main", "shop");
@@ -190,7 +197,7 @@ async fn an_image_is_rolled_out_and_verified() {
     assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     let tag = format!("deployed-{}", samples::commit(2));
     assert_eq!(world.deployed_tags(2), [tag]);
-    assert!(world.stored().await.deploy.unwrap().healthy_at.is_some());
+    assert!(world.rollout().await.healthy_at.is_some());
     assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     assert_eq!(world.start().await, Ok(DeployVerdict::Healthy));
     assert_eq!(world.services.revisions().len(), 1);
@@ -217,7 +224,7 @@ async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
     // Both may pass, so the state machine asks again.
     for _ in 0..2 {
         assert_eq!(world.check().await, Err(down.clone()));
-        assert_eq!(world.stored().await.deploy.unwrap().healthy_at, None);
+        assert_eq!(world.rollout().await.healthy_at, None);
     }
     assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
     assert_eq!(world.deployed_tags(2).len(), 1);
@@ -230,7 +237,7 @@ async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
     let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
     world.registry.fail_next("tag", denied, 1);
     assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
-    assert!(world.stored().await.deploy.unwrap().healthy_at.is_some());
+    assert!(world.rollout().await.healthy_at.is_some());
     assert!(world.deployed_tags(2).is_empty());
 
     // The tag is immutable: one that another image has is not taken from it.
@@ -263,17 +270,17 @@ async fn a_start_that_is_repeated_registers_nothing_twice() {
 async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
     let world = World::new().await;
     world.records.change_environment(|environment| {
-        environment.release(&world.run.id, samples::now());
+        environment.release(world.run.id(), samples::now());
     });
     assert_eq!(world.start().await.unwrap_err().name, ErrorName::LockLost);
     world
-        .change(|run| run.config.as_mut().unwrap().deploy = None)
+        .change(|run| samples::edit(run, "/accepted/config/deploy", ()))
         .await;
     assert_eq!(world.start().await, Ok(DeployVerdict::None));
     world
         .change(|run| {
-            run.config = Some(samples::config());
-            run.build = Build::Failed;
+            *run = samples::sealed_run(2);
+            run.build_failed(samples::now()).unwrap();
         })
         .await;
     assert_eq!(
@@ -287,19 +294,15 @@ async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
 async fn what_already_runs_is_not_registered_again() {
     let world = World::new().await;
     let good = LastGood {
-        task_definition: Some(TEMPLATE.into()),
-        image: Some(samples::image_digest(2)),
+        releases: vec![samples::release(2)],
         commit: samples::commit(2),
         ..samples::last_good(1)
     };
-    world.records.deliver(&good);
+    world.records.deliver(&with_template(good));
     world.records.give_environment_to(&world.run);
     assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
     assert!(world.services.revisions().is_empty());
-    assert_eq!(
-        world.stored().await.deploy.unwrap().task_definition,
-        TEMPLATE
-    );
+    assert_eq!(world.task_definition().await, TEMPLATE);
 }
 
 #[tokio::test]
@@ -376,33 +379,31 @@ async fn a_rollout_that_fails_is_named() {
 }
 
 #[tokio::test]
-async fn the_way_back_deploys_what_was_verified() {
+async fn a_rollback_deploys_what_was_verified() {
     let world = World::new().await;
     world.start().await.unwrap();
-    let bad = world.stored().await.deploy;
-    let mut target = samples::last_good(1);
-    target.task_definition = Some(TEMPLATE.into());
+    let bad = world.stored().await.forward().clone();
+    let mut target = with_template(samples::last_good(1));
     target.outputs.insert(
         samples::stack("app"),
         world.stored().await.outputs()[&samples::stack("app")].clone(),
     );
-    let restore = Restore {
-        target,
-        stacks: Vec::new(),
-        deploy: None,
-        since: samples::now(),
+    let restore = |target: LastGood| {
+        move |run: &mut Run| {
+            let (error, now) = (
+                StepError::new(ErrorName::Unhealthy, "no answer"),
+                samples::now(),
+            );
+            run.handle_error(now, error, Some(&target), now).unwrap();
+        }
     };
-    world
-        .change(|run| {
-            run.mode = LegKind::Rollback;
-            run.restore = Some(restore.clone());
-        })
-        .await;
+    world.change(restore(target.clone())).await;
+    assert_eq!(world.stored().await.leg().kind(), LegKind::Rollback);
     assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
     assert_eq!(
         world.services.revisions().len(),
         1,
-        "none is registered on the way back"
+        "none is registered for a rollback"
     );
     world.services.finish_rollout("main", "shop");
     world.answers_with(1);
@@ -416,16 +417,25 @@ async fn the_way_back_deploys_what_was_verified() {
     assert!(world.deployed_tags(2).is_empty(), "it was never healthy");
     let run = world.stored().await;
     assert_eq!(
-        run.deploy, bad,
-        "the rollout towards the commit stays as it was"
+        run.forward(),
+        &bad,
+        "the leg towards the commit stays as it was"
     );
-    assert_eq!(
-        run.restore.unwrap().deploy.unwrap().commit,
-        samples::commit(1)
-    );
+    assert_eq!(run.rollout().unwrap().commit, samples::commit(1));
 
-    world
-        .change(|run| run.restore.as_mut().unwrap().target.task_definition = None)
-        .await;
+    // A last good commit that released nothing.
+    let world = World::new().await;
+    world.start().await.unwrap();
+    target.releases.clear();
+    world.change(restore(target)).await;
     assert_eq!(world.start().await, Ok(DeployVerdict::None));
+}
+
+/// The environment's last good with the task definition that the service runs.
+fn with_template(mut good: LastGood) -> LastGood {
+    for release in &mut good.releases {
+        let TargetState::Ecs(state) = &mut release.target;
+        state.task_definition = TEMPLATE.into();
+    }
+    good
 }

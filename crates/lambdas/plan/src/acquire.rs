@@ -13,9 +13,10 @@ impl Plan {
         let run = documents::load_run(&*self.records, run).await?;
         let environment = environments::of_run(&*self.records, &run).await?;
         let holder = environment.as_ref().and_then(|it| it.holder());
+        let other = holder.filter(|holder| &holder.run != run.id());
         // A build that failed may have ended the run already: nothing is announced after its end.
-        if run.end.is_none() && holder.is_some_and(|holder| holder.run != run.id) {
-            let transition = Transition::LockWaiting;
+        if let (false, Some(other)) = (run.is_ended(), other) {
+            let transition = Transition::LockWaiting(other.run.clone());
             self.announcer.announce(&run, transition).await;
         }
         let environments = Environments {
@@ -23,7 +24,7 @@ impl Plan {
             tokens: &*self.tokens,
             clock: &*self.clock,
         };
-        for run in environments.acquire(&run.id, token).await? {
+        for run in environments.acquire(run.id(), token).await? {
             self.announcer.announce(&run, Transition::Superseded).await;
         }
         Ok(())

@@ -5,8 +5,8 @@ use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::JobOutcome;
 use domain::keys::{self, JobFile};
-use domain::plan::{self, SealedPlan, SideEffects, Verdict};
-use domain::run::{Approval, Run, StackState};
+use domain::plan::{self, SealedPlan, Verdict};
+use domain::run::{Run, StackState};
 use domain::step::{ApprovalAnswer, CaughtError, JudgeOutput};
 use engine::documents::update_run;
 use engine::status::Transition;
@@ -23,7 +23,7 @@ impl Plan {
     ) -> Result<JudgeOutput> {
         let (run, _) = self.load(run).await?;
         let stack = run.stack(name)?;
-        let made = match &stack.state {
+        let made = match stack.state() {
             StackState::Planned {
                 job: known,
                 verdict,
@@ -38,7 +38,7 @@ impl Plan {
         let result = jobs::result(
             &*self.objects,
             &*self.batch,
-            &run.id,
+            run.id(),
             name,
             job,
             error.as_ref(),
@@ -59,7 +59,7 @@ impl Plan {
                 error, diagnostics, ..
             }) => {
                 return Err(self
-                    .plan_failed(&run.id, name, job, &error, &diagnostics)
+                    .plan_failed(run.id(), name, job, &error, &diagnostics)
                     .await?);
             }
             Ok(JobOutcome::Applied { .. }) => {
@@ -67,24 +67,25 @@ impl Plan {
                     ErrorName::ContractViolation,
                     format!(
                         "job {job} left no plan; its spec is {}",
-                        spec_key(&run.id, job)
+                        spec_key(run.id(), job)
                     ),
                 ));
             }
             // The result may be there: the state machine asks again.
             Err(error) if error.name.class() == ErrorClass::Transient => return Err(error),
-            Err(error) => return Err(self.plan_failed(&run.id, name, job, &error, &[]).await?),
+            Err(error) => return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?),
         };
-        let verdict = plan::judge(&summary, run.config()?.approval, run.mode);
+        let now = self.clock.now();
+        let verdict = plan::judge(&summary, run.config()?.approval, run.leg().kind());
         if verdict == Verdict::Refused {
             let lost = plan::data_loss(&summary).join(", ");
             let message = format!("the plan of stack {name} would delete protected data: {lost}");
             let error = StepError::new(ErrorName::PlanRefused, message);
-            return Err(self.plan_failed(&run.id, name, job, &error, &[]).await?);
+            return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
         }
-        let run = update_run(&*self.records, &run.id, |run| {
-            run.stack_mut(name)?
-                .planned(job, plan.clone(), &summary, verdict, outputs.clone())?;
+        let run = update_run(&*self.records, run.id(), |run| {
+            let (plan, outputs) = (plan.clone(), outputs.clone());
+            run.planned(name, job, plan, &summary, verdict, outputs, now)?;
             Ok(run.clone())
         })
         .await?;
@@ -94,8 +95,8 @@ impl Plan {
     /// Says that a plan was judged, once more when the question is repeated: nobody knows whether
     /// the first answer came so far.
     async fn judged(&self, run: &Run, name: &StackName, verdict: Verdict) -> Result<JudgeOutput> {
-        let attempt = run.stack(name)?.jobs;
-        let transition = Transition::PlanFinished(run.mode, name.clone(), attempt, verdict);
+        let attempt = run.stack(name)?.jobs();
+        let transition = Transition::PlanFinished(run.leg().kind(), name.clone(), attempt, verdict);
         self.announcer.announce(run, transition).await;
         Ok(JudgeOutput {
             stack: name.clone(),
@@ -114,18 +115,14 @@ impl Plan {
         diagnostics: &[String],
     ) -> Result<StepError> {
         let run = update_run(&*self.records, run, |run| {
-            let stack = run.stack_mut(name)?;
-            if matches!(&stack.state, StackState::Planning { job: known } if known == job) {
-                stack.state = StackState::Failed {
-                    side_effects: SideEffects::None,
-                };
-            }
+            run.plan_failed(name, job, self.clock.now())?;
             Ok(run.clone())
         })
         .await?;
         let error = jobs::with_diagnostics(error, diagnostics);
-        let attempt = run.stack(name)?.jobs;
-        let transition = Transition::PlanFailed(run.mode, name.clone(), attempt, error.clone());
+        let attempt = run.stack(name)?.jobs();
+        let transition =
+            Transition::PlanFailed(run.leg().kind(), name.clone(), attempt, error.clone());
         self.announcer.announce(&run, transition).await;
         Ok(error)
     }
@@ -140,23 +137,7 @@ impl Plan {
     ) -> Result<()> {
         let now = self.clock.now();
         let (run, answered) = update_run(&*self.records, run, |run| {
-            let id = run.id.clone();
-            let StackState::Planned { approval, .. } = &mut run.stack_mut(name)?.state else {
-                return Err(StepError::new(
-                    ErrorName::ContractViolation,
-                    format!("stack {name} of run {id} has no plan to approve"),
-                ));
-            };
-            let answered = match approval {
-                Some(Approval::Answered { answer, .. }) => Some(*answer),
-                _ => {
-                    *approval = Some(Approval::Asked {
-                        token: token.clone(),
-                        since: now,
-                    });
-                    None
-                }
-            };
+            let answered = run.approval_requested(name, token.clone(), now)?;
             Ok((run.clone(), answered))
         })
         .await?;
@@ -168,7 +149,7 @@ impl Plan {
             self.tokens.succeed(&token, &output).await?;
             return Ok(());
         }
-        let attempt = run.stack(name)?.jobs;
+        let attempt = run.stack(name)?.jobs();
         let transition = Transition::ApprovalRequested(name.clone(), attempt);
         self.announcer.announce(&run, transition).await;
         Ok(())

@@ -58,9 +58,9 @@ impl Step for Plan {
                 self.acquire(&run, &token).await?;
                 Ok(PlanOutput::Later {})
             }
-            PlanInput::Next { run, failures } => {
-                self.next(&run, &failures).await.map(PlanOutput::Next)
-            }
+            PlanInput::Next { run, failures } => Box::pin(self.next(&run, &failures))
+                .await
+                .map(PlanOutput::Next),
             PlanInput::Judge {
                 run,
                 stack,

@@ -5,7 +5,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::Verb;
 use domain::plan::LegKind;
-use domain::run::{Lock, Run, StackState, Wave};
+use domain::run::{Run, StackState, Wave};
 use domain::step::{CaughtError, NextOutput, StackJob};
 use engine::documents::update_run;
 use engine::environments::{self, Owned};
@@ -27,14 +27,20 @@ impl Plan {
     /// Names the stacks that can be planned now, and makes their jobs.
     async fn wave(&self, run: Run, owned: &Owned) -> Result<NextOutput> {
         let run = self.hold(run, owned).await?;
-        let Wave::Plan(stacks) = run.next_wave() else {
-            return match run.way().iter().find(|stack| !stack.state.is_done()) {
+        let Wave::Plan(stacks) = run.leg().next_wave() else {
+            return match run
+                .leg()
+                .stacks()
+                .iter()
+                .find(|stack| !stack.state().is_done())
+            {
                 None => Ok(NextOutput::Done),
                 Some(stuck) => Err(StepError::new(
                     ErrorName::Internal,
                     format!(
                         "stack {} of run {} is not done, but cannot be planned either",
-                        stuck.stack.name, run.id
+                        stuck.name(),
+                        run.id()
                     ),
                 )),
             };
@@ -43,7 +49,11 @@ impl Plan {
         let mut started = Vec::with_capacity(stacks.len());
         for stack in stacks {
             let (job, attempt) = self.plan_job(&run, owned, &stack).await?;
-            started.push(Transition::PlanStarted(run.mode, stack.clone(), attempt));
+            started.push(Transition::PlanStarted(
+                run.leg().kind(),
+                stack.clone(),
+                attempt,
+            ));
             jobs.push(StackJob { stack, job });
         }
         // All at once: a queue that does not answer takes its seconds once, not for each stack.
@@ -56,15 +66,18 @@ impl Plan {
 
     /// Writes into the run that it holds its environment.
     async fn hold(&self, run: Run, owned: &Owned) -> Result<Run> {
-        let run = update_run(&*self.records, &run.id, |run| {
+        let now = self.clock.now();
+        let run = update_run(&*self.records, run.id(), |run| {
             // Its execution may have been stopped meanwhile.
             let fence = owned.environment().fence_of(run)?;
-            run.lock = Lock::Held { fence };
+            run.lock_held(fence, now)?;
             Ok(run.clone())
         })
         .await?;
         // Until there is a job: a call that was repeated may not have come so far.
-        if run.mode == LegKind::Forward && run.stacks.iter().all(|stack| stack.jobs == 0) {
+        if run.leg().kind() == LegKind::Forward
+            && run.forward().stacks().iter().all(|stack| stack.jobs() == 0)
+        {
             self.announcer.announce(&run, Transition::LockHeld).await;
         }
         Ok(run)
@@ -73,32 +86,17 @@ impl Plan {
     /// Makes a stack's plan job, or finds the one that was made. Gives its attempt too.
     async fn plan_job(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<(JobId, u32)> {
         let stack = run.stack(name)?;
-        if let StackState::Planning { job } = &stack.state {
-            return Ok((job.clone(), stack.jobs));
+        if let StackState::Planning { job } = stack.state() {
+            return Ok((job.clone(), stack.jobs()));
         }
         let spec = jobs::spec(run, owned, name, Verb::Plan, &self.states)?;
         let (job, key, bytes) = spec.sealed()?;
         self.objects.put(&key, bytes).await?;
         let attempt = spec.attempt;
-        let run = update_run(&*self.records, &run.id, |run| {
-            let stack = run.stack_mut(name)?;
-            if stack.state == StackState::Pending {
-                stack.jobs = attempt;
-                stack.state = StackState::Planning { job: job.clone() };
-            }
-            Ok(run.clone())
+        let now = self.clock.now();
+        update_run(&*self.records, run.id(), |run| {
+            Ok(run.planning(name, job.clone(), attempt, now)?)
         })
-        .await?;
-        let stack = run.stack(name)?;
-        match &stack.state {
-            StackState::Planning { job } => Ok((job.clone(), stack.jobs)),
-            _ => Err(StepError::new(
-                ErrorName::ContractViolation,
-                format!(
-                    "stack {name} of run {} was planned by somebody else",
-                    run.id
-                ),
-            )),
-        }
+        .await
     }
 }

@@ -12,9 +12,7 @@ use domain::plan::{
     Action, ApprovalRule, ObjectRef, OutputsChange, PlanKind, PlanSummary, ResourceChange,
     SideEffects, StateVersion, Verdict,
 };
-use domain::run::{
-    Approval, ApprovalDecision, Build, End, ErrorDecision, Lock, Outcome, Restore, StackState,
-};
+use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, StackState};
 use domain::step::{CaughtError, JudgeOutput, NextOutput, StackJob};
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
@@ -249,7 +247,7 @@ async fn the_first_run_gets_the_environment_at_once() {
     let world = World::held().await;
     assert_eq!(world.told(), [told("t1", "held")]);
     assert!(world.records.environment().is_held_by(&run(1)));
-    assert!(matches!(world.load(1).await.lock, Lock::Waiting { .. }));
+    assert!(matches!(world.load(1).await.lock(), Lock::Waiting { .. }));
 }
 
 #[tokio::test]
@@ -267,7 +265,10 @@ async fn the_newest_waits_and_the_one_before_it_is_superseded() {
     assert!(world.tokens.is_open("t2"));
     world.acquire(3, "t3").await.unwrap();
     assert_eq!(world.told()[1..], [told("t2", "superseded")]);
-    assert_eq!(world.load(2).await.lock, Lock::Superseded);
+    assert!(matches!(
+        world.load(2).await.lock(),
+        Lock::Superseded { .. }
+    ));
     assert!(world.tokens.is_open("t3"));
 }
 
@@ -313,12 +314,7 @@ async fn a_run_that_ended_does_not_keep_the_environment() {
     let world = World::held().await;
     world
         .change_run(2, |run| {
-            run.end = Some(End {
-                outcome: Outcome::Failed,
-                at: samples::now(),
-                audit_from: 1,
-                audit_seq: None,
-            });
+            run.close(None, 1, samples::now()).unwrap();
         })
         .await;
     world.acquire(2, "late").await.unwrap();
@@ -339,7 +335,10 @@ async fn without_the_environment_nothing_is_planned() {
 #[tokio::test]
 async fn stacks_are_planned_after_those_that_they_need() {
     let (world, job) = World::planning().await;
-    assert_eq!(world.load(1).await.lock, Lock::Held { fence: 1 });
+    assert!(matches!(
+        world.load(1).await.lock(),
+        Lock::Held { fence: 1, .. }
+    ));
     let record = world.record_of(1, &job);
     assert_eq!((record.stack.as_str(), record.attempt), ("data", 1));
     assert_eq!(record.commit, samples::commit(1));
@@ -348,8 +347,8 @@ async fn stacks_are_planned_after_those_that_they_need() {
     assert_eq!(world.next(1).await.unwrap()[0].job, job);
     world
         .change_run(1, |run| {
-            run.stacks[0].state = StackState::Unchanged;
-            run.stacks[0].outputs = Some(object(7));
+            samples::edit(run, "/forward/stacks/0/state", StackState::Unchanged);
+            samples::edit(run, "/forward/stacks/0/outputs", object(7));
         })
         .await;
     let jobs = world.next(1).await.unwrap();
@@ -358,7 +357,9 @@ async fn stacks_are_planned_after_those_that_they_need() {
     assert_eq!(record.stack.as_str(), "app");
     assert_eq!(record.inputs[&samples::stack("data")], object(7));
     world
-        .change_run(1, |run| run.stacks[1].state = StackState::Unchanged)
+        .change_run(1, |run| {
+            samples::edit(run, "/forward/stacks/1/state", StackState::Unchanged);
+        })
         .await;
     assert!(world.next(1).await.unwrap().is_empty());
 }
@@ -368,9 +369,9 @@ async fn what_cannot_go_on_is_not_taken_for_done() {
     let (world, _) = World::planning().await;
     world
         .change_run(1, |run| {
-            run.stacks[0].state = StackState::Failed {
-                side_effects: SideEffects::None,
-            };
+            let side_effects = SideEffects::None;
+            let failed = StackState::Failed { side_effects };
+            samples::edit(run, "/forward/stacks/0/state", failed);
         })
         .await;
     let error = world.next(1).await.unwrap_err();
@@ -392,27 +393,27 @@ async fn the_first_failure_is_raised_and_nothing_else_is_done() {
 }
 
 #[tokio::test]
-async fn the_way_back_is_planned_from_the_last_good_source() {
+async fn a_rollback_is_planned_from_the_last_good_source() {
     let (world, _) = World::planning().await;
     world
         .change_run(1, |run| {
-            run.stacks[0].state = StackState::Failed {
-                side_effects: SideEffects::Possible,
-            };
+            let side_effects = SideEffects::Possible;
+            let failed = StackState::Failed { side_effects };
+            samples::edit(run, "/forward/stacks/0/state", &failed);
+            samples::edit(run, "/forward/stacks/1/state", &failed);
             let mut good = samples::last_good(2);
             // The last good commit has no `data`, which this run made.
             good.config.stacks.remove(0);
             good.config.stacks[0].needs.clear();
-            run.stacks[1].state = run.stacks[0].state.clone();
             let error = StepError::new(ErrorName::ApplyFailed, "no");
-            assert_eq!(
-                run.turn(error, Some(&good), samples::now()),
-                ErrorDecision::RollBack
-            );
+            let now = samples::now();
+            let decision = run.handle_error(now, error, Some(&good), now);
+            assert_eq!(decision, Ok(ErrorDecision::RollBack));
         })
         .await;
-    let restore: Restore = world.load(1).await.restore.unwrap();
-    let own = world.load(1).await.source.unwrap().archive;
+    let stored = world.load(1).await;
+    let target = stored.rollback().unwrap().target().unwrap().clone();
+    let own = stored.sealed_source().unwrap().clone();
     let jobs = world.next(1).await.unwrap();
     let app = world.record_of(1, &jobs[0].job);
     assert_eq!(
@@ -421,12 +422,12 @@ async fn the_way_back_is_planned_from_the_last_good_source() {
     );
     assert_eq!(
         (app.source, app.commit),
-        (restore.target.source, samples::commit(2))
+        (target.source, samples::commit(2))
     );
     assert_eq!(jobs.len(), 1, "nothing is destroyed that is still in use");
     world
         .change_run(1, |run| {
-            run.stack_mut(&samples::stack("app")).unwrap().state = StackState::Unchanged;
+            samples::edit(run, "/rollback/stacks/0/state", StackState::Unchanged);
         })
         .await;
     // What only this commit has is destroyed by what made it.
@@ -447,8 +448,7 @@ async fn what_is_asked_again_is_done_once() {
         let world = World::new().await;
         world
             .change_run(1, |run| {
-                run.config.as_mut().unwrap().approval = ApprovalRule::Always;
-                run.build = Build::None;
+                samples::edit(run, "/accepted/config/approval", ApprovalRule::Always);
             })
             .await;
         faults(&world);
@@ -505,7 +505,7 @@ async fn a_race_for_the_record_loses_neither_decision() {
     world.records.race_next_write(move || {
         let stands = other.peek(&key).unwrap();
         let mut run: Run = serde_json::from_str(&stands.doc).unwrap();
-        run.build = Build::Failed;
+        run.build_failed(samples::now()).unwrap();
         let doc = serde_json::to_string(&run).unwrap();
         let body = engine::RecordBody {
             doc,
@@ -516,8 +516,9 @@ async fn a_race_for_the_record_loses_neither_decision() {
     });
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
     let run = world.load(1).await;
-    assert_eq!(run.build, Build::Failed);
-    assert!(matches!(run.stacks[0].state, StackState::Planned { .. }));
+    assert!(matches!(run.build(), Build::Failed { .. }));
+    let state = run.forward().stacks()[0].state();
+    assert!(matches!(state, StackState::Planned { .. }));
 }
 
 /// A queue that takes messages and never answers.
@@ -541,15 +542,10 @@ async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
         dir: format!("infra/{n}"),
         needs: Vec::new(),
     };
-    update_run(&world.records, &run(1), |run| {
-        let mut config = run.config.clone().unwrap();
-        config.stacks = (0..20).map(stack).collect();
-        let source = run.source.clone().unwrap();
-        run.seal(source, config);
-        Ok(())
-    })
-    .await
-    .unwrap();
+    let mut config = samples::config();
+    config.stacks = (0..20).map(stack).collect();
+    let accepted = samples::accepted_run(1, config);
+    world.change_run(1, |run| *run = accepted.clone()).await;
     let began = tokio::time::Instant::now();
     assert_eq!(world.next(1).await.unwrap().len(), 20);
     assert!(began.elapsed() < std::time::Duration::from_secs(11));

@@ -25,21 +25,19 @@ const WALKED: u64 = 10_000;
 impl Record {
     /// Writes the run's entry, or finds the one that an earlier call wrote.
     pub(crate) async fn write_entry(&self, run: Run) -> Result<Run> {
-        let Some(end) = run.end.clone() else {
+        let Some(end) = run.end().cloned() else {
             return Err(StepError::new(
                 ErrorName::Internal,
-                format!("run {} has no end to record", run.id),
+                format!("run {} has no end to record", run.id()),
             ));
         };
         if end.audit_seq.is_some() {
             return Ok(run);
         }
         let head = self.append(&run, &end).await?;
-        self.note_head(run.trigger.repository_key, &head).await;
-        update_run(&*self.records, &run.id, |run| {
-            if let Some(end) = &mut run.end {
-                end.audit_seq = Some(head.seq);
-            }
+        self.note_head(run.trigger().repository_key(), &head).await;
+        update_run(&*self.records, run.id(), |run| {
+            run.audited(head.seq)?;
             Ok(run.clone())
         })
         .await
@@ -47,9 +45,9 @@ impl Record {
 
     /// Walks from the number that the run noted to the end of the chain, and writes there.
     async fn append(&self, run: &Run, end: &End) -> Result<Head> {
-        let repository = run.trigger.repository_key;
-        let superseded_by = match (&run.lock, environments::of_run(&*self.records, run).await?) {
-            (Lock::Superseded, Some(environment)) => superseding(run, &environment),
+        let repository = run.trigger().repository_key();
+        let superseded_by = match (run.lock(), environments::of_run(&*self.records, run).await?) {
+            (Lock::Superseded { .. }, Some(environment)) => superseding(run, &environment),
             _ => None,
         };
         let mut previous = self
@@ -73,7 +71,7 @@ impl Record {
                 }
             };
             let entry = Entry::from_bytes(&found).map_err(|why| broken(&key, &why))?;
-            if entry.run == run.id {
+            if &entry.run == run.id() {
                 return Ok(Head::of(seq, &found));
             }
             previous = Some(Head::of(seq, &found));
@@ -150,10 +148,10 @@ impl Record {
         match tokio::time::timeout(PATIENCE, self.try_project(run)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::error!(run = %run.id, %error, "the audit branch lags behind");
+                tracing::error!(run = %run.id(), %error, "the audit branch lags behind");
             }
             Err(_) => tracing::error!(
-                run = %run.id,
+                run = %run.id(),
                 "the audit branch lags behind: the forge did not answer within {} s",
                 PATIENCE.as_secs()
             ),
@@ -161,10 +159,10 @@ impl Record {
     }
 
     async fn try_project(&self, run: &Run) -> Result<()> {
-        let Some(own) = run.end.as_ref().and_then(|end| end.audit_seq) else {
+        let Some(own) = run.end().and_then(|end| end.audit_seq) else {
             return Ok(());
         };
-        let repository = EnrolledRepository::of(&self.repositories, &run.trigger)?;
+        let repository = EnrolledRepository::of(&self.repositories, run.trigger())?;
         let id = repository.key;
         // The run's own entry is brought in any case: a file that somebody else named by its number
         // must not stand for it. What is there already is not added twice.

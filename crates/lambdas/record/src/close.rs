@@ -3,7 +3,7 @@
 use crate::Record;
 use domain::error::StepError;
 use domain::ids::RunId;
-use domain::run::{End, Run};
+use domain::run::Run;
 use engine::Result;
 use engine::documents::{load_run, update_run};
 use engine::environments::Environments;
@@ -26,22 +26,14 @@ impl Record {
     /// Writes down how the run ends. From here on nothing changes it.
     async fn end(&self, id: &RunId, error: Option<&StepError>) -> Result<Run> {
         let run = load_run(&*self.records, id).await?;
-        if run.end.is_some() {
+        if run.is_ended() {
             return Ok(run);
         }
-        let audit_from = self.next_number(run.trigger.repository_key).await?;
+        let audit_from = self.next_number(run.trigger().repository_key()).await?;
         let now = self.clock.now();
         update_run(&*self.records, id, |run| {
-            if run.end.is_none() {
-                if let Some(error) = error {
-                    run.fail(error.clone(), now);
-                }
-                run.end = Some(End {
-                    outcome: run.outcome(),
-                    at: now,
-                    audit_from,
-                    audit_seq: None,
-                });
+            if !run.is_ended() {
+                run.close(error.cloned(), audit_from, now)?;
             }
             Ok(run.clone())
         })

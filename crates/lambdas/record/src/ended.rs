@@ -3,8 +3,8 @@
 use crate::{Record, answer, unclaimed};
 use domain::environment::Environment;
 use domain::error::{ErrorName, StepError};
-use domain::event::PushEvent;
-use domain::run::{Lock, Run, StackState};
+use domain::event::Trigger;
+use domain::run::{Leg, Lock, Run, StackState};
 use domain::step::RecordOutput;
 use engine::documents::{Document, ENVIRONMENTS, RUNS, load, run_key};
 use engine::{Result, environments, jobs};
@@ -32,14 +32,14 @@ impl Record {
         };
         self.end_jobs(&run).await;
         // What was verified, rolled back or superseded has its end; only its record is missing.
-        let settled = run.failure.is_some()
-            || run.promoted_at.is_some()
-            || run.lock == Lock::Superseded
+        let settled = run.failure().is_some()
+            || run.promoted_at().is_some()
+            || matches!(run.lock(), Lock::Superseded { .. })
             || environments::of_run(&*self.records, &run)
                 .await?
-                .is_some_and(|it| it.last_good().is_some_and(|good| good.run == run.id));
+                .is_some_and(|it| it.last_good().is_some_and(|good| &good.run == run.id()));
         let error = (!settled).then(|| why(execution, status));
-        let run = self.close(&run.id, error.as_ref()).await?;
+        let run = self.close(run.id(), error.as_ref()).await?;
         Ok(answer(&run))
     }
 
@@ -50,24 +50,23 @@ impl Record {
         let Some(input) = self.executions.input(execution).await? else {
             return Ok(None);
         };
-        let Ok(event) = serde_json::from_str::<PushEvent>(&input) else {
+        let Ok(event) = serde_json::from_str::<Trigger>(&input) else {
             tracing::error!(execution, "its input is not an event of the webhook");
             return Ok(None);
         };
         let run = self.claimed(&event, execution, true).await?;
-        Ok(run.filter(|run| run.execution == execution))
+        Ok(run.filter(|run| run.execution() == execution))
     }
 
     /// Ends the jobs that the execution left. Step Functions ends those that it knows of, at best
     /// effort; a job whose submission had no reply would start once the run is over.
     async fn end_jobs(&self, run: &Run) {
-        let back = run.restore.iter().flat_map(|restore| &restore.stacks);
-        for stack in run.stacks.iter().chain(back) {
-            if let StackState::Planning { job } | StackState::Applying { job, .. } = &stack.state
+        for stack in run.legs().flat_map(Leg::stacks) {
+            if let StackState::Planning { job } | StackState::Applying { job, .. } = stack.state()
                 && let Err(error) = jobs::terminate_open(&*self.batch, job).await
             {
                 // The environment is given back all the same: terraform's own lock guards the state.
-                tracing::error!(run = %run.id, %job, %error, "a job that may run was not ended");
+                tracing::error!(run = %run.id(), %job, %error, "a job that may run was not ended");
             }
         }
     }
@@ -78,17 +77,17 @@ impl Record {
         for environment in self.list::<Environment>(ENVIRONMENTS).await? {
             for id in environment.runs() {
                 let run: Option<Run> = load(&*self.records, &run_key(id)).await?;
-                if let Some(run) = run.filter(|run| run.execution == execution) {
+                if let Some(run) = run.filter(|run| run.execution() == execution) {
                     return Ok(Some(run));
                 }
             }
         }
         let newest = self.list::<Run>(RUNS).await?;
-        let Some(listed) = newest.into_iter().find(|run| run.execution == execution) else {
+        let Some(listed) = newest.into_iter().find(|run| run.execution() == execution) else {
             return Ok(None);
         };
         // The index may lag behind the record.
-        load(&*self.records, &run_key(&listed.id)).await
+        load(&*self.records, &run_key(listed.id())).await
     }
 
     async fn list<D: Document>(&self, index: &str) -> Result<Vec<D>> {

@@ -7,7 +7,7 @@ mod promote;
 
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
-use domain::event::{EnrolledRepository, PushEvent};
+use domain::event::{EnrolledRepository, Trigger};
 use domain::run::Run;
 use domain::step::{CaughtError, RecordInput, RecordOutput, RecordVerdict};
 use engine::announce::Announcer;
@@ -54,7 +54,7 @@ impl Step for Record {
                 error,
             } => Box::pin(self.record(&event, &execution, error.as_ref())).await,
             RecordInput::ExecutionEnded { execution, status } => {
-                self.execution_ended(&execution, &status).await
+                Box::pin(self.execution_ended(&execution, &status)).await
             }
         }
     }
@@ -64,21 +64,21 @@ impl Record {
     /// Ends the run of an event, and says how the execution is to end.
     async fn record(
         &self,
-        event: &PushEvent,
+        event: &Trigger,
         execution: &str,
         error: Option<&CaughtError>,
     ) -> Result<RecordOutput> {
         let error = error.map(CaughtError::to_step_error);
         let id = event.run_id();
         match self.claimed(event, execution, error.is_some()).await? {
-            Some(run) if run.execution == execution => {
+            Some(run) if run.execution() == execution => {
                 let run = self.close(&id, error.as_ref()).await?;
                 Ok(answer(&run))
             }
             // Another execution has the run, or the repository is not ours: there is nothing to end.
             Some(run) => Ok(unclaimed(
                 error,
-                &format!("run {id} belongs to execution {}", run.execution),
+                &format!("run {id} belongs to execution {}", run.execution()),
             )),
             None => Ok(unclaimed(error, &format!("run {id} was never claimed"))),
         }
@@ -86,23 +86,18 @@ impl Record {
 
     /// The event's run. An event that was accepted, and failed before `validate` could claim its
     /// run, is claimed here: it is to have its audit entry like any other.
-    async fn claimed(
-        &self,
-        event: &PushEvent,
-        execution: &str,
-        failed: bool,
-    ) -> Result<Option<Run>> {
+    async fn claimed(&self, event: &Trigger, execution: &str, failed: bool) -> Result<Option<Run>> {
         let key = run_key(&event.run_id());
         let found: Option<Run> = load(&*self.records, &key).await?;
         let enrolled = self
             .repositories
             .iter()
-            .any(|one| one.key == event.repository.key);
+            .any(|one| one.key == event.repository_key());
         if found.is_some() || !failed || !enrolled {
             return Ok(found);
         }
         let now = self.clock.now();
-        let run = Run::new(event.run_id(), event.trigger(), execution.to_owned(), now);
+        let run = Run::claim(event.clone(), execution.to_owned(), now);
         match insert(&*self.records, &run).await? {
             Written::Yes => Ok(Some(run)),
             // Somebody else was first.
@@ -124,7 +119,7 @@ fn unclaimed(error: Option<StepError>, why: &str) -> RecordOutput {
 /// The answer for a run, in its end or on its way.
 fn answer(run: &Run) -> RecordOutput {
     let outcome = run.outcome();
-    let Some(failure) = run.failure.as_ref().filter(|_| !outcome.is_success()) else {
+    let Some(failure) = run.failure().filter(|_| !outcome.is_success()) else {
         return RecordOutput {
             verdict: RecordVerdict::Succeeded,
             error: outcome.as_str().to_owned(),
@@ -132,25 +127,20 @@ fn answer(run: &Run) -> RecordOutput {
         };
     };
     let error = &failure.error;
-    let came = domain::audit::RollbackEntry::of(run)
-        .map(|rollback| {
-            let why = rollback.error.map(|error| format!(" ({error})"));
-            format!(
-                " Rollback: {}{}.",
-                rollback.result.as_str(),
-                why.unwrap_or_default()
-            )
-        })
-        .unwrap_or_default();
+    let rollback = match (run.rollback_outcome(), run.rollback_error()) {
+        (None, _) => String::new(),
+        (Some(outcome), None) => format!(" Rollback: {outcome}."),
+        (Some(outcome), Some(error)) => format!(" Rollback: {outcome} ({error})."),
+    };
     RecordOutput {
         verdict: RecordVerdict::Failed,
         error: error.name.to_string(),
         cause: format!(
-            "{}. Outcome: {}.{came} Next: {} See `sluicegate show {}`.",
+            "{}. Outcome: {}.{rollback} Next: {} See `sluicegate show {}`.",
             error.message,
             outcome.as_str(),
-            error.name.hint(),
-            run.id
+            error.name.hint_for(run.id(), run.failed_stack()),
+            run.id()
         ),
     }
 }

@@ -9,9 +9,9 @@ mod claims;
 use super::*;
 use domain::audit::{Entry, Found, verify};
 use domain::environment::QueueRule;
-use domain::ids::{JobId, RunId};
-use domain::plan::{LegKind, PlanSummary, SideEffects};
-use domain::run::{Build, ImageOrigin, Lock, Outcome, Restore, Rollback, Rollout, StackState};
+use domain::ids::RunId;
+use domain::plan::LegKind;
+use domain::run::{Lock, Outcome, StackState};
 use engine::documents::{insert, load_run, update_run};
 use engine::environments::Environments;
 use engine::fakes::{
@@ -63,11 +63,10 @@ impl World {
 
     /// Stores a run of commit `n` that asked for its environment; the first one holds it.
     async fn add(&self, n: u8, rule: QueueRule) -> Run {
-        let mut run = samples::claimed_run(n);
         let mut config = samples::config();
         config.queue = rule;
-        run.seal(samples::source(n), config);
-        run.execution = format!("execution-{n}");
+        let mut run = samples::accepted_run(n, config);
+        samples::edit(&mut run, "/execution", format!("execution-{n}"));
         insert(&self.records, &run).await.unwrap();
         let token = format!("token-{n}");
         self.tokens.open(&token);
@@ -76,7 +75,7 @@ impl World {
             tokens: &self.tokens,
             clock: &self.clock,
         };
-        environments.acquire(&run.id, &token).await.unwrap();
+        environments.acquire(run.id(), &token).await.unwrap();
         self.stored(n).await
     }
 
@@ -147,30 +146,11 @@ fn id(n: u8) -> RunId {
     samples::push_event(n).run_id()
 }
 
-fn rollout(n: u8) -> Rollout {
-    Rollout {
-        cluster: "main".into(),
-        service: "shop".into(),
-        task_definition: format!("arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:{n}"),
-        image: samples::image_digest(n),
-        commit: samples::commit(n),
-        url: "http://shop.example".into(),
-        since: samples::now(),
-        deadline: samples::now(),
-        healthy_at: Some(samples::now()),
-    }
-}
-
 /// All of the run is done and verified.
 fn finish(run: &mut Run, n: u8) {
-    run.build = Build::Ready {
-        digest: samples::image_digest(n),
-        origin: ImageOrigin::Built,
-    };
-    for stack in &mut run.stacks {
-        stack.state = StackState::Unchanged;
-    }
-    run.deploy = Some(rollout(n));
+    samples::build(run, n);
+    samples::find_unchanged(run);
+    samples::roll_out(run, n);
 }
 
 #[tokio::test]
@@ -182,8 +162,8 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
     world.promote(2).await.unwrap();
     let good = world.records.environment().last_good().unwrap().clone();
     assert_eq!(
-        (good.run, good.image),
-        (id(2), Some(samples::image_digest(2)))
+        (good.run, good.artifact, good.releases),
+        (id(2), Some(samples::artifact(2)), vec![samples::release(2)])
     );
 
     let output = world.record(2, None).await.unwrap();
@@ -192,8 +172,7 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
         (RecordVerdict::Succeeded, "applied")
     );
     let run = world.stored(2).await;
-    assert_eq!(run.lock, Lock::Released);
-    assert_eq!(run.end.unwrap().audit_seq, Some(1));
+    assert_eq!(run.end().unwrap().audit_seq, Some(1));
     assert_eq!(world.holder(), None);
     let files = world.forge.audit_files(samples::repository().key);
     assert_eq!(files.len(), 1);
@@ -210,13 +189,19 @@ async fn what_was_not_verified_is_not_promoted() {
     world.add(2, QueueRule::Newest).await;
     let error = world.promote(2).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ImageMissing);
-    world.change(2, |run| finish(run, 2)).await;
+    world.change(2, |run| samples::build(run, 2)).await;
+    let error = world.promote(2).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::ContractViolation);
+    world.change(2, samples::find_unchanged).await;
     world
-        .change(2, |run| run.deploy.as_mut().unwrap().healthy_at = None)
+        .change(2, |run| {
+            run.rollout_started(LegKind::Forward, samples::rollout(2))
+                .unwrap();
+        })
         .await;
     let error = world.promote(2).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
-    world.change(2, |run| finish(run, 2)).await;
+    world.change(2, |run| samples::roll_out(run, 2)).await;
     world
         .records
         .change_environment(|it| it.release(&id(2), samples::now()));
@@ -233,18 +218,14 @@ async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
     world.add(2, QueueRule::Newest).await;
     world
         .change(2, |run| {
-            run.fail(
+            finish(run, 2);
+            let (error, now) = (
                 StepError::new(ErrorName::Unhealthy, "no answer"),
                 samples::now(),
             );
-            run.deploy = Some(rollout(2));
-            run.mode = LegKind::Rollback;
-            run.restore = Some(Restore {
-                target: samples::last_good(1),
-                stacks: Vec::new(),
-                deploy: Some(rollout(1)),
-                since: samples::now(),
-            });
+            run.handle_error(now, error, Some(&samples::last_good(1)), now)
+                .unwrap();
+            samples::roll_out(run, 1);
         })
         .await;
     world.promote(2).await.unwrap();
@@ -262,7 +243,10 @@ async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
     for n in 2..5 {
         world.add(n, QueueRule::Newest).await;
     }
-    assert_eq!(world.stored(3).await.lock, Lock::Superseded);
+    assert!(matches!(
+        world.stored(3).await.lock(),
+        Lock::Superseded { .. }
+    ));
     world.record(3, None).await.unwrap();
     assert_eq!(world.holder(), Some(id(2)));
     world.record(2, Some("PlanFailed")).await.unwrap();
@@ -284,11 +268,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     world.add(2, QueueRule::Newest).await;
     world.add(3, QueueRule::Newest).await;
     world
-        .change(2, |run| {
-            run.stacks[0].state = StackState::Failed {
-                side_effects: SideEffects::Possible,
-            };
-        })
+        .change(2, |run| samples::fail_apply(run, "data"))
         .await;
     for _ in 0..2 {
         let output = world.ended(2, "ABORTED").await.unwrap();
@@ -319,15 +299,14 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
 async fn a_job_that_an_aborted_execution_left_never_starts() {
     let world = World::new();
     world.add(2, QueueRule::Newest).await;
-    let job = JobId::parse(&format!("apply-data-1-{}", "a".repeat(32))).unwrap();
     world
-        .change(2, |run| {
-            run.stacks[0].state = StackState::Applying {
-                job: job.clone(),
-                summary: PlanSummary::default(),
-            };
-        })
+        .change(2, |run| samples::begin_apply(run, "data"))
         .await;
+    let stored = world.stored(2).await;
+    let StackState::Applying { job, .. } = stored.forward().stacks()[0].state() else {
+        panic!("{stored:?}");
+    };
+    let job = job.clone();
     world.batch.submit(&job);
     let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
     world.batch.fail_next("find", down, 1);
@@ -356,19 +335,19 @@ async fn executions_that_end_early_have_the_outcome_that_they_earned() {
 }
 
 #[tokio::test]
-async fn a_refused_way_back_lets_a_newer_commit_go_on() {
+async fn a_refused_rollback_lets_a_newer_commit_go_on() {
     let world = World::new();
     world.add(2, QueueRule::Newest).await;
     world.add(3, QueueRule::Newest).await;
     world
         .change(2, |run| {
+            finish(run, 2);
+            let (now, later) = (samples::now(), samples::after(1));
+            let error = StepError::new(ErrorName::Unhealthy, "no answer");
+            run.handle_error(now, error, Some(&samples::last_good(1)), now)
+                .unwrap();
             let error = StepError::new(ErrorName::PlanRefused, "would delete a table");
-            run.deploy = Some(rollout(2));
-            run.fail(
-                StepError::new(ErrorName::Unhealthy, "no answer"),
-                samples::now(),
-            );
-            run.rollback = Some(Rollback::Refused { error });
+            run.handle_error(later, error, None, later).unwrap();
         })
         .await;
     world.record(2, None).await.unwrap();
@@ -455,7 +434,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
             "{operation} {after}"
         );
         assert!(!world.tokens.is_open("token-3"), "{operation} {after}");
-        assert_eq!(world.stored(2).await.lock, Lock::Released);
+        assert!(world.stored(2).await.is_ended());
         assert_eq!(world.forge.audit_files(samples::repository().key).len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::error::StepError;
 use domain::ids::RunId;
-use domain::run::{ErrorDecision, Rollback as Came};
+use domain::run::{ErrorDecision, RollbackOutcome, RunError};
 use domain::step::{RollbackInput, RollbackOutput};
 use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
@@ -51,20 +51,27 @@ impl Rollback {
         let environment = environments::of_run(&*self.records, &run).await?;
         let last_good = environment.as_ref().and_then(|it| it.last_good());
         let now = self.clock.now();
-        let (run, turn) = update_run(&*self.records, id, |run| {
-            let turn = run.handle_error(entered_at, error.clone(), last_good, now);
-            Ok((run.clone(), turn))
+        let (run, decision) = update_run(&*self.records, id, |run| {
+            let decided = run.handle_error(entered_at, error.clone(), last_good, now);
+            let decision = match decided {
+                Ok(decision) => decision,
+                // Its end is recorded already.
+                Err(RunError::Ended { .. }) => ErrorDecision::Record,
+                Err(RunError::Refused(error)) => return Err(error),
+            };
+            Ok((run.clone(), decision))
         })
         .await?;
-        if let Some(Came::Failed { error }) = &run.rollback {
+        let failed = run.rollback_outcome() == Some(RollbackOutcome::RollbackFailed);
+        if let (true, Some(error)) = (failed, run.rollback_error()) {
             environments::freeze(&*self.records, &run, error, now).await?;
         }
-        if turn == ErrorDecision::RollBack {
+        if decision == ErrorDecision::RollBack {
             self.announcer
                 .announce(&run, Transition::RollbackStarted)
                 .await;
         }
-        Ok(turn)
+        Ok(decision)
     }
 }
 

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 use super::*;
 use domain::error::ErrorName;
-use domain::plan::{LegKind, SideEffects};
-use domain::run::{Outcome, Run, StackState};
+use domain::plan::LegKind;
+use domain::run::{Outcome, Run};
 use domain::step::CaughtError;
 use engine::documents::insert;
 use engine::fakes::{FakeClock, FakeForge, FakeRecords, FakeStatusQueue, samples};
@@ -19,15 +19,12 @@ impl World {
     /// A run that changed a stack, in an environment that it holds, where commit 1 was verified.
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
-        let data = run.stack_mut(&samples::stack("data")).unwrap();
-        data.state = StackState::Failed {
-            side_effects: SideEffects::Possible,
-        };
+        samples::fail_apply(&mut run, "data");
         let world = Self {
             records: FakeRecords::new(),
             clock: FakeClock::default(),
             status: FakeStatusQueue::new(),
-            run: run.id.clone(),
+            run: run.id().clone(),
         };
         insert(&world.records, &run).await.unwrap();
         world.records.deliver(&samples::last_good(1));
@@ -60,6 +57,15 @@ impl World {
         step.run(input).await.map(|output| output.verdict)
     }
 
+    async fn set(&self, run: Run) {
+        update_run(&self.records, &self.run, |stored| {
+            *stored = run.clone();
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
     async fn stored(&self) -> Run {
         load_run(&self.records, &self.run).await.unwrap()
     }
@@ -75,10 +81,10 @@ async fn the_first_error_turns_the_run_round_however_often_it_is_told() {
         );
     }
     let run = world.stored().await;
-    assert_eq!(run.mode, LegKind::Rollback);
-    assert_eq!(run.rollback, None);
-    let failure = run.failure.unwrap().error;
-    assert_eq!(failure, StepError::new(ErrorName::ApplyFailed, "it broke"));
+    assert_eq!(run.leg().kind(), LegKind::Rollback);
+    assert_eq!(run.rollback_outcome(), None);
+    let failure = &run.failure().unwrap().error;
+    assert_eq!(failure, &StepError::new(ErrorName::ApplyFailed, "it broke"));
     assert!(world.records.environment().frozen().is_none());
 }
 
@@ -92,7 +98,7 @@ async fn a_lost_write_is_made_good_by_the_retry() {
         world.error("ApplyFailed", 1).await,
         Ok(ErrorDecision::RollBack)
     );
-    assert_eq!(world.stored().await.turns.len(), 1);
+    assert_eq!(world.stored().await.handled_errors().len(), 1);
 }
 
 #[tokio::test]
@@ -107,7 +113,7 @@ async fn an_error_on_the_way_back_freezes_the_environment_once() {
     }
     let run = world.stored().await;
     assert_eq!(run.outcome(), Outcome::NeedsOperator);
-    assert_eq!(run.failure.unwrap().error.name, ErrorName::ApplyFailed);
+    assert_eq!(run.failure().unwrap().error.name, ErrorName::ApplyFailed);
     let frozen = world.records.environment().frozen().unwrap().clone();
     assert_eq!(frozen.run, world.run);
     insta::assert_snapshot!(frozen.reason);
@@ -170,7 +176,7 @@ async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() 
     );
     let environment = world.records.environment();
     assert!(environment.frozen().is_none());
-    assert!(environment.is_held_by(&samples::sealed_run(3).id));
+    assert!(environment.is_held_by(samples::sealed_run(3).id()));
 }
 
 #[tokio::test]
@@ -193,25 +199,23 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
         world.error("ApprovalRejected", 1).await,
         Ok(ErrorDecision::RollBack)
     );
-    let failure = world.stored().await.failure.unwrap().error;
-    assert_eq!(failure.name, ErrorName::ApprovalRejected);
+    let stored = world.stored().await;
+    assert_eq!(
+        stored.failure().unwrap().error.name,
+        ErrorName::ApprovalRejected
+    );
     assert!(world.records.environment().frozen().is_none());
 
     // Nothing was applied: there is nothing to undo.
     let world = World::new().await;
-    update_run(&world.records, &world.run, |run| {
-        run.stack_mut(&samples::stack("data"))?.state = StackState::Unchanged;
-        Ok(())
-    })
-    .await
-    .unwrap();
+    world.set(samples::sealed_run(2)).await;
     assert_eq!(
         world.error("ApprovalRejected", 1).await,
         Ok(ErrorDecision::Record)
     );
     let run = world.stored().await;
-    assert_eq!(run.rollback, Some(Came::NotNeeded));
-    assert_eq!(run.failure.as_ref().unwrap().error.message, "it broke");
+    assert_eq!(run.rollback_outcome(), Some(RollbackOutcome::NotNeeded));
+    assert_eq!(run.failure().unwrap().error.message, "it broke");
     assert_eq!(run.outcome(), Outcome::Rejected);
     assert!(world.records.environment().frozen().is_none());
 }
@@ -230,7 +234,10 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
         world.error("ApplyFailed", 1).await,
         Ok(ErrorDecision::Record)
     );
-    assert_eq!(world.stored().await.rollback, Some(Came::NoLastGood));
+    assert_eq!(
+        world.stored().await.rollback_outcome(),
+        Some(RollbackOutcome::NoLastGood)
+    );
 
     // The commit was promoted, only its own record did not get to know.
     let world = World::new().await;
@@ -240,19 +247,24 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
         Ok(ErrorDecision::Record)
     );
     let promoted = world.stored().await;
-    assert!(promoted.promoted_at.is_some() && promoted.failure.is_none());
+    assert!(promoted.promoted_at().is_some() && promoted.failure().is_none());
 
     let world = World::new().await;
-    update_run(&world.records, &world.run, |run| {
-        run.config = None;
-        run.stacks.clear();
-        Ok(())
-    })
-    .await
-    .unwrap();
+    world.set(samples::claimed_run(2)).await;
     assert_eq!(
         world.error("ConfigInvalid", 1).await,
         Ok(ErrorDecision::Record)
     );
     assert_eq!(world.stored().await.outcome(), Outcome::Rejected);
+}
+
+#[tokio::test]
+async fn an_error_after_the_end_changes_nothing() {
+    let world = World::new().await;
+    let mut ended = world.stored().await;
+    ended.close(None, 1, samples::now()).unwrap();
+    world.set(ended.clone()).await;
+    let decision = world.error("ApplyFailed", 1).await;
+    assert_eq!(decision, Ok(ErrorDecision::Record));
+    assert_eq!(world.stored().await, ended);
 }

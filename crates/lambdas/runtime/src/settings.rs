@@ -205,7 +205,7 @@ mod tests {
         let error = settings.check().unwrap_err();
         assert_eq!(
             error.message,
-            "SLUICEGATE_REPOSITORIES has repository 1 twice"
+            "SLUICEGATE_REPOSITORIES has repository github-1 twice"
         );
     }
 }

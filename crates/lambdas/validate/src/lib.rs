@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use checks::Refusal;
 use domain::config::{CONFIG_FILE, Config};
 use domain::error::{ErrorName, StepError};
-use domain::event::{EVENT_SCHEMA, EnrolledRepository, PushEvent};
+use domain::event::{EVENT_SCHEMA, EnrolledRepository, Trigger};
 use domain::ids::Sha256Digest;
 use domain::keys;
 use domain::plan::ObjectRef;
@@ -49,10 +49,10 @@ impl Step for Validate {
 
     async fn run(&self, input: ValidateInput) -> Result<ValidateOutput> {
         let ValidateInput::Claim { event, execution } = input;
-        if event.schema != EVENT_SCHEMA {
+        if event.schema() != EVENT_SCHEMA {
             let message = format!(
                 "the event has schema {}, expected {EVENT_SCHEMA}",
-                event.schema
+                event.schema()
             );
             return Err(StepError::new(ErrorName::ContractViolation, message));
         }
@@ -64,7 +64,7 @@ impl Step for Validate {
                 verdict: ClaimVerdict::Duplicate,
             });
         };
-        if run.source.is_none() {
+        if run.accepted_at().is_none() {
             self.announcer.announce(&run, Transition::Claimed).await;
             run = self.seal(&run).await?;
         }
@@ -78,39 +78,41 @@ impl Step for Validate {
 
 impl Validate {
     /// Claims the run; none when another execution has it.
-    async fn claim(&self, event: &PushEvent, execution: String) -> Result<Option<Run>> {
-        let id = event.run_id();
-        let run = Run::new(id, event.trigger(), execution, self.clock.now());
+    async fn claim(&self, event: &Trigger, execution: String) -> Result<Option<Run>> {
+        let run = Run::claim(event.clone(), execution, self.clock.now());
         if insert(self.records.as_ref(), &run).await? == Written::Yes {
             return Ok(Some(run));
         }
-        let known = load_run(self.records.as_ref(), &run.id).await?;
-        Ok((known.execution == run.execution).then_some(known))
+        let known = load_run(self.records.as_ref(), run.id()).await?;
+        Ok((known.execution() == run.execution()).then_some(known))
     }
 
     /// Fetches, reads, checks, and writes down what came of it.
     async fn seal(&self, run: &Run) -> Result<Run> {
         let repository = self.enrolled(run)?;
-        let snapshot = self.source.fetch(repository, &run.trigger.commit).await?;
+        let snapshot = self
+            .source
+            .fetch(repository, run.trigger().commit())
+            .await?;
         let config = read_config(&snapshot)?;
         refuse(&checks::check(&snapshot, &config))?;
         let source = self.store(&snapshot, &config).await?;
-        update_run(self.records.as_ref(), &run.id, |run| {
-            if run.source.is_none() {
-                run.seal(source.clone(), config.clone());
-            }
+        let now = self.clock.now();
+        update_run(self.records.as_ref(), run.id(), |run| {
+            run.accept(source.clone(), config.clone(), now)?;
             Ok(run.clone())
         })
         .await
     }
 
     fn enrolled(&self, run: &Run) -> Result<&EnrolledRepository> {
-        let trigger = &run.trigger;
-        let branch = trigger.branch.as_str();
+        let repository = run.trigger().repository();
+        let branch = run.trigger().branch().as_str();
         let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
-        let found = self.repositories.iter().find(|known| {
-            known.key == trigger.repository_key && known.full_name == trigger.repository
-        });
+        let found = self
+            .repositories
+            .iter()
+            .find(|known| known.key == repository.key && known.full_name == repository.full_name);
         match found {
             Some(known) if known.branches.iter().any(|watched| watched == branch) => Ok(known),
             Some(known) => Err(StepError::new(
@@ -124,7 +126,7 @@ impl Validate {
                 ErrorName::NotEnrolled,
                 format!(
                     "repository {} ({}) is not enrolled",
-                    trigger.repository, trigger.repository_key
+                    repository.full_name, repository.key
                 ),
             )),
         }

@@ -85,19 +85,16 @@ async fn a_commit_is_claimed_checked_and_sealed() {
     assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
 
     let run = world.run();
-    assert_eq!(run.execution, samples::EXECUTION);
-    assert_eq!(run.config.as_ref(), Some(&samples::config()));
-    assert_eq!(run.stacks.len(), 2);
-    let source = run.source.unwrap();
-    assert_eq!(source.author, "Mona Lisa");
-    assert_eq!(source.subject, "Change number 1");
-    assert_eq!(
-        source.build_tree.as_ref(),
-        samples::snapshot(1).trees.get("app")
-    );
-    let archive = world.objects.peek(&source.archive.key).unwrap();
-    assert_eq!(Sha256Digest::of(&archive), source.archive.sha256);
-    assert_eq!(source.archive.key, keys::source(&source.archive.sha256));
+    assert_eq!(run.execution(), samples::EXECUTION);
+    assert_eq!(run.config(), Ok(&samples::config()));
+    assert_eq!(run.forward().stacks().len(), 2);
+    assert_eq!(run.author(), Some("Mona Lisa"));
+    assert_eq!(run.subject(), Some("Change number 1"));
+    assert_eq!(run.build_tree().ok(), samples::snapshot(1).trees.get("app"));
+    let sealed = run.sealed_source().unwrap();
+    let archive = world.objects.peek(&sealed.key).unwrap();
+    assert_eq!(Sha256Digest::of(&archive), sealed.sha256);
+    assert_eq!(sealed.key, keys::source(&sealed.sha256));
     assert_eq!(
         world.words(),
         [TransitionKind::Claimed, TransitionKind::Sealed]
@@ -114,7 +111,7 @@ async fn a_second_execution_of_the_same_event_is_a_duplicate() {
     };
     let output = world.step.run(other).await.unwrap();
     assert_eq!(output.verdict, ClaimVerdict::Duplicate);
-    assert_eq!(world.run().execution, samples::EXECUTION);
+    assert_eq!(world.run().execution(), samples::EXECUTION);
     assert_eq!(world.forge.calls("fetch"), 1);
 }
 
@@ -170,7 +167,7 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
             ClaimVerdict::Accepted,
             "{name}"
         );
-        assert!(world.run().source.is_some(), "{name}");
+        assert!(world.run().accepted_at().is_some(), "{name}");
         assert_eq!(world.objects.keys().len(), 1, "{name}");
         assert_eq!(
             world.words(),
@@ -221,10 +218,10 @@ async fn what_is_not_enrolled_is_claimed_and_fails() {
 #[tokio::test]
 async fn another_version_of_the_event_claims_nothing() {
     let world = world();
-    let mut event = samples::push_event(1);
-    event.schema = 2;
+    let mut push = samples::push(1);
+    push.schema = 1;
     let input = ValidateInput::Claim {
-        event,
+        event: domain::event::Trigger::Push(push),
         execution: samples::EXECUTION.into(),
     };
     let error = world.step.run(input).await.unwrap_err();

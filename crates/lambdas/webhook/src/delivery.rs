@@ -1,7 +1,7 @@
 //! Delivery records: each delivery is published once.
 
 use domain::error::{ErrorName, StepError};
-use domain::event::PushEvent;
+use domain::event::Trigger;
 use domain::ids::{DeliveryId, RunId, Sha256Digest};
 use engine::{RecordBody, RecordKey, Records, Result, Written};
 use jiff::{SignedDuration, Timestamp};
@@ -41,13 +41,13 @@ pub(crate) enum Found {
 }
 
 impl DeliveryRecord {
-    pub(crate) fn received(event: &PushEvent, body: Sha256Digest) -> Self {
+    pub(crate) fn received(event: &Trigger, body: Sha256Digest) -> Self {
         Self {
             schema: 1,
             state: State::Received,
             body,
             run: event.run_id(),
-            received_at: event.received_at,
+            received_at: event.received_at(),
         }
     }
 

@@ -5,7 +5,7 @@ mod enrolment;
 
 use async_trait::async_trait;
 use delivery::{DeliveryRecord, Found};
-use domain::event::{DETAIL_TYPE_PUSH, EnrolledRepository, PushEvent, SOURCE_GITHUB};
+use domain::event::{DETAIL_TYPE_PUSH, EnrolledRepository, PushEvent, SOURCE_GITHUB, Trigger};
 use domain::ids::{DeliveryId, Sha256Digest};
 use engine::{Clock, EventBus, HttpRequest, HttpResponse, Records, Secrets, UrlStep};
 use forge::webhook::{Delivery, Keys, Refusal, WebhookReader};
@@ -163,7 +163,7 @@ impl Webhook {
     /// Records the delivery, then publishes its event.
     async fn dispatch(&self, mut event: PushEvent, body: Sha256Digest) -> Reply {
         let no_table = |error| Refusal::new(503, "WH151", format!("not recorded: {error}"));
-        let received = DeliveryRecord::received(&event, body);
+        let received = DeliveryRecord::received(&Trigger::Push(event.clone()), body);
         let found = delivery::open(self.records.as_ref(), &event.delivery, &received)
             .await
             .map_err(no_table)?;
@@ -180,7 +180,7 @@ impl Webhook {
         };
         // A redelivery keeps its arrival time.
         event.received_at = record.received_at;
-        let detail = serde_json::to_string(&event)
+        let detail = serde_json::to_string(&Trigger::Push(event.clone()))
             .map_err(|error| Refusal::new(503, "WH150", format!("write the event: {error}")))?;
         self.bus
             .publish(SOURCE_GITHUB, DETAIL_TYPE_PUSH, &detail)

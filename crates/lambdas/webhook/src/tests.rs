@@ -127,7 +127,7 @@ fn down() -> StepError {
 async fn a_push_is_dispatched_before_it_is_answered() {
     let world = world();
     let answer = world.webhook.answer(push()).await;
-    let event: PushEvent = {
+    let event: Trigger = {
         let published = world.bus.events();
         assert_eq!(published.len(), 1);
         assert_eq!(published[0].source, "github.com");
@@ -136,9 +136,9 @@ async fn a_push_is_dispatched_before_it_is_answered() {
     };
     assert_eq!(answer.status, 202);
     assert_eq!(answer.body, format!("dispatched: run {}", event.run_id()));
-    assert_eq!(event.after, samples::commit(1));
-    assert_eq!(event.pusher, "octocat");
-    assert_eq!(event.received_at, samples::now());
+    assert_eq!(event.commit(), &samples::commit(1));
+    assert_eq!(event.actor(), "octocat");
+    assert_eq!(event.received_at(), samples::now());
     let record = &world.records.keys()[0];
     assert_eq!(record.pk, format!("DELIVERY#{GUID}"));
     assert_eq!(
@@ -164,7 +164,7 @@ async fn the_time_of_a_push_makes_it_another_run() {
         payload["repository"]["pushed_at"] = pushed_at;
         let answer = world.webhook.answer(signed(payload.to_string())).await;
         assert_eq!(answer.status, 202);
-        let event: PushEvent = serde_json::from_str(&world.bus.events()[0].detail).unwrap();
+        let event: Trigger = serde_json::from_str(&world.bus.events()[0].detail).unwrap();
         runs.push(event.run_id());
     }
     assert_ne!(runs[0], runs[1]);
@@ -431,8 +431,8 @@ async fn a_delivery_that_was_not_dispatched_is_so_when_it_comes_again() {
     world.clock.advance(600);
     assert_eq!(world.webhook.answer(push()).await.status, 202);
     // Its place in the order of arrival is that of its first copy.
-    let event: PushEvent = serde_json::from_str(&world.bus.events()[0].detail).unwrap();
-    assert_eq!(event.received_at, samples::now());
+    let event: Trigger = serde_json::from_str(&world.bus.events()[0].detail).unwrap();
+    assert_eq!(event.received_at(), samples::now());
     assert_eq!(world.webhook.answer(push()).await.status, 200);
     assert_eq!(world.bus.events().len(), 1);
 }

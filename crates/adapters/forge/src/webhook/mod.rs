@@ -8,7 +8,7 @@ mod keys;
 pub use keys::{Keys, KeysError};
 
 use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent};
-use domain::ids::{BranchRef, CommitId, DeliveryId, RunKind};
+use domain::ids::{BranchRef, CommitId, DeliveryId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,7 +79,6 @@ impl Push {
     pub fn into_event(self, delivery: DeliveryId, received_at: Timestamp) -> PushEvent {
         PushEvent {
             schema: EVENT_SCHEMA,
-            kind: RunKind::Push,
             delivery,
             repository: self.repository,
             branch: self.branch,

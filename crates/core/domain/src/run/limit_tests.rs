@@ -1,7 +1,7 @@
 //! The largest run still fits into one item of DynamoDB.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-use super::tests::{error, good, job, object, run, stack};
+use super::tests::{decide, good, job, object, run, stack};
 use super::*;
 use crate::config::MAX_STACKS;
 use crate::plan::{Action, PlanSummary, ResourceChange};
@@ -10,7 +10,7 @@ use crate::plan::{Action, PlanSummary, ResourceChange};
 const ITEM: usize = 390_000;
 
 #[test]
-fn the_record_of_the_largest_run_fits_on_both_ways() {
+fn the_record_of_the_largest_run_fits_with_both_legs() {
     let change = |n: usize| ResourceChange {
         address: format!("module.a.aws_sqs_queue.this[\"{n}{}\"]", "k".repeat(500)),
         resource_type: "aws_cognito_user_pool_client".into(),
@@ -23,8 +23,8 @@ fn the_record_of_the_largest_run_fits_on_both_ways() {
     let stacks: Vec<_> = (0..MAX_STACKS).map(|n| stack(n, &[])).collect();
     let mut run = run(stacks.clone());
     let mut good = good(stacks);
-    for stack in &run.stacks {
-        good.outputs.insert(stack.stack.name.clone(), object());
+    for stack in &run.forward.stacks {
+        good.outputs.insert(stack.name().clone(), object());
     }
     let applied = |stack: &mut StackRun| {
         stack.state = StackState::Applied {
@@ -33,9 +33,9 @@ fn the_record_of_the_largest_run_fits_on_both_ways() {
         };
         stack.outputs = Some(object());
     };
-    run.stacks.iter_mut().for_each(applied);
-    run.turn(error(ErrorName::ApplyFailed), Some(&good), good.verified_at);
-    run.way_mut().iter_mut().for_each(applied);
+    run.forward.stacks.iter_mut().for_each(applied);
+    decide(&mut run, ErrorName::ApplyFailed, Some(&good));
+    run.leg_mut().stacks.iter_mut().for_each(applied);
     let size = serde_json::to_string(&run).unwrap().len();
     assert!(size < ITEM, "the record has {size} bytes");
 }

@@ -1,37 +1,37 @@
-//! A stack on its way through a run.
+//! A stack on a leg of a run.
 
 use crate::config::Stack;
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
 use crate::ids::{JobId, StackName};
 use crate::plan::{ObjectRef, PlanKind, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
+use crate::run::StalePlan;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How often a stale plan is made again.
 pub const REPLANS: u32 = 1;
 
-/// A stack on its way.
+/// A stack on a leg of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StackRun {
-    /// The stack.
-    pub stack: Stack,
+    spec: Stack,
     /// What its plans are for.
-    pub plan_kind: PlanKind,
+    plan_kind: PlanKind,
     /// How many jobs it had.
-    pub jobs: u32,
+    jobs: u32,
     /// How often its plan was made again.
-    pub replans: u32,
-    /// Where it stands.
-    pub state: StackState,
+    replans: u32,
+    pub(super) state: StackState,
+    /// When it reached that state.
+    since: Timestamp,
     /// The last plan that was judged.
-    pub plan: Option<PlanMade>,
-    /// Its outputs, once they are known.
-    pub outputs: Option<ObjectRef>,
+    plan: Option<PlanMade>,
+    pub(super) outputs: Option<ObjectRef>,
 }
 
-/// Where a stack stands.
+/// The state of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StackState {
@@ -52,7 +52,7 @@ pub enum StackState {
         summary: PlanSummary,
         /// The judgement.
         verdict: Verdict,
-        /// The answer of a person, where one is needed.
+        /// The decision of a person, where one is needed.
         approval: Option<Approval>,
     },
     /// The plan was used: an apply job was made from it.
@@ -78,21 +78,21 @@ pub enum StackState {
     },
 }
 
-/// A person's answer to a plan.
+/// A person's decision about a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Approval {
     /// Asked for; the token ends the wait.
-    Asked {
+    Requested {
         /// The task token.
         token: String,
         /// Since when.
         since: Timestamp,
     },
-    /// Answered.
-    Answered {
-        /// The answer.
-        answer: ApprovalDecision,
+    /// Decided.
+    Decided {
+        /// The decision.
+        decision: ApprovalDecision,
         /// Who.
         by: String,
         /// When.
@@ -100,7 +100,7 @@ pub enum Approval {
     },
 }
 
-/// What a person says to a plan.
+/// What a person decides about a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovalDecision {
@@ -110,22 +110,82 @@ pub enum ApprovalDecision {
     Rejected,
 }
 
+impl ApprovalDecision {
+    /// The stable spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
 impl StackRun {
-    pub(super) fn new(stack: &Stack, plan_kind: PlanKind) -> Self {
+    pub(super) fn new(spec: &Stack, plan_kind: PlanKind, now: Timestamp) -> Self {
         Self {
-            stack: stack.clone(),
+            spec: spec.clone(),
             plan_kind,
             jobs: 0,
             replans: 0,
             state: StackState::Pending,
+            since: now,
             plan: None,
             outputs: None,
         }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &StackName {
+        &self.spec.name
+    }
+
+    /// Its part of the configuration.
+    #[must_use]
+    pub fn spec(&self) -> &Stack {
+        &self.spec
+    }
+
+    /// What its plans are for.
+    #[must_use]
+    pub fn plan_kind(&self) -> PlanKind {
+        self.plan_kind
+    }
+
+    /// How many jobs it had.
+    #[must_use]
+    pub fn jobs(&self) -> u32 {
+        self.jobs
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> &StackState {
+        &self.state
+    }
+
+    /// When it reached its state.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// The last plan that was judged.
+    #[must_use]
+    pub fn plan(&self) -> Option<&PlanMade> {
+        self.plan.as_ref()
+    }
+
+    /// Its outputs, once they are known.
+    #[must_use]
+    pub fn outputs(&self) -> Option<&ObjectRef> {
+        self.outputs.as_ref()
+    }
+
     /// Whether terraform may have changed the stack's resources in this run.
     #[must_use]
-    pub fn was_touched(&self) -> bool {
+    pub fn has_side_effects(&self) -> bool {
         matches!(
             self.state,
             StackState::Applying { .. }
@@ -148,17 +208,49 @@ impl StackRun {
         )
     }
 
-    /// Takes the judged plan. A repeated call changes nothing.
-    ///
-    /// # Errors
-    /// `ContractViolation` when the stack does not wait for this job's plan.
-    pub fn planned(
+    /// Whether it waits for a person's decision.
+    #[must_use]
+    pub fn awaits_approval(&self) -> bool {
+        matches!(
+            self.state,
+            StackState::Planned {
+                approval: Some(Approval::Requested { .. }),
+                ..
+            }
+        )
+    }
+
+    pub(super) fn reach(&mut self, state: StackState, now: Timestamp) {
+        self.state = state;
+        self.since = now;
+    }
+
+    pub(super) fn unexpected(&self, what: &str, job: &JobId) -> StepError {
+        StepError::new(
+            ErrorName::ContractViolation,
+            format!(
+                "stack {} does not wait for {what} of job {job}",
+                self.name()
+            ),
+        )
+    }
+
+    /// Its plan job was made, as its `attempt`th job.
+    pub(super) fn planning(&mut self, job: JobId, attempt: u32, now: Timestamp) {
+        if self.state == StackState::Pending {
+            self.jobs = attempt;
+            self.reach(StackState::Planning { job }, now);
+        }
+    }
+
+    pub(super) fn planned(
         &mut self,
         job: &JobId,
         plan: SealedPlan,
         summary: &PlanSummary,
         verdict: Verdict,
         outputs: Option<ObjectRef>,
+        now: Timestamp,
     ) -> Result<(), StepError> {
         match &self.state {
             StackState::Planning { job: expected } if expected == job => {}
@@ -171,7 +263,7 @@ impl StackRun {
             sha256: plan.file.sha256.clone(),
             counts: summary.counts(),
         });
-        self.state = if verdict == Verdict::NoChanges {
+        let state = if verdict == Verdict::NoChanges {
             StackState::Unchanged
         } else {
             let job = job.clone();
@@ -183,66 +275,69 @@ impl StackRun {
                 approval: None,
             }
         };
+        self.reach(state, now);
         Ok(())
     }
 
-    /// Uses the sealed plan, once.
+    /// Whether an apply job may use the sealed plan.
     ///
     /// # Errors
     /// `ApprovalRejected` when a person is needed and did not agree, `PlanRefused` when the plan
-    /// was refused, `PlanConsumed` when it was used by another job, `ContractViolation` when
-    /// there is no plan.
-    pub fn consume(&mut self, apply_job: JobId) -> Result<(), StepError> {
-        let name = &self.stack.name;
+    /// was refused, `PlanConsumed` when another job used it, `ContractViolation` when there is no
+    /// plan.
+    pub fn check_apply(&self, apply_job: &JobId) -> Result<(), StepError> {
+        let name = self.name();
         match &self.state {
             StackState::Planned {
-                summary,
-                verdict,
-                approval,
-                ..
-            } => {
-                match verdict {
-                    Verdict::NeedsApproval => approved(name, approval.as_ref())?,
-                    Verdict::Refused => {
-                        return Err(StepError::new(
-                            ErrorName::PlanRefused,
-                            format!("the plan of stack {name} was refused"),
-                        ));
-                    }
-                    Verdict::NoChanges | Verdict::Auto => {}
-                }
-                self.state = StackState::Applying {
-                    job: apply_job,
-                    summary: summary.clone(),
-                };
-                Ok(())
-            }
-            StackState::Applying { job, .. } if *job == apply_job => Ok(()),
+                verdict, approval, ..
+            } => match verdict {
+                Verdict::NeedsApproval => approved(name, approval.as_ref()),
+                Verdict::Refused => Err(StepError::new(
+                    ErrorName::PlanRefused,
+                    format!("the plan of stack {name} was refused"),
+                )),
+                Verdict::NoChanges | Verdict::Auto => Ok(()),
+            },
+            StackState::Applying { job, .. } if job == apply_job => Ok(()),
             StackState::Applying { job, .. } | StackState::Applied { job, .. } => {
                 Err(StepError::new(
                     ErrorName::PlanConsumed,
                     format!("the plan of stack {name} was used by job {job}"),
                 ))
             }
-            _ => Err(self.unexpected("an apply", &apply_job)),
+            _ => Err(self.unexpected("an apply", apply_job)),
         }
     }
 
-    /// Takes the end of the apply. A repeated call changes nothing.
-    ///
-    /// # Errors
-    /// `ContractViolation` when the stack does not wait for this job.
-    pub fn applied(&mut self, job: &JobId, outputs: ObjectRef) -> Result<(), StepError> {
+    pub(super) fn applying(
+        &mut self,
+        apply_job: JobId,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Result<(), StepError> {
+        self.check_apply(&apply_job)?;
+        if let StackState::Planned { summary, .. } = &self.state {
+            let summary = summary.clone();
+            let job = apply_job;
+            self.jobs = attempt;
+            self.reach(StackState::Applying { job, summary }, now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn applied(
+        &mut self,
+        job: &JobId,
+        outputs: ObjectRef,
+        now: Timestamp,
+    ) -> Result<(), StepError> {
         match &self.state {
             StackState::Applying {
                 job: expected,
                 summary,
             } if expected == job => {
-                let summary = summary.clone();
-                self.state = StackState::Applied {
-                    job: job.clone(),
-                    summary,
-                };
+                let (job, summary) = (job.clone(), summary.clone());
+                self.reach(StackState::Applied { job, summary }, now);
                 self.outputs = Some(outputs);
                 Ok(())
             }
@@ -251,65 +346,46 @@ impl StackRun {
         }
     }
 
-    /// Takes note that the plan of this apply job was stale: it is made again, once. A repeated
-    /// call changes nothing.
-    ///
-    /// # Errors
-    /// `StalePlan` when it was made again already; `ContractViolation` when the stack does not wait
-    /// for this job.
-    pub fn stale(&mut self, job: &JobId) -> Result<(), StepError> {
-        let twice = StepError::new(
-            ErrorName::StalePlan,
-            format!(
-                "the state of stack {} changed twice since it was planned",
-                self.stack.name
-            ),
-        );
+    pub(super) fn plan_stale(
+        &mut self,
+        job: &JobId,
+        now: Timestamp,
+    ) -> Result<StalePlan, StepError> {
         match &self.state {
             StackState::Applying { job: known, .. } if known == job => {}
-            StackState::Failed { .. } if self.replans >= REPLANS => return Err(twice),
-            // It was put back already, and perhaps planned again.
-            _ if self.replans > 0 => return Ok(()),
+            StackState::Failed { .. } if self.replans >= REPLANS => return Ok(StalePlan::GiveUp),
+            // It was reset already, and perhaps planned again.
+            _ if self.replans > 0 => return Ok(StalePlan::PlanAgain),
             _ => return Err(self.unexpected("a stale plan", job)),
         }
         if self.replans >= REPLANS {
-            self.state = StackState::Failed {
-                side_effects: SideEffects::None,
-            };
-            return Err(twice);
+            let side_effects = SideEffects::None;
+            self.reach(StackState::Failed { side_effects }, now);
+            return Ok(StalePlan::GiveUp);
         }
         self.replans += 1;
-        self.state = StackState::Pending;
-        Ok(())
-    }
-
-    fn unexpected(&self, what: &str, job: &JobId) -> StepError {
-        StepError::new(
-            ErrorName::ContractViolation,
-            format!(
-                "stack {} does not wait for {what} of job {job}",
-                self.stack.name
-            ),
-        )
+        self.reach(StackState::Pending, now);
+        Ok(StalePlan::PlanAgain)
     }
 }
 
-/// Whether a person agreed to the plan of a stack; if not, what was said, or that nobody answered.
+/// Whether a person agreed to the plan of a stack; if not, what they decided, or that no decision
+/// came in time.
 fn approved(name: &StackName, approval: Option<&Approval>) -> Result<(), StepError> {
     let why = match approval {
-        Some(Approval::Answered {
-            answer: ApprovalDecision::Approved,
+        Some(Approval::Decided {
+            decision: ApprovalDecision::Approved,
             ..
         }) => return Ok(()),
-        Some(Approval::Answered {
-            answer: ApprovalDecision::Rejected,
+        Some(Approval::Decided {
+            decision: ApprovalDecision::Rejected,
             by,
             at,
         }) => format!("was rejected by {by} at {at}"),
-        Some(Approval::Asked { since, .. }) => format!(
-            "waited for approval since {since}, and nobody answered in time; it was not applied"
-        ),
-        None => "needs approval, and nobody was asked".to_owned(),
+        Some(Approval::Requested { since, .. }) => {
+            format!("was not approved in time, since {since}; it was not applied")
+        }
+        None => "needs approval, and no approval was requested".to_owned(),
     };
     Err(StepError::new(
         ErrorName::ApprovalRejected,
@@ -329,36 +405,36 @@ impl StackState {
 pub(super) fn outputs<'run>(
     stacks: impl IntoIterator<Item = &'run StackRun>,
 ) -> impl Iterator<Item = (StackName, ObjectRef)> {
-    let known = |one: &StackRun| Some((one.stack.name.clone(), one.outputs.clone()?));
+    let known = |one: &StackRun| Some((one.name().clone(), one.outputs.clone()?));
     stacks.into_iter().filter_map(known)
 }
 
-/// The stacks on the way back: those of the last good commit that this run touched, with all
-/// that need them, planned from the last good source; and those that only the new commit has,
-/// to be destroyed.
-pub(super) fn restore_stacks(delivered: &[StackRun], target: &LastGood) -> Vec<StackRun> {
-    let touched: Vec<&StackRun> = delivered
+/// The stacks of a rollback: those of the last good commit that this run changed, with all that
+/// need them, planned from the last good source; and those that only the new commit has, to be
+/// destroyed.
+pub(super) fn rollback_stacks(
+    forward: &[StackRun],
+    target: &LastGood,
+    now: Timestamp,
+) -> Vec<StackRun> {
+    let changed: Vec<&StackRun> = forward
         .iter()
-        .filter(|stack| stack.was_touched())
+        .filter(|stack| stack.has_side_effects())
         .collect();
     let known = |name: &StackName| target.config.stacks.iter().any(|stack| &stack.name == name);
     let mut back: Vec<StackRun> = Vec::new();
     for stack in &target.config.stacks {
-        let was_touched = touched.iter().any(|other| other.stack.name == stack.name);
-        let needs_restored = stack
+        let was_changed = changed.iter().any(|other| *other.name() == stack.name);
+        let needs_changed = stack
             .needs
             .iter()
-            .any(|need| back.iter().any(|other| &other.stack.name == need));
-        if was_touched || needs_restored {
-            back.push(StackRun::new(stack, PlanKind::Normal));
+            .any(|need| back.iter().any(|other| other.name() == need));
+        if was_changed || needs_changed {
+            back.push(StackRun::new(stack, PlanKind::Normal, now));
         }
     }
-    for stack in touched
-        .iter()
-        .rev()
-        .filter(|stack| !known(&stack.stack.name))
-    {
-        back.push(StackRun::new(&stack.stack, PlanKind::Destroy));
+    for stack in changed.iter().rev().filter(|stack| !known(stack.name())) {
+        back.push(StackRun::new(&stack.spec, PlanKind::Destroy, now));
     }
     back
 }

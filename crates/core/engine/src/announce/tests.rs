@@ -38,14 +38,14 @@ async fn a_transition_is_a_message_and_a_status() {
 
     let sent = world.status.messages();
     assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0].group, run.id.as_str());
+    assert_eq!(sent[0].group, run.id().as_str());
     assert_eq!(
         parse(&sent[0].body).unwrap().data.transition,
         TransitionKind::Sealed
     );
     let set = world.forge.statuses();
     assert_eq!(set.len(), 1);
-    assert_eq!(set[0].commit, run.trigger.commit);
+    assert_eq!(&set[0].commit, run.trigger().commit());
     assert_eq!(set[0].status.state, CommitState::Pending);
     assert_eq!(set[0].status.context, "sluicegate/production");
 }
@@ -57,6 +57,19 @@ async fn a_developer_is_not_told_of_every_step() {
     world.announcer.announce(&run, Transition::LockHeld).await;
     assert_eq!(world.status.messages().len(), 1);
     assert!(world.forge.statuses().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_waits_names_the_run_that_it_waits_for() {
+    let world = world();
+    let (run, other) = (samples::sealed_run(2), samples::push_event(1).run_id());
+    let waits = Transition::LockWaiting(other.clone());
+    world.announcer.announce(&run, waits).await;
+    let description = world.forge.statuses().remove(0).status.description;
+    assert_eq!(
+        description,
+        format!("Waiting: run {other} is being delivered to this environment.")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,10 +122,11 @@ async fn the_end_says_what_went_wrong() {
     let world = world();
     let mut run = samples::sealed_run(1);
     let message = format!("stack data: {}", "AccessDenied\n".repeat(30));
-    run.fail(
+    let (error, now) = (
         StepError::new(ErrorName::ApplyFailed, message),
         samples::now(),
     );
+    run.handle_error(now, error, None, now).unwrap();
     world
         .announcer
         .announce(&run, Transition::Finished(Outcome::Failed))
@@ -132,12 +146,10 @@ async fn the_end_says_what_went_wrong() {
 #[tokio::test]
 async fn a_run_without_a_configuration_has_a_status_too() {
     let world = world();
-    let mut run = samples::sealed_run(1);
-    run.config = None;
-    run.fail(
-        StepError::new(ErrorName::ConfigInvalid, "sluicegate.yaml:3:1: CF010"),
-        samples::now(),
-    );
+    let mut run = samples::claimed_run(1);
+    let error = StepError::new(ErrorName::ConfigInvalid, "sluicegate.yaml:3:1: CF010");
+    let now = samples::now();
+    run.handle_error(now, error, None, now).unwrap();
     world
         .announcer
         .announce(&run, Transition::Finished(Outcome::Rejected))

@@ -1,9 +1,12 @@
-#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
 use super::*;
 use crate::documents::insert;
 use crate::fakes::{FakeClock, FakeRecords, FakeTokens, samples};
 use domain::environment::QueueRule;
-use domain::run::{End, Outcome};
 
 /// Runs of the commits 1 to 3, none of which has asked for the environment.
 struct World {
@@ -60,12 +63,8 @@ impl World {
 
     async fn end(&self, n: u8) {
         update_run(&self.records, &id(n), |run| {
-            run.end = Some(End {
-                outcome: Outcome::Failed,
-                at: samples::now(),
-                audit_from: 1,
-                audit_seq: Some(1),
-            });
+            run.close(None, 1, samples::now())?;
+            run.audited(1)?;
             Ok(())
         })
         .await

@@ -8,15 +8,21 @@
 use crate::jobs::StateBucket;
 use crate::{FileKind, Snapshot, SnapshotFile};
 use domain::config::Config;
+use domain::ecs::EcsState;
 use domain::environment::{LastGood, Waiter};
-use domain::event::{EVENT_SCHEMA, EnrolledRepository, EventRepository, PushEvent};
+use domain::event::{EVENT_SCHEMA, EnrolledRepository, EventRepository, PushEvent, Trigger};
 use domain::ids::{
     BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
-    RunKind, Sha256Digest, StackName,
+    Sha256Digest, StackName,
 };
-use domain::plan::ObjectRef;
-use domain::run::{Run, Source, Trigger};
+use domain::plan::{
+    LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
+};
+use domain::release::{Artifact, Release, TargetState};
+use domain::rollout::Rollout;
+use domain::run::{ArtifactOrigin, Run, Source};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The configuration of [`config`], as it stands in the repository.
@@ -111,11 +117,16 @@ pub fn repository() -> EnrolledRepository {
 
 /// A push of `commit(n)` to `main`, received `n` seconds after [`now`].
 #[must_use]
-pub fn push_event(n: u8) -> PushEvent {
+pub fn push_event(n: u8) -> Trigger {
+    Trigger::Push(push(n))
+}
+
+/// As [`push_event`], to change what a test is about.
+#[must_use]
+pub fn push(n: u8) -> PushEvent {
     let repository = repository();
     PushEvent {
         schema: EVENT_SCHEMA,
-        kind: RunKind::Push,
         delivery: DeliveryId::parse(&format!("72d3162e-cc78-11e3-81ab-4c93{n:08x}"))
             .expect("a delivery"),
         repository: EventRepository {
@@ -183,27 +194,24 @@ pub fn snapshot(n: u8) -> Snapshot {
 /// A run as it is claimed for [`push_event`].
 #[must_use]
 pub fn claimed_run(n: u8) -> Run {
-    let event = push_event(n);
-    let id = event.run_id();
-    let trigger = Trigger {
-        kind: event.kind,
-        delivery: event.delivery,
-        repository_key: event.repository.key,
-        repository: event.repository.full_name,
-        branch: event.branch,
-        commit: event.after,
-        before: event.before,
-        pusher: event.pusher,
-        received_at: event.received_at,
-    };
-    Run::new(id, trigger, EXECUTION.into(), event.received_at)
+    let trigger = push_event(n);
+    let now = trigger.received_at();
+    Run::claim(trigger, EXECUTION.into(), now)
 }
 
-/// A run whose source is sealed and whose configuration is [`config`].
+/// A run whose commit is accepted, with [`config`].
 #[must_use]
 pub fn sealed_run(n: u8) -> Run {
+    accepted_run(n, config())
+}
+
+/// As [`sealed_run`], with this configuration.
+#[must_use]
+pub fn accepted_run(n: u8, config: Config) -> Run {
     let mut run = claimed_run(n);
-    run.seal(source(n), config());
+    let now = run.started_at();
+    run.accept(source(n), config, now)
+        .expect("it has not ended");
     run
 }
 
@@ -211,11 +219,137 @@ pub fn sealed_run(n: u8) -> Run {
 #[must_use]
 pub fn waiter(run: &Run, token: &str) -> Waiter {
     Waiter {
-        run: run.id.clone(),
-        commit: run.trigger.commit.clone(),
-        received_at: run.trigger.received_at,
+        run: run.id().clone(),
+        commit: run.trigger().commit().clone(),
+        received_at: run.trigger().received_at(),
         token: token.into(),
     }
+}
+
+/// A run with another value at a place of its record, for a state that no single step reaches. A
+/// place is a JSON pointer, such as `/forward/stacks/0/state`.
+///
+/// # Panics
+/// When the record has no such place, or is none with that value.
+pub fn edit(run: &mut Run, place: &str, value: impl Serialize) {
+    let mut record = serde_json::to_value(&*run).expect("JSON");
+    let value = serde_json::to_value(value).expect("JSON");
+    *record.pointer_mut(place).expect("a place in the record") = value;
+    *run = serde_json::from_value(record).expect("a record of a run");
+}
+
+/// The `n`th image.
+#[must_use]
+pub fn artifact(n: u8) -> Artifact {
+    let digest = image_digest(n);
+    Artifact::Image { digest }
+}
+
+/// The `n`th image as the service `app`, at the ECS service `shop` of [`config`].
+#[must_use]
+pub fn release(n: u8) -> Release {
+    Release {
+        service: (&stack("app")).into(),
+        artifact: artifact(n),
+        target: TargetState::Ecs(EcsState {
+            cluster: "main".into(),
+            service: "shop".into(),
+            task_definition: format!(
+                "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:{n}"
+            ),
+        }),
+    }
+}
+
+/// The rollout of [`release`], a minute after [`now`].
+#[must_use]
+pub fn rollout(n: u8) -> Rollout {
+    Rollout {
+        release: release(n),
+        commit: commit(n),
+        url: "http://shop.example".into(),
+        since: after(60),
+        deadline: after(360),
+        healthy_at: None,
+    }
+}
+
+/// So many seconds after [`now`].
+#[must_use]
+pub fn after(seconds: i64) -> Timestamp {
+    now()
+        .saturating_add(SignedDuration::from_secs(seconds))
+        .expect("a time")
+}
+
+/// Builds the run's image.
+pub fn build(run: &mut Run, n: u8) {
+    run.artifact_ready(artifact(n), ArtifactOrigin::Built, now())
+        .expect("it has not ended");
+}
+
+fn plan_job(stack: &StackName) -> domain::ids::JobId {
+    domain::ids::JobId::seal("plan", stack, 1, b"{}")
+}
+
+fn apply_job(stack: &StackName) -> domain::ids::JobId {
+    domain::ids::JobId::seal("apply", stack, 2, b"{}")
+}
+
+/// Plans a stack of the run's leg, with this verdict.
+pub fn plan(run: &mut Run, name: &str, verdict: Verdict, outputs: Option<ObjectRef>) {
+    let (name, now) = (stack(name), now());
+    let job = plan_job(&name);
+    let file = archive(9);
+    let state = StateVersion {
+        lineage: "l".into(),
+        serial: 3,
+    };
+    let summary = PlanSummary::default();
+    run.planning(&name, job.clone(), 1, now)
+        .and_then(|_| {
+            let json = archive(10);
+            let plan = SealedPlan { file, json, state };
+            run.planned(&name, &job, plan, &summary, verdict, outputs, now)
+        })
+        .expect("a stack that can be planned");
+}
+
+/// Finds every stack of the run's leg unchanged.
+pub fn find_unchanged(run: &mut Run) {
+    let names: Vec<_> = run
+        .leg()
+        .stacks()
+        .iter()
+        .map(|one| one.name().to_string())
+        .collect();
+    for name in names {
+        plan(run, &name, Verdict::NoChanges, None);
+    }
+}
+
+/// Plans a stack of the run's leg and begins its apply.
+pub fn begin_apply(run: &mut Run, name: &str) {
+    plan(run, name, Verdict::Auto, None);
+    let name = stack(name);
+    run.applying(&name, apply_job(&name), 2, now())
+        .expect("a plan that may be applied");
+}
+
+/// Plans and applies a stack of the run's leg; the apply fails and may have changed resources.
+pub fn fail_apply(run: &mut Run, name: &str) {
+    begin_apply(run, name);
+    let name = stack(name);
+    run.apply_failed(&name, &apply_job(&name), SideEffects::Possible, now())
+        .expect("an apply that goes on");
+}
+
+/// Rolls out the `n`th image on the run's leg, and finds it healthy.
+pub fn roll_out(run: &mut Run, n: u8) {
+    let leg: LegKind = run.leg().kind();
+    run.rollout_started(leg, rollout(n))
+        .and_then(|_| run.rollout_healthy(leg, after(90)))
+        .expect("it has not ended");
 }
 
 /// A sealed source. The archive itself is in no bucket.
@@ -240,27 +374,26 @@ fn archive(n: u8) -> ObjectRef {
 /// What an environment keeps of `commit(n)` once it was verified, both stacks' outputs included.
 #[must_use]
 pub fn last_good(n: u8) -> LastGood {
-    let event = push_event(n);
+    let event = push(n);
+    let run = push_event(n).run_id();
     let outputs = config()
         .stacks
         .into_iter()
         .zip(n..)
         .map(|(stack, id)| {
-            let key = format!("runs/{}/jobs/{}/outputs.json", event.run_id(), stack.name);
+            let key = format!("runs/{run}/jobs/{}/outputs.json", stack.name);
             let sha256 = sha256(id);
             (stack.name, ObjectRef { key, sha256 })
         })
         .collect::<BTreeMap<_, _>>();
     LastGood {
-        run: event.run_id(),
+        run,
         commit: event.after,
         branch: event.branch,
         source: archive(n),
         config: config(),
-        image: Some(image_digest(n)),
-        task_definition: Some(format!(
-            "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:{n}"
-        )),
+        artifact: Some(artifact(n)),
+        releases: vec![release(n)],
         outputs,
         received_at: event.received_at,
         verified_at: event

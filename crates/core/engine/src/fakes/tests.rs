@@ -88,7 +88,7 @@ async fn a_race_is_met_by_the_next_write() {
     let records = FakeRecords::new();
     let run = samples::sealed_run(1);
     documents::insert(&records, &run).await.unwrap();
-    let (other, key) = (records.clone(), documents::run_key(&run.id));
+    let (other, key) = (records.clone(), documents::run_key(run.id()));
     records.race_next_write(move || {
         let stands = other.peek(&key).unwrap();
         let body = RecordBody {
@@ -98,15 +98,12 @@ async fn a_race_is_met_by_the_next_write() {
         };
         other.overwrite(&key, &body);
     });
-    documents::update_run(&records, &run.id, |run| {
-        run.promoted_at = Some(samples::now());
-        Ok(())
-    })
-    .await
-    .unwrap();
-    let after = documents::load_run(&records, &run.id).await.unwrap();
-    assert_eq!(after.trigger.pusher, "hubot");
-    assert!(after.promoted_at.is_some());
+    documents::update_run(&records, run.id(), |run| Ok(run.promoted(samples::now())?))
+        .await
+        .unwrap();
+    let after = documents::load_run(&records, run.id()).await.unwrap();
+    assert_eq!(after.trigger().actor(), "hubot");
+    assert!(after.promoted_at().is_some());
     assert_eq!(records.calls("replace"), 2);
 }
 
@@ -303,8 +300,8 @@ fn the_clock_moves_when_it_is_told() {
 #[test]
 fn the_samples_fit_each_other() {
     let run = samples::sealed_run(1);
-    assert_eq!(run.id, samples::push_event(1).run_id());
-    assert_eq!(run.stacks.len(), 2);
+    assert_eq!(run.id(), &samples::push_event(1).run_id());
+    assert_eq!(run.forward().stacks().len(), 2);
     let last = samples::last_good(1);
     assert_eq!(last.outputs.len(), 2);
     let snapshot = samples::snapshot(1);

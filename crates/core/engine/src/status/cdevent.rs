@@ -7,7 +7,8 @@ use cdevents_sdk::{CDEvent, Content, Id, Subject, Uri, UriReference};
 use cloudevents::{AttributesReader as _, Event};
 use domain::ids::RunId;
 use domain::plan::LegKind;
-use domain::run::{Build, Outcome, Run};
+use domain::release::Artifact;
+use domain::run::{Outcome, Run};
 use jiff::Timestamp;
 use std::fmt::Display;
 use uuid::Uuid;
@@ -67,7 +68,7 @@ pub enum ParseError {
         reason: String,
     },
     /// It is a CDEvent of somebody else, or of another version.
-    #[error("event {id} has no customData of Sluicegate, version 1: {reason}")]
+    #[error("event {id} has no customData of Sluicegate, version 2: {reason}")]
     Data {
         /// The event's id.
         id: String,
@@ -88,13 +89,13 @@ pub fn message(
     let data = StatusData::new(run, transition);
     let id = Uuid::new_v5(&NAMESPACE, key(run, transition).as_bytes()).to_string();
     let body = body(run, transition, at, &id, &data).map_err(|error| MessageError {
-        run: run.id.clone(),
+        run: run.id().clone(),
         transition: data.transition.as_str(),
         reason: error.to_string(),
     })?;
     Ok(StatusMessage {
         id,
-        group: run.id.to_string(),
+        group: run.id().to_string(),
         body,
     })
 }
@@ -103,7 +104,7 @@ pub fn message(
 /// the same one may be announced again when the run has gone on.
 fn key(run: &Run, transition: &Transition) -> String {
     let word = transition.kind().as_str();
-    let mode = match transition {
+    let leg = match transition {
         Transition::PlanStarted(LegKind::Rollback, ..)
         | Transition::PlanFinished(LegKind::Rollback, ..)
         | Transition::PlanFailed(LegKind::Rollback, ..)
@@ -118,7 +119,7 @@ fn key(run: &Run, transition: &Transition) -> String {
     let (stack, attempt) = transition.stack();
     let stack = stack.map_or("", |stack| stack.as_str());
     let attempt = attempt.unwrap_or_default();
-    format!("v1|{}|{word}|{mode}|{stack}|{attempt}", run.id)
+    format!("v2|{}|{word}|{leg}|{stack}|{attempt}", run.id())
 }
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
@@ -159,7 +160,7 @@ fn content(
     transition: &Transition,
     data: &StatusData,
 ) -> Result<(String, Content), Problem> {
-    let whole = run.id.to_string();
+    let whole = run.id().to_string();
     Ok(match transition {
         Transition::Claimed => {
             let content = pipelinerun_queued::Content {
@@ -191,7 +192,7 @@ fn content(
                 sbom: None,
                 user: None,
             };
-            (image(run, data.mode), content.into())
+            (artifact(run, data.leg), content.into())
         }
         Transition::PlanStarted(..) => started(run, "plan", &stack_task(data, "plan"))?,
         Transition::PlanFinished(..) => finished(data, "plan", &stack_task(data, "plan"), true)?,
@@ -199,13 +200,13 @@ fn content(
         Transition::ApplyStarted(..) => started(run, "apply", &stack_task(data, "apply"))?,
         Transition::ApplyFinished(..) => finished(data, "apply", &stack_task(data, "apply"), true)?,
         Transition::ApplyFailed(..) => finished(data, "apply", &stack_task(data, "apply"), false)?,
-        Transition::DeployStarted(mode) => started(run, "deploy", &rollout_task(run, *mode))?,
-        Transition::DeployFailed(mode, _) => {
-            finished(data, "deploy", &rollout_task(run, *mode), false)?
+        Transition::DeployStarted(leg) => started(run, "deploy", &rollout_task(run, *leg))?,
+        Transition::DeployFailed(leg, _) => {
+            finished(data, "deploy", &rollout_task(run, *leg), false)?
         }
         Transition::DeployHealthy(LegKind::Forward) => {
             let content = service_deployed::Content {
-                artifact_id: Id::try_from(image(run, data.mode))?,
+                artifact_id: Id::try_from(artifact(run, data.leg))?,
                 environment: service_deployed::ContentEnvironment {
                     id: Id::try_from(environment(data))?,
                     source: None,
@@ -215,7 +216,7 @@ fn content(
         }
         Transition::DeployHealthy(LegKind::Rollback) => {
             let content = service_rolledback::Content {
-                artifact_id: Id::try_from(image(run, data.mode))?,
+                artifact_id: Id::try_from(artifact(run, data.leg))?,
                 environment: service_rolledback::ContentEnvironment {
                     id: Id::try_from(environment(data))?,
                     source: None,
@@ -223,7 +224,7 @@ fn content(
             };
             (service(data), content.into())
         }
-        Transition::LockWaiting => own(whole, "environment", "waited"),
+        Transition::LockWaiting(_) => own(whole, "environment", "waited"),
         Transition::LockHeld => own(whole, "environment", "acquired"),
         Transition::Superseded => own(whole, "run", "superseded"),
         Transition::ApprovalRequested(..) => own(whole, "approval", "requested"),
@@ -231,7 +232,7 @@ fn content(
         Transition::ApprovalDenied(..) => own(whole, "approval", "denied"),
         Transition::Promoted => own(whole, "environment", "promoted"),
         Transition::RollbackStarted => own(whole, "rollback", "started"),
-        Transition::Restored => own(whole, "rollback", "finished"),
+        Transition::RolledBack => own(whole, "rollback", "finished"),
     })
 }
 
@@ -247,7 +248,7 @@ fn own(about: String, subject: &str, predicate: &str) -> (String, Content) {
 fn started(run: &Run, name: &str, task: &str) -> Result<(String, Content), Problem> {
     let content = taskrun_started::Content {
         pipeline_run: Some(taskrun_started::ContentPipelineRun {
-            id: Id::try_from(run.id.as_str())?,
+            id: Id::try_from(run.id().as_str())?,
             source: None,
         }),
         task_name: Some(name.to_owned()),
@@ -293,55 +294,63 @@ fn pipeline_outcome(outcome: Outcome) -> pipelinerun_finished::ContentOutcome {
 
 /// The pipeline of a repository's branch.
 fn pipeline(run: &Run) -> String {
-    let branch = run.trigger.branch.as_str();
+    let branch = run.trigger().branch().as_str();
     let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
-    format!("{}@{branch}", run.trigger.repository)
+    format!("{}@{branch}", run.trigger().repository().full_name)
 }
 
 /// The execution; its ARN is a URI.
 fn execution(run: &Run) -> Result<Uri, Problem> {
-    let uri = if run.execution.starts_with("arn:") {
-        Uri::try_from(run.execution.as_str())
+    let uri = if run.execution().starts_with("arn:") {
+        Uri::try_from(run.execution())
     } else {
-        Uri::try_from(format!("urn:sluicegate:run:{}", run.id))
+        Uri::try_from(format!("urn:sluicegate:run:{}", run.id()))
     };
     Ok(uri?)
 }
 
 fn task(run: &Run, verb: &str) -> String {
-    format!("{}/{verb}", run.id)
+    format!("{}/{verb}", run.id())
 }
 
-fn rollout_task(run: &Run, mode: LegKind) -> String {
-    match mode {
+fn rollout_task(run: &Run, leg: LegKind) -> String {
+    match leg {
         LegKind::Forward => task(run, "deploy"),
-        LegKind::Rollback => task(run, "restore-deploy"),
+        LegKind::Rollback => task(run, "rollback-deploy"),
     }
 }
 
 fn stack_task(data: &StatusData, verb: &str) -> String {
-    let way = match data.mode {
+    let leg = match data.leg {
         LegKind::Forward => "",
-        LegKind::Rollback => "restore-",
+        LegKind::Rollback => "rollback-",
     };
     let stack: &dyn Display = match &data.stack {
         Some(stack) => stack,
         None => &"",
     };
     let attempt = data.attempt.unwrap_or_default();
-    format!("{}/{way}{verb}-{stack}-{attempt}", data.run)
+    format!("{}/{leg}{verb}-{stack}-{attempt}", data.run)
 }
 
-/// The image of a way, as a package URL.
-fn image(run: &Run, mode: LegKind) -> String {
-    let name = run.trigger.repository.name().to_ascii_lowercase();
-    let digest = match (mode, &run.restore, &run.build) {
-        (LegKind::Rollback, Some(restore), _) => restore.target.image.as_ref(),
-        (_, _, Build::Ready { digest, .. }) => Some(digest),
-        _ => None,
+/// The artifact of a leg, as a package URL.
+fn artifact(run: &Run, leg: LegKind) -> String {
+    let name = run
+        .trigger()
+        .repository()
+        .full_name
+        .name()
+        .to_ascii_lowercase();
+    let artifact = match (leg, run.rollback()) {
+        (LegKind::Rollback, Some(rollback)) => {
+            rollback.target().and_then(|good| good.artifact.as_ref())
+        }
+        _ => run.artifact(),
     };
-    match digest {
-        Some(digest) => format!("pkg:oci/{name}@{}", digest.as_str().replace(':', "%3A")),
+    match artifact {
+        Some(Artifact::Image { digest }) => {
+            format!("pkg:oci/{name}@{}", digest.as_str().replace(':', "%3A"))
+        }
         None => format!("pkg:oci/{name}"),
     }
 }

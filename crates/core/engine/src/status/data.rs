@@ -1,14 +1,16 @@
 use super::Transition;
 use domain::error::{ErrorName, StepError};
+use domain::event::TriggerKind;
 use domain::ids::{
-    BranchRef, CommitId, EnvironmentName, ImageDigest, RepositoryName, RunId, StackName,
+    BranchRef, CommitId, EnvironmentName, RepositoryKey, RepositoryName, RunId, StackName,
 };
 use domain::plan::{LegKind, Verdict};
-use domain::run::{Build, Outcome, Rollback, Run};
+use domain::release::Artifact;
+use domain::run::{Outcome, RollbackOutcome, Run};
 use serde::{Deserialize, Serialize};
 
 /// The version of [`StatusData`] that this code writes and reads.
-pub const STATUS_SCHEMA: u32 = 1;
+pub const STATUS_SCHEMA: u32 = 2;
 
 /// The longest error message in a status message, in bytes.
 pub const MESSAGE_LIMIT: usize = 2048;
@@ -61,14 +63,14 @@ pub enum TransitionKind {
     Promoted,
     /// [`Transition::RollbackStarted`].
     RollbackStarted,
-    /// [`Transition::Restored`].
-    Restored,
+    /// [`Transition::RolledBack`].
+    RolledBack,
     /// [`Transition::Finished`].
     Finished,
 }
 
 impl TransitionKind {
-    /// The word as it is written.
+    /// The stable spelling.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -94,7 +96,7 @@ impl TransitionKind {
             Self::DeployFailed => "deploy-failed",
             Self::Promoted => "promoted",
             Self::RollbackStarted => "rollback-started",
-            Self::Restored => "restored",
+            Self::RolledBack => "rolled-back",
             Self::Finished => "finished",
         }
     }
@@ -110,7 +112,7 @@ impl Transition {
             Self::BuildStarted => TransitionKind::BuildStarted,
             Self::ImageReady => TransitionKind::ImageReady,
             Self::BuildFailed => TransitionKind::BuildFailed,
-            Self::LockWaiting => TransitionKind::LockWaiting,
+            Self::LockWaiting(_) => TransitionKind::LockWaiting,
             Self::LockHeld => TransitionKind::LockHeld,
             Self::Superseded => TransitionKind::Superseded,
             Self::PlanStarted(..) => TransitionKind::PlanStarted,
@@ -127,7 +129,7 @@ impl Transition {
             Self::DeployFailed(..) => TransitionKind::DeployFailed,
             Self::Promoted => TransitionKind::Promoted,
             Self::RollbackStarted => TransitionKind::RollbackStarted,
-            Self::Restored => TransitionKind::Restored,
+            Self::RolledBack => TransitionKind::RolledBack,
             Self::Finished(..) => TransitionKind::Finished,
         }
     }
@@ -161,21 +163,21 @@ impl Transition {
         }
     }
 
-    /// Which way the run went; `run` says it for transitions that happen on one way only.
+    /// The leg that it happened on; `run` says it for transitions that happen on one leg only.
     #[must_use]
-    pub fn mode(&self, run: &Run) -> LegKind {
+    pub fn leg(&self, run: &Run) -> LegKind {
         match self {
-            Self::PlanStarted(mode, ..)
-            | Self::PlanFinished(mode, ..)
-            | Self::PlanFailed(mode, ..)
-            | Self::ApplyStarted(mode, ..)
-            | Self::ApplyFinished(mode, ..)
-            | Self::ApplyFailed(mode, ..)
-            | Self::DeployStarted(mode)
-            | Self::DeployHealthy(mode)
-            | Self::DeployFailed(mode, _) => *mode,
-            Self::RollbackStarted | Self::Restored => LegKind::Rollback,
-            _ => run.mode,
+            Self::PlanStarted(leg, ..)
+            | Self::PlanFinished(leg, ..)
+            | Self::PlanFailed(leg, ..)
+            | Self::ApplyStarted(leg, ..)
+            | Self::ApplyFinished(leg, ..)
+            | Self::ApplyFailed(leg, ..)
+            | Self::DeployStarted(leg)
+            | Self::DeployHealthy(leg)
+            | Self::DeployFailed(leg, _) => *leg,
+            Self::RollbackStarted | Self::RolledBack => LegKind::Rollback,
+            _ => run.leg().kind(),
         }
     }
 }
@@ -188,8 +190,12 @@ pub struct StatusData {
     pub schema: u32,
     /// The run.
     pub run: RunId,
-    /// The repository.
+    /// The repository's key, which survives a rename.
+    pub repository_key: RepositoryKey,
+    /// The repository's name.
     pub repository: RepositoryName,
+    /// What started the run.
+    pub trigger: TriggerKind,
     /// The branch.
     pub branch: BranchRef,
     /// The commit that was pushed.
@@ -198,22 +204,24 @@ pub struct StatusData {
     pub environment: Option<EnvironmentName>,
     /// What happened.
     pub transition: TransitionKind,
-    /// Which way the run goes.
-    pub mode: LegKind,
+    /// The leg that it happened on.
+    pub leg: LegKind,
     /// The stack, where it is about one.
     pub stack: Option<StackName>,
     /// Which job of the stack, from 1, where it is about one.
     pub attempt: Option<u32>,
     /// The judgement of a plan.
     pub verdict: Option<Verdict>,
-    /// The image, once it is in the registry.
-    pub image: Option<ImageDigest>,
+    /// What the run built, once it is in its registry.
+    pub artifact: Option<Artifact>,
     /// The end of the run.
     pub outcome: Option<Outcome>,
     /// What went wrong in this transition; else the run's first error.
     pub error: Option<StatusError>,
-    /// What came of the way back.
-    pub rollback: Option<StatusRollback>,
+    /// How the rollback ended.
+    pub rollback: Option<RollbackOutcome>,
+    /// Why the rollback was refused or failed.
+    pub rollback_error: Option<StatusError>,
 }
 
 /// An error in a status message.
@@ -226,15 +234,6 @@ pub struct StatusError {
     pub message: String,
     /// What a person does next.
     pub hint: String,
-}
-
-/// What came of the way back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StatusRollback {
-    /// `not-needed`, `no-last-good`, `restored`, `refused` or `failed`.
-    pub result: String,
-    /// Why it was refused or failed.
-    pub error: Option<StatusError>,
 }
 
 impl StatusData {
@@ -250,55 +249,41 @@ impl StatusData {
             Transition::Finished(outcome) => Some(*outcome),
             _ => None,
         };
-        let image = match &run.build {
-            Build::Ready { digest, .. } => Some(digest.clone()),
-            Build::None | Build::Started { .. } | Build::Failed => None,
-        };
+        let trigger = run.trigger();
         Self {
             schema: STATUS_SCHEMA,
-            run: run.id.clone(),
-            repository: run.trigger.repository.clone(),
-            branch: run.trigger.branch.clone(),
-            commit: run.trigger.commit.clone(),
-            environment: run.config.as_ref().map(|config| config.environment.clone()),
+            run: run.id().clone(),
+            repository_key: trigger.repository_key(),
+            repository: trigger.repository().full_name.clone(),
+            trigger: trigger.kind(),
+            branch: trigger.branch().clone(),
+            commit: trigger.commit().clone(),
+            environment: run.environment().cloned(),
             transition: transition.kind(),
-            mode: transition.mode(run),
+            leg: transition.leg(run),
             stack: stack.cloned(),
             attempt,
             verdict,
-            image,
+            artifact: run.artifact().cloned(),
             outcome,
             error: transition
                 .error()
-                .or(run.failure.as_ref().map(|failure| &failure.error))
-                .map(StatusError::of),
-            rollback: run.rollback.as_ref().map(StatusRollback::of),
+                .or(run.failure().map(|failure| &failure.error))
+                .map(|error| StatusError::of(error, run, stack)),
+            rollback: run.rollback_outcome(),
+            rollback_error: run
+                .rollback_error()
+                .map(|error| StatusError::of(error, run, stack)),
         }
     }
 }
 
 impl StatusError {
-    fn of(error: &StepError) -> Self {
+    fn of(error: &StepError, run: &Run, stack: Option<&StackName>) -> Self {
         Self {
             name: error.name,
             message: shown(&error.message, MESSAGE_LIMIT),
-            hint: error.name.hint().to_owned(),
-        }
-    }
-}
-
-impl StatusRollback {
-    fn of(rollback: &Rollback) -> Self {
-        let (result, error) = match rollback {
-            Rollback::NotNeeded => ("not-needed", None),
-            Rollback::NoLastGood => ("no-last-good", None),
-            Rollback::Restored => ("restored", None),
-            Rollback::Refused { error } => ("refused", Some(error)),
-            Rollback::Failed { error } => ("failed", Some(error)),
-        };
-        Self {
-            result: result.to_owned(),
-            error: error.map(StatusError::of),
+            hint: error.name.hint_for(run.id(), stack.or(run.failed_stack())),
         }
     }
 }

@@ -7,12 +7,10 @@ mod cdevent;
 mod data;
 
 pub use cdevent::{MessageError, ParseError, Received, StatusMessage, message, parse};
-pub use data::{
-    MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, StatusRollback, TransitionKind,
-};
+pub use data::{MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, TransitionKind};
 
 use domain::error::StepError;
-use domain::ids::StackName;
+use domain::ids::{RunId, StackName};
 use domain::plan::{LegKind, Verdict};
 use domain::run::Outcome;
 
@@ -30,8 +28,8 @@ pub enum Transition {
     ImageReady,
     /// The tests or the build failed.
     BuildFailed,
-    /// The run waits for its environment.
-    LockWaiting,
+    /// The run waits for its environment, which this other run holds.
+    LockWaiting(RunId),
     /// The run owns its environment.
     LockHeld,
     /// A newer commit took its place.
@@ -62,10 +60,10 @@ pub enum Transition {
     DeployFailed(LegKind, StepError),
     /// *Last good* moved to this commit.
     Promoted,
-    /// The run turned round.
+    /// The rollback began.
     RollbackStarted,
     /// The last good commit runs again.
-    Restored,
+    RolledBack,
     /// The run is over.
     Finished(Outcome),
 }

@@ -8,8 +8,8 @@ async fn a_plan_is_judged_and_sealed() {
     world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
     let run = world.load(1).await;
-    let StackState::Planned { plan, .. } = &run.stacks[0].state else {
-        panic!("{:?}", run.stacks[0].state);
+    let StackState::Planned { plan, .. } = run.forward().stacks()[0].state() else {
+        panic!("{run:?}");
     };
     assert_eq!((plan.file.clone(), plan.state.serial), (object(1), 3));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
@@ -21,8 +21,9 @@ async fn a_plan_without_changes_is_done_and_has_outputs() {
     world.leave(&job, planned(&[]));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
     let run = world.load(1).await;
-    assert_eq!(run.stacks[0].state, StackState::Unchanged);
-    assert_eq!(run.stacks[0].outputs, Some(object(4)));
+    let stack = &run.forward().stacks()[0];
+    assert_eq!(*stack.state(), StackState::Unchanged);
+    assert_eq!(stack.outputs(), Some(&object(4)));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
 }
 
@@ -38,7 +39,7 @@ async fn a_failed_plan_says_where() {
             "invalid reference\nmain.tf:3: invalid reference\nsecond"
         );
     }
-    assert!(!world.load(1).await.touched_anything());
+    assert!(!world.load(1).await.has_side_effects());
 }
 
 #[tokio::test]
@@ -127,7 +128,7 @@ async fn a_person_is_asked_and_answers_once() {
     let (world, job) = World::planning().await;
     world
         .change_run(1, |run| {
-            run.config.as_mut().unwrap().approval = ApprovalRule::Always;
+            samples::edit(run, "/accepted/config/approval", ApprovalRule::Always);
         })
         .await;
     world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
@@ -135,20 +136,16 @@ async fn a_person_is_asked_and_answers_once() {
     world.ask("a1").await.unwrap();
     world.ask("a2").await.unwrap();
     let run = world.load(1).await;
-    let StackState::Planned { approval, .. } = &run.stacks[0].state else {
+    let StackState::Planned { approval, .. } = run.forward().stacks()[0].state() else {
         panic!();
     };
-    assert!(matches!(approval, Some(Approval::Asked { token, .. }) if token == "a2"));
+    assert!(matches!(approval, Some(Approval::Requested { token, .. }) if token == "a2"));
     assert_eq!(world.told().len(), 1, "only of the lock");
     world
         .change_run(1, |run| {
-            if let StackState::Planned { approval, .. } = &mut run.stacks[0].state {
-                *approval = Some(Approval::Answered {
-                    answer: ApprovalDecision::Rejected,
-                    by: "mona".into(),
-                    at: samples::now(),
-                });
-            }
+            let decision = ApprovalDecision::Rejected;
+            run.approval_decided(&samples::stack("data"), decision, "mona", samples::now())
+                .unwrap();
         })
         .await;
     world.ask("a3").await.unwrap();

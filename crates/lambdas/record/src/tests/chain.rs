@@ -50,23 +50,16 @@ async fn the_head_is_only_a_hint() {
     let (audit, taken) = (world.audit.clone(), world.chain()[3].clone());
     let previous = domain::audit::Head::of(4, &taken.bytes);
     let mut stranger = samples::claimed_run(77);
-    stranger.fail(
-        StepError::new(ErrorName::CommitNotFound, "gone"),
-        samples::now(),
-    );
-    let end = domain::run::End {
-        outcome: stranger.outcome(),
-        at: samples::now(),
-        audit_from: 5,
-        audit_seq: None,
-    };
-    let entry = Entry::of(&stranger, &end, None, Some(&previous))
+    let gone = StepError::new(ErrorName::CommitNotFound, "gone");
+    stranger.close(Some(gone), 5, samples::now()).unwrap();
+    let end = stranger.end().unwrap();
+    let entry = Entry::of(&stranger, end, None, Some(&previous))
         .to_bytes()
         .unwrap();
     records.race_next_write(move || audit.set(&key, entry));
     world.record(6, None).await.unwrap();
     assert_eq!(world.entries().len(), 6);
-    assert_eq!(world.stored(6).await.end.unwrap().audit_seq, Some(6));
+    assert_eq!(world.stored(6).await.end().unwrap().audit_seq, Some(6));
 }
 
 /// Whoever may push can name files as entries are named.

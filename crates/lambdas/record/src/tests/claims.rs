@@ -12,7 +12,7 @@ async fn a_run_that_is_not_this_executions_is_left_alone() {
     );
     world.add(2, QueueRule::Newest).await;
     world
-        .change(2, |run| run.execution = "another".into())
+        .change(2, |run| samples::edit(run, "/execution", "another"))
         .await;
     let before = world.stored(2).await;
     world.record(2, Some("PlanFailed")).await.unwrap();

@@ -6,31 +6,35 @@
 use super::*;
 use crate::status::{MESSAGE_LIMIT, TransitionKind};
 use domain::error::{ErrorName, StepError};
+use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent, Trigger};
+use domain::ids::JobId;
 use domain::ids::{
-    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, RunKind, StackName,
+    BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, StackName,
 };
-use domain::plan::Verdict;
-use domain::run::{ImageOrigin, Rollback, Source, Trigger};
+use domain::plan::{PlanSummary, SealedPlan, StateVersion, Verdict};
+use domain::run::{ArtifactOrigin, RollbackOutcome, Source};
 
 fn at() -> Timestamp {
     "2026-05-04T03:02:01.5Z".parse().unwrap()
 }
 
 fn claimed() -> Run {
-    let trigger = Trigger {
-        kind: RunKind::Push,
+    let trigger = Trigger::Push(PushEvent {
+        schema: EVENT_SCHEMA,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
-        repository_key: RepositoryKey::github(7),
-        repository: RepositoryName::parse("acme/Shop").unwrap(),
+        repository: EventRepository {
+            key: RepositoryKey::github(7),
+            full_name: RepositoryName::parse("acme/Shop").unwrap(),
+        },
         branch: BranchRef::parse("refs/heads/main").unwrap(),
-        commit: CommitId::parse(&"1a".repeat(20)).unwrap(),
         before: None,
+        after: CommitId::parse(&"1a".repeat(20)).unwrap(),
+        pushed_at: None,
         pusher: "octocat".into(),
         received_at: at(),
-    };
-    let run = RunId::parse("shop-1a1a1a1a-abc123").unwrap();
+    });
     let execution = "arn:aws:states:eu-west-1:123456789012:execution:deliver:72d3162e";
-    Run::new(run, trigger, execution.into(), at())
+    Run::claim(trigger, execution.into(), at())
 }
 
 fn sealed() -> Run {
@@ -47,11 +51,11 @@ fn sealed() -> Run {
         subject: "first".into(),
     };
     let mut run = claimed();
-    run.seal(source, config);
-    run.build = Build::Ready {
-        digest: ImageDigest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap(),
-        origin: ImageOrigin::Built,
-    };
+    run.accept(source, config, at()).unwrap();
+    let digest = ImageDigest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
+    let artifact = Artifact::Image { digest };
+    run.artifact_ready(artifact, ArtifactOrigin::Built, at())
+        .unwrap();
     run
 }
 
@@ -61,26 +65,50 @@ fn stack() -> StackName {
 
 /// Every transition, on a run that has come so far.
 fn all() -> Vec<(Run, Transition)> {
+    let error = |name, message: &str| StepError::new(name, message);
+    let later = |seconds| at() + jiff::SignedDuration::from_secs(seconds);
     let mut failed = sealed();
-    failed.fail(
-        StepError::new(ErrorName::ApplyFailed, "stack data: AccessDenied"),
-        at(),
-    );
+    let job = JobId::seal("plan", &stack(), 1, b"{}");
+    failed.planning(&stack(), job.clone(), 1, at()).unwrap();
+    let plan = SealedPlan {
+        file: failed.forward().source().unwrap().clone(),
+        json: failed.forward().source().unwrap().clone(),
+        state: StateVersion {
+            lineage: String::new(),
+            serial: 0,
+        },
+    };
+    let summary = PlanSummary::default();
+    failed
+        .planned(&stack(), &job, plan, &summary, Verdict::Auto, None, at())
+        .unwrap();
+    failed.applying(&stack(), job, 2, at()).unwrap();
+    let mut good = failed.to_last_good(at()).unwrap();
+    good.run = RunId::parse("shop-2a2a2a2a-abc123").unwrap();
+    let denied = error(ErrorName::ApplyFailed, "stack data: AccessDenied");
+    failed
+        .handle_error(later(1), denied, Some(&good), at())
+        .unwrap();
     let mut refused = failed.clone();
-    refused.mode = LegKind::Rollback;
-    refused.rollback = Some(Rollback::Refused {
-        error: StepError::new(
-            ErrorName::PlanRefused,
-            "aws_db_instance.main would be destroyed",
-        ),
-    });
+    let lost = error(
+        ErrorName::PlanRefused,
+        "aws_db_instance.main would be destroyed",
+    );
+    refused.handle_error(later(2), lost, None, at()).unwrap();
+    assert_eq!(
+        refused.rollback_outcome(),
+        Some(RollbackOutcome::RollbackRefused)
+    );
     vec![
         (claimed(), Transition::Claimed),
         (sealed(), Transition::Sealed),
         (sealed(), Transition::BuildStarted),
         (sealed(), Transition::ImageReady),
         (failed.clone(), Transition::BuildFailed),
-        (sealed(), Transition::LockWaiting),
+        (
+            sealed(),
+            Transition::LockWaiting(RunId::parse("shop-2a2a2a2a-abc123").unwrap()),
+        ),
         (sealed(), Transition::LockHeld),
         (sealed(), Transition::Superseded),
         (
@@ -127,7 +155,7 @@ fn all() -> Vec<(Run, Transition)> {
         ),
         (failed.clone(), Transition::DeployStarted(LegKind::Rollback)),
         (failed.clone(), Transition::DeployHealthy(LegKind::Rollback)),
-        (failed, Transition::Restored),
+        (failed, Transition::RolledBack),
         (refused, Transition::Finished(Outcome::NeedsOperator)),
     ]
 }
@@ -181,7 +209,7 @@ fn what_is_written_can_be_read() {
         assert_eq!(received.id, message.id);
         assert_eq!(received.at, at());
         assert_eq!(received.data, StatusData::new(&run, &transition));
-        assert_eq!(message.group, run.id.as_str());
+        assert_eq!(message.group, run.id().as_str());
     }
 }
 
@@ -218,10 +246,8 @@ fn words_are_written_as_serde_writes_them() {
 #[test]
 fn an_error_message_is_cut_and_plain() {
     let mut run = sealed();
-    run.fail(
-        StepError::new(ErrorName::PlanFailed, "\u{1b}[31mno\n".repeat(2000)),
-        at(),
-    );
+    let error = StepError::new(ErrorName::PlanFailed, "\u{1b}[31mno\n".repeat(2000));
+    run.handle_error(at(), error, None, at()).unwrap();
     let message = message(&run, &Transition::Finished(Outcome::Failed), at()).unwrap();
     let error = parse(&message.body).unwrap().data.error.unwrap();
     assert!(error.message.len() <= MESSAGE_LIMIT);

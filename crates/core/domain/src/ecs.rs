@@ -1,0 +1,231 @@
+//! An ECS service as a target: how it stands, and what that means for a rollout.
+
+use crate::error::{ErrorName, StepError};
+use crate::rollout::{RolloutStage, shown};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The ECS service that runs a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EcsState {
+    /// The cluster's name or ARN.
+    pub cluster: String,
+    /// The service's name.
+    pub service: String,
+    /// The task definition that runs the artifact; an ARN.
+    pub task_definition: String,
+}
+
+impl fmt::Display for EcsState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "service {} runs {}", self.service, self.task_definition)
+    }
+}
+
+/// An ECS service as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceState {
+    /// The task definition that the service is to run; an ARN.
+    pub task_definition: String,
+    /// How many tasks it is to run.
+    pub desired: u32,
+    /// The rollouts, the primary one first.
+    pub rollouts: Vec<RolloutState>,
+    /// The latest events, the newest first, at most five.
+    pub events: Vec<String>,
+}
+
+/// A rollout of a service, which ECS calls a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutState {
+    /// Its task definition; an ARN.
+    pub task_definition: String,
+    /// How far it is.
+    pub progress: RolloutProgress,
+    /// How many of its tasks run.
+    pub running: u32,
+    /// How many of its tasks failed to start.
+    pub failed: u32,
+    /// ECS's own words on it.
+    pub reason: String,
+}
+
+/// How far a rollout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutProgress {
+    /// It goes on.
+    InProgress,
+    /// It is over, and its tasks run.
+    Completed,
+    /// The circuit breaker gave it up.
+    Failed,
+}
+
+impl EcsState {
+    /// Judges the service that a rollout with this deadline changes.
+    ///
+    /// # Errors
+    /// `DeployFailed` when ECS gave the rollout up, when the service is to run another task
+    /// definition (ECS went back by itself, or something else deployed), or when the deadline
+    /// passed.
+    pub fn judge(
+        &self,
+        service: &ServiceState,
+        deadline: Timestamp,
+        now: Timestamp,
+    ) -> Result<RolloutStage, StepError> {
+        let ours = service
+            .rollouts
+            .iter()
+            .find(|rollout| rollout.task_definition == self.task_definition);
+        if let Some(failed) = ours.filter(|rollout| rollout.progress == RolloutProgress::Failed) {
+            let tasks = failed.failed;
+            return Err(self.failed(
+                service,
+                &format!(
+                    "gave the rollout up after {tasks} failed tasks: {}",
+                    shown(&failed.reason)
+                ),
+            ));
+        }
+        let primary = service.rollouts.first();
+        let live = primary.map_or(service.task_definition.as_str(), |rollout| {
+            rollout.task_definition.as_str()
+        });
+        if live != self.task_definition || service.task_definition != self.task_definition {
+            let other = if live == self.task_definition {
+                &service.task_definition
+            } else {
+                live
+            };
+            let message =
+                format!("is to run {other}: ECS went back by itself, or something else deployed");
+            return Err(self.failed(service, &message));
+        }
+        match primary {
+            Some(rollout)
+                if rollout.progress == RolloutProgress::Completed
+                    && rollout.running >= service.desired =>
+            {
+                Ok(RolloutStage::Running)
+            }
+            _ if now >= deadline => {
+                let running = primary.map_or(0, |rollout| rollout.running);
+                let failed = primary.map_or(0, |rollout| rollout.failed);
+                let message = format!(
+                    "runs {running} of {} tasks at the deadline {}, {failed} failed",
+                    service.desired, deadline
+                );
+                Err(self.failed(service, &message))
+            }
+            _ => Ok(RolloutStage::Rolling),
+        }
+    }
+
+    fn failed(&self, service: &ServiceState, what: &str) -> StepError {
+        let mut message = format!(
+            "service {} in cluster {}, wanted with {}, {what}",
+            self.service, self.cluster, self.task_definition
+        );
+        for event in service.events.iter().take(3) {
+            message.push_str("; event: ");
+            message.push_str(&shown(event));
+        }
+        StepError::new(ErrorName::DeployFailed, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test may fail by panicking"
+    )]
+    use super::*;
+    use proptest::prelude::*;
+
+    const WANTED: &str = "arn:td/shop:2";
+    const OLD: &str = "arn:td/shop:1";
+
+    fn wanted() -> EcsState {
+        EcsState {
+            cluster: "main".into(),
+            service: "shop".into(),
+            task_definition: WANTED.into(),
+        }
+    }
+
+    fn deadline() -> Timestamp {
+        Timestamp::from_second(300).unwrap()
+    }
+
+    fn state(task_definition: &str, progress: RolloutProgress, running: u32) -> RolloutState {
+        RolloutState {
+            task_definition: task_definition.into(),
+            progress,
+            running,
+            failed: 0,
+            reason: String::new(),
+        }
+    }
+
+    fn service(live: &str, rollouts: Vec<RolloutState>) -> ServiceState {
+        ServiceState {
+            task_definition: live.into(),
+            desired: 2,
+            rollouts,
+            events: vec!["(service shop) was\nunable to place a task".into()],
+        }
+    }
+
+    fn judged(service: &ServiceState, second: i64) -> String {
+        match wanted().judge(service, deadline(), Timestamp::from_second(second).unwrap()) {
+            Ok(stage) => format!("{stage:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_rollout_is_judged_by_what_the_service_runs() {
+        use RolloutProgress::{Completed, Failed, InProgress};
+        let mut given_up = state(WANTED, Failed, 0);
+        given_up.failed = 3;
+        given_up.reason = "ECS deployment circuit breaker: tasks failed to start.".into();
+        let lines = [
+            judged(
+                &service(
+                    WANTED,
+                    vec![state(WANTED, InProgress, 1), state(OLD, Completed, 2)],
+                ),
+                1,
+            ),
+            judged(&service(WANTED, vec![state(WANTED, Completed, 2)]), 1),
+            judged(&service(WANTED, vec![state(WANTED, Completed, 2)]), 301),
+            judged(&service(WANTED, vec![state(WANTED, Completed, 1)]), 1),
+            judged(&service(WANTED, vec![state(WANTED, InProgress, 1)]), 300),
+            judged(&service(WANTED, vec![]), 300),
+            judged(
+                &service(WANTED, vec![given_up.clone(), state(OLD, Completed, 2)]),
+                1,
+            ),
+            judged(&service(OLD, vec![state(OLD, InProgress, 2), given_up]), 1),
+            judged(&service(OLD, vec![state(OLD, Completed, 2)]), 1),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_service_on_another_task_definition_is_never_running(
+            progress in prop::sample::select(vec![RolloutProgress::InProgress, RolloutProgress::Completed]),
+            running in 0u32..5, second in 0i64..600,
+        ) {
+            let now = Timestamp::from_second(second).unwrap();
+            let judged = wanted().judge(&service(OLD, vec![state(OLD, progress, running)]), deadline(), now);
+            prop_assert!(judged.is_err());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Releases on a run's leg, and what becomes of a leg that reached its end.
+
+use crate::environment::LastGood;
+use crate::error::{ErrorName, StepError};
+use crate::plan::LegKind;
+use crate::release::{Release, ReleasePlan};
+use crate::rollout::Rollout;
+use crate::run::{Change, Run};
+use jiff::Timestamp;
+
+impl Run {
+    /// What is to be released on the leg that the run is on; none when its commit releases nothing.
+    ///
+    /// # Errors
+    /// `ImageMissing` when the commit is to be released and has no artifact; `Internal` before the
+    /// commit was accepted.
+    pub fn release_plan(&self) -> Result<Option<ReleasePlan<'_>>, StepError> {
+        let Some(config) = &self.leg_config()?.deploy else {
+            return Ok(None);
+        };
+        let commit = self.leg().commit();
+        if let Some(target) = self.leg().target() {
+            let known = target
+                .releases
+                .iter()
+                .find(|known| known.service == config.service());
+            return Ok(known.map(|known| ReleasePlan {
+                config,
+                artifact: &known.artifact,
+                commit,
+                known: Some(known),
+            }));
+        }
+        let Some(artifact) = self.artifact() else {
+            let what = "is to deploy, but has no image";
+            return Err(self.refused(ErrorName::ImageMissing, what));
+        };
+        Ok(Some(ReleasePlan {
+            config,
+            artifact,
+            commit,
+            known: None,
+        }))
+    }
+
+    /// The rollout of that release, once it was started.
+    #[must_use]
+    pub fn rollout(&self) -> Option<&Rollout> {
+        self.leg().rollouts().first()
+    }
+
+    /// A rollout starts on a leg of this kind. A service that has one on this leg keeps it; the
+    /// one that counts is returned.
+    ///
+    /// # Errors
+    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the run is on another
+    /// leg meanwhile.
+    pub fn rollout_started(&mut self, kind: LegKind, rollout: Rollout) -> Change<Rollout> {
+        self.open()?;
+        if self.leg().kind() != kind {
+            let what = "began its rollback while its rollout was prepared";
+            return Err(self.refused(ErrorName::ContractViolation, what).into());
+        }
+        let rollouts = &mut self.leg_mut().rollouts;
+        let known = rollouts
+            .iter()
+            .find(|known| known.release.service == rollout.release.service);
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        rollouts.push(rollout.clone());
+        Ok(rollout)
+    }
+
+    /// The rollout on a leg of this kind is healthy. A repeated call, or a run that is on another
+    /// leg meanwhile, keeps what is there.
+    ///
+    /// # Errors
+    /// [`RunError::Ended`](super::RunError::Ended).
+    pub fn rollout_healthy(&mut self, kind: LegKind, now: Timestamp) -> Change {
+        self.open()?;
+        if self.leg().kind() == kind
+            && let Some(rollout) = self.leg_mut().rollouts.first_mut()
+        {
+            rollout.healthy_at.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    /// Checks that every stack of the leg is done and its release is healthy.
+    ///
+    /// # Errors
+    /// `ContractViolation` when something is not; those of [`Self::release_plan`].
+    pub fn check_verified(&self) -> Result<(), StepError> {
+        let leg = self.leg();
+        let stacks = leg.stacks().iter().all(|stack| stack.state().is_done());
+        let healthy = |rollout: &Rollout| rollout.healthy_at.is_some();
+        let released = self.release_plan()?.is_none() || self.rollout().is_some_and(healthy);
+        if stacks && released {
+            return Ok(());
+        }
+        let what = "was to be promoted before all of it was verified";
+        Err(self.refused(ErrorName::ContractViolation, what))
+    }
+
+    /// What the environment remembers of the run once its commit is verified.
+    ///
+    /// # Errors
+    /// `Internal` before the commit was accepted.
+    pub fn to_last_good(&self, verified_at: Timestamp) -> Result<LastGood, StepError> {
+        Ok(LastGood {
+            run: self.id.clone(),
+            commit: self.trigger.commit().clone(),
+            branch: self.trigger.branch().clone(),
+            source: self.sealed_source()?.clone(),
+            config: self.config()?.clone(),
+            artifact: self.artifact().cloned(),
+            releases: releases(self.forward.rollouts()),
+            outputs: self.outputs(),
+            received_at: self.trigger.received_at(),
+            verified_at,
+        })
+    }
+
+    /// *Last good* moved to the run's commit. A repeated call keeps the first time.
+    ///
+    /// # Errors
+    /// [`RunError::Ended`](super::RunError::Ended).
+    pub fn promoted(&mut self, now: Timestamp) -> Change {
+        self.open()?;
+        self.promoted_at.get_or_insert(now);
+        Ok(())
+    }
+}
+
+/// The releases of a leg's rollouts.
+pub(crate) fn releases(rollouts: &[Rollout]) -> Vec<Release> {
+    rollouts
+        .iter()
+        .map(|rollout| rollout.release.clone())
+        .collect()
+}

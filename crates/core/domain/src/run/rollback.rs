@@ -1,0 +1,206 @@
+//! What an error leads to, and how a rollback ended.
+
+use crate::environment::LastGood;
+use crate::error::{ErrorName, StepError};
+use crate::plan::LegKind;
+use crate::run::{Change, Failure, Leg, Run};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorDecision {
+    /// Record how the run ended.
+    Record,
+    /// Roll back to the last good commit.
+    RollBack,
+}
+
+/// An error that was decided about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandledError {
+    /// When the state machine entered the state that asked. Retries of that state have the same
+    /// time, a later error has another one.
+    pub entered_at: Timestamp,
+    /// The decision.
+    pub decision: ErrorDecision,
+}
+
+/// How the rollback of a run ended. Run, audit, status messages and the command line use this one
+/// spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollbackOutcome {
+    /// The run had changed nothing yet.
+    NotNeeded,
+    /// There is no last good commit to go back to.
+    NoLastGood,
+    /// The last good commit runs again.
+    RolledBack,
+    /// It would have lost protected data: a person decides.
+    RollbackRefused,
+    /// It failed; the environment is frozen.
+    RollbackFailed,
+    /// The run ended before its rollback did.
+    RollbackUnfinished,
+}
+
+impl RollbackOutcome {
+    /// The stable spelling.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotNeeded => "not-needed",
+            Self::NoLastGood => "no-last-good",
+            Self::RolledBack => "rolled-back",
+            Self::RollbackRefused => "rollback-refused",
+            Self::RollbackFailed => "rollback-failed",
+            Self::RollbackUnfinished => "rollback-unfinished",
+        }
+    }
+}
+
+impl fmt::Display for RollbackOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The end of a run's rollback, or why there was none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackEnd {
+    outcome: RollbackOutcome,
+    /// Why it was refused or failed.
+    error: Option<StepError>,
+    at: Timestamp,
+}
+
+impl Run {
+    /// How the rollback ended; none while nothing failed, or while it goes on.
+    #[must_use]
+    pub fn rollback_outcome(&self) -> Option<RollbackOutcome> {
+        match &self.rollback_end {
+            Some(end) => Some(end.outcome),
+            None if self.rollback.is_some() && self.is_ended() => {
+                Some(RollbackOutcome::RollbackUnfinished)
+            }
+            None => None,
+        }
+    }
+
+    /// Why the rollback was refused or failed.
+    #[must_use]
+    pub fn rollback_error(&self) -> Option<&StepError> {
+        self.rollback_end.as_ref()?.error.as_ref()
+    }
+
+    /// When the rollback ended.
+    #[must_use]
+    pub fn rollback_ended_at(&self) -> Option<Timestamp> {
+        self.rollback_end.as_ref().map(|end| end.at)
+    }
+
+    /// The errors that were decided about, the oldest first.
+    #[must_use]
+    pub fn handled_errors(&self) -> &[HandledError] {
+        &self.handled
+    }
+
+    /// Decides what an error leads to, once for each time that the state machine enters the state
+    /// that asks: a retry gets the same answer and changes nothing.
+    ///
+    /// The first error of a run that changed something begins its rollback. An error of the
+    /// rollback ends it, and an error after the promotion changes nothing.
+    ///
+    /// # Errors
+    /// [`RunError::Ended`](super::RunError::Ended).
+    pub fn handle_error(
+        &mut self,
+        entered_at: Timestamp,
+        error: StepError,
+        last_good: Option<&LastGood>,
+        now: Timestamp,
+    ) -> Change<ErrorDecision> {
+        self.open()?;
+        let mut handled = self.handled.iter();
+        if let Some(known) = handled.find(|known| known.entered_at == entered_at) {
+            return Ok(known.decision);
+        }
+        let decision = self.decide(error, last_good, now);
+        self.handled.push(HandledError {
+            entered_at,
+            decision,
+        });
+        Ok(decision)
+    }
+
+    fn decide(
+        &mut self,
+        error: StepError,
+        last_good: Option<&LastGood>,
+        now: Timestamp,
+    ) -> ErrorDecision {
+        if self.leg().kind() == LegKind::Rollback {
+            let outcome = match error.name {
+                ErrorName::PlanRefused => RollbackOutcome::RollbackRefused,
+                _ => RollbackOutcome::RollbackFailed,
+            };
+            self.end_rollback(outcome, Some(error), now);
+            return ErrorDecision::Record;
+        }
+        // The environment's record is the truth; the run's own may lag behind it.
+        if last_good.is_some_and(|good| good.run == self.id) {
+            self.promoted_at.get_or_insert(now);
+        }
+        if self.promoted_at.is_some() {
+            return ErrorDecision::Record;
+        }
+        self.fail(error, now);
+        if !self.has_side_effects() {
+            self.end_rollback(RollbackOutcome::NotNeeded, None, now);
+            return ErrorDecision::Record;
+        }
+        let Some(target) = last_good else {
+            self.end_rollback(RollbackOutcome::NoLastGood, None, now);
+            return ErrorDecision::Record;
+        };
+        self.rollback_end = None;
+        self.rollback = Some(Leg::rollback(&self.forward, target, now));
+        ErrorDecision::RollBack
+    }
+
+    /// Notes the first error; later ones do not hide it. A run that was promoted reached its goal:
+    /// a reply that is lost afterwards does not make it a failure.
+    pub(super) fn fail(&mut self, error: StepError, now: Timestamp) {
+        if self.failure.is_none() && self.promoted_at.is_none() {
+            self.failure = Some(Failure { error, at: now });
+        }
+    }
+
+    fn end_rollback(&mut self, outcome: RollbackOutcome, error: Option<StepError>, now: Timestamp) {
+        self.rollback_end.get_or_insert(RollbackEnd {
+            outcome,
+            error,
+            at: now,
+        });
+    }
+
+    /// The rollback was carried out and verified. An outcome that is known already stays.
+    ///
+    /// # Errors
+    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the run has no
+    /// rollback.
+    pub fn rolled_back(&mut self, now: Timestamp) -> Change {
+        self.open()?;
+        if self.rollback.is_none() {
+            let error = self.refused(ErrorName::ContractViolation, "has no rollback to end");
+            return Err(error.into());
+        }
+        self.end_rollback(RollbackOutcome::RolledBack, None, now);
+        Ok(())
+    }
+}

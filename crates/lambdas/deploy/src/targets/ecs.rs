@@ -1,0 +1,144 @@
+//! An ECS service as a target.
+
+use super::Prepared;
+use crate::Deploy;
+use crate::outputs::StackOutputs;
+use domain::config::EcsDeploy;
+use domain::ecs::EcsState;
+use domain::environment::LastGood;
+use domain::release::{Artifact, Release, ReleasePlan, TargetState};
+use domain::rollout::RolloutStage;
+use domain::run::{Run, StackState};
+use engine::{Result, TaskRevision};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// What the stack that holds the service says about it.
+struct Service {
+    /// The cluster's name or ARN.
+    cluster: String,
+    /// The service's name.
+    service: String,
+    /// The task definition that Terraform made; an ARN.
+    template: String,
+    /// The service's address, without a path.
+    url: String,
+}
+
+impl Service {
+    fn read(outputs: &StackOutputs<'_>) -> Result<Self> {
+        Ok(Self {
+            cluster: outputs.text("cluster")?,
+            service: outputs.text("service")?,
+            template: outputs.text("task_definition")?,
+            url: outputs.address("url")?,
+        })
+    }
+}
+
+impl Deploy {
+    /// Finds the task definition that is to run, or registers one.
+    pub(super) async fn prepare_ecs(
+        &self,
+        run: &Run,
+        last_good: Option<&LastGood>,
+        plan: &ReleasePlan<'_>,
+        config: &EcsDeploy,
+    ) -> Result<Prepared> {
+        let outputs = StackOutputs::read(&*self.objects, run, &config.stack).await?;
+        let service = Service::read(&outputs)?;
+        let task_definition = match plan.known.map(|known| &known.target) {
+            Some(TargetState::Ecs(known)) => known.task_definition.clone(),
+            None => match self.running_already(run, last_good, plan, &service).await? {
+                Some(running) => running,
+                None => self.register(run, plan, config, &service).await?,
+            },
+        };
+        Ok(Prepared {
+            target: TargetState::Ecs(EcsState {
+                cluster: service.cluster,
+                service: service.service,
+                task_definition,
+            }),
+            url: service.url,
+        })
+    }
+
+    pub(super) async fn start_ecs(&self, wanted: &EcsState, config: &EcsDeploy) -> Result<()> {
+        let EcsState {
+            cluster,
+            service,
+            task_definition,
+        } = wanted;
+        let desired = config.desired_count;
+        let live = self.services.describe(cluster, service).await?;
+        if live.task_definition != *task_definition || live.desired != desired {
+            self.services
+                .update(cluster, service, task_definition, desired)
+                .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn observe_ecs(
+        &self,
+        wanted: &EcsState,
+        deadline: Timestamp,
+    ) -> Result<RolloutStage> {
+        let live = self
+            .services
+            .describe(&wanted.cluster, &wanted.service)
+            .await?;
+        wanted.judge(&live, deadline, self.clock.now())
+    }
+
+    /// The task definition that the service runs, when it is the last good one, of this artifact
+    /// and commit, and this run changed nothing in the stack that holds the template.
+    async fn running_already(
+        &self,
+        run: &Run,
+        last_good: Option<&LastGood>,
+        plan: &ReleasePlan<'_>,
+        service: &Service,
+    ) -> Result<Option<String>> {
+        let name = plan.config.service();
+        let same = |known: &&Release| known.service == name && known.artifact == *plan.artifact;
+        let known = last_good
+            .filter(|good| good.commit == *plan.commit)
+            .and_then(|good| good.releases.iter().find(same));
+        let Some(TargetState::Ecs(known)) = known.map(|known| &known.target) else {
+            return Ok(None);
+        };
+        if *run.stack(plan.stack())?.state() != StackState::Unchanged {
+            return Ok(None);
+        }
+        let live = self
+            .services
+            .describe(&service.cluster, &service.service)
+            .await?;
+        let runs = live.task_definition == known.task_definition;
+        Ok(runs.then_some(live.task_definition))
+    }
+
+    async fn register(
+        &self,
+        run: &Run,
+        plan: &ReleasePlan<'_>,
+        config: &EcsDeploy,
+        service: &Service,
+    ) -> Result<String> {
+        let Artifact::Image { digest } = plan.artifact;
+        let image = self.image(run)?;
+        let environment = BTreeMap::from([
+            ("SLUICEGATE_COMMIT".to_owned(), plan.commit.to_string()),
+            ("SLUICEGATE_RUN".to_owned(), run.id().to_string()),
+        ]);
+        let revision = TaskRevision {
+            template: service.template.clone(),
+            container: config.container.clone(),
+            image: format!("{image}@{digest}"),
+            environment,
+        };
+        self.services.register(&revision).await
+    }
+}
