@@ -1,10 +1,10 @@
-//! The audit: one entry for each run, chained by digests.
+//! The audit: one entry for each run, in a hash chain.
 //!
-//! An entry names the digest of the one before it, so what was written cannot be changed, removed
-//! or moved without a trace in all that follows. Only the newest entry has nothing after it: its
-//! digest is the [`Head`], which is kept elsewhere as well.
+//! Each entry contains the digest of the previous one, so a stored entry cannot be changed, removed
+//! or moved without breaking the chain after it. The newest entry has no successor. Its digest is
+//! the [`Head`], which is also stored elsewhere.
 //!
-//! An entry holds what is listed here and nothing else: no outputs, no variables, no logs.
+//! An entry contains only the fields below: no outputs, variables or logs.
 
 use crate::environment::Environment;
 use crate::error::StepError;
@@ -26,28 +26,28 @@ pub const AUDIT_SCHEMA: u32 = 2;
 /// The folder of the entries on the audit branch.
 pub const FOLDER: &str = "runs";
 
-/// How much of an error's message an entry holds, in characters.
+/// The maximum length of an error's message in an entry, in characters.
 const MESSAGE_LIMIT: usize = 2000;
 
-/// A run, as the audit keeps it.
+/// The audit entry of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// [`AUDIT_SCHEMA`].
     pub schema: u32,
-    /// The number in the repository's chain, from 1.
+    /// The entry's number in the repository's chain, from 1.
     pub seq: u64,
-    /// The digest of the entry before; all zero for the first.
+    /// The digest of the previous entry. All zeros for the first.
     pub previous: Sha256Digest,
-    /// The run.
+    /// The run's id.
     pub run: RunId,
-    /// How it ended.
+    /// How the run ended.
     pub outcome: Outcome,
-    /// What started the run: the repository, the commit and who caused it.
+    /// What started the run: the repository, the commit and the user.
     pub trigger: Trigger,
     /// What the run was for.
     pub goal: Goal,
-    /// The environment; none when the run ended before its configuration was read.
+    /// The environment. None if the run ended before its configuration was read.
     pub environment: Option<EnvironmentName>,
     /// The commit's author.
     pub author: Option<String>,
@@ -55,25 +55,25 @@ pub struct Entry {
     pub subject: Option<String>,
     /// When the run was claimed.
     pub started_at: Timestamp,
-    /// When it became the environment's last good one.
+    /// When the run was promoted to the environment's *last good*.
     pub promoted_at: Option<Timestamp>,
-    /// When it ended.
+    /// When the run ended.
     pub ended_at: Timestamp,
-    /// What it built, or found built.
+    /// The artifact that the run built or reused.
     pub artifact: Option<ArtifactEntry>,
-    /// The stacks of the leg towards the goal.
+    /// The stacks of the forward leg.
     pub stacks: Vec<StackEntry>,
-    /// The releases of that leg.
+    /// The releases of the forward leg.
     pub releases: Vec<Release>,
-    /// The first error.
+    /// The run's first error.
     pub error: Option<StepError>,
-    /// The rollback, when there was an error.
+    /// The rollback. None if nothing failed.
     pub rollback: Option<RollbackEntry>,
-    /// The newer commit that took its place, where it is known.
+    /// The newer commit that superseded the run, where it is known.
     pub superseded_by: Option<CommitId>,
 }
 
-/// An artifact in the audit.
+/// An artifact in an audit entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactEntry {
@@ -83,19 +83,19 @@ pub struct ArtifactEntry {
     pub origin: ArtifactOrigin,
 }
 
-/// A stack in the audit.
+/// A stack in an audit entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StackEntry {
-    /// Its name.
+    /// The stack's name.
     pub stack: StackName,
-    /// What its plan was for.
+    /// What the stack's plans were for.
     pub plan_kind: PlanKind,
-    /// How it ended.
+    /// How the stack ended.
     pub result: StackResult,
-    /// SHA-256 of the last plan file.
+    /// The SHA-256 of the last plan file.
     pub plan: Option<Sha256Digest>,
-    /// What that plan does.
+    /// The number of changes in that plan.
     pub counts: Counts,
 }
 
@@ -103,35 +103,35 @@ pub struct StackEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StackResult {
-    /// It has no plan.
+    /// The stack has no plan.
     NotPlanned,
-    /// It was planned and not applied.
+    /// The stack was planned and not applied.
     Planned,
-    /// An apply was begun, and its end is not known.
+    /// An apply started, and its end is not known.
     Unfinished,
-    /// It was applied.
+    /// The plan was applied.
     Applied,
-    /// There was nothing to apply.
+    /// The plan had no changes.
     Unchanged,
-    /// It failed and changed nothing.
+    /// The stack failed before it changed anything.
     Failed,
-    /// It failed and may have changed resources.
+    /// The stack failed and may have changed resources.
     FailedMidway,
 }
 
-/// A rollback in the audit.
+/// A rollback in an audit entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackEntry {
-    /// How it ended.
+    /// How the rollback ended.
     pub outcome: RollbackOutcome,
-    /// The commit that it led to.
+    /// The last good commit. None if no rollback leg started.
     pub to: Option<CommitId>,
-    /// Its stacks.
+    /// The stacks of the rollback leg.
     pub stacks: Vec<StackEntry>,
-    /// Its releases.
+    /// The releases of the rollback leg.
     pub releases: Vec<Release>,
-    /// Why it was refused or failed.
+    /// Why the rollback was refused or failed.
     pub error: Option<StepError>,
 }
 
@@ -139,14 +139,14 @@ pub struct RollbackEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// Its number.
+    /// The entry's number.
     pub seq: u64,
-    /// The digest of its bytes.
+    /// The digest of the entry's bytes.
     pub sha256: Sha256Digest,
 }
 
 impl Head {
-    /// The head of a chain that ends with these bytes.
+    /// Returns the head of a chain whose last entry has these bytes.
     #[must_use]
     pub fn of(seq: u64, bytes: &[u8]) -> Self {
         Self {
@@ -156,9 +156,9 @@ impl Head {
     }
 }
 
-/// The digest that the first entry names.
+/// Returns the previous digest of the first entry.
 fn none_before() -> Sha256Digest {
-    // 64 zeros are a digest in form, and of nothing.
+    // 64 zeros have the form of a digest, and are the digest of nothing.
     Sha256Digest::parse(&"0".repeat(64)).unwrap_or_else(|_| Sha256Digest::of(b""))
 }
 
@@ -166,8 +166,8 @@ fn path_of(seq: u64, run: &RunId) -> String {
     format!("{FOLDER}/{seq:08}-{run}.json")
 }
 
-/// The number of the entry that a path on the audit branch is of; none for any other file, since a
-/// file that the pipeline did not write must not pass for an entry that was brought there.
+/// Returns the number of the entry at a path on the audit branch, or none for a file that does not
+/// have the exact name of an entry. Such a file was not written by the pipeline.
 #[must_use]
 pub fn number_at(path: &str) -> Option<u64> {
     let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
@@ -177,7 +177,7 @@ pub fn number_at(path: &str) -> Option<u64> {
 }
 
 impl Entry {
-    /// The entry of a run that ended, as the next one after `previous`.
+    /// Returns the entry of a run that has ended, as the successor of `previous`.
     #[must_use]
     pub fn of(
         run: &Run,
@@ -216,20 +216,20 @@ impl Entry {
         }
     }
 
-    /// The bytes that are stored and that the next entry's digest is made from.
+    /// Returns the bytes to store. The next entry's digest is computed from them.
     ///
     /// # Errors
-    /// Never for a value of this type; the signature is that of the JSON writer.
+    /// Returns an error of the JSON serializer. No value of this type causes one.
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
-    /// Reads an entry.
+    /// Parses an entry.
     ///
     /// # Errors
-    /// What is wrong with the bytes, to follow the entry's name in a sentence.
+    /// Returns what is wrong with the bytes, phrased to follow the entry's name in a sentence.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let entry: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("is no audit entry: {error}"))?;
@@ -245,13 +245,13 @@ impl Entry {
         }
     }
 
-    /// The file on the audit branch.
+    /// Returns the path of the file on the audit branch.
     #[must_use]
     pub fn path(&self) -> String {
         path_of(self.seq, &self.run)
     }
 
-    /// The message of the commit that adds the file.
+    /// Returns the message of the commit that adds the file.
     #[must_use]
     pub fn commit_message(&self) -> String {
         let mut message = format!("{}: {}", self.run, self.outcome.as_str());
@@ -301,7 +301,7 @@ impl StackEntry {
 }
 
 impl RollbackEntry {
-    /// A run's rollback; none when nothing failed, or while it goes on.
+    /// Returns a run's rollback, or none if nothing failed or the rollback has not ended.
     #[must_use]
     pub fn of(run: &Run) -> Option<Self> {
         let outcome = run.rollback_outcome()?;
@@ -332,7 +332,8 @@ fn cut(error: &StepError) -> StepError {
     StepError::new(error.name, message)
 }
 
-/// The newer commit that took a run's place, as far as the environment still shows it.
+/// Returns the newer commit that superseded a run, if the environment still shows it: in the queue,
+/// as the holder or as *last good*.
 #[must_use]
 pub fn superseding(run: &Run, environment: &Environment) -> Option<CommitId> {
     let received_at = run.trigger().received_at();
@@ -354,30 +355,30 @@ pub fn superseding(run: &Run, environment: &Environment) -> Option<CommitId> {
         .map(|(_, commit)| commit.clone())
 }
 
-/// An entry as it was found: where, and its bytes.
+/// An entry as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its key or path; it holds the entry's number in eight digits.
+    /// The entry's key or path, which contains its number in eight digits.
     pub name: String,
-    /// Its bytes.
+    /// The entry's bytes.
     pub bytes: Vec<u8>,
 }
 
-/// What a good chain holds.
+/// The summary of a valid chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// The newest entry; none for an empty chain.
+    /// The newest entry. None for an empty chain.
     pub head: Option<Head>,
-    /// How many runs ended how.
+    /// The number of runs for each outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
 }
 
-/// Something wrong in a chain.
+/// A problem in a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// The key or path of the entry where it shows.
+    /// The key or path of the entry that shows the problem.
     pub name: String,
-    /// What is wrong, to follow the name in a sentence.
+    /// What is wrong, phrased to follow the name in a sentence.
     pub message: String,
 }
 
@@ -387,12 +388,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Checks a chain, the oldest entry first. Every edit, removal, swap or insertion shows: in the
-/// entry itself or in the one after it, and for the newest entry in `anchor`, a head that was
-/// noted elsewhere.
+/// Verifies a chain, given from the oldest entry to the newest. An edited, removed, swapped or
+/// inserted entry is detected in itself or in its successor. For the newest entry, `anchor` detects
+/// the change: a head that was stored elsewhere.
 ///
 /// # Errors
-/// Everything that is wrong.
+/// Returns every problem that was found.
 pub fn verify(chain: &[Found], anchor: Option<&Head>) -> Result<Summary, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut outcomes: BTreeMap<&'static str, u64> = BTreeMap::new();

@@ -143,7 +143,7 @@ proptest! {
         prop_assume!(bad[entry].bytes[place] != byte);
         bad[entry].bytes[place] = byte;
         prop_assert!(verify(&bad, Some(&head(&good))).is_err());
-        // Without a noted head, all but the newest entry are covered by the one after them.
+        // Without an anchor, the following entry covers every entry but the newest.
         prop_assert!(entry + 1 == bad.len() || verify(&bad, None).is_err());
     }
 
@@ -166,7 +166,7 @@ proptest! {
             let mut bad = good.clone();
             bad.swap(a, b);
             if !whole {
-                // Only the contents change places, the names stay.
+                // The contents are swapped. The names stay.
                 let name = bad[a].name.clone();
                 bad[a].name = std::mem::replace(&mut bad[b].name, name);
             }
@@ -178,7 +178,7 @@ proptest! {
     fn any_insertion_is_found(length in 1_u8..8, at in any::<prop::sample::Index>()) {
         let good = chain(length);
         let place = at.index(good.len());
-        // A well-made entry: right number, right digest of the entry before it.
+        // A well-formed entry: the right number, and the right digest of the entry before it.
         let before = place.checked_sub(1).map(|i| Head::of(place as u64, &good[i].bytes));
         let stranger = run(100);
         let entry = Entry::of(&stranger, &end(&stranger), None, before.as_ref());

@@ -1,17 +1,17 @@
-//! What Step Functions caught, as one of our own errors.
+//! Converts errors that Step Functions caught into step errors.
 
 use crate::error::{ErrorName, StepError};
 use crate::step::CaughtError;
 use serde_json::Value;
 
-/// How much of a cause goes into a message, in characters.
+/// The maximum length of a cause in a message, in characters.
 const CAUSE_LIMIT: usize = 2000;
 
 impl CaughtError {
-    /// The error as a step of ours would have named it, with a message for a person.
+    /// Returns the error under one of our names, with a message for a person.
     ///
-    /// One of our own names keeps its name and message. What AWS named is sorted: by whom it
-    /// came from, and whether it may pass.
+    /// An error of a step keeps its name and message. An error of AWS gets the name for its source,
+    /// and for whether a retry can help.
     #[must_use]
     pub fn to_step_error(&self) -> StepError {
         let cause: Option<Value> = serde_json::from_str(&self.cause).ok();
@@ -40,7 +40,7 @@ impl CaughtError {
     }
 }
 
-/// Finds our name for an error of AWS, and words that say what it means where its own do not.
+/// Returns our name for an error of AWS, and an explanation where the error has none of its own.
 fn sort(error: &str, cause: Option<&Value>) -> (ErrorName, &'static str) {
     match error {
         "States.Timeout" | "States.HeartbeatTimeout" => (
@@ -72,7 +72,7 @@ fn sort(error: &str, cause: Option<&Value>) -> (ErrorName, &'static str) {
     }
 }
 
-/// Sorts an exception of an AWS API by its name.
+/// Returns our name for an exception of an AWS API.
 fn exception_name(exception: &str) -> ErrorName {
     let has = |words: &[&str]| words.iter().any(|word| exception.contains(word));
     if has(&["Throttl", "TooManyRequests", "LimitExceeded"]) {
@@ -94,7 +94,7 @@ fn exception_name(exception: &str) -> ErrorName {
     }
 }
 
-/// The words in a cause: a Lambda's error, a Batch job's end or a build's end.
+/// Returns the message in a cause: a Lambda's error, or the end of a Batch job or a build.
 fn words(cause: &Value) -> Option<String> {
     let text = |pointer: &str| cause.pointer(pointer).and_then(Value::as_str);
     if let Some(message) = text("/errorMessage") {
@@ -139,7 +139,8 @@ fn failed_phase(cause: &Value) -> Option<String> {
     Some(format!(" in phase {name}: {}", without_script(message)))
 }
 
-/// CodeBuild quotes the whole command before its reason: of a script, the reason is what counts.
+/// Removes the command that CodeBuild quotes before the reason. For a script, only the reason
+/// matters.
 fn without_script(message: &str) -> &str {
     match message.rsplit_once(". Reason: ") {
         Some((command, reason)) if command.contains('\n') => reason,
@@ -147,7 +148,7 @@ fn without_script(message: &str) -> &str {
     }
 }
 
-/// Text without control characters other than line ends, cut to [`CAUSE_LIMIT`].
+/// Returns text without control characters except line breaks, truncated to [`CAUSE_LIMIT`].
 fn readable(text: &str) -> String {
     let mut kept: String = text
         .trim()

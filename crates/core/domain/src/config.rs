@@ -1,4 +1,4 @@
-//! `sluicegate.yaml`: what a repository asks of the pipeline.
+//! The configuration of a repository: `sluicegate.yaml`.
 
 mod deploy;
 
@@ -12,46 +12,47 @@ use serde_saphyr::{Location, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Where the configuration lies in a repository.
+/// The path of the configuration in a repository.
 pub const CONFIG_FILE: &str = "sluicegate.yaml";
 
-/// The largest configuration that is read, in bytes.
+/// The maximum size of the configuration, in bytes.
 pub const CONFIG_LIMIT: usize = 64 * 1024;
 
-/// The most stacks: what a run's record keeps of each, on both ways, has to fit into 400 KB.
+/// The maximum number of stacks. A run's record keeps data for each of them on both legs, and must
+/// fit into 400 KB.
 pub const MAX_STACKS: usize = 50;
 
-/// The most stacks in a row that need one another. Each may wait for a person; the state machine's
-/// own deadlines hold for so many.
+/// The maximum length of a chain of stacks that need one another. Each may wait for an approval,
+/// and the state machine's time limits allow for this many.
 pub const MAX_WAVES: usize = 10;
 
-/// A repository's configuration, checked.
+/// A validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The environment that the watched branch is delivered to.
     pub environment: EnvironmentName,
-    /// What happens to runs that wait.
+    /// What happens to runs that wait for the environment.
     pub queue: QueueRule,
-    /// When a person has to approve.
+    /// When a plan needs an approval.
     pub approval: ApprovalRule,
-    /// The Terraform stacks, each after those that it needs.
+    /// The Terraform stacks, each after the stacks that it needs.
     pub stacks: Vec<Stack>,
-    /// The image, when the repository has one.
+    /// How the image is built. None if the repository builds no image.
     pub build: Option<Build>,
-    /// Where the image runs.
+    /// Where the image runs. None if nothing is deployed.
     pub deploy: Option<Deploy>,
 }
 
-/// A Terraform stack: one directory, one state.
+/// A stack: a Terraform root module with one state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stack {
-    /// Its name.
+    /// The stack's name.
     pub name: StackName,
-    /// Its directory, relative to the repository's root, with `/`.
+    /// The stack's directory, relative to the repository's root, with `/` as the separator.
     pub dir: String,
-    /// The stacks whose outputs it takes.
+    /// The stacks whose outputs this stack takes as variables.
     pub needs: Vec<StackName>,
 }
 
@@ -59,22 +60,22 @@ pub struct Stack {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    /// The build context, relative to the repository's root; empty for the root itself.
+    /// The build context, relative to the repository's root. Empty for the root.
     pub context: String,
-    /// The Dockerfile, relative to the context.
+    /// The path of the Dockerfile, relative to the context.
     pub dockerfile: String,
-    /// The test command, run by a shell in the context before the image is built.
+    /// The test command. A shell runs it in the context before the image is built.
     pub test: String,
 }
 
-/// One thing wrong in a configuration.
+/// An error in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigError {
-    /// A stable code, `CF` and three digits.
+    /// A stable code: `CF` and three digits.
     pub code: String,
-    /// Line and column, both from 1, where they are known.
+    /// Line and column, both from 1. None where they are not known.
     pub at: Option<(u64, u64)>,
-    /// The key's path, such as `stacks[1].needs[0]`.
+    /// The path of the key, such as `stacks[1].needs[0]`.
     pub key: String,
     /// What was found and what was expected.
     pub message: String,
@@ -94,7 +95,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-// The file as it is written. Names carry their place, so that every error can say where.
+// The file as written. Names carry their location, so that every error can point to it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -129,7 +130,7 @@ struct RawBuild {
     test: Spanned<String>,
 }
 
-// Not tagged: an internally tagged enum would lose the places of what it holds.
+// Not tagged: an internally tagged enum would lose the locations of its fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDeploy {
@@ -160,11 +161,11 @@ struct RawVersion {
     path: Spanned<String>,
 }
 
-/// Reads a configuration.
+/// Parses and validates a configuration.
 ///
 /// # Errors
-/// Everything that is wrong with it. What is no YAML, or not of the right shape, hides the rest;
-/// otherwise all errors come at once.
+/// Returns every error that was found. If the file is not YAML or has the wrong structure, the
+/// other checks do not run.
 pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
     let whole = |code: &str, message: String| {
         Err(vec![ConfigError {
@@ -206,14 +207,14 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
             let at = error.location().map(|at| (at.line(), at.column()));
             let text = error.to_string();
             let message = text.lines().next().unwrap_or_default();
-            // The place stands before the message already.
+            // The message already starts with the location.
             let message = match message.rsplit_once(" at line ") {
                 Some((message, place)) if place.starts_with(|c: char| c.is_ascii_digit()) => {
                     message
                 }
                 _ => message,
             };
-            // What follows is for whoever calls the reader.
+            // The rest of the message is for callers of the YAML library.
             let message = message
                 .split_once(", set DuplicateKeyPolicy")
                 .map_or(message, |(message, _)| message);
@@ -268,7 +269,7 @@ impl Checker {
                 message,
             });
         }
-        // In the order of the file; what has no place comes last.
+        // Errors are in the order of the file. Errors without a location are last.
         self.errors
             .sort_by_key(|error| error.at.unwrap_or((u64::MAX, 0)));
         match (environment, self.errors.is_empty()) {
@@ -483,10 +484,10 @@ impl Checker {
     }
 }
 
-/// Says whether a path stays inside the repository, by its text alone.
+/// Checks that a path stays inside the repository. Examines only the text of the path.
 ///
 /// # Errors
-/// What is wrong with it, to follow the path in a sentence.
+/// Returns what is wrong, phrased to follow the path in a sentence.
 pub fn check_path(path: &str) -> Result<(), &'static str> {
     if path.is_empty() {
         Err("is empty")
@@ -511,10 +512,10 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Orders stacks so that each comes after those that it needs.
+/// Returns the stacks in an order in which each comes after the stacks that it needs.
 ///
 /// # Errors
-/// A cycle, as `a -> b -> a`.
+/// Returns a cycle, as `a -> b -> a`.
 fn in_order(stacks: &[Stack]) -> Result<Vec<Stack>, String> {
     let mut ordered: Vec<Stack> = Vec::with_capacity(stacks.len());
     let mut rest: Vec<&Stack> = stacks.iter().collect();
@@ -535,7 +536,8 @@ fn in_order(stacks: &[Stack]) -> Result<Vec<Stack>, String> {
     Ok(ordered)
 }
 
-/// The first stack with more than [`MAX_WAVES`] stacks in a row up to it, of stacks in order.
+/// Returns the first stack at the end of a chain of more than [`MAX_WAVES`] stacks. `ordered` must
+/// have each stack after those that it needs.
 fn too_deep(ordered: &[Stack]) -> Option<&StackName> {
     let mut depths: BTreeMap<&StackName, usize> = BTreeMap::new();
     for stack in ordered {
@@ -549,7 +551,7 @@ fn too_deep(ordered: &[Stack]) -> Option<&StackName> {
     None
 }
 
-/// Walks from one stack of a set that cannot be ordered to what it needs, until one repeats.
+/// Returns a cycle among stacks that cannot be ordered, as `a -> b -> a`.
 fn cycle(rest: &[&Stack]) -> String {
     let mut path: Vec<&StackName> = Vec::new();
     let mut next = rest.first().copied();

@@ -88,7 +88,7 @@ stacks:
 "), @r#"sluicegate.yaml:5:13: CF031 stacks: cycle: bb -> cc -> bb"#);
 }
 
-/// The record of a run and the state machine's deadlines hold for so many.
+/// The run's record and the state machine's time limits allow for this many.
 #[test]
 fn stacks_have_a_limit_and_so_has_a_row_of_them() {
     let config = |stacks: &[(String, String)]| {

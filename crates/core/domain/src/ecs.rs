@@ -1,4 +1,4 @@
-//! An ECS service as a target: how it stands, and what that means for a rollout.
+//! An ECS service as a target: its state, and what the state means for a rollout.
 
 use crate::error::{ErrorName, StepError};
 use crate::rollout::{RolloutStage, shown};
@@ -14,7 +14,7 @@ pub struct EcsState {
     pub cluster: String,
     /// The service's name.
     pub service: String,
-    /// The task definition that runs the artifact; an ARN.
+    /// The ARN of the task definition that runs the artifact.
     pub task_definition: String,
 }
 
@@ -24,52 +24,52 @@ impl fmt::Display for EcsState {
     }
 }
 
-/// An ECS service as it stands.
+/// The state of an ECS service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceState {
-    /// The task definition that the service is to run; an ARN.
+    /// The ARN of the task definition that the service is set to run.
     pub task_definition: String,
-    /// How many tasks it is to run.
+    /// The desired number of tasks.
     pub desired: u32,
-    /// The rollouts, the primary one first.
+    /// The service's rollouts, the primary one first.
     pub rollouts: Vec<RolloutState>,
-    /// The latest events, the newest first, at most five.
+    /// The latest events, the newest first. At most five.
     pub events: Vec<String>,
 }
 
-/// A rollout of a service, which ECS calls a deployment.
+/// A rollout of a service. ECS calls it a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutState {
-    /// Its task definition; an ARN.
+    /// The ARN of the rollout's task definition.
     pub task_definition: String,
-    /// How far it is.
+    /// The progress of the rollout.
     pub progress: RolloutProgress,
-    /// How many of its tasks run.
+    /// The number of running tasks.
     pub running: u32,
-    /// How many of its tasks failed to start.
+    /// The number of tasks that failed to start.
     pub failed: u32,
-    /// ECS's own words on it.
+    /// The reason that ECS gives for the progress.
     pub reason: String,
 }
 
-/// How far a rollout is.
+/// The progress of a rollout, as ECS reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolloutProgress {
-    /// It goes on.
+    /// Tasks are starting or stopping.
     InProgress,
-    /// It is over, and its tasks run.
+    /// The rollout is complete.
     Completed,
-    /// The circuit breaker gave it up.
+    /// The circuit breaker stopped the rollout.
     Failed,
 }
 
 impl EcsState {
-    /// Judges the service that a rollout with this deadline changes.
+    /// Returns the stage of the rollout to this task definition, from the service's state.
     ///
     /// # Errors
-    /// `DeployFailed` when ECS gave the rollout up, when the service is to run another task
-    /// definition (ECS went back by itself, or something else deployed), or when the deadline
-    /// passed.
+    /// Fails with `DeployFailed` when ECS stopped the rollout, when the service is set to run
+    /// another task definition (ECS rolled it back, or another process deployed), or when the
+    /// deadline has passed.
     pub fn judge(
         &self,
         service: &ServiceState,

@@ -3,38 +3,38 @@
 macro_rules! variables {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
-        /// Every variable of the list.
+        /// Every variable in the list.
         pub const ALL: &[&str] = &[$($name,)*];
     };
 }
 
 variables! {
-    /// The table of runs, environments, deliveries and the audit's head.
+    /// The table of runs, environments, deliveries and audit heads.
     TABLE = "SLUICEGATE_TABLE";
     /// The artifacts bucket.
     BUCKET = "SLUICEGATE_BUCKET";
     /// The audit bucket.
     AUDIT_BUCKET = "SLUICEGATE_AUDIT_BUCKET";
-    /// The bucket of the delivered stacks' states.
+    /// The bucket of the stacks' Terraform states.
     STATE_BUCKET = "SLUICEGATE_STATE_BUCKET";
-    /// The names of the job queues, with commas between.
+    /// The names of the job queues, separated by commas.
     JOB_QUEUES = "SLUICEGATE_JOB_QUEUES";
-    /// The status queue.
+    /// The URL of the status queue.
     STATUS_QUEUE_URL = "SLUICEGATE_STATUS_QUEUE_URL";
-    /// The event bus's name.
+    /// The name of the event bus.
     EVENT_BUS = "SLUICEGATE_EVENT_BUS";
-    /// The secret with the webhook's key.
+    /// The ARN of the secret that holds the webhook's key.
     WEBHOOK_SECRET_ARN = "SLUICEGATE_WEBHOOK_SECRET_ARN";
-    /// The secret with the forge's token.
+    /// The ARN of the secret that holds the forge's token.
     GIT_SECRET_ARN = "SLUICEGATE_GIT_SECRET_ARN";
     /// The enrolled repositories, as JSON.
     REPOSITORIES = "SLUICEGATE_REPOSITORIES";
-    /// The forge's API, such as `https://api.github.com`.
+    /// The base URL of the forge's API, such as `https://api.github.com`.
     FORGE_URL = "SLUICEGATE_FORGE_URL";
-    /// The log level: `error`, `warn`, `info`, `debug`.
+    /// The log level: `error`, `warn`, `info` or `debug`.
     LOG = "SLUICEGATE_LOG";
-    /// The terraform binary, for jobs.
+    /// The path of the Terraform binary, for jobs.
     TERRAFORM = "SLUICEGATE_TERRAFORM";
-    /// The provider mirror's directory, for jobs.
+    /// The directory of the provider mirror, for jobs.
     PROVIDER_MIRROR = "SLUICEGATE_PROVIDER_MIRROR";
 }

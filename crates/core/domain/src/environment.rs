@@ -1,9 +1,9 @@
-//! An environment: which run holds it, which runs wait, what it last ran well, what it must not run.
+//! An environment: the run that holds it, the runs that wait for it, its last good commit and its
+//! bad commits.
 //!
-//! The whole environment is one item of the table, written with optimistic concurrency. State is
-//! private and every change is a function here. What has to be sent to waiting runs is kept in the
-//! item, in the outbox, until it was sent: a process that dies between the write and the call loses
-//! nothing.
+//! An environment is one item of the table, written with optimistic concurrency. Its state is
+//! private and changes only through the functions in this module. The outbox keeps each reply to a
+//! waiting run until it is sent, so a process that stops between the write and the call loses none.
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::{BranchRef, CommitId, EnvironmentName, RepositoryKey, RunId, StackName};
@@ -14,31 +14,31 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How many runs may wait for one environment. Each has a task token of up to 2 KiB, and an item
-/// holds at most 400 KiB.
+/// The maximum number of runs that wait for one environment. Each has a task token of up to 2 KiB,
+/// and an item holds at most 400 KiB.
 pub const QUEUE_LIMIT: usize = 100;
 
 /// The version of the item's format.
 const SCHEMA: u32 = 2;
 
-/// How many bad commits an environment remembers, the newest last.
+/// The maximum number of bad commits that an environment remembers.
 const BAD_LIMIT: usize = 200;
 
-/// How much of an error goes into the reason of a freeze, in characters.
+/// The maximum length of the error in a freeze's reason, in characters.
 const REASON_LIMIT: usize = 300;
 
-/// What happens to runs that wait while another one holds the environment.
+/// What happens to runs that wait while another run holds the environment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueueRule {
-    /// The newest waits; older ones are superseded.
+    /// Only the newest run waits. Older ones are superseded.
     #[default]
     Newest,
-    /// Each waits and runs, in the order of arrival.
+    /// Every run waits, and runs in the order of arrival.
     Every,
 }
 
-/// An environment, as its item in the table has it.
+/// An environment, as stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
@@ -46,9 +46,9 @@ pub struct Environment {
     repository: RepositoryKey,
     name: EnvironmentName,
     holder: Option<Holder>,
-    /// Counts holders; a later holder has a higher one.
+    /// Increases each time a run acquires the environment.
     fence: u64,
-    /// In the order of `received_at`.
+    /// Ordered by `received_at`.
     queue: Vec<Waiter>,
     outbox: Vec<Notification>,
     last_good: Option<LastGood>,
@@ -60,19 +60,19 @@ pub struct Environment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Holder {
-    /// The run's id.
+    /// The holder's run id.
     pub run: RunId,
     /// The commit that it delivers.
     pub commit: CommitId,
     /// The environment's fence when the run acquired it.
     pub fence: u64,
-    /// When the run acquired it.
+    /// When the run acquired the environment.
     pub since: Timestamp,
-    /// When the run's event was received.
+    /// When the webhook accepted the run's trigger.
     pub received_at: Timestamp,
 }
 
-/// A run that waits.
+/// A run that waits for the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Waiter {
@@ -80,23 +80,23 @@ pub struct Waiter {
     pub run: RunId,
     /// The commit that it delivers.
     pub commit: CommitId,
-    /// When its event was received; the order of the queue.
+    /// When the webhook accepted the run's trigger. The queue is ordered by this time.
     pub received_at: Timestamp,
-    /// The task token of its wait.
+    /// The task token of the run's wait.
     pub token: String,
 }
 
-/// How a wait for an environment ends well.
+/// The successful results of a wait for an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockVerdict {
     /// The run holds the environment.
     Held,
-    /// A newer commit took the run's place.
+    /// A newer commit superseded the run.
     Superseded,
 }
 
-/// What ends the wait of a run.
+/// The reply that ends a run's wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
@@ -106,41 +106,41 @@ pub enum Reply {
     Fail(StepError),
 }
 
-/// A reply that has to be sent to a waiting run.
+/// A reply that is still to be sent to a waiting run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notification {
     /// The run's id.
     pub run: RunId,
-    /// The task token of its wait.
+    /// The task token of the run's wait.
     pub token: String,
-    /// What to send.
+    /// The reply to send.
     pub reply: Reply,
 }
 
-/// The last commit that was deployed and verified, with all that a rollback to it needs.
+/// The last commit that was deployed and verified, with everything that a rollback to it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastGood {
-    /// The run that verified it.
+    /// The run that verified the commit.
     pub run: RunId,
-    /// The commit.
+    /// The commit id.
     pub commit: CommitId,
-    /// Its branch.
+    /// The commit's branch.
     pub branch: BranchRef,
-    /// Its sealed source archive.
+    /// The commit's sealed source archive.
     pub source: ObjectRef,
-    /// Its configuration.
+    /// The commit's configuration.
     pub config: crate::config::Config,
-    /// Its artifact, when it has one.
+    /// The commit's artifact. None if the repository builds nothing.
     pub artifact: Option<Artifact>,
-    /// What ran of it, by service.
+    /// The commit's releases, by service.
     pub releases: Vec<Release>,
-    /// The outputs of its stacks.
+    /// The outputs of the commit's stacks.
     pub outputs: BTreeMap<StackName, ObjectRef>,
-    /// When its event was received.
+    /// When the webhook accepted the run's trigger.
     pub received_at: Timestamp,
-    /// When it was verified.
+    /// When the run verified the commit.
     pub verified_at: Timestamp,
 }
 
@@ -148,11 +148,11 @@ pub struct LastGood {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BadCommit {
-    /// The commit.
+    /// The commit id.
     pub commit: CommitId,
-    /// The run that rolled it back.
+    /// The run that rolled the commit back.
     pub run: RunId,
-    /// When.
+    /// When the commit was rolled back.
     pub at: Timestamp,
 }
 
@@ -160,16 +160,16 @@ pub struct BadCommit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frozen {
-    /// The run whose rollback failed.
+    /// The run that left the environment in an unknown state.
     pub run: RunId,
-    /// What failed.
+    /// The run's error, for a person.
     pub reason: String,
-    /// When.
+    /// When the environment was frozen.
     pub at: Timestamp,
 }
 
 impl Environment {
-    /// Returns an environment that no run has used yet.
+    /// Returns an environment that no run has used.
     #[must_use]
     pub fn new(repository: RepositoryKey, name: EnvironmentName) -> Self {
         Self {
@@ -186,55 +186,56 @@ impl Environment {
         }
     }
 
-    /// The repository that it belongs to.
+    /// Returns the repository that the environment belongs to.
     #[must_use]
     pub fn repository(&self) -> RepositoryKey {
         self.repository
     }
 
-    /// Unique within the repository.
+    /// Returns the name, which is unique within the repository.
     #[must_use]
     pub fn name(&self) -> &EnvironmentName {
         &self.name
     }
 
-    /// The run that holds it.
+    /// Returns the run that holds the environment.
     #[must_use]
     pub fn holder(&self) -> Option<&Holder> {
         self.holder.as_ref()
     }
 
-    /// The runs that wait, the next one first.
+    /// Returns the runs that wait, the next one first.
     #[must_use]
     pub fn queue(&self) -> &[Waiter] {
         &self.queue
     }
 
-    /// What still has to be sent to waiting runs, oldest first.
+    /// Returns the notifications that are still to be sent, the oldest first.
     #[must_use]
     pub fn outbox(&self) -> &[Notification] {
         &self.outbox
     }
 
-    /// The last commit that was deployed and verified.
+    /// Returns the last commit that was deployed and verified.
     #[must_use]
     pub fn last_good(&self) -> Option<&LastGood> {
         self.last_good.as_ref()
     }
 
-    /// The commits that were rolled back, the newest last.
+    /// Returns the commits that were rolled back, the newest last.
     #[must_use]
     pub fn bad(&self) -> &[BadCommit] {
         &self.bad
     }
 
-    /// Why nothing runs, while it is frozen.
+    /// Returns why the environment is frozen, or none if it is not.
     #[must_use]
     pub fn frozen(&self) -> Option<&Frozen> {
         self.frozen.as_ref()
     }
 
-    /// Every run that holds it, waits for it or has a notification in the outbox.
+    /// Returns every run that holds the environment, waits for it or has a notification in the
+    /// outbox. A run can appear more than once.
     pub fn runs(&self) -> impl Iterator<Item = &RunId> {
         let holder = self.holder.iter().map(|holder| &holder.run);
         let waiting = self.queue.iter().map(|waiter| &waiter.run);
@@ -242,7 +243,7 @@ impl Environment {
         holder.chain(waiting).chain(notified)
     }
 
-    /// Whether this run holds the environment.
+    /// Returns whether this run holds the environment.
     #[must_use]
     pub fn is_held_by(&self, run: &RunId) -> bool {
         self.holder
@@ -250,7 +251,7 @@ impl Environment {
             .is_some_and(|holder| &holder.run == run)
     }
 
-    /// Whether this commit was rolled back here.
+    /// Returns whether this commit was rolled back in the environment.
     #[must_use]
     pub fn is_bad(&self, commit: &CommitId) -> bool {
         self.bad.iter().any(|bad| &bad.commit == commit)
@@ -259,8 +260,8 @@ impl Environment {
     /// Returns the fence under which a run holds the environment.
     ///
     /// # Errors
-    /// `LockLost` when the run has ended, when it does not hold the environment, or when it
-    /// noted another fence than the environment has for it.
+    /// Fails with `LockLost` when the run has ended or was superseded, when it does not hold the
+    /// environment, or when the fence in its record differs from the environment's.
     pub fn fence_of(&self, run: &Run) -> Result<u64, StepError> {
         let id = run.id();
         if let Some(end) = run.end() {
@@ -278,8 +279,8 @@ impl Environment {
         }
     }
 
-    /// Queues a run for the environment. The answer is in the outbox as soon as there is one; a
-    /// run that asks again, with a new token, is answered on the new token.
+    /// Queues a run for the environment. The reply is put in the outbox as soon as it is known. A
+    /// run that asks again with a new token gets its reply on the new token.
     pub fn acquire(&mut self, waiter: Waiter, rule: QueueRule, now: Timestamp) {
         self.forget(&waiter.run);
         if self.is_held_by(&waiter.run) {
@@ -308,8 +309,8 @@ impl Environment {
     }
 
     /// Removes a notification that was sent, or whose token is closed. The run keeps the
-    /// environment until it is released: a closed token does not say that the run has ended, since
-    /// another process may have sent the same notification before.
+    /// environment until it is released: a closed token does not mean that the run has ended,
+    /// because another process may have sent the same notification.
     pub fn mark_sent(&mut self, notification: &Notification) {
         self.outbox.retain(|other| other != notification);
     }
@@ -317,18 +318,19 @@ impl Environment {
     /// Moves *last good* to the commit that the holder deployed and verified.
     ///
     /// # Errors
-    /// `LockLost` when the run of `good` does not hold the environment under this fence.
+    /// Fails with `LockLost` when the run of `good` does not hold the environment under this fence.
     pub fn promote(&mut self, fence: u64, good: LastGood) -> Result<(), StepError> {
         self.check_holder(&good.run, fence)?;
         self.last_good = Some(good);
         Ok(())
     }
 
-    /// Records that the holder rolled its commit back: the commit is bad, and *last good* has
-    /// these outputs. What the rollback created again may have other ids and addresses.
+    /// Records that the holder rolled its commit back: marks the commit as bad, and sets the
+    /// outputs of *last good*. Resources that the rollback recreated may have new ids and
+    /// addresses.
     ///
     /// # Errors
-    /// `LockLost` when the run does not hold the environment under this fence.
+    /// Fails with `LockLost` when the run does not hold the environment under this fence.
     pub fn record_rollback(
         &mut self,
         run: &RunId,
@@ -347,7 +349,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Marks a commit as bad. Runs that wait with the same commit fail.
+    /// Marks a commit as bad. The waits of runs with the same commit fail.
     pub fn mark_bad(&mut self, commit: CommitId, run: RunId, now: Timestamp) {
         if self.is_bad(&commit) {
             return;
@@ -362,15 +364,15 @@ impl Environment {
         self.refuse_waiting();
     }
 
-    /// Freezes the environment after an error that left it in an unknown state: every run that
-    /// waits fails. Only the holder freezes, and only once: a late repetition must neither undo an
-    /// operator's repair nor stop the run that holds the environment now.
+    /// Freezes the environment after an error that left it in an unknown state, and fails every
+    /// wait. Only the holder can freeze it, and only once: a late repeat must neither undo an
+    /// operator's repair nor stop the run that holds the environment by then.
     pub fn freeze(&mut self, run: &RunId, error: &StepError, now: Timestamp) {
         let by_this_run = |frozen: &Frozen| &frozen.run == run;
         if !self.is_held_by(run) || self.frozen.as_ref().is_some_and(by_this_run) {
             return;
         }
-        // Each run that waits gets this text, and all of them share one item of at most 400 KiB.
+        // Every waiting run gets this text, and all of them share one item of at most 400 KiB.
         let error: String = error.to_string().chars().take(REASON_LIMIT).collect();
         self.frozen = Some(Frozen {
             run: run.clone(),
@@ -384,14 +386,14 @@ impl Environment {
         self.refuse_waiting();
     }
 
-    /// Lets runs use the environment again. Returns why it was frozen.
+    /// Lets runs use the environment again. Returns why it was frozen, or none if it was not.
     pub fn unfreeze(&mut self, now: Timestamp) -> Option<Frozen> {
         let frozen = self.frozen.take();
         self.hand_over(now);
         frozen
     }
 
-    /// Returns why a run with this commit may not have the environment.
+    /// Returns why a run with this commit cannot have the environment.
     fn refusal(&self, commit: &CommitId) -> Option<StepError> {
         let name = &self.name;
         if let Some(frozen) = &self.frozen {
@@ -406,7 +408,8 @@ impl Environment {
         Some(StepError::new(ErrorName::CommitIsBad, message))
     }
 
-    /// A run is overtaken when what runs, waits or was verified last is newer than it.
+    /// Returns whether the holder or *last good* is newer than this run. With `QueueRule::Newest`,
+    /// a newer run in the queue counts too.
     fn is_overtaken(&self, waiter: &Waiter, rule: QueueRule) -> bool {
         let is_newer = |at: Timestamp| waiter.received_at < at;
         let good = self.last_good.iter().map(|good| good.received_at);
@@ -427,7 +430,7 @@ impl Environment {
         }
     }
 
-    /// Takes every run out of the queue that may not have the environment any more.
+    /// Removes every run from the queue that can no longer have the environment.
     fn refuse_waiting(&mut self) {
         for waiter in std::mem::take(&mut self.queue) {
             match self.refusal(&waiter.commit) {
@@ -461,7 +464,7 @@ impl Environment {
         });
     }
 
-    /// Removes a run's wait, and what was to be sent to it.
+    /// Removes a run's wait and its notifications.
     fn forget(&mut self, run: &RunId) {
         self.queue.retain(|waiter| &waiter.run != run);
         self.outbox.retain(|notification| &notification.run != run);
@@ -494,8 +497,8 @@ fn other_fence(noted: u64, now: u64) -> String {
     format!("it acquired the environment under fence {noted}, and the fence is {now} now")
 }
 
-/// Returns the error that must freeze a run's environment: one that left it in an unknown state. A
-/// refused rollback does not freeze it: its state is known, so a newer commit may proceed.
+/// Returns the error that freezes a run's environment: one that left it in an unknown state. A
+/// refused rollback does not freeze it: the state is known, so a newer commit can proceed.
 #[must_use]
 pub fn freezing_error(run: &Run) -> Option<&StepError> {
     if run.outcome() != Outcome::NeedsOperator {

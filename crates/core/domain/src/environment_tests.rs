@@ -43,7 +43,7 @@ fn failed() -> StepError {
     StepError::new(ErrorName::ApplyFailed, "no")
 }
 
-/// The run of `waiter(n)`, as it is claimed.
+/// The run of `waiter(n)`, as claimed.
 fn run(n: u8) -> Run {
     let waiter = waiter(n);
     let trigger = Trigger::Push(PushEvent {
@@ -243,9 +243,9 @@ enum Step {
     Ask(u8),
     /// The oldest notification is sent.
     Send,
-    /// A run ends, whether it holds, waits or neither.
+    /// A run ends, whether it holds, waits or does neither.
     Release(u8),
-    /// The holder leaves an unknown state.
+    /// The holder leaves the environment in an unknown state.
     Freeze,
     Unfreeze,
     Bad(u8),
@@ -270,7 +270,7 @@ proptest! {
     ) {
         let rule = if every { QueueRule::Every } else { QueueRule::Newest };
         let mut environment = fresh();
-        // Runs that asked and did not end, and those of them that got their reply.
+        // The runs that asked and have not ended, and those of them that got a reply.
         let mut asked: BTreeSet<RunId> = BTreeSet::new();
         let mut replied: BTreeSet<RunId> = BTreeSet::new();
         for (count, step) in steps.into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The closed list of error names: what `Retry` and `Catch` in the state machine match on, and
-//! what an operator reads first.
+//! The closed list of error names. `Retry` and `Catch` in the state machine match them, and
+//! operators see them first.
 
 use crate::ids::{RunId, StackName};
 use serde::{Deserialize, Serialize};
@@ -15,26 +15,26 @@ macro_rules! names {
             /// Every name, in the order of the list.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The name as Step Functions, status messages and the audit spell it.
+            /// Returns the name as Step Functions, status messages and the audit write it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
-            /// Whether the same call may succeed a moment later.
+            /// Returns whether a retry can help.
             #[must_use]
             pub fn class(self) -> ErrorClass {
                 match self { $(Self::$name => ErrorClass::$class,)* }
             }
 
-            /// What a person does next. `RUN` and `STACK` are placeholders: see
+            /// Returns what a person does next. `RUN` and `STACK` are placeholders. See
             /// [`Self::hint_for`].
             #[must_use]
             pub fn hint(self) -> &'static str {
                 match self { $(Self::$name => $hint,)* }
             }
 
-            /// Reads a name back.
+            /// Parses a name. Returns none if it is not in the list.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $(stringify!($name) => Some(Self::$name),)* _ => None }
@@ -46,40 +46,40 @@ macro_rules! names {
 /// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The same call may succeed a moment later; the state machine retries it.
+    /// The same call may succeed later. The state machine retries it.
     Transient,
     /// The same call fails again.
     Permanent,
 }
 
 names! {
-    /// An AWS API answered with a throttle.
+    /// An AWS API throttled the call.
     AwsThrottled: Transient, "Wait; if it lasts, raise the service quota that the cause names.";
-    /// An AWS API did not answer, or answered with a fault of its own.
+    /// An AWS API did not respond, or responded with a server error.
     AwsUnavailable: Transient, "Wait; see the AWS Health Dashboard when it lasts.";
-    /// The forge (git or its API) did not answer.
+    /// The forge (git or its API) did not respond.
     ForgeUnavailable: Transient, "Wait; see the forge's status page when it lasts.";
-    /// Another process changed the same record at every attempt.
+    /// Every attempt to write a record failed because another process changed it.
     RecordConflict: Transient, "Nothing to do unless it repeats; then look for a second state machine on this table.";
-    /// An AWS API refused the call for lack of a right.
+    /// An AWS API refused the call because of a missing permission.
     AwsDenied: Permanent, "Compare the role named in the cause with terraform/modules; apply the pipeline's own Terraform again.";
-    /// An AWS API refused the call for what it asked.
+    /// An AWS API refused the call because of its arguments.
     AwsRefused: Permanent, "Read the cause: it names the call and what AWS refused.";
-    /// The function's own settings are missing or wrong.
+    /// A setting of the function is missing or invalid.
     SettingsInvalid: Permanent, "Apply the pipeline's own Terraform again: it sets these variables.";
-    /// The input of a step is not what the contract says.
+    /// The input of a step does not have the expected form.
     ContractViolation: Permanent, "The state machine and the functions are of different versions: apply the pipeline's own Terraform again.";
-    /// The record of a run is gone.
+    /// The run's record does not exist.
     RunNotFound: Permanent, "Start the run again with a new commit.";
     /// The event names a repository or branch that is not enrolled.
     NotEnrolled: Permanent, "Add the repository or branch to var.repositories and apply.";
-    /// The commit is not in the repository any more.
+    /// The commit no longer exists in the repository.
     CommitNotFound: Permanent, "Push the commit again, or a new one.";
     /// The forge refused the pipeline's token.
     ForgeDenied: Permanent, "Put a valid token into the git secret; it needs contents:read and statuses:write.";
-    /// `sluicegate.yaml` is missing or wrong.
+    /// `sluicegate.yaml` is missing or invalid.
     ConfigInvalid: Permanent, "Run `sluicegate config check` in the repository, fix what it lists, and push a new commit.";
-    /// The repository holds something that the pipeline does not run.
+    /// The repository contains something that the pipeline does not accept.
     SourceRefused: Permanent, "Remove the path that the cause names, and push a new commit.";
     /// The tests or the image build failed.
     BuildFailed: Permanent, "Run `sluicegate logs RUN` for the build's log, fix the errors, and push a new commit.";
@@ -87,41 +87,41 @@ names! {
     ImageMissing: Permanent, "Look at the push in the build's log; start the run again with a new commit.";
     /// `terraform init`, `fmt`, `validate` or `plan` failed.
     PlanFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
-    /// The plan would do what the environment forbids.
+    /// The plan would make a change that the environment forbids.
     PlanRefused: Permanent, "The cause names the resources; a person has to do this change.";
-    /// The plan file or its record is not the one that was sealed.
+    /// The plan file or its record differs from the sealed one.
     PlanTampered: Permanent, "Find out who can write to the artifacts bucket before the next run.";
-    /// The state changed since the plan, twice.
+    /// The state changed after the plan was made, twice.
     StalePlan: Permanent, "Something else writes to this state: find it, then push again.";
-    /// The plan was used already.
+    /// The plan was already used.
     PlanConsumed: Permanent, "Look at the first apply's log before the next run: it may have changed resources.";
     /// `terraform apply` failed.
     ApplyFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
-    /// The job was stopped while terraform ran.
+    /// The job was stopped while Terraform ran.
     Interrupted: Permanent, "Look at the stack's state before the next run: it may hold tainted resources.";
-    /// The state is locked by somebody else.
+    /// Another process holds the state's lock.
     StateLocked: Permanent, "The cause names the lock's owner; unlock only when that process is dead.";
-    /// A job ended without a result.
+    /// The job ended without a result.
     JobLost: Permanent, "Look at the job in AWS Batch: its reason says why the container ended.";
-    /// A person said no, or nobody answered in time.
+    /// A person rejected the plan, or did not approve it in time.
     ApprovalRejected: Permanent, "Nothing to do: a newer commit starts a new run.";
-    /// The environment is frozen after a rollback that failed.
+    /// The environment is frozen after a failed rollback.
     EnvironmentFrozen: Permanent, "Repair the environment as the cause says, then run `sluicegate unfreeze`.";
     /// The run does not hold the environment's lock.
     LockLost: Permanent, "Another run holds the environment: push again when it has ended.";
-    /// The commit was rolled back before in this environment.
+    /// The commit was rolled back in this environment.
     CommitIsBad: Permanent, "Push a new commit; this one is not applied again by itself.";
     /// The rollout did not finish.
     DeployFailed: Permanent, "Read the service's events and the stopped tasks' reasons in ECS.";
-    /// The new version runs, but its address does not answer as it should.
+    /// The new version runs, but its URL does not respond as expected.
     Unhealthy: Permanent, "Read the application's log; the cause holds the last answer.";
-    /// A defect of the pipeline itself.
+    /// A defect of the pipeline.
     Internal: Permanent, "Report it with the run id and the cause.";
 }
 
 impl ErrorName {
-    /// What a person does next about a run, as commands that can be copied. Without a stack, a
-    /// command is about the whole run.
+    /// Returns what a person does next about a run, as commands to copy. Without a stack, the
+    /// commands apply to the whole run.
     #[must_use]
     pub fn hint_for(self, run: &RunId, stack: Option<&StackName>) -> String {
         let stack = stack.map_or_else(String::new, |stack| format!(" {stack}"));
@@ -130,7 +130,8 @@ impl ErrorName {
             .replace(" RUN", &format!(" {run}"))
     }
 
-    /// Whether the commit itself is not fit to be delivered, noticed before anything was touched.
+    /// Returns whether a run that fails with this error, before it changes anything, ends as
+    /// `rejected` and not as `failed`.
     #[must_use]
     pub fn rejects(self) -> bool {
         matches!(
@@ -150,17 +151,17 @@ impl fmt::Display for ErrorName {
     }
 }
 
-/// An error as it leaves a step: a stable name, and a message for a person.
+/// The error of a step: a stable name, and a message for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepError {
     /// The name that the state machine matches.
     pub name: ErrorName,
-    /// What happened, where, what was expected.
+    /// What happened, where, and what was expected.
     pub message: String,
 }
 
 impl StepError {
-    /// Makes an error.
+    /// Returns an error with this name and message.
     #[must_use]
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What starts a run, and the records that Terraform hands to the functions.
+//! Triggers of runs, and the enrolment of repositories.
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::{BranchRef, CommitId, DeliveryId, RepositoryKey, RepositoryName, RunId};
@@ -9,15 +9,15 @@ use std::fmt;
 /// The version of [`Trigger`] that this code writes and reads.
 pub const EVENT_SCHEMA: u32 = 2;
 
-/// The event's source on the bus.
+/// The source of the events on the bus.
 pub const SOURCE_GITHUB: &str = "github.com";
 
-/// The detail type of a push, which is GitHub's own event name.
+/// The detail type of a push, which is GitHub's name for the event.
 pub const DETAIL_TYPE_PUSH: &str = "push";
 
-/// What starts a run, and the state machine's input: small, closed, checked. The tag `kind` names
-/// the variant. A tag, a change request, a comment, a schedule and so on are one variant each; what
-/// the rest of the pipeline needs of a trigger, it asks through the functions below.
+/// What started a run, and the input of the state machine. The field `kind` selects the variant.
+/// The rest of the pipeline reads a trigger only through the functions below, so a new kind of
+/// trigger is one new variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Trigger {
@@ -34,7 +34,7 @@ pub enum TriggerKind {
 }
 
 impl TriggerKind {
-    /// The stable spelling.
+    /// Returns the kind as it is written in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,45 +49,45 @@ impl fmt::Display for TriggerKind {
     }
 }
 
-/// A push, projected from the forge's payload.
+/// A push, reduced to the fields that the pipeline uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PushEvent {
     /// [`EVENT_SCHEMA`].
     pub schema: u32,
-    /// The forge's delivery id.
+    /// The forge's id of the webhook delivery.
     pub delivery: DeliveryId,
-    /// The repository.
+    /// The repository that was pushed to.
     pub repository: EventRepository,
-    /// The branch.
+    /// The branch that was pushed to.
     #[serde(rename = "ref")]
     pub branch: BranchRef,
-    /// The commit before; none when the branch is new.
+    /// The branch's previous commit. None if the branch is new.
     pub before: Option<CommitId>,
     /// The commit to deliver.
     pub after: CommitId,
-    /// When it was pushed, as the forge says, to the second; none where it does not say.
+    /// When the commit was pushed, to the second. None if the forge does not report it.
     pub pushed_at: Option<Timestamp>,
-    /// Who pushed, as the forge names them; at most 100 characters.
+    /// The user who pushed, as the forge names them. At most 100 characters.
     pub pusher: String,
-    /// When the webhook accepted it.
+    /// When the webhook accepted the push.
     pub received_at: Timestamp,
 }
 
-/// A repository in an event.
+/// A repository, as an event names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventRepository {
-    /// Its identity, which survives a rename.
+    /// The repository's key, which survives a rename.
     pub key: RepositoryKey,
-    /// The name.
+    /// The repository's full name when the event was received.
     pub full_name: RepositoryName,
 }
 
 impl PushEvent {
-    /// What makes a push one of its own. A second copy of an event has the same text. The commit
-    /// before and the time count: a branch that is put back to a commit that was delivered once, or
-    /// forward to it again, is delivered again.
+    /// Returns a text that identifies the push. Every copy of one event has the same text. It
+    /// includes the previous commit and the time, so a branch that is reset to a commit that was
+    /// already delivered, or moved forward to it again, is delivered again.
     fn identity(&self) -> String {
         let before = self.before.as_ref().map_or("new", CommitId::as_str);
         let pushed_at = self.pushed_at.map_or(0, Timestamp::as_second);
@@ -99,7 +99,7 @@ impl PushEvent {
 }
 
 impl Trigger {
-    /// The version that wrote it.
+    /// Returns the schema version of the trigger's document.
     #[must_use]
     pub fn schema(&self) -> u32 {
         match self {
@@ -107,7 +107,7 @@ impl Trigger {
         }
     }
 
-    /// Which variant it is.
+    /// Returns which variant the trigger is.
     #[must_use]
     pub fn kind(&self) -> TriggerKind {
         match self {
@@ -115,7 +115,7 @@ impl Trigger {
         }
     }
 
-    /// The run that it asks for. Two copies of an event ask for the same run.
+    /// Returns the id of the run for this trigger. Every copy of one event has the same run id.
     #[must_use]
     pub fn run_id(&self) -> RunId {
         match self {
@@ -125,7 +125,7 @@ impl Trigger {
         }
     }
 
-    /// The repository, as it was named when the event was received.
+    /// Returns the repository, as it was named when the event was received.
     #[must_use]
     pub fn repository(&self) -> &EventRepository {
         match self {
@@ -133,13 +133,13 @@ impl Trigger {
         }
     }
 
-    /// The repository's key.
+    /// Returns the repository's key.
     #[must_use]
     pub fn repository_key(&self) -> RepositoryKey {
         self.repository().key
     }
 
-    /// The branch that holds the commit.
+    /// Returns the branch that contains the commit.
     #[must_use]
     pub fn branch(&self) -> &BranchRef {
         match self {
@@ -147,7 +147,7 @@ impl Trigger {
         }
     }
 
-    /// The commit that the run is about.
+    /// Returns the commit that the run is for.
     #[must_use]
     pub fn commit(&self) -> &CommitId {
         match self {
@@ -155,7 +155,7 @@ impl Trigger {
         }
     }
 
-    /// The forge's delivery id.
+    /// Returns the forge's id of the webhook delivery.
     #[must_use]
     pub fn delivery(&self) -> &DeliveryId {
         match self {
@@ -163,7 +163,7 @@ impl Trigger {
         }
     }
 
-    /// Who caused it, as the forge names them.
+    /// Returns the user who caused the event, as the forge names them.
     #[must_use]
     pub fn actor(&self) -> &str {
         match self {
@@ -171,7 +171,7 @@ impl Trigger {
         }
     }
 
-    /// When the webhook accepted it; the order of an environment's queue.
+    /// Returns when the webhook accepted the event. The environment queue is ordered by this time.
     #[must_use]
     pub fn received_at(&self) -> Timestamp {
         match self {
@@ -180,27 +180,28 @@ impl Trigger {
     }
 }
 
-/// A repository that the pipeline delivers, as Terraform enrolled it.
+/// A repository that is enrolled in the pipeline by Terraform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolledRepository {
-    /// Its identity, which survives a rename.
+    /// The repository's key, which survives a rename.
     pub key: RepositoryKey,
-    /// The name.
+    /// The repository's full name.
     pub full_name: RepositoryName,
-    /// Where to clone it; never taken from an event.
+    /// The URL to clone the repository from. It is never taken from an event.
     pub clone_url: String,
     /// The watched branches, without `refs/heads/`.
     pub branches: Vec<String>,
-    /// Where its images go: `registry/repository`.
+    /// The image repository, as `registry/repository`.
     pub image: String,
 }
 
 impl EnrolledRepository {
-    /// The enrolled repository that a run's trigger names, by its id: a name may change.
+    /// Returns the enrolled repository that a trigger names. Compares keys, because a repository
+    /// can be renamed.
     ///
     /// # Errors
-    /// `NotEnrolled` if there is none, or none any more.
+    /// Fails with `NotEnrolled` when the repository is not enrolled.
     pub fn of<'known>(known: &'known [Self], trigger: &Trigger) -> Result<&'known Self, StepError> {
         let EventRepository {
             key,

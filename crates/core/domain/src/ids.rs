@@ -1,18 +1,18 @@
-//! Typed identifiers. Each is parsed once, at the edge; past it the value is known to be good.
+//! Typed identifiers. Each is parsed once, at the edge, and is valid from then on.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
-/// Why a text is not the identifier it was given as.
+/// The reason that a text is not a valid identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is not {kind}: expected {expected}")]
 pub struct IdError {
-    /// The identifier's kind, with its article: `a commit id`.
+    /// The identifier's kind with its article, such as `a commit id`.
     pub kind: &'static str,
-    /// What was expected, in words.
+    /// The expected form, in words.
     pub expected: &'static str,
-    /// The text, cut to 100 characters.
+    /// The text that was found, truncated to 100 characters.
     pub found: String,
 }
 
@@ -27,7 +27,7 @@ macro_rules! text_id {
             /// Parses the identifier.
             ///
             /// # Errors
-            /// [`IdError`] when the text has another form.
+            /// Returns [`IdError`] when the text does not have the expected form.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 let check: fn(&str) -> bool = $check;
                 if check(text) {
@@ -41,7 +41,7 @@ macro_rules! text_id {
                 }
             }
 
-            /// The identifier as text.
+            /// Returns the identifier as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -83,8 +83,8 @@ fn slug(text: &str, limit: usize) -> bool {
             .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-/// A ref name that git accepts, below `refs/heads/`, with nothing that a shell, a path or a
-/// refspec could take for something else.
+/// Returns whether the text is `refs/heads/` and a name that git accepts, without characters that
+/// are special in a shell, a path or a refspec.
 fn branch_ref(text: &str) -> bool {
     let Some(name) = text.strip_prefix("refs/heads/") else {
         return false;
@@ -120,12 +120,13 @@ text_id!(
     BranchRef, "a branch ref", "refs/heads/ and a name that git accepts", branch_ref
 );
 text_id!(
-    /// A run: one delivery of one commit to one environment.
+    /// The id of a run.
     RunId, "a run id", "lower-case letters, digits and hyphens, at most 64",
     |text| slug(text, 64)
 );
 text_id!(
-    /// A job of a run. Its last 32 digits are the first half of its record's SHA-256: they seal it.
+    /// The id of a job. Its last 32 digits are the first half of the SHA-256 of the job spec, and
+    /// seal it.
     JobId, "a job id", "<verb>-<stack>-<n>-<32 hexadecimal digits>, at most 120",
     |text| slug_with_seal(text)
 );
@@ -135,12 +136,12 @@ text_id!(
     |text| slug(text, 40) && text.len() >= 2
 );
 text_id!(
-    /// The name of a service that is deployed, unique in a repository.
+    /// The name of a deployed service, unique in a repository.
     ServiceName, "a service name", "^[a-z][a-z0-9-]{0,38}[a-z0-9]$",
     |text| slug(text, 40) && text.len() >= 2
 );
 text_id!(
-    /// An environment's name.
+    /// The name of an environment, unique in a repository.
     EnvironmentName, "an environment name", "^[a-z][a-z0-9-]{0,38}[a-z0-9]$",
     |text| slug(text, 40) && text.len() >= 2
 );
@@ -159,7 +160,7 @@ text_id!(
     }
 );
 text_id!(
-    /// A forge's delivery id: a UUID in its hyphenated form.
+    /// A forge's id of a webhook delivery: a hyphenated UUID.
     DeliveryId, "a delivery id", "a hyphenated UUID",
     |text| {
         text.len() == 36
@@ -187,14 +188,14 @@ fn slug_with_seal(text: &str) -> bool {
 }
 
 impl From<&StackName> for ServiceName {
-    /// A service that has no name of its own is called as the stack that holds it.
+    /// Names a service after its stack. The configuration has no other name for it.
     fn from(stack: &StackName) -> Self {
         Self(stack.0.clone())
     }
 }
 
 impl Sha256Digest {
-    /// The digest of some bytes.
+    /// Returns the SHA-256 of the bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(hex::encode(Sha256::digest(bytes)))
@@ -202,7 +203,7 @@ impl Sha256Digest {
 }
 
 impl CommitId {
-    /// The first eight digits, for people.
+    /// Returns the first eight digits, for display.
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.get(..8).unwrap_or(&self.0)
@@ -210,7 +211,7 @@ impl CommitId {
 }
 
 impl RepositoryName {
-    /// The last segment, without owner and groups.
+    /// Returns the last segment, without the owner and groups.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0
@@ -233,7 +234,7 @@ impl ForgeId {
     /// Every forge.
     pub const ALL: &'static [Self] = &[Self::Github, Self::Gitlab];
 
-    /// The stable spelling, as in a [`RepositoryKey`].
+    /// Returns the forge as it is written in a [`RepositoryKey`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -249,20 +250,20 @@ impl fmt::Display for ForgeId {
     }
 }
 
-/// A repository's identity: its forge, and the number that the forge gives it. It survives a
-/// rename, and two forges never share one. Its text form is `github-42`; keys in the table and in
-/// buckets are made from it.
+/// The identity of a repository: its forge, and its number at that forge. It survives a rename, and
+/// is unique across forges. Its text form, such as `github-42`, is part of keys in the table and in
+/// buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepositoryKey {
-    /// The forge.
+    /// The repository's forge.
     pub forge: ForgeId,
     /// The repository's number at that forge.
     pub id: u64,
 }
 
 impl RepositoryKey {
-    /// A repository at GitHub.
+    /// Returns the key of a repository on GitHub.
     #[must_use]
     pub const fn github(id: u64) -> Self {
         Self {
@@ -274,8 +275,8 @@ impl RepositoryKey {
     /// Parses the text form.
     ///
     /// # Errors
-    /// [`IdError`] when the text has another form. A number with leading zeros or a sign is
-    /// refused, so that each repository has exactly one text form.
+    /// Returns [`IdError`] when the text does not have the expected form. Rejects a number with
+    /// leading zeros or a sign, so that each repository has exactly one text form.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let parsed = text.split_once('-').and_then(|(forge, number)| {
             let forge = ForgeId::ALL.iter().find(|known| known.as_str() == forge)?;
@@ -317,8 +318,9 @@ impl From<RepositoryKey> for String {
 }
 
 impl RunId {
-    /// Makes the id of a run from what it is about and from its trigger's identity, a text that is
-    /// the same for every copy of one event: a second copy meets the first one's record.
+    /// Derives the id of a run from its repository, its commit and the identity of its trigger. All
+    /// copies of one event have the same identity, so the second copy finds the record of the
+    /// first.
     #[must_use]
     pub fn derive(name: &RepositoryName, commit: &CommitId, identity: &str) -> Self {
         let digest = Sha256Digest::of(identity.as_bytes());
@@ -341,7 +343,7 @@ impl RunId {
 }
 
 impl JobId {
-    /// Seals a job: the id carries the first half of the digest of the job record's bytes.
+    /// Returns a job id that contains the first half of the SHA-256 of the job spec's bytes.
     #[must_use]
     pub fn seal(verb: &str, stack: &StackName, attempt: u32, record: &[u8]) -> Self {
         let digest = Sha256Digest::of(record);
@@ -351,7 +353,7 @@ impl JobId {
         ))
     }
 
-    /// Says whether these bytes are the record that this id was made from.
+    /// Returns whether this id was made from these bytes.
     #[must_use]
     pub fn seals(&self, record: &[u8]) -> bool {
         let digest = Sha256Digest::of(record);

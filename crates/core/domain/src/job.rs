@@ -1,4 +1,4 @@
-//! A Batch job's sealed spec and its result.
+//! The sealed spec of a Batch job, and its result.
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::{
@@ -12,21 +12,22 @@ use std::collections::BTreeMap;
 /// The version of [`JobSpec`] and [`JobResult`] that this code writes and reads.
 pub const JOB_SCHEMA: u32 = 1;
 
-/// Seconds that terraform may take for a plan. Terraform's default for the Batch job is longer,
-/// so that the runner, and not Batch, stops terraform; a test compares them.
+/// The time limit of `terraform plan`, in seconds. The Batch job's time limit in Terraform is
+/// longer, so that the runner stops Terraform and not Batch. A test compares them.
 pub const PLAN_SECONDS: u32 = 1_500;
 
-/// Seconds that terraform may take for an apply; shorter than the Batch job's too.
+/// The time limit of `terraform apply`, in seconds. The Batch job's time limit is longer.
 pub const APPLY_SECONDS: u32 = 6_900;
 
-/// Seconds past its time limit within which a job has written its result. A second Batch job for
-/// the same spec waits no longer than that, and ends before Batch ends it.
+/// The time after its time limit in which a job writes its result, in seconds. A second Batch job
+/// for the same spec waits no longer than this, and ends before Batch stops it.
 pub const RESULT_SECONDS: u32 = 60;
 
-/// The exit code of a plan that a SIGTERM interrupted. The job definition has Batch retry it.
+/// The exit code of a plan that was interrupted by SIGTERM. The job definition makes Batch retry
+/// it.
 pub const INTERRUPTED_EXIT: u8 = 143;
 
-/// What the runner does.
+/// The work of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verb {
@@ -37,7 +38,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The verb as the runner's command line spells it.
+    /// Returns the verb as written on the runner's command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,50 +48,52 @@ impl Verb {
     }
 }
 
-/// A job, written by a Lambda before the job is submitted and never changed. The job id holds
-/// half of its digest, so the runner notices a changed spec.
+/// The spec of a job. A Lambda writes it before it submits the job, and it never changes. The job
+/// id contains half of the spec's digest, so the runner detects a changed spec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpec {
     /// [`JOB_SCHEMA`].
     pub schema: u32,
-    /// The run.
+    /// The job's run.
     pub run: RunId,
-    /// What to do.
+    /// The job's work.
     pub verb: Verb,
     /// The kind of the plan. A rollback destroys a stack that the last good commit does not have.
     pub plan_kind: PlanKind,
-    /// Counts the jobs of this run, verb and stack, from 1.
+    /// The number of the job for its run, verb and stack, from 1.
     pub attempt: u32,
-    /// The repository.
+    /// The repository's key.
     pub repository_key: RepositoryKey,
     /// The repository's name.
     pub repository: RepositoryName,
-    /// The commit.
+    /// The commit that the sources come from.
     pub commit: CommitId,
-    /// The environment.
+    /// The environment that the run holds.
     pub environment: EnvironmentName,
-    /// The stack.
+    /// The stack's name.
     pub stack: StackName,
-    /// The stack's directory, relative to the archive's root, with `/`.
+    /// The stack's directory, relative to the archive's root, with `/` as the separator.
     pub dir: String,
     /// The sealed source archive.
     pub source: ObjectRef,
-    /// Where the stack's state is.
+    /// The location of the stack's state.
     pub backend: Backend,
-    /// Outputs of the stacks that this one needs: stack name to its outputs object.
+    /// The outputs of the stacks that this stack needs, by stack name.
     pub inputs: BTreeMap<StackName, ObjectRef>,
-    /// For `apply`: the plan that was sealed.
+    /// The sealed plan to apply. None for a plan job.
     pub plan: Option<SealedPlan>,
-    /// Seconds that terraform may take; past it the job stops it as a SIGTERM would.
+    /// The time limit of Terraform, in seconds. After it, the runner stops Terraform as after a
+    /// SIGTERM.
     pub timeout_seconds: u32,
 }
 
 impl JobSpec {
-    /// The job's id, which holds half of the spec's digest, and the spec's key and bytes.
+    /// Returns the job id, and the key and the bytes of the spec. The job id contains half of the
+    /// spec's digest.
     ///
     /// # Errors
-    /// `Internal` when the spec cannot be written as JSON.
+    /// Fails with `Internal` when the spec cannot be serialized.
     pub fn sealed(&self) -> Result<(JobId, String, Vec<u8>), StepError> {
         let bytes = serde_json::to_vec(self).map_err(|error| {
             StepError::new(ErrorName::Internal, format!("write a job spec: {error}"))
@@ -101,27 +104,27 @@ impl JobSpec {
     }
 }
 
-/// Where terraform keeps a stack's state.
+/// Where Terraform keeps a stack's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Backend {
     /// The S3 backend with `use_lockfile`.
     S3 {
-        /// The bucket.
+        /// The bucket's name.
         bucket: String,
         /// The state's key.
         key: String,
         /// The bucket's region.
         region: String,
     },
-    /// A local state file. Only the runner's tests use it; the Lambdas write `S3` only.
+    /// A local state file, for the runner's tests. The Lambdas write only `S3`.
     Local {
-        /// An absolute path.
+        /// The file's absolute path.
         path: String,
     },
 }
 
-/// Written by the runner when its work is over, whatever its end.
+/// The result that the runner stores when a job ends, whether it succeeded or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobResult {
@@ -133,11 +136,11 @@ pub struct JobResult {
     pub verb: Verb,
     /// The stack, as in the spec.
     pub stack: StackName,
-    /// The end.
+    /// How the job ended.
     pub outcome: JobOutcome,
     /// Milliseconds from the runner's start to this result.
     pub duration_ms: u64,
-    /// What the runner ends with; [`INTERRUPTED_EXIT`] when the job is to be started again.
+    /// The runner's exit code. [`INTERRUPTED_EXIT`] makes Batch start the job again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub exit_code: u8,
 }
@@ -151,33 +154,33 @@ fn is_zero(code: &u8) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum JobOutcome {
-    /// A plan was made.
+    /// The plan was made.
     Planned {
         /// The plan file.
         plan: ObjectRef,
-        /// `terraform show -json` of it.
+        /// The output of `terraform show -json` for the plan file.
         json: ObjectRef,
-        /// The state that it was made from.
+        /// The state that the plan was made from.
         state: StateVersion,
-        /// What it would do. Boxed: the summary may be long.
+        /// The changes in the plan.
         summary: PlanSummary,
-        /// The outputs in the state, when the plan changes nothing.
+        /// The outputs in the state. Set only if the plan changes nothing.
         outputs: Option<ObjectRef>,
     },
     /// The plan was applied.
     Applied {
-        /// `terraform output -json` after it.
+        /// The output of `terraform output -json` after the apply.
         outputs: ObjectRef,
-        /// What it did, by address.
+        /// The changes that were applied.
         summary: PlanSummary,
     },
-    /// It ended with a named error.
+    /// The job failed.
     Failed {
-        /// The error.
+        /// The error, with a stable name.
         error: StepError,
-        /// Whether terraform may have changed resources before it failed.
+        /// Whether Terraform may have changed resources before the failure.
         side_effects: SideEffects,
-        /// The first diagnostics, at most ten, each with file and line where terraform gave them.
+        /// The first diagnostics, at most ten, with file and line where Terraform gave them.
         diagnostics: Vec<String>,
     },
 }

@@ -1,14 +1,15 @@
-//! Where things lie in S3 and how they are tagged. Every key carries what it belongs to.
+//! The keys and tags of objects in S3, and the tags of images. Every key contains the digest, run
+//! or repository that it belongs to.
 
 use crate::ids::{CommitId, EnvironmentName, JobId, RepositoryKey, RunId, Sha256Digest, StackName};
 
-/// The sealed source archive, in the artifacts bucket.
+/// Returns the key of a sealed source archive in the artifacts bucket.
 #[must_use]
 pub fn source(digest: &Sha256Digest) -> String {
     format!("sources/{digest}.zip")
 }
 
-/// An object of a job, in the artifacts bucket.
+/// Returns the key of one of a job's objects in the artifacts bucket.
 #[must_use]
 pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
     format!("runs/{run}/jobs/{job}/{}", file.name())
@@ -19,19 +20,19 @@ pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
 pub enum JobFile {
     /// The job spec.
     Spec,
-    /// Written by the container that runs the job, and again by the next attempt of a plan.
+    /// Written by the container that starts the job. A second attempt of a plan writes it again.
     Started,
-    /// The result.
+    /// The job result.
     Result,
     /// The plan file.
     Plan,
-    /// `terraform show -json` of the plan.
+    /// The output of `terraform show -json` for the plan.
     PlanJson,
-    /// `terraform output -json`.
+    /// The output of `terraform output -json`.
     Outputs,
-    /// Terraform's messages, a line each.
+    /// Terraform's messages, one per line.
     Log,
-    /// The state that terraform could not write, if there is one.
+    /// The state that Terraform could not write. Exists only after such a failure.
     ErroredState,
 }
 
@@ -50,8 +51,9 @@ impl JobFile {
     }
 }
 
-/// The tags of an object, as S3 takes them. What may hold secrets in clear and is not needed once
-/// its run is over is kept for a week: plans and the state that could not be written.
+/// Returns the tags of an object, in the form that S3 expects. Plans and states that could not be
+/// written may hold secrets in plain text and are not needed after their run, so they expire after
+/// a week.
 #[must_use]
 pub fn tagging(key: &str) -> Option<&'static str> {
     let short = [JobFile::Plan, JobFile::PlanJson, JobFile::ErroredState];
@@ -60,13 +62,13 @@ pub fn tagging(key: &str) -> Option<&'static str> {
     is_short.then_some("sluicegate-retention=short")
 }
 
-/// An audit entry, in the audit bucket.
+/// Returns the key of an audit entry in the audit bucket.
 #[must_use]
 pub fn audit(repository: RepositoryKey, seq: u64) -> String {
     format!("audit/{repository}/{seq:08}.json")
 }
 
-/// A stack's state, in the state bucket.
+/// Returns the key of a stack's state in the state bucket.
 #[must_use]
 pub fn state(
     repository: RepositoryKey,
@@ -76,22 +78,21 @@ pub fn state(
     format!("{repository}/{environment}/{stack}.tfstate")
 }
 
-/// The tag under which an image is found by its commit.
+/// Returns the tag that identifies an image by its commit.
 #[must_use]
 pub fn commit_tag(commit: &CommitId) -> String {
     commit.as_str().to_owned()
 }
 
-/// The tag of an image that was deployed and healthy. The registry's life cycle spares images with
-/// it: the way back may need them.
+/// Returns the tag of an image that was deployed and healthy. The registry's lifecycle policy keeps
+/// images with this tag, because a rollback may need them.
 #[must_use]
 pub fn deployed_tag(commit: &CommitId) -> String {
     format!("deployed-{commit}")
 }
 
-/// The tag under which an image is found by what it was made from: git's own digest of the build
-/// context's tree, and 8 hex digits of what else decides about it, the Dockerfile's path and the
-/// test command.
+/// Returns the tag that identifies an image by its contents: git's digest of the build context's
+/// tree, and 8 hexadecimal digits that stand for the Dockerfile's path and the test command.
 #[must_use]
 pub fn tree_tag(tree: &CommitId, dockerfile: &str, test: &str) -> String {
     let rest = Sha256Digest::of(format!("{dockerfile}\0{test}").as_bytes()).to_string();

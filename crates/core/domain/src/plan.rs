@@ -1,55 +1,56 @@
-//! Plans: what one would do, and whether it may.
+//! Plans: what they change, and whether they may be applied.
 
 use crate::ids::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
-/// A version of a terraform state.
+/// A version of a Terraform state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateVersion {
-    /// The state's lineage; empty when there is no state yet.
+    /// The state's lineage. Empty if no state exists yet.
     pub lineage: String,
-    /// The state's serial; 0 when there is no state yet.
+    /// The state's serial. 0 if no state exists yet.
     pub serial: u64,
 }
 
-/// What a plan would do: addresses and actions, never values.
+/// The changes in a plan: addresses and actions, never values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanSummary {
-    /// Every resource that the plan touches, in terraform's order; reads and no-ops are left out.
+    /// Every resource that the plan changes, in Terraform's order. Reads and no-ops are left out.
     pub changes: Vec<ResourceChange>,
-    /// Whether an output's value changes. A plan may change outputs only.
+    /// Whether an output changes. A plan may change only outputs.
     pub outputs_change: OutputsChange,
 }
 
-/// How many changes a run's record keeps of a plan.
+/// The maximum number of a plan's changes that a run's record keeps.
 pub const BRIEF: usize = 10;
 
-/// How much of an address a run's record keeps, in characters: keys of `for_each` have no limit.
+/// The maximum length of an address in a run's record, in characters. Keys of `for_each` have no
+/// limit.
 const BRIEF_ADDRESS: usize = 120;
 
 /// Whether a plan changes outputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputsChange {
-    /// Some output is new, changed or gone.
+    /// At least one output is added, changed or removed.
     Some,
     /// No output changes.
     #[default]
     None,
 }
 
-/// One resource in a plan.
+/// A resource in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResourceChange {
-    /// Terraform's address, such as `module.a.aws_sqs_queue.this[0]`.
+    /// The resource's address, such as `module.a.aws_sqs_queue.this[0]`.
     pub address: String,
     /// The resource's type, such as `aws_sqs_queue`.
     #[serde(rename = "type")]
     pub resource_type: String,
-    /// What happens to it.
+    /// What the plan does to the resource.
     pub action: Action,
 }
 
@@ -57,27 +58,28 @@ pub struct ResourceChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// It is created.
+    /// Creates the resource.
     Create,
-    /// It is changed in place.
+    /// Changes the resource in place.
     Update,
-    /// It is deleted.
+    /// Deletes the resource.
     Delete,
-    /// It is deleted and created again, in either order.
+    /// Deletes and recreates the resource, in either order.
     Replace,
-    /// It leaves the state but stays in the world.
+    /// Removes the resource from the state without deleting it.
     Forget,
 }
 
 impl PlanSummary {
-    /// Whether the plan changes neither resources nor outputs.
+    /// Returns whether the plan changes neither resources nor outputs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.outputs_change == OutputsChange::None
     }
 
-    /// The changes that a run's record keeps: those that destroy something first, at most
-    /// [`BRIEF`]. The plan's JSON has all of them; a record has 400 KB for every stack of both ways.
+    /// Returns the changes that a run's record keeps: at most [`BRIEF`], those that delete
+    /// something first. The plan's JSON has all changes. A record must fit the stacks of both legs
+    /// into 400 KB.
     #[must_use]
     pub fn brief(&self) -> Self {
         let mut changes = self.changes.clone();
@@ -99,7 +101,7 @@ impl PlanSummary {
         }
     }
 
-    /// How many resources the plan does what to.
+    /// Returns the number of resources for each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
@@ -111,7 +113,7 @@ impl PlanSummary {
         }
     }
 
-    /// How many resources the plan does this to.
+    /// Returns the number of resources with this action.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
         self.changes
@@ -121,29 +123,29 @@ impl PlanSummary {
     }
 }
 
-/// How many resources a plan does what to.
+/// The number of resources for each action of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
-    /// Created.
+    /// Resources that are created.
     pub create: usize,
-    /// Changed in place.
+    /// Resources that are changed in place.
     pub update: usize,
-    /// Deleted.
+    /// Resources that are deleted.
     pub delete: usize,
-    /// Deleted and created again.
+    /// Resources that are deleted and recreated.
     pub replace: usize,
-    /// Left in the world, out of the state.
+    /// Resources that leave the state without being deleted.
     pub forget: usize,
 }
 
-/// A plan that was judged, in brief.
+/// A judged plan, in brief.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanMade {
-    /// SHA-256 of the plan file.
+    /// The SHA-256 of the plan file.
     pub sha256: Sha256Digest,
-    /// What it does, in numbers.
+    /// The number of changes.
     pub counts: Counts,
 }
 
@@ -151,9 +153,9 @@ pub struct PlanMade {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectRef {
-    /// The key.
+    /// The object's key.
     pub key: String,
-    /// SHA-256 of the bytes.
+    /// The SHA-256 of the object's bytes.
     pub sha256: Sha256Digest,
 }
 
@@ -161,22 +163,22 @@ pub struct ObjectRef {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanKind {
-    /// Brings the stack to what its configuration says.
+    /// Brings the stack to its configuration.
     #[default]
     Normal,
     /// Destroys everything in the stack: `terraform plan -destroy`.
     Destroy,
 }
 
-/// A plan as it was sealed when it was judged.
+/// A plan, as sealed when it was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedPlan {
     /// The plan file.
     pub file: ObjectRef,
-    /// `terraform show -json` of the plan file: what was judged.
+    /// The output of `terraform show -json` for the plan file. This is what was judged.
     pub json: ObjectRef,
-    /// The state that it was made from.
+    /// The state that the plan was made from.
     pub state: StateVersion,
 }
 
@@ -184,14 +186,14 @@ pub struct SealedPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SideEffects {
-    /// `terraform apply` never started.
+    /// `terraform apply` did not start.
     None,
-    /// `terraform apply` started: resources may be new, changed, tainted or gone.
+    /// `terraform apply` started. Resources may be created, changed, tainted or deleted.
     Possible,
 }
 
-/// Types whose deletion loses data. A plan that deletes or replaces one is not applied without a
-/// person, neither forward nor while restoring.
+/// Resource types whose deletion loses data. The pipeline refuses a plan that deletes or replaces
+/// one, on either leg.
 pub const PROTECTED_TYPES: &[&str] = &[
     "aws_backup_vault",
     "aws_cognito_user_pool",
@@ -213,35 +215,35 @@ pub const PROTECTED_TYPES: &[&str] = &[
     "aws_secretsmanager_secret",
 ];
 
-/// When a person has to approve a plan.
+/// When a plan needs an approval.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovalRule {
-    /// Never: each plan that is not refused is applied.
+    /// Never. Every plan that is not refused is applied.
     #[default]
     Never,
-    /// Whenever the plan changes something.
+    /// When the plan changes something.
     Always,
-    /// Whenever the plan deletes or replaces something.
+    /// When the plan deletes or replaces something.
     OnDestroy,
 }
 
-/// The word that a plan's judgement adds to the state machine.
+/// The result of judging a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Nothing to apply.
+    /// The plan has no changes to apply.
     NoChanges,
-    /// To be applied without asking.
+    /// The plan is applied without an approval.
     Auto,
-    /// To be applied once a person agreed.
+    /// The plan is applied after a person approves it.
     NeedsApproval,
-    /// Not to be applied by the pipeline.
+    /// The pipeline does not apply the plan.
     Refused,
 }
 
 impl Verdict {
-    /// The word, as it stands in JSON.
+    /// Returns the verdict as it is written in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -253,19 +255,19 @@ impl Verdict {
     }
 }
 
-/// The purpose of a run's leg.
+/// The direction of a run's leg.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LegKind {
-    /// Towards the run's goal.
+    /// Toward the run's goal.
     #[default]
     Forward,
     /// Back to the last good commit, after an error.
     Rollback,
 }
 
-/// Judges a plan. A plan that loses data is refused; a plan that restores needs no approval,
-/// since it goes back to what a person once agreed to.
+/// Returns the verdict on a plan. A plan that loses data is refused. A plan of a rollback needs no
+/// approval, because it restores what was already delivered.
 #[must_use]
 pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: LegKind) -> Verdict {
     if summary.is_empty() {
@@ -286,7 +288,7 @@ pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: LegKind) -> Verdic
     }
 }
 
-/// The addresses whose data the plan would lose.
+/// Returns the addresses of the resources whose data the plan would lose.
 #[must_use]
 pub fn data_loss(summary: &PlanSummary) -> Vec<&str> {
     summary
@@ -299,7 +301,7 @@ pub fn data_loss(summary: &PlanSummary) -> Vec<&str> {
 }
 
 impl Action {
-    /// Whether the resource that stands now is gone afterwards.
+    /// Returns whether the action removes the existing resource.
     #[must_use]
     pub fn deletes(self) -> bool {
         matches!(self, Self::Delete | Self::Replace)
@@ -322,7 +324,7 @@ mod tests {
         }
     }
 
-    /// What a plan does, by rule on the way forward, and on the way back whatever the rule.
+    /// The verdict for each approval rule on the forward leg, then the verdict on the rollback leg.
     #[test]
     fn a_plan_is_judged_by_what_it_loses_then_by_the_rule() {
         use Verdict::{Auto, NeedsApproval, NoChanges, Refused};

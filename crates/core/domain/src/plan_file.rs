@@ -1,43 +1,44 @@
-//! Plan files of terraform, known by their names and by their content.
+//! Detects Terraform plan files by name and by content.
 //!
-//! A plan holds variables and the state in clear, so none may lie in a repository; `terraform plan
-//! -out` takes any name for it.
+//! A plan file holds variables and state in plain text, so no repository may contain one.
+//! `terraform plan -out` accepts any file name.
 
-/// How the central directory's end, and each of its entries, begins.
+/// The signatures of the end of the central directory and of its entries.
 const END: &[u8] = b"PK\x05\x06";
 const ENTRY: &[u8] = b"PK\x01\x02";
-/// Bytes of both without the texts that follow them.
+/// The sizes of both in bytes, without their variable-length fields.
 const END_SIZE: usize = 22;
 const ENTRY_SIZE: usize = 46;
-/// The longest comment at a zip's end.
+/// The maximum length of a zip file's comment, in bytes.
 const COMMENT: usize = 65_535;
-/// The member that makes a zip a plan.
+/// The member that identifies a plan file.
 const MEMBER: &[u8] = b"tfplan";
 
-/// Whether people give this name to plan files.
+/// Returns whether this is a common name for a plan file.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name == "tfplan" || name.ends_with(".tfplan")
 }
 
-/// Whether this is the content of a plan file: a zip with a member `tfplan`.
+/// Returns whether these bytes are a plan file: a zip file with the member `tfplan`.
 ///
-/// It reads nothing but the zip's table of contents, unpacks nothing and allocates nothing:
-/// whatever the bytes say, it costs no more than one look at each of them.
+/// Reads only the central directory, and neither unpacks nor allocates anything. The cost is linear
+/// in the number of bytes, whatever the content.
 #[must_use]
 pub fn is_content(bytes: &[u8]) -> bool {
     members(bytes).is_some_and(|mut names| names.any(|name| name == MEMBER))
 }
 
-/// The names in a zip's table of contents, as far as it can be read; none for what is no zip.
+/// Returns the names in a zip file's central directory, up to the first invalid entry. Returns none
+/// if the bytes are not a zip file.
 fn members(bytes: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     let from = bytes.len().saturating_sub(END_SIZE + COMMENT);
     let tail = bytes.get(from..)?;
     let end = from + tail.windows(END.len()).rposition(|window| window == END)?;
     let size = number(bytes, end + 12, 4)?;
     let offset = number(bytes, end + 16, 4)?;
-    // Counted back from the end: something may stand before the zip, and offsets do not know it.
+    // Counted from the end: offsets do not include bytes that precede the zip file.
     let start = end.checked_sub(size).unwrap_or(offset);
     let mut rest = bytes.get(start..end)?;
     Some(std::iter::from_fn(move || {
@@ -52,7 +53,7 @@ fn members(bytes: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     }))
 }
 
-/// A number of so many bytes, the smallest first.
+/// Reads a little-endian number of `length` bytes.
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<usize> {
     let digits = bytes.get(at..at.checked_add(length)?)?;
     Some(
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A table of contents with these names, and what ends it.
+    /// A central directory with these names, and its end record.
     fn zip(before: &[u8], names: &[&str], comment: &[u8]) -> Vec<u8> {
         let mut table = Vec::new();
         for name in names {

@@ -1,7 +1,7 @@
-//! Releases: which artifact of a service runs at which target.
+//! Releases: the artifact of a service on its target.
 //!
-//! A run makes releases, *last good* remembers them, and the audit lists them. All three pass them
-//! along without looking inside: a new kind of artifact or target is one variant here.
+//! A run makes releases, *last good* keeps them and the audit lists them. None of the three reads
+//! their contents, so a new kind of artifact or target is one new variant in this module.
 
 use crate::config::Deploy;
 use crate::ecs::EcsState;
@@ -9,15 +9,15 @@ use crate::ids::{CommitId, ImageDigest, ServiceName, StackName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An artifact of a service at its target, with all that a rollback to it needs.
+/// A service's artifact on its target, with everything that a rollback to it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// The service's name in the configuration.
     pub service: ServiceName,
-    /// What was deployed.
+    /// The artifact that was deployed.
     pub artifact: Artifact,
-    /// Where, and how the target refers to it.
+    /// The target, and its reference to the artifact.
     pub target: TargetState,
 }
 
@@ -33,7 +33,7 @@ pub enum Artifact {
 }
 
 impl Artifact {
-    /// Its content's digest, such as `sha256:9f86d0...`.
+    /// Returns the digest of the artifact's content, such as `sha256:9f86d0...`.
     #[must_use]
     pub fn digest(&self) -> &str {
         match self {
@@ -50,7 +50,7 @@ impl fmt::Display for Artifact {
     }
 }
 
-/// The state of a target that runs a release.
+/// The state of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum TargetState {
@@ -66,21 +66,21 @@ impl fmt::Display for TargetState {
     }
 }
 
-/// What is to be released.
+/// A release that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleasePlan<'a> {
-    /// The deployment's configuration, at the commit that is released.
+    /// The configuration of the deployment, at the commit that is released.
     pub config: &'a Deploy,
-    /// The artifact.
+    /// The artifact to release.
     pub artifact: &'a Artifact,
-    /// The commit that the version path must answer.
+    /// The commit that the version path must return.
     pub commit: &'a CommitId,
-    /// The release to go back to; none when a new one is made.
+    /// The release to restore. None for a new release.
     pub known: Option<&'a Release>,
 }
 
 impl ReleasePlan<'_> {
-    /// The stack whose outputs name the target.
+    /// Returns the stack whose outputs name the target.
     #[must_use]
     pub fn stack(&self) -> &StackName {
         self.config.stack()

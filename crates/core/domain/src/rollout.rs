@@ -1,4 +1,4 @@
-//! A rollout: a release on its way to being healthy, and what its application answers.
+//! Rollouts: the time from starting a release until it is healthy or has failed.
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::CommitId;
@@ -6,56 +6,56 @@ use crate::release::Release;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How much of an answer or of a reason goes into a message, in characters.
+/// The maximum length of a quoted reply or reason in a message, in characters.
 const SHOWN: usize = 200;
 
 /// A release that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
-    /// What is rolled out, and where.
+    /// The release that is rolled out.
     pub release: Release,
-    /// The commit that the version path must answer.
+    /// The commit that the version path must return.
     pub commit: CommitId,
-    /// The service's address, without a path.
+    /// The service's base URL, without a path.
     pub url: String,
-    /// When it started.
+    /// When the rollout started.
     pub since: Timestamp,
-    /// When it must be healthy.
+    /// When the release must be healthy.
     pub deadline: Timestamp,
-    /// When it was healthy.
+    /// When the release became healthy.
     pub healthy_at: Option<Timestamp>,
 }
 
-/// An HTTP answer of the application.
+/// An HTTP response of the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpReply {
-    /// The HTTP status.
+    /// The HTTP status code.
     pub status: u16,
-    /// The body's first 2 KiB, as text.
+    /// The first 2 KiB of the body, as text.
     pub body: String,
 }
 
-/// How far a target is with a rollout.
+/// The progress of a rollout on its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolloutStage {
-    /// Tasks are still started or stopped.
+    /// Tasks are still starting or stopping.
     Rolling,
-    /// The wanted tasks run: ask the address.
+    /// The desired number of tasks runs. The application can be probed.
     Running,
 }
 
 impl Rollout {
-    /// The address of a path of the application.
+    /// Returns the URL of a path of the application.
     #[must_use]
     pub fn address(&self, path: &str) -> String {
         format!("{}{path}", self.url.trim_end_matches('/'))
     }
 
-    /// Says what the application's answer to the health path lacks.
+    /// Checks the application's response to the health path.
     ///
     /// # Errors
-    /// What was expected and what came.
+    /// Returns what was expected and what was received.
     pub fn check_health(path: &str, answer: &Result<HttpReply, String>) -> Result<(), String> {
         match answer {
             Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
@@ -64,10 +64,10 @@ impl Rollout {
         }
     }
 
-    /// Says what the application's answer to the version path lacks.
+    /// Checks the application's response to the version path.
     ///
     /// # Errors
-    /// What was expected and what came.
+    /// Returns what was expected and what was received.
     pub fn check_version(
         &self,
         path: &str,
@@ -84,10 +84,10 @@ impl Rollout {
         }
     }
 
-    /// What a wrong answer leads to: another look, until the deadline.
+    /// Accepts a failed probe until the deadline.
     ///
     /// # Errors
-    /// `Unhealthy` from the deadline on.
+    /// Fails with `Unhealthy` from the deadline on.
     pub fn unanswered(&self, why: &str, now: Timestamp) -> Result<(), StepError> {
         if now < self.deadline {
             return Ok(());
@@ -106,7 +106,7 @@ fn spoken(answer: &HttpReply) -> String {
     format!("{} {:?}", answer.status, shown(&answer.body))
 }
 
-/// Text in one line: control characters are blanks, and what is too long is cut.
+/// Returns text on one line: replaces control characters with spaces, and truncates the text.
 pub(crate) fn shown(text: &str) -> String {
     let mut line: String = text
         .trim()

@@ -1,11 +1,11 @@
-//! A run: what one trigger leads to, from the claim to its end.
+//! A run: one pass of the state machine for one trigger, from the claim to its end.
 //!
-//! The whole run is one record, written with optimistic concurrency. Each step of the state
-//! machine loads it, lets one function here decide, and saves it. A step that is repeated finds
-//! its own decision in the record and answers the same.
+//! A run is one record, written with optimistic concurrency. Each step of the state machine loads
+//! it, lets one function decide, and saves it. A repeated step finds its own decision in the record
+//! and returns the same result.
 //!
-//! The state is private. Every change is a function in this module or below it, and every one of
-//! them refuses once the run has ended; only [`Run::audited`] completes the end itself.
+//! The state is private and changes only through the functions in this module and its submodules.
+//! They all fail after the run has ended, except [`Run::audited`], which completes the end itself.
 
 mod apply;
 mod leg;
@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 /// The version of [`Run`] that this code writes and reads.
 pub const RUN_SCHEMA: u32 = 2;
 
-/// A run's record.
+/// A run, as stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
@@ -43,15 +43,15 @@ pub struct Run {
     id: RunId,
     trigger: Trigger,
     goal: Goal,
-    /// The Step Functions execution that claimed it.
+    /// The ARN of the Step Functions execution that claimed the run.
     execution: String,
     started_at: Timestamp,
-    /// None until `validate` accepted the commit.
+    /// None until `validate` accepts the commit.
     accepted: Option<Accepted>,
     build: Build,
     lock: Lock,
-    /// Towards the goal, and after an error the rollback: one leg or two, in this order. They are
-    /// two fields, so that no record has none, or three.
+    /// The forward leg, then after an error the rollback leg. They are two fields because every run
+    /// has the first and at most one of the second.
     forward: Leg,
     rollback: Option<Leg>,
     failure: Option<Failure>,
@@ -61,7 +61,7 @@ pub struct Run {
     end: Option<End>,
 }
 
-/// What a run is for. A preview, a drift check and a destroy are one variant each.
+/// What a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Goal {
@@ -69,7 +69,7 @@ pub enum Goal {
     Deliver,
 }
 
-/// What `validate` found in the commit.
+/// What `validate` read from the commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Accepted {
@@ -80,16 +80,16 @@ struct Accepted {
     subject: String,
 }
 
-/// The sealed source of a commit.
+/// The sealed source of a commit, and what is read from the commit with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The archive.
+    /// The sealed archive.
     pub archive: ObjectRef,
-    /// Git's digest of the build context's tree: what the image is made from.
+    /// Git's digest of the build context's tree. None if the repository builds nothing.
     pub build_tree: Option<CommitId>,
-    /// The commit's author, as git has it; at most 100 characters.
+    /// The name of the commit's author. At most 100 characters.
     pub author: String,
-    /// The first line of the commit's message; at most 200 characters.
+    /// The first line of the commit's message. At most 200 characters.
     pub subject: String,
 }
 
@@ -99,23 +99,23 @@ pub struct Source {
 pub enum Build {
     /// Not decided yet, or the repository builds nothing.
     None,
-    /// CodeBuild was asked.
+    /// CodeBuild was asked for a build.
     Started {
-        /// When.
+        /// When the build was requested.
         at: Timestamp,
     },
     /// The artifact is in its registry.
     Ready {
         /// The artifact.
         artifact: Artifact,
-        /// Whether this run built it.
+        /// Whether this run built the artifact.
         origin: ArtifactOrigin,
-        /// When it was found there.
+        /// When the artifact was found in its registry.
         at: Timestamp,
     },
     /// The tests or the build failed.
     Failed {
-        /// When that was noticed.
+        /// When the failure was detected.
         at: Timestamp,
     },
 }
@@ -130,27 +130,27 @@ pub enum ArtifactOrigin {
     Reused,
 }
 
-/// The state of a run's wait for its environment. It stays as it was when the run ends.
+/// The state of a run's lock on its environment. It does not change after the run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Lock {
-    /// Not asked for yet.
+    /// Not requested yet.
     None,
-    /// Asked for.
+    /// Requested.
     Waiting {
-        /// Since when.
+        /// When the lock was requested.
         since: Timestamp,
     },
     /// The run holds the environment until it ends.
     Held {
-        /// The fence of its ownership.
+        /// The fence under which the run holds the environment.
         fence: u64,
-        /// Since when.
+        /// When the run acquired the environment.
         since: Timestamp,
     },
-    /// A newer commit took its place.
+    /// A newer commit superseded the run.
     Superseded {
-        /// When.
+        /// When the run was superseded.
         at: Timestamp,
     },
 }
@@ -159,24 +159,24 @@ pub enum Lock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// Name and message.
+    /// The error's name and message.
     pub error: StepError,
-    /// When it was noticed.
+    /// When the error was recorded.
     pub at: Timestamp,
 }
 
-/// Why a run does not change.
+/// The reason that a run was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// It has ended.
+    /// The run has ended.
     #[error("run {run} ended at {at}: nothing changes it any more")]
     Ended {
-        /// The run.
+        /// The run's id.
         run: RunId,
-        /// When.
+        /// When the run ended.
         at: Timestamp,
     },
-    /// Its state does not allow the change.
+    /// The run's state does not allow the change.
     #[error(transparent)]
     Refused(#[from] StepError),
 }
@@ -190,12 +190,12 @@ impl From<RunError> for StepError {
     }
 }
 
-/// What a change of a run returns.
+/// The result of a change to a run.
 pub type Change<T = ()> = Result<T, RunError>;
 
-// Creation, and what `validate` finds.
+// Claiming and accepting.
 impl Run {
-    /// A run as it is claimed.
+    /// Returns a run as it is claimed.
     #[must_use]
     pub fn claim(trigger: Trigger, execution: String, now: Timestamp) -> Self {
         Self {
@@ -218,11 +218,11 @@ impl Run {
         }
     }
 
-    /// Accepts the commit, with its sealed source and its configuration. A commit that was
-    /// accepted already stays as it is.
+    /// Accepts the commit, with its sealed source and its configuration. Does nothing if the commit
+    /// is already accepted.
     ///
     /// # Errors
-    /// [`RunError::Ended`].
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn accept(&mut self, source: Source, config: Config, now: Timestamp) -> Change {
         self.open()?;
         if self.accepted.is_none() {
@@ -238,7 +238,7 @@ impl Run {
         Ok(())
     }
 
-    /// Refuses a change of a run that has ended.
+    /// Fails when the run has ended.
     fn open(&self) -> Change {
         match &self.end {
             None => Ok(()),
@@ -254,12 +254,12 @@ impl Run {
     }
 }
 
-// The build and the environment's lock.
+// The build and the lock.
 impl Run {
-    /// A build was asked for. A repeated call keeps the first time.
+    /// Records that a build was requested. A repeated call keeps the first time.
     ///
     /// # Errors
-    /// [`RunError::Ended`].
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn build_started(&mut self, now: Timestamp) -> Change {
         self.open()?;
         if self.build == Build::None {
@@ -268,10 +268,10 @@ impl Run {
         Ok(())
     }
 
-    /// The artifact is there. A run keeps the first one that it found.
+    /// Records that the artifact is in its registry. A repeated call keeps the first artifact.
     ///
     /// # Errors
-    /// [`RunError::Ended`].
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn artifact_ready(
         &mut self,
         artifact: Artifact,
@@ -289,10 +289,11 @@ impl Run {
         Ok(())
     }
 
-    /// The tests or the build failed.
+    /// Records that the tests or the build failed. Does nothing if the artifact is already in its
+    /// registry.
     ///
     /// # Errors
-    /// [`RunError::Ended`].
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn build_failed(&mut self, now: Timestamp) -> Change {
         self.open()?;
         if !matches!(self.build, Build::Ready { .. } | Build::Failed { .. }) {
@@ -301,10 +302,10 @@ impl Run {
         Ok(())
     }
 
-    /// The run asks for its environment. A repeated call keeps the first time.
+    /// Records that the run requested its environment. A repeated call keeps the first time.
     ///
     /// # Errors
-    /// [`RunError::Ended`].
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn lock_requested(&mut self, now: Timestamp) -> Change {
         self.open()?;
         if self.lock == Lock::None {
@@ -313,10 +314,11 @@ impl Run {
         Ok(())
     }
 
-    /// The run holds its environment. A repeated call with the same fence keeps the first time.
+    /// Records that the run holds its environment. A repeated call with the same fence keeps the
+    /// first time.
     ///
     /// # Errors
-    /// [`RunError::Ended`].
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn lock_held(&mut self, fence: u64, now: Timestamp) -> Change {
         self.open()?;
         if !matches!(self.lock, Lock::Held { fence: known, .. } if known == fence) {
@@ -325,10 +327,10 @@ impl Run {
         Ok(())
     }
 
-    /// A newer commit took the run's place in the queue.
+    /// Records that a newer commit superseded the run. A repeated call keeps the first time.
     ///
     /// # Errors
-    /// [`RunError::Ended`].
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn superseded(&mut self, now: Timestamp) -> Change {
         self.open()?;
         if !matches!(self.lock, Lock::Superseded { .. }) {
@@ -338,39 +340,39 @@ impl Run {
     }
 }
 
-// What others read.
+// Accessors.
 impl Run {
-    /// The id that its trigger gives it.
+    /// Returns the run's id, which is derived from its trigger.
     #[must_use]
     pub fn id(&self) -> &RunId {
         &self.id
     }
 
-    /// What started it.
+    /// Returns what started the run.
     #[must_use]
     pub fn trigger(&self) -> &Trigger {
         &self.trigger
     }
 
-    /// What it is for.
+    /// Returns what the run is for.
     #[must_use]
     pub fn goal(&self) -> Goal {
         self.goal
     }
 
-    /// The ARN of the Step Functions execution that claimed it.
+    /// Returns the ARN of the Step Functions execution that claimed the run.
     #[must_use]
     pub fn execution(&self) -> &str {
         &self.execution
     }
 
-    /// When it was claimed.
+    /// Returns when the run was claimed.
     #[must_use]
     pub fn started_at(&self) -> Timestamp {
         self.started_at
     }
 
-    /// When `validate` accepted the commit.
+    /// Returns when `validate` accepted the commit.
     #[must_use]
     pub fn accepted_at(&self) -> Option<Timestamp> {
         self.accepted.as_ref().map(|accepted| accepted.at)
@@ -382,51 +384,51 @@ impl Run {
             .ok_or_else(|| self.refused(ErrorName::Internal, "was not accepted yet"))
     }
 
-    /// The configuration at the commit.
+    /// Returns the configuration of the run's commit.
     ///
     /// # Errors
-    /// `Internal` before the commit was accepted.
+    /// Fails with `Internal` before the commit is accepted.
     pub fn config(&self) -> Result<&Config, StepError> {
         self.accepted().map(|accepted| &accepted.config)
     }
 
-    /// The environment; none before the commit was accepted.
+    /// Returns the environment, or none before the commit is accepted.
     #[must_use]
     pub fn environment(&self) -> Option<&EnvironmentName> {
         let accepted = self.accepted.as_ref();
         accepted.map(|accepted| &accepted.config.environment)
     }
 
-    /// The commit's author; none before the commit was accepted.
+    /// Returns the commit's author, or none before the commit is accepted.
     #[must_use]
     pub fn author(&self) -> Option<&str> {
         let accepted = self.accepted.as_ref();
         accepted.map(|accepted| accepted.author.as_str())
     }
 
-    /// The first line of the commit's message; none before the commit was accepted.
+    /// Returns the first line of the commit's message, or none before the commit is accepted.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         let accepted = self.accepted.as_ref();
         accepted.map(|accepted| accepted.subject.as_str())
     }
 
-    /// Git's digest of the build context's tree.
+    /// Returns git's digest of the build context's tree.
     ///
     /// # Errors
-    /// `Internal` when the commit was not accepted, or builds nothing.
+    /// Fails with `Internal` when the commit is not accepted yet, or the repository builds nothing.
     pub fn build_tree(&self) -> Result<&CommitId, StepError> {
         let tree = self.accepted()?.build_tree.as_ref();
         tree.ok_or_else(|| self.refused(ErrorName::Internal, "has no tree of a build context"))
     }
 
-    /// The state of its artifact.
+    /// Returns the state of the run's artifact.
     #[must_use]
     pub fn build(&self) -> &Build {
         &self.build
     }
 
-    /// Its artifact, once that is in the registry.
+    /// Returns the artifact, or none if it is not in its registry yet.
     #[must_use]
     pub fn artifact(&self) -> Option<&Artifact> {
         match &self.build {
@@ -435,31 +437,31 @@ impl Run {
         }
     }
 
-    /// Its wait for the environment.
+    /// Returns the state of the run's lock on its environment.
     #[must_use]
     pub fn lock(&self) -> Lock {
         self.lock
     }
 
-    /// The first error.
+    /// Returns the run's first error.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 
-    /// When the environment's *last good* moved to its commit.
+    /// Returns when the environment's *last good* moved to the run's commit.
     #[must_use]
     pub fn promoted_at(&self) -> Option<Timestamp> {
         self.promoted_at
     }
 
-    /// Its end.
+    /// Returns how and when the run ended.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
         self.end.as_ref()
     }
 
-    /// Whether it has ended.
+    /// Returns whether the run has ended.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.end.is_some()

@@ -85,7 +85,7 @@ pub(super) fn source() -> Source {
     }
 }
 
-/// The error of the state machine's next visit to the state that asks what it leads to.
+/// Handles an error that the state machine reports by entering the deciding state again.
 pub(super) fn decide(run: &mut Run, name: ErrorName, good: Option<&LastGood>) -> ErrorDecision {
     let visit = i64::try_from(run.handled.len()).unwrap();
     let at = now() + jiff::SignedDuration::from_secs(visit);
@@ -129,7 +129,7 @@ fn wave(run: &Run) -> Vec<StackName> {
 
 #[test]
 fn a_rollback_plans_what_was_changed_and_all_that_needs_it() {
-    // 0 <- 1 <- 2, and 3 by itself; 4 and 5 are new, 5 needs 4.
+    // Stacks 0 <- 1 <- 2, and 3 on its own. Stacks 4 and 5 are new, and 5 needs 4.
     let old = vec![stack(0, &[]), stack(1, &[0]), stack(2, &[1]), stack(3, &[])];
     let mut all = old.clone();
     all.extend([stack(4, &[0]), stack(5, &[4])]);
@@ -151,7 +151,7 @@ fn a_rollback_plans_what_was_changed_and_all_that_needs_it() {
         stacks,
         expected.map(|(n, kind)| (format!("stack-{n}"), kind))
     );
-    // What is restored first, in its order; then what is destroyed, in the opposite one.
+    // Restored stacks come first, in their order. Destroyed stacks follow, in the opposite order.
     for n in [1, 2, 5, 4] {
         assert_eq!(wave(&run), [name(n)]);
         run.open_stack(&name(n)).unwrap().state = StackState::Unchanged;
@@ -159,7 +159,7 @@ fn a_rollback_plans_what_was_changed_and_all_that_needs_it() {
     assert_eq!(run.leg().next_wave(), Wave::Done);
 }
 
-/// What is destroyed was made by this run: the last good commit knows no outputs of it.
+/// This run created what is destroyed. The last good commit has no outputs for it.
 #[test]
 fn what_is_destroyed_takes_the_outputs_of_the_forward_leg() {
     let mut run = run(vec![stack(4, &[]), stack(5, &[4])]);
@@ -176,7 +176,7 @@ fn what_is_destroyed_takes_the_outputs_of_the_forward_leg() {
     assert_eq!(inputs(4), []);
 }
 
-/// The last good run's objects may have expired; those of this run are new.
+/// The last good run's objects may have expired. Those of this run are new.
 #[test]
 fn a_rollback_reads_what_this_run_found_unchanged_from_this_run() {
     let stacks = vec![stack(0, &[]), stack(1, &[0]), stack(2, &[1])];
@@ -191,7 +191,7 @@ fn a_rollback_reads_what_this_run_found_unchanged_from_this_run() {
     }
     run.forward.stacks[0].state = StackState::Unchanged;
     run.forward.stacks[0].outputs = Some(at("new"));
-    // Changed half-way: what it put out is not what the last good commit's stack does.
+    // The apply failed midway, so the outputs are not those of the last good commit's stack.
     run.forward.stacks[1].state = maybe();
     run.forward.stacks[1].outputs = Some(at("wrong"));
     decide(&mut run, ErrorName::ApplyFailed, Some(&good));
@@ -216,7 +216,7 @@ fn a_plan_is_made_again_once_however_often_its_apply_says_so() {
         assert_eq!(run.forward.stacks[0].state, StackState::Pending);
     }
     run.forward.stacks[0].state = applying(2);
-    // A late repetition says nothing about the second job.
+    // A late repeat does not affect the second job.
     let late = run.plan_stale(&name(0), &job(1), now());
     assert_eq!(late, Ok(StalePlan::PlanAgain));
     assert_eq!(run.forward.stacks[0].state, applying(2));
@@ -253,7 +253,7 @@ fn the_first_error_of_a_run_that_changed_something_begins_its_rollback_once() {
     let mut run = run(stacks);
     run.forward.stacks[0].state = maybe();
     let first = error(ErrorName::ApplyFailed);
-    // A retry of the same state gets the same answer.
+    // A retry of the same state gets the same decision.
     for _ in 0..2 {
         let decision = run.handle_error(now(), first.clone(), Some(&last), now());
         assert_eq!(decision, Ok(ErrorDecision::RollBack));
@@ -484,7 +484,7 @@ pub(super) fn sealed_plan() -> SealedPlan {
     }
 }
 
-/// Stacks that need only those before them, and what becomes of each plan in turn.
+/// Stacks that need only earlier stacks, and the result of each plan in turn.
 fn stacks() -> impl Strategy<Value = (Vec<Stack>, Vec<u8>)> {
     (1..9_usize)
         .prop_flat_map(|count| {
@@ -525,7 +525,7 @@ proptest! {
             }
             for name in names {
                 let stack = run.open_stack(&name).unwrap();
-                // Stale plans are made again, but not for ever.
+                // Stale plans are made again, but only up to the limit.
                 stack.state = match fates.next() {
                     Some(0) if turns < 20 => StackState::Pending,
                     Some(1) => StackState::Unchanged,

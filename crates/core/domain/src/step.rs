@@ -1,5 +1,5 @@
-//! Inputs and outputs of the steps, as the state machine passes them. State carries ids, digests
-//! and words only.
+//! Inputs and outputs of the steps, as the state machine passes them. They hold only ids, digests,
+//! verdicts and errors.
 
 use crate::environment::LockVerdict;
 use crate::event::Trigger;
@@ -8,36 +8,36 @@ use crate::plan::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the state machine knows of an error: `$states.errorOutput`.
+/// An error that the state machine caught: `$states.errorOutput`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CaughtError {
-    /// The error's name: one of ours, `States.*`, `Lambda.*`, `Batch.*` or `CodeBuild.*`.
+    /// The error's name: a step's, or `States.*`, `Lambda.*`, `Batch.*` or `CodeBuild.*`.
     pub error: String,
-    /// The cause: a Lambda's error as JSON, a job's or build's description as JSON, or text.
+    /// The cause: a Lambda's error as JSON, the description of a job or build as JSON, or text.
     #[serde(default)]
     pub cause: String,
 }
 
-/// `validate`.
+/// The input of `validate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ValidateInput {
-    /// Claims the run, fetches the commit, checks and seals it.
+    /// Claims the run, fetches and checks the commit, and seals its source.
     Claim {
-        /// The execution's input.
+        /// What started the execution, which is its input.
         event: Trigger,
         /// The execution's ARN.
         execution: String,
     },
 }
 
-/// What `validate` answers.
+/// The output of `validate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidateOutput {
     /// The run.
     pub run: RunId,
-    /// What the state machine branches on.
+    /// The result of the claim.
     pub verdict: ClaimVerdict,
 }
 
@@ -45,22 +45,22 @@ pub struct ValidateOutput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimVerdict {
-    /// The run is ours and its commit is fit to be delivered.
+    /// This execution claimed the run, and the commit is fit for delivery.
     Accepted,
-    /// Another execution has this run.
+    /// Another execution claimed the run.
     Duplicate,
 }
 
-/// `build-trigger`.
+/// The input of `build-trigger`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BuildTriggerInput {
-    /// Decides whether an image has to be built.
+    /// Decides whether an image must be built.
     Decide {
         /// The run.
         run: RunId,
     },
-    /// Finds the built image, or names why there is none.
+    /// Finds the built image, or fails with the reason that it does not exist.
     Finish {
         /// The run.
         run: RunId,
@@ -70,75 +70,76 @@ pub enum BuildTriggerInput {
     },
 }
 
-/// What `build-trigger` answers.
+/// The output of `build-trigger`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum BuildTriggerOutput {
     /// Start this build.
     Build {
-        /// The archive, as CodeBuild's S3 source wants it: `bucket/key`.
+        /// The archive, in the form of CodeBuild's S3 source: `bucket/key`.
         source: String,
-        /// The variables that override the project's, in CodeBuild's own form.
+        /// The variables that override those of the CodeBuild project.
         environment: Vec<BuildVariable>,
     },
     /// The image is in the registry.
     Ready,
-    /// The repository has no image.
+    /// The repository builds no image.
     None,
 }
 
-/// A variable of a build, in CodeBuild's own form.
+/// A variable of a build, in CodeBuild's format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct BuildVariable {
-    /// The name.
+    /// The variable's name.
     pub name: String,
-    /// The value.
+    /// The variable's value.
     pub value: String,
-    /// Always `PLAINTEXT`: no secret goes this way.
+    /// Always `PLAINTEXT`: no variable holds a secret.
     #[serde(rename = "Type")]
     pub kind: String,
 }
 
-/// The names of the variables of a build.
+/// The names of a build's variables.
 pub mod build_variable {
-    /// The run id.
+    /// The run's id.
     pub const RUN: &str = "SLUICEGATE_RUN";
-    /// The commit.
+    /// The commit id.
     pub const COMMIT: &str = "SLUICEGATE_COMMIT";
-    /// The build context, relative to the source's root; `.` for the root.
+    /// The build context, relative to the source's root. `.` for the root.
     pub const CONTEXT: &str = "SLUICEGATE_CONTEXT";
-    /// The Dockerfile, relative to the context.
+    /// The path of the Dockerfile, relative to the context.
     pub const DOCKERFILE: &str = "SLUICEGATE_DOCKERFILE";
     /// The test command.
     pub const TEST: &str = "SLUICEGATE_TEST";
-    /// `registry/repository`.
+    /// The image repository: `registry/repository`.
     pub const IMAGE: &str = "SLUICEGATE_IMAGE";
-    /// The tags, separated by a space.
+    /// The image's tags, separated by spaces.
     pub const TAGS: &str = "SLUICEGATE_TAGS";
 }
 
-/// `plan`.
+/// The input of `plan`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PlanInput {
-    /// Asks for the environment; the task token is answered once the run has it.
+    /// Queues the run for its environment. The task token is answered when the run holds the
+    /// environment.
     Acquire {
         /// The run.
         run: RunId,
         /// The task token.
         token: String,
     },
-    /// Names the stacks to plan next, and makes their jobs.
+    /// Selects the stacks to plan next, and creates their jobs.
     Next {
         /// The run.
         run: RunId,
-        /// What failed in the applies before it: raised again, here, where no other stack is in
-        /// the middle of its apply.
+        /// The errors of the previous applies. They are raised here, when no other stack is being
+        /// applied.
         #[serde(default)]
         failures: Vec<CaughtError>,
     },
-    /// Judges the plan that a job made.
+    /// Judges the plan of a job.
     Judge {
         /// The run.
         run: RunId,
@@ -146,11 +147,11 @@ pub enum PlanInput {
         stack: StackName,
         /// The job.
         job: JobId,
-        /// Set when Batch says that the job failed.
+        /// Set when Batch reports that the job failed.
         #[serde(default)]
         error: Option<CaughtError>,
     },
-    /// Asks a person; the task token is answered by `sluicegate approve` or `reject`.
+    /// Requests an approval. `sluicegate approve` or `sluicegate reject` answers the task token.
     RequestApproval {
         /// The run.
         run: RunId,
@@ -161,30 +162,30 @@ pub enum PlanInput {
     },
 }
 
-/// What ends the wait for the lock: the task token's output.
+/// The task token's output that ends the wait for an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockAnswer {
     /// How the wait ended.
     pub verdict: LockVerdict,
 }
 
-/// What ends the wait for a person: the task token's output.
+/// The task token's output that ends the wait for an approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalAnswer {
-    /// What the state machine branches on.
+    /// The person's decision.
     pub verdict: crate::run::ApprovalDecision,
 }
 
-/// What `plan next` answers.
+/// The output of `plan next`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum NextOutput {
-    /// Plan these at the same time.
+    /// Plan these stacks at the same time.
     Plan {
-        /// The jobs.
+        /// One plan job for each stack.
         jobs: Vec<StackJob>,
     },
-    /// All stacks are done.
+    /// No stack is left to plan.
     Done,
 }
 
@@ -197,20 +198,20 @@ pub struct StackJob {
     pub job: JobId,
 }
 
-/// What `plan judge` answers.
+/// The output of `plan judge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgeOutput {
     /// The stack.
     pub stack: StackName,
-    /// What the state machine branches on.
+    /// The verdict on the stack's plan.
     pub verdict: Verdict,
 }
 
-/// `apply`.
+/// The input of `apply`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ApplyInput {
-    /// Uses the sealed plan and makes the apply job.
+    /// Uses the sealed plan, and creates the apply job.
     Start {
         /// The run.
         run: RunId,
@@ -225,18 +226,18 @@ pub enum ApplyInput {
         stack: StackName,
         /// The job.
         job: JobId,
-        /// Set when Batch says that the job failed.
+        /// Set when Batch reports that the job failed.
         #[serde(default)]
         error: Option<CaughtError>,
     },
 }
 
-/// What `apply finish` answers.
+/// The output of `apply finish`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishOutput {
     /// The stack.
     pub stack: StackName,
-    /// What the state machine branches on.
+    /// The result of the apply.
     pub verdict: ApplyVerdict,
 }
 
@@ -246,11 +247,11 @@ pub struct FinishOutput {
 pub enum ApplyVerdict {
     /// The plan was applied.
     Applied,
-    /// The state changed since the plan: it is made again.
+    /// The state changed after the plan was made. The stack is planned again.
     Stale,
 }
 
-/// `deploy`.
+/// The input of `deploy`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DeployInput {
@@ -259,17 +260,17 @@ pub enum DeployInput {
         /// The run.
         run: RunId,
     },
-    /// Looks at the rollout.
+    /// Checks the rollout.
     Check {
         /// The run.
         run: RunId,
     },
 }
 
-/// What `deploy` answers.
+/// The output of `deploy`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployOutput {
-    /// What the state machine branches on.
+    /// The progress of the rollout.
     pub verdict: DeployVerdict,
 }
 
@@ -279,56 +280,57 @@ pub struct DeployOutput {
 pub enum DeployVerdict {
     /// There is nothing to roll out.
     None,
-    /// The rollout goes on.
+    /// The rollout is not complete yet.
     InProgress,
-    /// The address answers with the commit.
+    /// The service is healthy at its URL, with the right commit.
     Healthy,
 }
 
-/// `rollback`.
+/// The input of `rollback`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RollbackInput {
-    /// Decides what an error leads to.
+    /// Decides what to do about an error.
     Decide {
         /// The run.
         run: RunId,
         /// The error.
         error: CaughtError,
-        /// When the state machine entered the state that asks, `$states.context.State.EnteredTime`:
-        /// a retry of the state has the same time, a second error has another one.
+        /// When the state machine entered the state that asks: `$states.context.State.EnteredTime`.
+        /// A retry of the state has the same time. A second error has another time.
         entered_at: jiff::Timestamp,
     },
 }
 
-/// What `rollback` answers.
+/// The output of `rollback`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackOutput {
-    /// What the state machine branches on.
+    /// The decision.
     pub verdict: crate::run::ErrorDecision,
 }
 
-/// `record`.
+/// The input of `record`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RecordInput {
-    /// Moves *last good*, or marks the commit as bad after a way back.
+    /// Moves *last good*, or after a rollback marks the commit as bad.
     Promote {
         /// The run.
         run: RunId,
     },
-    /// Writes the audit entry and releases the lock.
+    /// Writes the audit entry and releases the environment.
     Record {
-        /// The event that started the execution: the run's id follows from it.
+        /// What started the execution. The run's id is derived from it.
         event: Box<Trigger>,
         /// The execution's ARN.
         execution: String,
-        /// Set when a step failed that has no other way to say so.
+        /// The error that the state machine caught, if any. A run that already has an error keeps
+        /// its own.
         #[serde(default)]
         error: Option<CaughtError>,
     },
-    /// Closes a run whose execution ended without passing the state Record. The second rule says
-    /// so; it does not know the run, since events of an encrypted state machine hold no input.
+    /// Ends a run whose execution stopped before the state Record. An EventBridge rule sends this.
+    /// It does not contain the run, because events of an encrypted state machine have no input.
     ExecutionEnded {
         /// The execution's ARN.
         execution: String,
@@ -337,63 +339,63 @@ pub enum RecordInput {
     },
 }
 
-/// What `record` answers.
+/// The output of `record`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordOutput {
-    /// What the state machine branches on.
+    /// How the execution ends.
     pub verdict: RecordVerdict,
-    /// The run's outcome, or the first error's name for a failed run.
+    /// The name of the first error, or the run's outcome if it did not fail.
     pub error: String,
-    /// For a person: what happened and what to do next.
+    /// What happened and what to do next, for a person.
     pub cause: String,
 }
 
-/// How the execution ends.
+/// The final status of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordVerdict {
-    /// SUCCEEDED.
+    /// The execution ends with SUCCEEDED.
     Succeeded,
-    /// FAILED.
+    /// The execution ends with FAILED.
     Failed,
 }
 
-/// The outputs of a stack as `terraform output -json` writes them.
+/// The outputs of a stack, as `terraform output -json` writes them.
 pub type Outputs = BTreeMap<String, Output>;
 
-/// One output.
+/// An output of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Its value.
+    /// The output's value, of any type.
     pub value: serde_json::Value,
-    /// Whether it must not be shown.
+    /// Whether the value must not be displayed.
     #[serde(default)]
     pub sensitive: bool,
 }
 
-/// A Lambda. This is the list of all of them.
+/// A Lambda. The list is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// Accepts deliveries of the forge; the only one behind a URL.
+    /// Receives the forge's webhook deliveries. The only Lambda with a URL.
     Webhook,
     /// Claims the run, checks the commit and seals its source.
     Validate,
-    /// Owns the environment's queue, selects stacks and judges their plans.
+    /// Manages the environment's queue, selects stacks and judges their plans.
     Plan,
-    /// Consumes a sealed plan, and reads the result of its apply.
+    /// Uses a sealed plan, and reads the result of its apply.
     Apply,
-    /// Decides whether an image has to be built, and finds it.
+    /// Decides whether an image must be built, and finds the image.
     BuildTrigger,
-    /// Starts a rollout and observes it.
+    /// Starts a rollout and checks it.
     Deploy,
-    /// Decides what follows an error.
+    /// Decides what to do about an error.
     Rollback,
     /// Promotes the commit, writes the audit entry and releases the environment.
     Record,
 }
 
 impl Step {
-    /// Every Lambda, in the order in which a commit meets them.
+    /// Every Lambda, in the order in which a delivery uses them.
     pub const ALL: [Self; 8] = [
         Self::Webhook,
         Self::Validate,
@@ -405,7 +407,7 @@ impl Step {
         Self::Record,
     ];
 
-    /// The name of its crate, binary and function.
+    /// Returns the name of the Lambda's crate, binary and function.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -473,7 +475,7 @@ impl Action {
         Self::Record,
     ];
 
-    /// The Lambda that has it.
+    /// Returns the Lambda of the action.
     #[must_use]
     pub fn step(self) -> Step {
         match self {
@@ -487,7 +489,7 @@ impl Action {
         }
     }
 
-    /// The field `action` of the Lambda's input.
+    /// Returns the value of the field `action` in the Lambda's input.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

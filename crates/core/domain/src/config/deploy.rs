@@ -1,13 +1,13 @@
-//! Where a service runs.
+//! The target of a deployment.
 
 use crate::ids::{ServiceName, StackName};
 use serde::{Deserialize, Serialize};
 
-/// Where a service runs. The key `target` of the file names the variant; a new target is one more.
+/// Where a service runs. The key `target` in the file selects the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "target", rename_all = "kebab-case")]
 pub enum Deploy {
-    /// An ECS service that one of the stacks made.
+    /// An ECS service that one of the stacks creates.
     Ecs(EcsDeploy),
 }
 
@@ -19,32 +19,33 @@ pub struct EcsDeploy {
     pub stack: StackName,
     /// The container in the task definition that gets the image.
     pub container: String,
-    /// How many tasks run.
+    /// The desired number of tasks.
     pub desired_count: u32,
-    /// When the service counts as healthy.
+    /// When the service is healthy.
     pub health: Health,
 }
 
-/// When a deployed service counts as healthy.
+/// When a deployed service is healthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Health {
-    /// The path that answers 2xx when the application is healthy.
+    /// The path that returns a 2xx status when the application is healthy.
     pub path: String,
-    /// The path whose answer holds the commit that runs.
+    /// The path whose response contains the commit that runs.
     pub version_path: Option<String>,
-    /// Seconds that a rollout may take until it is healthy.
+    /// The maximum time until the service is healthy, in seconds.
     pub timeout_seconds: u32,
 }
 
 impl Deploy {
-    /// The service's name; that of its stack, since the file has no other name for it.
+    /// Returns the service's name. It is the name of the service's stack, because the file has no
+    /// other name for it.
     #[must_use]
     pub fn service(&self) -> ServiceName {
         ServiceName::from(self.stack())
     }
 
-    /// The stack whose outputs name the target.
+    /// Returns the stack whose outputs name the target.
     #[must_use]
     pub fn stack(&self) -> &StackName {
         match self {
@@ -52,7 +53,7 @@ impl Deploy {
         }
     }
 
-    /// When the service counts as healthy.
+    /// Returns when the service is healthy.
     #[must_use]
     pub fn health(&self) -> &Health {
         match self {

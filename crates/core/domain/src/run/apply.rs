@@ -5,21 +5,22 @@ use crate::plan::{ObjectRef, SideEffects};
 use crate::run::{Change, Run, StackState};
 use jiff::Timestamp;
 
-/// What a stale plan leads to.
+/// What happens after a stale plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StalePlan {
     /// The stack is planned again.
     PlanAgain,
-    /// It was planned again before: the stack failed.
+    /// The stale plan was already a second plan, so the stack failed.
     GiveUp,
 }
 
 impl Run {
-    /// An apply job uses the sealed plan of a stack, once. A repeated call changes nothing.
+    /// Records that an apply job uses a stack's sealed plan. A plan is used once. A repeated call
+    /// changes nothing.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); those of
-    /// [`StackRun::check_apply`](super::StackRun::check_apply).
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with the
+    /// errors of [`StackRun::check_apply`](super::StackRun::check_apply).
     pub fn applying(
         &mut self,
         stack: &StackName,
@@ -30,11 +31,11 @@ impl Run {
         Ok(self.open_stack(stack)?.applying(job, attempt, now)?)
     }
 
-    /// The apply of a job succeeded. A repeated call changes nothing.
+    /// Records that an apply job succeeded. A repeated call changes nothing.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack does not
-    /// wait for this job.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the stack does not wait for this job.
     pub fn applied(
         &mut self,
         stack: &StackName,
@@ -45,12 +46,12 @@ impl Run {
         Ok(self.open_stack(stack)?.applied(job, outputs, now)?)
     }
 
-    /// The plan of an apply job was stale: the stack is planned again, once. A repeated call
-    /// changes nothing.
+    /// Records that the plan of an apply job was stale. The stack is planned again, at most
+    /// [`REPLANS`](super::REPLANS) times. A repeated call changes nothing.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack does not
-    /// wait for this job.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the stack does not wait for this job.
     pub fn plan_stale(
         &mut self,
         stack: &StackName,
@@ -60,11 +61,11 @@ impl Run {
         Ok(self.open_stack(stack)?.plan_stale(job, now)?)
     }
 
-    /// The apply of a job failed. A stack that waits for another job stays as it is.
+    /// Records that an apply job failed. Does nothing if the stack waits for another job.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack is not on
-    /// the leg.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the leg does not have the stack.
     pub fn apply_failed(
         &mut self,
         stack: &StackName,

@@ -1,4 +1,4 @@
-//! A person's decision about a plan.
+//! Decisions on plans.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 use super::tests::{name, now, run, sealed_plan, stack};
@@ -20,7 +20,7 @@ fn a_person_decides_once() {
     assert!(matches!(&pending, Approval::Requested { token, .. } if token == "t1"));
     assert_eq!(decide(&mut run, ApprovalDecision::Approved), Ok(None));
     assert!(decide(&mut run, ApprovalDecision::Rejected).is_err());
-    // The wait could not be ended: the question is pending again.
+    // The wait could not be ended, so the request is pending again.
     run.approval_reopened(&name(0), pending).unwrap();
     assert!(
         decide(&mut run, ApprovalDecision::Rejected)

@@ -1,4 +1,4 @@
-//! Nothing changes a run that has ended.
+//! A run that has ended does not change.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,10 +37,10 @@ fn an_end_gets_one_audit_entry() {
     assert_eq!(run.end().unwrap().audit_seq, Some(1));
 }
 
-/// A change of a run, by its name.
+/// A change to a run, with its name.
 type Named = (&'static str, Box<dyn Fn(&mut Run) -> Change>);
 
-/// Every change that a run has, but for `audited`, which completes the end itself.
+/// Every change to a run, except `audited`, which completes the end itself.
 fn changes() -> Vec<Named> {
     fn change<T>(name: &'static str, change: impl Fn(&mut Run) -> Change<T> + 'static) -> Named {
         (name, Box::new(move |run| change(run).map(|_| ())))
@@ -125,7 +125,7 @@ proptest! {
         for index in history {
             let (name, change) = &changes[index.index(changes.len())];
             if *name != "close" {
-                // What the run's state does not allow is part of its history too.
+                // A refused change is part of the run's history too.
                 let _refused = change(&mut run);
             }
         }

@@ -1,4 +1,4 @@
-//! A leg: one way through the stacks and releases, towards the goal or back.
+//! A leg: one direction of a run, through its stacks and releases.
 
 use crate::config::{Config, Stack};
 use crate::environment::LastGood;
@@ -17,24 +17,24 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields)]
 pub struct Leg {
     kind: LegKind,
-    /// None until `validate` sealed it.
+    /// None until `validate` seals it.
     source: Option<ObjectRef>,
     commit: CommitId,
     since: Timestamp,
-    /// Each after those that it needs.
+    /// Each after the stacks that it needs.
     pub(super) stacks: Vec<StackRun>,
     /// By service, in the order of the configuration.
     pub(super) rollouts: Vec<Rollout>,
-    /// What a rollback leads to.
+    /// The last good commit, for a rollback.
     target: Option<LastGood>,
 }
 
-/// What to do next with the stacks.
+/// The stacks to plan next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wave {
-    /// Plan these at the same time.
+    /// Stacks to plan at the same time.
     Plan(Vec<StackName>),
-    /// No stack can be planned.
+    /// No stack is ready to be planned.
     Done,
 }
 
@@ -71,50 +71,50 @@ impl Leg {
             .collect();
     }
 
-    /// Towards the goal, or back.
+    /// Returns the leg's direction.
     #[must_use]
     pub fn kind(&self) -> LegKind {
         self.kind
     }
 
-    /// The sealed source archive; none before the commit was accepted.
+    /// Returns the sealed source archive, or none before the commit is accepted.
     #[must_use]
     pub fn source(&self) -> Option<&ObjectRef> {
         self.source.as_ref()
     }
 
-    /// The commit that it brings the environment to.
+    /// Returns the commit that the leg brings the environment to.
     #[must_use]
     pub fn commit(&self) -> &CommitId {
         &self.commit
     }
 
-    /// When it began.
+    /// Returns when the leg began.
     #[must_use]
     pub fn since(&self) -> Timestamp {
         self.since
     }
 
-    /// Its stacks, each after those that it needs.
+    /// Returns the leg's stacks, each after the stacks that it needs.
     #[must_use]
     pub fn stacks(&self) -> &[StackRun] {
         &self.stacks
     }
 
-    /// What was rolled out so far, by service.
+    /// Returns the rollouts that were started, by service.
     #[must_use]
     pub fn rollouts(&self) -> &[Rollout] {
         &self.rollouts
     }
 
-    /// The last good commit that a rollback leads to; none for the leg towards the goal.
+    /// Returns the last good commit of a rollback, or none for the forward leg.
     #[must_use]
     pub fn target(&self) -> Option<&LastGood> {
         self.target.as_ref()
     }
 
-    /// What is to be planned next: every stack whose needs are done, and those whose plan job
-    /// was made already, so that a repeated question gets the same answer.
+    /// Returns the stacks to plan next: every pending stack whose needs are done. A stack whose
+    /// plan job was already made is included, so that a repeated call returns the same stacks.
     #[must_use]
     pub fn next_wave(&self) -> Wave {
         let done = |name: &StackName| {
@@ -123,8 +123,8 @@ impl Leg {
                 .filter(|other| other.name() == name)
                 .all(|other| other.state().is_done())
         };
-        // What is destroyed goes last, once nothing that stays uses it any more: after all that is
-        // rolled back, after those that need it, and so before those that it needs.
+        // A stack is destroyed last, when no remaining stack uses it: after every stack that is
+        // rolled back, and after the stacks that need it.
         let in_use = |stack: &StackRun| {
             self.stacks.iter().any(|other| {
                 let uses = other.plan_kind() == PlanKind::Normal
@@ -156,7 +156,7 @@ impl Leg {
 }
 
 impl Run {
-    /// The leg that the run is on.
+    /// Returns the leg that the run is on.
     #[must_use]
     pub fn leg(&self) -> &Leg {
         self.rollback.as_ref().unwrap_or(&self.forward)
@@ -166,24 +166,24 @@ impl Run {
         self.rollback.as_mut().unwrap_or(&mut self.forward)
     }
 
-    /// The leg towards the goal.
+    /// Returns the leg toward the goal.
     #[must_use]
     pub fn forward(&self) -> &Leg {
         &self.forward
     }
 
-    /// The rollback, once the run began it.
+    /// Returns the rollback leg, or none if no rollback began.
     #[must_use]
     pub fn rollback(&self) -> Option<&Leg> {
         self.rollback.as_ref()
     }
 
-    /// Its legs, in their order.
+    /// Returns the run's legs, the forward leg first.
     pub fn legs(&self) -> impl Iterator<Item = &Leg> {
         std::iter::once(&self.forward).chain(&self.rollback)
     }
 
-    /// The configuration of the commit that the run's leg leads to.
+    /// Returns the configuration of the commit that the current leg leads to.
     pub(super) fn leg_config(&self) -> Result<&Config, StepError> {
         match self.leg().target() {
             Some(target) => Ok(&target.config),
@@ -191,16 +191,16 @@ impl Run {
         }
     }
 
-    /// A stack of the leg that the run is on.
+    /// Returns a stack of the current leg.
     ///
     /// # Errors
-    /// `ContractViolation` when the leg has no such stack.
+    /// Fails with `ContractViolation` when the leg does not have the stack.
     pub fn stack(&self, name: &StackName) -> Result<&StackRun, StepError> {
         let found = self.leg().stacks.iter().find(|stack| stack.name() == name);
         found.ok_or_else(|| self.no_stack(name))
     }
 
-    /// A stack of the leg that the run is on, to change it, unless the run has ended.
+    /// Returns a stack of the current leg for a change. Fails when the run has ended.
     pub(super) fn open_stack(&mut self, name: &StackName) -> Change<&mut StackRun> {
         self.open()?;
         let error = self.no_stack(name);
@@ -214,7 +214,7 @@ impl Run {
         self.refused(ErrorName::ContractViolation, &what)
     }
 
-    /// The stack whose job failed, of the leg that the run is on or of the one before it.
+    /// Returns the first stack that failed, on the rollback leg and then on the forward leg.
     #[must_use]
     pub fn failed_stack(&self) -> Option<&StackName> {
         let failed = |stack: &&StackRun| matches!(stack.state(), StackState::Failed { .. });
@@ -223,11 +223,11 @@ impl Run {
         stacks.find(failed).map(StackRun::name)
     }
 
-    /// The sealed source that a stack is planned and applied from, and its commit. What is
-    /// destroyed comes from the run's own commit: the last good one does not have it.
+    /// Returns the sealed source that a stack is planned and applied from, and its commit. A stack
+    /// that is destroyed uses the run's own commit, because the last good commit does not have it.
     ///
     /// # Errors
-    /// `Internal` before the commit was accepted.
+    /// Fails with `Internal` before the commit is accepted.
     pub fn source_of(&self, stack: &StackRun) -> Result<(&ObjectRef, &CommitId), StepError> {
         match self.leg().target() {
             Some(target) if stack.plan_kind() == PlanKind::Normal => {
@@ -237,23 +237,23 @@ impl Run {
         }
     }
 
-    /// The sealed source of the run's own commit.
+    /// Returns the sealed source of the run's own commit.
     ///
     /// # Errors
-    /// `Internal` before the commit was accepted.
+    /// Fails with `Internal` before the commit is accepted.
     pub fn sealed_source(&self) -> Result<&ObjectRef, StepError> {
         let source = self.forward.source.as_ref();
         source.ok_or_else(|| self.refused(ErrorName::Internal, "has no sealed source yet"))
     }
 
-    /// The outputs of the stacks of the leg that the run is on, as far as they are known.
+    /// Returns the outputs that are known for the stacks of the current leg.
     #[must_use]
     pub fn outputs(&self) -> BTreeMap<StackName, ObjectRef> {
         let mut outputs = BTreeMap::new();
         if let Some(target) = self.leg().target() {
             outputs.clone_from(&target.outputs);
-            // What this run found unchanged is as the last good run left it, whose own objects may
-            // have expired since.
+            // Stacks that this run found unchanged are as the last good run left them, and that
+            // run's own objects may have expired.
             let unchanged = |stack: &&StackRun| *stack.state() == StackState::Unchanged;
             outputs.extend(stack::outputs(self.forward.stacks.iter().filter(unchanged)));
         }
@@ -261,8 +261,8 @@ impl Run {
         outputs
     }
 
-    /// The outputs that a stack takes as its variables. What is destroyed was made by this run's
-    /// commit, whose other stacks the last good commit may not have.
+    /// Returns the outputs that a stack takes as variables. A stack that is destroyed takes the
+    /// forward leg's outputs, because the last good commit may not have the stacks that it needs.
     #[must_use]
     pub fn inputs(&self, stack: &StackRun) -> BTreeMap<StackName, ObjectRef> {
         let mut inputs = self.outputs();
@@ -273,7 +273,7 @@ impl Run {
         inputs
     }
 
-    /// Whether the leg towards the goal may have changed infrastructure or the application.
+    /// Returns whether the forward leg may have changed infrastructure or the application.
     #[must_use]
     pub fn has_side_effects(&self) -> bool {
         !self.forward.rollouts.is_empty()

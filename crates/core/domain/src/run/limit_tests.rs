@@ -1,4 +1,4 @@
-//! The largest run still fits into one item of DynamoDB.
+//! The largest possible run fits into one DynamoDB item.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 use super::tests::{decide, good, job, object, run, stack};
@@ -6,7 +6,7 @@ use super::*;
 use crate::config::MAX_STACKS;
 use crate::plan::{Action, PlanSummary, ResourceChange};
 
-/// Less than DynamoDB's 400 KB: attributes beside the document want some room.
+/// Below DynamoDB's limit of 400 KB, to leave room for the attributes beside the document.
 const ITEM: usize = 390_000;
 
 #[test]

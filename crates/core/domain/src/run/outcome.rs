@@ -1,4 +1,4 @@
-//! How a run ended.
+//! The end of a run.
 
 use crate::error::{ErrorName, StepError};
 use crate::run::{Change, Lock, RollbackOutcome, Run, StackState};
@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Something changed, and it was verified.
+    /// Something changed and was verified.
     Applied,
     /// Nothing had to change.
     NoOp,
-    /// A newer commit took its place.
+    /// A newer commit superseded the run.
     Superseded,
-    /// The commit was not fit to be delivered, and nothing was touched.
+    /// The commit was not fit for delivery, and nothing was changed.
     Rejected,
-    /// It failed before it changed anything, or there was nothing to go back to.
+    /// The run failed before it changed anything, or had no last good commit to roll back to.
     Failed,
-    /// It failed, and the last good commit runs again.
+    /// The run failed, and the last good commit runs again.
     RolledBack,
-    /// It failed, and a person has to act.
+    /// The run failed, and a person has to act.
     NeedsOperator,
 }
 
 impl Outcome {
-    /// The stable spelling.
+    /// Returns the outcome as it is written in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the execution ends SUCCEEDED.
+    /// Returns whether the execution ends with SUCCEEDED.
     #[must_use]
     pub fn is_success(self) -> bool {
         matches!(self, Self::Applied | Self::NoOp | Self::Superseded)
@@ -51,18 +51,19 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct End {
-    /// How.
+    /// The run's outcome.
     pub outcome: Outcome,
-    /// When.
+    /// When the run ended.
     pub at: Timestamp,
-    /// The lowest number that the audit entry can have in its chain: where a retry looks for it.
+    /// The lowest number that the audit entry can have in its chain. A retry starts its search
+    /// there.
     pub audit_from: u64,
-    /// The audit entry's number in its chain; none until it was written.
+    /// The audit entry's number in its chain. None until the entry is written.
     pub audit_seq: Option<u64>,
 }
 
 impl Run {
-    /// How the run ends, from all that was written down.
+    /// Returns how the run ended, or how it would end with its present record.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         if let Some(end) = &self.end {
@@ -82,7 +83,7 @@ impl Run {
                 | RollbackOutcome::RollbackFailed
                 | RollbackOutcome::RollbackUnfinished,
             ) => Outcome::NeedsOperator,
-            // The rollback was not begun, or has not ended: a person has to look.
+            // The rollback was not started or has not ended. A person has to check the environment.
             None if self.has_side_effects() => Outcome::NeedsOperator,
             _ if failure.error.name.rejects() && !self.has_side_effects() => Outcome::Rejected,
             Some(RollbackOutcome::NotNeeded | RollbackOutcome::NoLastGood) | None => {
@@ -97,11 +98,11 @@ impl Run {
             || self.forward.stacks.iter().any(|one| applied(one.state()))
     }
 
-    /// Ends the run, with its first error if it has none yet. From here on nothing changes it but
-    /// [`Self::audited`].
+    /// Ends the run, and records `error` if the run has no error yet. After that, only
+    /// [`Self::audited`] changes the run.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended).
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has already ended.
     pub fn close(
         &mut self,
         error: Option<StepError>,
@@ -122,10 +123,10 @@ impl Run {
         Ok(outcome)
     }
 
-    /// Completes the end with the number of the audit entry. A repeated call changes nothing.
+    /// Records the number of the audit entry. A repeated call changes nothing.
     ///
     /// # Errors
-    /// `Internal` when the run has not ended, or has another entry.
+    /// Fails with `Internal` when the run has not ended, or has another entry.
     pub fn audited(&mut self, seq: u64) -> Change {
         let known = self.end.as_ref().map(|end| end.audit_seq);
         let what = match known {

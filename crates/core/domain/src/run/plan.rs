@@ -1,4 +1,4 @@
-//! Plans of a run's stacks, and the decisions of persons about them.
+//! Plans of a run's stacks, and their approvals.
 
 use crate::error::{ErrorName, StepError};
 use crate::ids::{JobId, StackName};
@@ -7,12 +7,12 @@ use crate::run::{Approval, ApprovalDecision, Change, Run, StackState};
 use jiff::Timestamp;
 
 impl Run {
-    /// The plan job of a stack was made, as its `attempt`th job. A job that was made before stays;
-    /// the one that counts is returned, with its attempt.
+    /// Records a plan job of a stack, which is its `attempt`th job. If the stack already has a plan
+    /// job, keeps it. Returns the job that counts, with its attempt.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack is not on
-    /// the leg, or is planned already.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the leg does not have the stack or the stack is already planned.
     pub fn planning(
         &mut self,
         stack: &StackName,
@@ -33,11 +33,11 @@ impl Run {
         }
     }
 
-    /// The plan that a job made was judged: it is sealed. A repeated call changes nothing.
+    /// Records that a job's plan was judged and sealed. A repeated call changes nothing.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack does not
-    /// wait for this job's plan.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the stack does not wait for this job's plan.
     #[expect(clippy::too_many_arguments, reason = "all of them are the plan")]
     pub fn planned(
         &mut self,
@@ -53,12 +53,12 @@ impl Run {
         Ok(stack.planned(job, plan, summary, verdict, outputs, now)?)
     }
 
-    /// The plan of a job failed, or may not be applied. A stack that waits for another job stays
-    /// as it is.
+    /// Records that a plan job failed, or that its plan cannot be applied. Does nothing if the
+    /// stack waits for another job.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack is not on
-    /// the leg.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the leg does not have the stack.
     pub fn plan_failed(&mut self, stack: &StackName, job: &JobId, now: Timestamp) -> Change {
         let stack = self.open_stack(stack)?;
         if matches!(stack.state(), StackState::Planning { job: known } if known == job) {
@@ -68,12 +68,12 @@ impl Run {
         Ok(())
     }
 
-    /// A person's approval of a plan is requested; the token ends the wait. A decision that was
-    /// made already (the question is repeated with a new token) is returned, and stays.
+    /// Records that an approval is requested. The token ends the wait. If a person has already
+    /// decided (the request is repeated with a new token), keeps and returns the decision.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack has no plan
-    /// to approve.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the stack has no plan to approve.
     pub fn approval_requested(
         &mut self,
         stack: &StackName,
@@ -88,12 +88,13 @@ impl Run {
         Ok(None)
     }
 
-    /// A person decides about a plan. What was requested is returned, for the caller to end the
-    /// wait; none when the same decision was made before.
+    /// Records a person's decision on a plan. Returns the request, for the caller to end the wait,
+    /// or none if the same decision was already recorded.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when no approval is
-    /// pending, or the other decision was made before.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when no approval is pending or the opposite decision was already
+    /// recorded.
     pub fn approval_decided(
         &mut self,
         stack: &StackName,
@@ -128,11 +129,11 @@ impl Run {
         Err(StepError::new(ErrorName::ContractViolation, refused).into())
     }
 
-    /// Takes a decision back whose wait could not be ended: `requested` is pending again.
+    /// Reverts a decision whose wait could not be ended: `requested` is pending again.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the stack has no plan
-    /// to approve.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the stack has no plan to approve.
     pub fn approval_reopened(&mut self, stack: &StackName, requested: Approval) -> Change {
         *self.approval(stack)? = Some(requested);
         Ok(())

@@ -1,4 +1,4 @@
-//! Releases on a run's leg, and what becomes of a leg that reached its end.
+//! Releases on a run's legs, and their promotion.
 
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
@@ -9,11 +9,11 @@ use crate::run::{Change, Run};
 use jiff::Timestamp;
 
 impl Run {
-    /// What is to be released on the leg that the run is on; none when its commit releases nothing.
+    /// Returns the release to make on the current leg, or none if its commit releases nothing.
     ///
     /// # Errors
-    /// `ImageMissing` when the commit is to be released and has no artifact; `Internal` before the
-    /// commit was accepted.
+    /// Fails with `ImageMissing` when the release has no artifact, and with `Internal` before the
+    /// commit is accepted.
     pub fn release_plan(&self) -> Result<Option<ReleasePlan<'_>>, StepError> {
         let Some(config) = &self.leg_config()?.deploy else {
             return Ok(None);
@@ -43,18 +43,18 @@ impl Run {
         }))
     }
 
-    /// The rollout of that release, once it was started.
+    /// Returns the rollout of that release, or none if it was not started.
     #[must_use]
     pub fn rollout(&self) -> Option<&Rollout> {
         self.leg().rollouts().first()
     }
 
-    /// A rollout starts on a leg of this kind. A service that has one on this leg keeps it; the
-    /// one that counts is returned.
+    /// Records that a rollout started on a leg of this kind. If the service already has a rollout
+    /// on the leg, keeps it. Returns the rollout that counts.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the run is on another
-    /// leg meanwhile.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the run is on the other leg by now.
     pub fn rollout_started(&mut self, kind: LegKind, rollout: Rollout) -> Change<Rollout> {
         self.open()?;
         if self.leg().kind() != kind {
@@ -72,11 +72,11 @@ impl Run {
         Ok(rollout)
     }
 
-    /// The rollout on a leg of this kind is healthy. A repeated call, or a run that is on another
-    /// leg meanwhile, keeps what is there.
+    /// Records that the rollout on a leg of this kind is healthy. A repeated call keeps the first
+    /// time. Does nothing if the run is on the other leg by now.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended).
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
     pub fn rollout_healthy(&mut self, kind: LegKind, now: Timestamp) -> Change {
         self.open()?;
         if self.leg().kind() == kind
@@ -90,7 +90,8 @@ impl Run {
     /// Checks that every stack of the leg is done and its release is healthy.
     ///
     /// # Errors
-    /// `ContractViolation` when something is not; those of [`Self::release_plan`].
+    /// Fails with `ContractViolation` when a stack is not done or the release is not healthy, and
+    /// with the errors of [`Self::release_plan`].
     pub fn check_verified(&self) -> Result<(), StepError> {
         let leg = self.leg();
         let stacks = leg.stacks().iter().all(|stack| stack.state().is_done());
@@ -103,10 +104,10 @@ impl Run {
         Err(self.refused(ErrorName::ContractViolation, what))
     }
 
-    /// What the environment remembers of the run once its commit is verified.
+    /// Returns what the environment keeps of the run after its commit is verified.
     ///
     /// # Errors
-    /// `Internal` before the commit was accepted.
+    /// Fails with `Internal` before the commit is accepted.
     pub fn to_last_good(&self, verified_at: Timestamp) -> Result<LastGood, StepError> {
         Ok(LastGood {
             run: self.id.clone(),
@@ -122,10 +123,10 @@ impl Run {
         })
     }
 
-    /// *Last good* moved to the run's commit. A repeated call keeps the first time.
+    /// Records that *last good* moved to the run's commit. A repeated call keeps the first time.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended).
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
     pub fn promoted(&mut self, now: Timestamp) -> Change {
         self.open()?;
         self.promoted_at.get_or_insert(now);
@@ -133,7 +134,7 @@ impl Run {
     }
 }
 
-/// The releases of a leg's rollouts.
+/// Returns the releases of a leg's rollouts.
 pub(crate) fn releases(rollouts: &[Rollout]) -> Vec<Release> {
     rollouts
         .iter()

@@ -1,4 +1,4 @@
-//! What an error leads to, and how a rollback ended.
+//! Decisions on errors, and the outcome of a rollback.
 
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
@@ -12,44 +12,44 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorDecision {
-    /// Record how the run ended.
+    /// Record the end of the run.
     Record,
     /// Roll back to the last good commit.
     RollBack,
 }
 
-/// An error that was decided about.
+/// An error, and the decision on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandledError {
-    /// When the state machine entered the state that asked. Retries of that state have the same
-    /// time, a later error has another one.
+    /// When the state machine entered the state that asked for the decision. A retry of the state
+    /// has the same time. A later error has another time.
     pub entered_at: Timestamp,
-    /// The decision.
+    /// What was decided.
     pub decision: ErrorDecision,
 }
 
-/// How the rollback of a run ended. Run, audit, status messages and the command line use this one
-/// spelling.
+/// How the rollback of a run ended. The run, the audit, status messages and the command line use
+/// the same spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RollbackOutcome {
-    /// The run had changed nothing yet.
+    /// The run had not changed anything.
     NotNeeded,
-    /// There is no last good commit to go back to.
+    /// The environment has no last good commit.
     NoLastGood,
     /// The last good commit runs again.
     RolledBack,
-    /// It would have lost protected data: a person decides.
+    /// The rollback would have lost protected data. A person decides.
     RollbackRefused,
-    /// It failed; the environment is frozen.
+    /// The rollback failed, and the environment is frozen.
     RollbackFailed,
     /// The run ended before its rollback did.
     RollbackUnfinished,
 }
 
 impl RollbackOutcome {
-    /// The stable spelling.
+    /// Returns the outcome as it is written in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,18 +69,18 @@ impl fmt::Display for RollbackOutcome {
     }
 }
 
-/// The end of a run's rollback, or why there was none.
+/// The end of a run's rollback, or why the run had none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackEnd {
     outcome: RollbackOutcome,
-    /// Why it was refused or failed.
+    /// Why the rollback was refused or failed.
     error: Option<StepError>,
     at: Timestamp,
 }
 
 impl Run {
-    /// How the rollback ended; none while nothing failed, or while it goes on.
+    /// Returns how the rollback ended, or none if nothing failed or the rollback has not ended.
     #[must_use]
     pub fn rollback_outcome(&self) -> Option<RollbackOutcome> {
         match &self.rollback_end {
@@ -92,32 +92,32 @@ impl Run {
         }
     }
 
-    /// Why the rollback was refused or failed.
+    /// Returns why the rollback was refused or failed.
     #[must_use]
     pub fn rollback_error(&self) -> Option<&StepError> {
         self.rollback_end.as_ref()?.error.as_ref()
     }
 
-    /// When the rollback ended.
+    /// Returns when the rollback ended.
     #[must_use]
     pub fn rollback_ended_at(&self) -> Option<Timestamp> {
         self.rollback_end.as_ref().map(|end| end.at)
     }
 
-    /// The errors that were decided about, the oldest first.
+    /// Returns the errors that were decided on, the oldest first.
     #[must_use]
     pub fn handled_errors(&self) -> &[HandledError] {
         &self.handled
     }
 
-    /// Decides what an error leads to, once for each time that the state machine enters the state
-    /// that asks: a retry gets the same answer and changes nothing.
+    /// Decides what to do about an error, once for each time that the state machine enters the
+    /// state that asks. A retry of the state gets the same decision and changes nothing.
     ///
-    /// The first error of a run that changed something begins its rollback. An error of the
-    /// rollback ends it, and an error after the promotion changes nothing.
+    /// The first error of a run with side effects starts its rollback. An error during the rollback
+    /// ends the rollback. An error after the promotion changes nothing.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended).
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
     pub fn handle_error(
         &mut self,
         entered_at: Timestamp,
@@ -152,7 +152,7 @@ impl Run {
             self.end_rollback(outcome, Some(error), now);
             return ErrorDecision::Record;
         }
-        // The environment's record is the truth; the run's own may lag behind it.
+        // The environment's record decides. The run's own record may be older.
         if last_good.is_some_and(|good| good.run == self.id) {
             self.promoted_at.get_or_insert(now);
         }
@@ -173,8 +173,8 @@ impl Run {
         ErrorDecision::RollBack
     }
 
-    /// Notes the first error; later ones do not hide it. A run that was promoted reached its goal:
-    /// a reply that is lost afterwards does not make it a failure.
+    /// Records the first error. Later errors do not replace it. A promoted run has reached its
+    /// goal, so a reply that is lost afterwards does not make it a failure.
     pub(super) fn fail(&mut self, error: StepError, now: Timestamp) {
         if self.failure.is_none() && self.promoted_at.is_none() {
             self.failure = Some(Failure { error, at: now });
@@ -189,11 +189,12 @@ impl Run {
         });
     }
 
-    /// The rollback was carried out and verified. An outcome that is known already stays.
+    /// Records that the rollback was carried out and verified. An outcome that is already known is
+    /// kept.
     ///
     /// # Errors
-    /// [`RunError::Ended`](super::RunError::Ended); `ContractViolation` when the run has no
-    /// rollback.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the run has no rollback.
     pub fn rolled_back(&mut self, now: Timestamp) -> Change {
         self.open()?;
         if self.rollback.is_none() {

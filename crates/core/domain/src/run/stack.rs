@@ -9,7 +9,7 @@ use crate::run::StalePlan;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How often a stale plan is made again.
+/// The maximum number of times that a stale plan is made again.
 pub const REPLANS: u32 = 1;
 
 /// A stack on a leg of a run.
@@ -17,101 +17,101 @@ pub const REPLANS: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct StackRun {
     spec: Stack,
-    /// What its plans are for.
+    /// What the stack's plans are for.
     plan_kind: PlanKind,
-    /// How many jobs it had.
+    /// The number of jobs that the stack had on this leg.
     jobs: u32,
-    /// How often its plan was made again.
+    /// The number of times that a stale plan was made again.
     replans: u32,
     pub(super) state: StackState,
-    /// When it reached that state.
+    /// When the stack reached its state.
     since: Timestamp,
     /// The last plan that was judged.
     plan: Option<PlanMade>,
     pub(super) outputs: Option<ObjectRef>,
 }
 
-/// The state of a stack.
+/// The state of a stack on a leg.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StackState {
-    /// Nothing was done yet.
+    /// No job was made yet.
     Pending,
     /// A plan job was made.
     Planning {
-        /// The job.
+        /// The plan job's id.
         job: JobId,
     },
     /// The plan was judged and sealed.
     Planned {
-        /// The job.
+        /// The plan job's id.
         job: JobId,
-        /// The plan.
+        /// The sealed plan.
         plan: SealedPlan,
-        /// What it would do, in brief.
+        /// The changes in the plan that the record keeps.
         summary: PlanSummary,
-        /// The judgement.
+        /// The verdict on the plan.
         verdict: Verdict,
-        /// The decision of a person, where one is needed.
+        /// The approval, once it is requested.
         approval: Option<Approval>,
     },
-    /// The plan was used: an apply job was made from it.
+    /// An apply job uses the plan.
     Applying {
-        /// The apply job.
+        /// The apply job's id.
         job: JobId,
-        /// What it does.
+        /// The changes that the job applies.
         summary: PlanSummary,
     },
     /// The plan was applied.
     Applied {
-        /// The apply job.
+        /// The apply job's id.
         job: JobId,
-        /// What it did.
+        /// The changes that the job applied.
         summary: PlanSummary,
     },
-    /// There was nothing to apply.
+    /// The plan had no changes.
     Unchanged,
-    /// It failed.
+    /// A job of the stack failed.
     Failed {
-        /// Whether resources may have changed.
+        /// Whether the job may have changed resources.
         side_effects: SideEffects,
     },
 }
 
-/// A person's decision about a plan.
+/// A person's decision on a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Approval {
-    /// Asked for; the token ends the wait.
+    /// The approval is requested.
     Requested {
-        /// The task token.
+        /// The task token that ends the wait.
         token: String,
-        /// Since when.
+        /// When the approval was requested.
         since: Timestamp,
     },
-    /// Decided.
+    /// A person decided.
     Decided {
         /// The decision.
         decision: ApprovalDecision,
-        /// Who.
+        /// The person, for display.
         by: String,
-        /// When.
+        /// When the person decided.
         at: Timestamp,
     },
 }
 
-/// What a person decides about a plan.
+/// The decision itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovalDecision {
-    /// Apply it.
+    /// The plan is applied.
     Approved,
-    /// Do not.
+    /// The plan is not applied.
     Rejected,
 }
 
 impl ApprovalDecision {
-    /// The stable spelling.
+    /// Returns the decision as it is written in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -135,55 +135,55 @@ impl StackRun {
         }
     }
 
-    /// Its name.
+    /// Returns the stack's name.
     #[must_use]
     pub fn name(&self) -> &StackName {
         &self.spec.name
     }
 
-    /// Its part of the configuration.
+    /// Returns the stack's part of the configuration.
     #[must_use]
     pub fn spec(&self) -> &Stack {
         &self.spec
     }
 
-    /// What its plans are for.
+    /// Returns what the stack's plans are for.
     #[must_use]
     pub fn plan_kind(&self) -> PlanKind {
         self.plan_kind
     }
 
-    /// How many jobs it had.
+    /// Returns the number of jobs that the stack had on this leg.
     #[must_use]
     pub fn jobs(&self) -> u32 {
         self.jobs
     }
 
-    /// Its state.
+    /// Returns the stack's state on this leg.
     #[must_use]
     pub fn state(&self) -> &StackState {
         &self.state
     }
 
-    /// When it reached its state.
+    /// Returns when the stack reached its state.
     #[must_use]
     pub fn since(&self) -> Timestamp {
         self.since
     }
 
-    /// The last plan that was judged.
+    /// Returns the last plan that was judged.
     #[must_use]
     pub fn plan(&self) -> Option<&PlanMade> {
         self.plan.as_ref()
     }
 
-    /// Its outputs, once they are known.
+    /// Returns the stack's outputs, or none if they are not known yet.
     #[must_use]
     pub fn outputs(&self) -> Option<&ObjectRef> {
         self.outputs.as_ref()
     }
 
-    /// Whether terraform may have changed the stack's resources in this run.
+    /// Returns whether Terraform may have changed the stack's resources on this leg.
     #[must_use]
     pub fn has_side_effects(&self) -> bool {
         matches!(
@@ -196,7 +196,7 @@ impl StackRun {
         )
     }
 
-    /// Whether it has a plan that a person has to agree to.
+    /// Returns whether the stack's plan needs an approval.
     #[must_use]
     pub fn needs_approval(&self) -> bool {
         matches!(
@@ -208,7 +208,7 @@ impl StackRun {
         )
     }
 
-    /// Whether it waits for a person's decision.
+    /// Returns whether the stack waits for an approval.
     #[must_use]
     pub fn awaits_approval(&self) -> bool {
         matches!(
@@ -235,7 +235,8 @@ impl StackRun {
         )
     }
 
-    /// Its plan job was made, as its `attempt`th job.
+    /// Records the plan job, which is the stack's `attempt`th job. Does nothing unless the stack is
+    /// pending.
     pub(super) fn planning(&mut self, job: JobId, attempt: u32, now: Timestamp) {
         if self.state == StackState::Pending {
             self.jobs = attempt;
@@ -279,12 +280,12 @@ impl StackRun {
         Ok(())
     }
 
-    /// Whether an apply job may use the sealed plan.
+    /// Checks that an apply job may use the sealed plan.
     ///
     /// # Errors
-    /// `ApprovalRejected` when a person is needed and did not agree, `PlanRefused` when the plan
-    /// was refused, `PlanConsumed` when another job used it, `ContractViolation` when there is no
-    /// plan.
+    /// Fails with `ApprovalRejected` when the plan needs an approval and is not approved, with
+    /// `PlanRefused` when the plan was refused, with `PlanConsumed` when another job used the plan,
+    /// and with `ContractViolation` when the stack has no plan.
     pub fn check_apply(&self, apply_job: &JobId) -> Result<(), StepError> {
         let name = self.name();
         match &self.state {
@@ -354,7 +355,7 @@ impl StackRun {
         match &self.state {
             StackState::Applying { job: known, .. } if known == job => {}
             StackState::Failed { .. } if self.replans >= REPLANS => return Ok(StalePlan::GiveUp),
-            // It was reset already, and perhaps planned again.
+            // The stack was already reset, and may already be planned again.
             _ if self.replans > 0 => return Ok(StalePlan::PlanAgain),
             _ => return Err(self.unexpected("a stale plan", job)),
         }
@@ -369,8 +370,8 @@ impl StackRun {
     }
 }
 
-/// Whether a person agreed to the plan of a stack; if not, what they decided, or that no decision
-/// came in time.
+/// Checks that a stack's plan was approved. The error says whether it was rejected, not approved in
+/// time, or never submitted for approval.
 fn approved(name: &StackName, approval: Option<&Approval>) -> Result<(), StepError> {
     let why = match approval {
         Some(Approval::Decided {
@@ -394,14 +395,14 @@ fn approved(name: &StackName, approval: Option<&Approval>) -> Result<(), StepErr
 }
 
 impl StackState {
-    /// Whether nothing is left to do.
+    /// Returns whether the stack has nothing left to do.
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Applied { .. } | Self::Unchanged)
     }
 }
 
-/// The outputs of those stacks that have any yet.
+/// Returns the outputs of the stacks whose outputs are known.
 pub(super) fn outputs<'run>(
     stacks: impl IntoIterator<Item = &'run StackRun>,
 ) -> impl Iterator<Item = (StackName, ObjectRef)> {
@@ -409,9 +410,9 @@ pub(super) fn outputs<'run>(
     stacks.into_iter().filter_map(known)
 }
 
-/// The stacks of a rollback: those of the last good commit that this run changed, with all that
-/// need them, planned from the last good source; and those that only the new commit has, to be
-/// destroyed.
+/// Returns the stacks of a rollback. The stacks of the last good commit that this run changed, and
+/// every stack that needs one of them, are planned from the last good source. The changed stacks
+/// that only the new commit has are destroyed.
 pub(super) fn rollback_stacks(
     forward: &[StackRun],
     target: &LastGood,
