@@ -1,6 +1,6 @@
-//! Says at each transition what happened: a message on the status queue, a status on the commit.
+//! Announces each transition: a message on the status queue, and a status on the commit.
 //!
-//! Nothing here can fail a run: what could not be said is logged.
+//! An announcement cannot fail a run. Errors are logged.
 
 use crate::status::{StatusMessage, Transition, message};
 use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
@@ -10,19 +10,19 @@ use domain::run::{Outcome, Run};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a message is sent before it is given up.
+/// The maximum number of attempts to send a message.
 const TRIES: u32 = 3;
 
-/// The wait before the second try; the third waits twice as long.
+/// The delay before the second attempt. The third waits twice as long.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a transition may wait for the queue and for the forge, which are asked at once.
+/// The time limit of an announcement. The queue and the forge are called concurrently.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The longest description that GitHub takes, in characters.
+/// GitHub's limit for a status description, in characters.
 const DESCRIPTION_LIMIT: usize = 140;
 
-/// Sends what happened to the status queue, and to the commit at its forge.
+/// Announces transitions on the status queue, and on the commit at its forge.
 #[derive(Clone)]
 pub struct Announcer {
     queue: Arc<dyn StatusQueue>,
@@ -30,7 +30,7 @@ pub struct Announcer {
     commits: Option<Commits>,
 }
 
-/// Where commit statuses go.
+/// The destination of commit statuses.
 #[derive(Clone)]
 struct Commits {
     statuses: Arc<dyn CommitStatuses>,
@@ -38,7 +38,7 @@ struct Commits {
 }
 
 impl Announcer {
-    /// An announcer to the status queue only: a step that changes no commit status needs no forge.
+    /// Returns an announcer to the status queue only, for steps that change no commit status.
     #[must_use]
     pub fn new(queue: Arc<dyn StatusQueue>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Announcer {
         }
     }
 
-    /// Sets commit statuses too.
+    /// Adds commit statuses.
     #[must_use]
     pub fn with_commit_statuses(
         self,
@@ -64,7 +64,7 @@ impl Announcer {
         }
     }
 
-    /// Says what happened to a run. It takes five seconds at most, and cannot fail.
+    /// Announces a transition of a run. Takes at most five seconds.
     pub async fn announce(&self, run: &Run, transition: Transition) {
         let transition = &transition;
         tokio::join!(self.send(run, transition), self.mark(run, transition));
@@ -123,7 +123,7 @@ impl Announcer {
     }
 }
 
-/// The commit's status after a transition; none where it stays as it was.
+/// Returns the commit's status after a transition, or none if it does not change.
 fn commit_status(run: &Run, transition: &Transition) -> Option<CommitStatus> {
     let (state, description) = describe(run, transition)?;
     let context = match run.environment() {
@@ -212,7 +212,7 @@ fn target(run: &Run) -> &str {
         .map_or("the last good commit", |leg| leg.commit().short())
 }
 
-/// A text on one line, cut to what GitHub takes.
+/// Returns the text on one line, truncated to GitHub's limit.
 fn one_line(text: &str) -> String {
     let text: String = text
         .chars()

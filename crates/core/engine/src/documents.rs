@@ -1,4 +1,5 @@
-//! Typed documents over [`Records`]: load, decide, save, and again when somebody else was first.
+//! Typed documents in the table: load, decide and save, with retries when another process writes
+//! first.
 
 use crate::{IndexKey, Record, RecordBody, RecordKey, Records, Result, Written};
 use domain::environment::Environment;
@@ -8,19 +9,19 @@ use domain::run::Run;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// How often a write is tried before `RecordConflict`. Ten stacks that end at the same instant
-/// need ten.
+/// The maximum number of attempts to write before `RecordConflict`. Ten stacks that end at the same
+/// instant need ten attempts.
 const TRIES: u32 = 20;
 
-/// A document that has a place in the table.
+/// A document that is stored in the table.
 pub trait Document: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync {
-    /// Its key.
+    /// Returns the document's key.
     fn key(&self) -> RecordKey;
-    /// Its place in the index.
+    /// Returns the document's place in the index, if it is listed.
     fn index(&self) -> Option<IndexKey>;
 }
 
-/// The key of a run's record.
+/// Returns the key of a run.
 #[must_use]
 pub fn run_key(run: &RunId) -> RecordKey {
     RecordKey {
@@ -29,7 +30,7 @@ pub fn run_key(run: &RunId) -> RecordKey {
     }
 }
 
-/// The key of an environment's record.
+/// Returns the key of an environment.
 #[must_use]
 pub fn environment_key(repository: RepositoryKey, name: &EnvironmentName) -> RecordKey {
     RecordKey {
@@ -49,7 +50,7 @@ impl Document for Run {
         run_key(self.id())
     }
     fn index(&self) -> Option<IndexKey> {
-        // Fixed width, so that the order of texts is the order of times.
+        // Fixed width, so that the lexical order is the order of times.
         let sk = format!("{:020}#{}", self.started_at().as_millisecond(), self.id());
         Some(IndexKey {
             pk: RUNS.into(),
@@ -95,15 +96,16 @@ fn read<D: Document>(key: &RecordKey, record: &Record) -> Result<D> {
 /// Writes a document that must not exist yet.
 ///
 /// # Errors
-/// Those of the table.
+/// Fails when the table cannot be written.
 pub async fn insert<D: Document>(records: &dyn Records, doc: &D) -> Result<Written> {
     records.insert(&doc.key(), &body(doc)?).await
 }
 
-/// Reads a document.
+/// Reads a document. Returns none if it does not exist.
 ///
 /// # Errors
-/// Those of the table, and `ContractViolation` for a record of another version.
+/// Fails with `ContractViolation` when the document has another version, and when the table cannot
+/// be read.
 pub async fn load<D: Document>(records: &dyn Records, key: &RecordKey) -> Result<Option<D>> {
     match records.get(key).await? {
         Some(record) => read(key, &record).map(Some),
@@ -114,7 +116,8 @@ pub async fn load<D: Document>(records: &dyn Records, key: &RecordKey) -> Result
 /// Reads a run.
 ///
 /// # Errors
-/// Those of the table, and `RunNotFound`.
+/// Fails with `RunNotFound` when the run does not exist, with `ContractViolation` when it has
+/// another version, and when the table cannot be read.
 pub async fn load_run(records: &dyn Records, run: &RunId) -> Result<Run> {
     load(records, &run_key(run))
         .await?
@@ -128,12 +131,12 @@ fn no_run(run: &RunId) -> StepError {
     )
 }
 
-/// Changes a document: loads it, lets `decide` change it, saves it; begins again when somebody
-/// else saved in between. A decision that changes nothing writes nothing. An error of `decide`
-/// writes nothing and is returned.
+/// Changes a document: loads it, lets `decide` change it, and saves it. Starts again if another
+/// process saved it in between. Writes nothing if `decide` fails or changes nothing.
 ///
 /// # Errors
-/// Those of the table and of `decide`; `RecordConflict` when every try lost.
+/// Fails with the error of `decide`, with `RecordConflict` when every attempt conflicted, and when
+/// the table cannot be read or written.
 async fn update<D: Document, T>(
     records: &dyn Records,
     key: &RecordKey,
@@ -166,10 +169,11 @@ async fn update<D: Document, T>(
     ))
 }
 
-/// Changes a run's record. `decide` may run several times.
+/// Changes a run. `decide` may run several times.
 ///
 /// # Errors
-/// Those of the table and of `decide`; `RunNotFound`; `RecordConflict`.
+/// Fails with `RunNotFound` when the run does not exist, with the error of `decide`, with
+/// `RecordConflict` when every attempt conflicted, and when the table cannot be read or written.
 pub async fn update_run<T>(
     records: &dyn Records,
     run: &RunId,
@@ -178,11 +182,11 @@ pub async fn update_run<T>(
     update(records, &run_key(run), || Err(no_run(run)), decide).await
 }
 
-/// Changes an environment's record, which is made when it does not exist. `decide` may run
-/// several times.
+/// Changes an environment. Creates it if it does not exist. `decide` may run several times.
 ///
 /// # Errors
-/// Those of the table and of `decide`; `RecordConflict`.
+/// Fails with the error of `decide`, with `RecordConflict` when every attempt conflicted, and when
+/// the table cannot be read or written.
 pub(crate) async fn update_environment<T>(
     records: &dyn Records,
     repository: RepositoryKey,

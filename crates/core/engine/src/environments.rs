@@ -1,8 +1,9 @@
-//! Environments: the queue, the lock and the outbox of each.
+//! The queue, the lock and the outbox of each environment.
 //!
-//! Everything that changes an environment is here: a step says what happened to its run, and this
-//! module writes the environment and sends what waiting runs are to know. The outbox keeps a
-//! notification until it was sent, so a process that dies in between leaves it to the next call.
+//! Every change to an environment goes through this module. A step reports what happened to its
+//! run. This module writes the environment and sends the notifications in its outbox. A
+//! notification stays in the outbox until it is sent, so if a process stops in between, the next
+//! call sends it.
 
 use crate::documents::{environment_key, load, load_run, run_key, update_environment, update_run};
 use crate::{Clock, Records, Result, TokenState, Tokens};
@@ -18,11 +19,11 @@ use domain::step::LockAnswer;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// How many notifications one call sends at most: to each run that waits, and to each that gets
-/// the environment because the one before it has ended.
+/// The maximum number of notifications that one call sends. One goes to each waiting run, and one
+/// to each run that gets the environment because the run before it has ended.
 const SENT_LIMIT: usize = 4 * QUEUE_LIMIT;
 
-/// Proof that a run holds its environment. Only [`owned`] makes one, from the environment's item.
+/// Proof that a run holds its environment. Only [`owned`] creates it, from the environment's item.
 #[derive(Debug, Clone)]
 pub struct Owned {
     environment: Environment,
@@ -31,23 +32,24 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// The environment, as it was when the proof was made.
+    /// Returns the environment, as it was when the proof was created.
     #[must_use]
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// The fence under which the run holds the environment.
+    /// Returns the fence under which the run holds the environment.
     #[must_use]
     pub fn fence(&self) -> u64 {
         self.fence
     }
 }
 
-/// Reads the environment of a run, and checks that the run holds it.
+/// Reads a run's environment, and checks that the run holds it.
 ///
 /// # Errors
-/// `LockLost` when the run has ended or does not hold its environment; those of the table.
+/// Fails with `LockLost` when the run has ended or does not hold its environment, with `Internal`
+/// before the commit is accepted, and when the table cannot be read.
 pub async fn owned(records: &dyn Records, run: &Run) -> Result<Owned> {
     let (repository, name) = place(run)?;
     let environment: Environment = load(records, &environment_key(repository, name))
@@ -61,11 +63,11 @@ pub async fn owned(records: &dyn Records, run: &Run) -> Result<Owned> {
     })
 }
 
-/// Reads the environment of a run; none before its configuration was read, and none when no run
-/// has asked for it yet.
+/// Reads a run's environment. Returns none before the commit is accepted, and none if no run has
+/// requested the environment yet.
 ///
 /// # Errors
-/// Those of the table.
+/// Fails when the table cannot be read.
 pub async fn of_run(records: &dyn Records, run: &Run) -> Result<Option<Environment>> {
     match place(run) {
         Ok((repository, name)) => load(records, &environment_key(repository, name)).await,
@@ -73,10 +75,11 @@ pub async fn of_run(records: &dyn Records, run: &Run) -> Result<Option<Environme
     }
 }
 
-/// Moves *last good* to what the run deployed and verified.
+/// Moves *last good* to the commit that the run deployed and verified.
 ///
 /// # Errors
-/// `LockLost` when the run lost the environment since; those of the table.
+/// Fails with `LockLost` when the run no longer holds the environment, and when the table cannot be
+/// read or written.
 pub async fn promote(records: &dyn Records, owned: &Owned, good: &LastGood) -> Result<()> {
     change(records, &owned.environment, |environment| {
         environment.promote(owned.fence, good.clone())
@@ -84,10 +87,12 @@ pub async fn promote(records: &dyn Records, owned: &Owned, good: &LastGood) -> R
     .await
 }
 
-/// Records that the run rolled its commit back. `outputs` are those of the stacks after it.
+/// Records that the run rolled its commit back. `outputs` are the outputs of the stacks after the
+/// rollback.
 ///
 /// # Errors
-/// `LockLost` when the run lost the environment since; those of the table.
+/// Fails with `LockLost` when the run no longer holds the environment, and when the table cannot be
+/// read or written.
 pub async fn record_rollback(
     records: &dyn Records,
     owned: &Owned,
@@ -101,10 +106,10 @@ pub async fn record_rollback(
 }
 
 /// Freezes the environment of a run whose rollback failed with `error`, if the run holds it. The
-/// runs that wait are notified by the next call that drains the outbox.
+/// next call that drains the outbox notifies the waiting runs.
 ///
 /// # Errors
-/// Those of the table.
+/// Fails when the table cannot be read or written.
 pub async fn freeze(
     records: &dyn Records,
     run: &Run,
@@ -121,29 +126,29 @@ pub async fn freeze(
     .await
 }
 
-/// The environments and the runs that wait for them.
+/// The environments, and the runs that wait for them.
 #[derive(Clone, Copy)]
 pub struct Environments<'a> {
-    /// Runs and environments.
+    /// The table with the runs and the environments.
     pub records: &'a dyn Records,
-    /// The waits.
+    /// The task tokens of the waits.
     pub tokens: &'a dyn Tokens,
-    /// The time.
+    /// The source of the current time.
     pub clock: &'a dyn Clock,
 }
 
 impl Environments<'_> {
-    /// Queues a run for its environment, and drains the outbox; often the run itself gets its
-    /// reply at once. A run that asks again, with a new token, is answered on the new token.
-    /// Returns the runs that were superseded, to be announced.
+    /// Queues a run for its environment, and drains the outbox, which often contains the run's own
+    /// reply. A run that asks again with a new token gets its reply on the new token. Returns the
+    /// runs that were superseded, for the caller to announce.
     ///
     /// # Errors
-    /// Those of the table and of Step Functions.
+    /// Fails when the table cannot be read or written, and when Step Functions cannot be called.
     pub async fn acquire(&self, run: &RunId, token: &str) -> Result<Vec<Run>> {
         let now = self.clock.now();
         let run = update_run(self.records, run, |run| {
             match run.lock_requested(now) {
-                // A build that failed may have ended the run already.
+                // A failed build may already have ended the run.
                 Ok(()) | Err(RunError::Ended { .. }) => Ok(run.clone()),
                 Err(RunError::Refused(error)) => Err(error),
             }
@@ -162,8 +167,8 @@ impl Environments<'_> {
             Ok(())
         })
         .await?;
-        // A build that failed ends the run while this call may still be on its way. The run's end
-        // is written before the environment is released, so whoever comes second removes the wait.
+        // A failed build can end the run during this call. The run's end is written before the
+        // environment is released, so the later of the two processes removes the wait.
         let run = load_run(self.records, run.id()).await?;
         if run.is_ended() {
             update_environment(self.records, repository, name, |environment| {
@@ -175,12 +180,12 @@ impl Environments<'_> {
         self.drain(repository, name).await
     }
 
-    /// Releases the environment of a run that has ended, or its wait for it, and hands the
-    /// environment to the next run. Freezes it first when the run left it in an unknown state.
-    /// Returns the runs that were superseded, to be announced.
+    /// Releases the environment of a run that has ended, or removes its wait, and hands the
+    /// environment to the next run. Freezes the environment first if the run left it in an unknown
+    /// state. Returns the runs that were superseded, for the caller to announce.
     ///
     /// # Errors
-    /// Those of the table and of Step Functions.
+    /// Fails when the table cannot be read or written, and when Step Functions cannot be called.
     pub async fn release(&self, run: &Run) -> Result<Vec<Run>> {
         let Ok((repository, name)) = place(run) else {
             return Ok(Vec::new());
@@ -197,10 +202,10 @@ impl Environments<'_> {
         self.drain(repository, name).await
     }
 
-    /// Lets runs use a frozen environment again. Returns why it was frozen; none when it was not.
+    /// Lets runs use a frozen environment again. Returns why it was frozen, or none if it was not.
     ///
     /// # Errors
-    /// Those of the table and of Step Functions.
+    /// Fails when the table cannot be read or written, and when Step Functions cannot be called.
     pub async fn unfreeze(
         &self,
         repository: RepositoryKey,
@@ -216,13 +221,13 @@ impl Environments<'_> {
         Ok(frozen)
     }
 
-    /// Sends what is in an environment's outbox, until nothing is left. Returns the runs that
+    /// Sends the notifications in an environment's outbox until it is empty. Returns the runs that
     /// were superseded.
     ///
-    /// Two processes that drain at once send a notification twice, and the second finds the token
-    /// closed. So a run whose token is closed keeps the environment, unless its item says that it
-    /// ended; one whose execution was stopped is released by `record`, which Step Functions' own
-    /// event starts.
+    /// If two processes drain at the same time, both may send a notification, and the second finds
+    /// the token closed. A run with a closed token therefore keeps the environment, unless its
+    /// record says that it has ended. If an execution was stopped, `record` releases its
+    /// environment. An event of Step Functions starts it.
     async fn drain(&self, repository: RepositoryKey, name: &EnvironmentName) -> Result<Vec<Run>> {
         let mut superseded = Vec::new();
         let key = environment_key(repository, name);
@@ -267,13 +272,13 @@ impl Environments<'_> {
         }
     }
 
-    /// Writes into a run that a newer commit took its place, before the run is notified: its
-    /// outcome follows from its item.
+    /// Records that a newer commit superseded the run. This happens before the run is notified,
+    /// because its outcome is read from its record.
     async fn mark_superseded(&self, run: &RunId) -> Result<Option<Run>> {
         let marked = update_run(self.records, run, |run| {
             match run.superseded(self.clock.now()) {
                 Ok(()) => Ok(Some(run.clone())),
-                // It ended while it waited.
+                // The run ended while it waited.
                 Err(RunError::Ended { .. }) => Ok(None),
                 Err(RunError::Refused(error)) => Err(error),
             }
@@ -291,7 +296,7 @@ impl Environments<'_> {
     }
 }
 
-/// The repository and the environment's name of a run.
+/// Returns the repository and the environment's name of a run.
 fn place(run: &Run) -> Result<(RepositoryKey, &EnvironmentName)> {
     Ok((run.trigger().repository_key(), &run.config()?.environment))
 }

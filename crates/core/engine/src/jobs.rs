@@ -1,4 +1,4 @@
-//! Batch jobs: the spec of one, and what it left.
+//! Batch jobs: their specs and their results.
 
 use crate::environments::Owned;
 use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result};
@@ -9,27 +9,27 @@ use domain::keys::{self, JobFile};
 use domain::run::{Run, StackState};
 use domain::step::CaughtError;
 
-/// How many diagnostics go into an error's message.
+/// The maximum number of diagnostics in an error's message.
 const SHOWN: usize = 3;
 
-/// Why a job is ended that nobody waits for any more.
+/// The reason for terminating a job that its run no longer waits for.
 const FORSAKEN: &str = "its run does not wait for it any more";
 
-/// The bucket of the delivered stacks' states.
+/// The bucket of the stacks' Terraform states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateBucket {
-    /// Its name.
+    /// The bucket's name.
     pub name: String,
-    /// Its region.
+    /// The bucket's region.
     pub region: String,
 }
 
-/// The spec of the next job of a stack, which only the run that holds the environment may have. An
-/// apply gets the sealed plan.
+/// Returns the spec of a stack's next job. Only the run that holds the environment can get one. The
+/// spec of an apply contains the sealed plan.
 ///
 /// # Errors
-/// `ContractViolation` when the run has no such stack, or an apply has no plan; `Internal` before
-/// the run was sealed.
+/// Fails with `ContractViolation` when the run does not have the stack or an apply has no plan, and
+/// with `Internal` before the commit is accepted.
 pub fn spec(
     run: &Run,
     owned: &Owned,
@@ -76,14 +76,14 @@ pub fn spec(
 
 /// Reads a job's result.
 ///
-/// Without one, Batch is asked first: the reply to a submission may have been lost, and a job that
-/// nobody waits for would apply its plan once the run has gone on. Such a job is ended, and nothing
-/// is decided before it has ended.
+/// If there is none, Batch is asked first. The reply to a submission may have been lost, and an
+/// orphaned job would apply its plan after the run has moved on. Such a job is terminated, and
+/// nothing is decided until it has ended.
 ///
 /// # Errors
-/// `JobLost` when the job left none, with what Batch says of it; `AwsUnavailable` while a job that
-/// was ended is still there; `ContractViolation` when the result is another job's or of another
-/// version; those of the bucket and of Batch.
+/// Fails with `JobLost` and Batch's description when the job left no result, with `AwsUnavailable`
+/// while a terminated job has not ended yet, with `ContractViolation` when the result is another
+/// job's or of another version, and when the bucket or Batch cannot be called.
 pub async fn result(
     objects: &dyn Objects,
     batch: &dyn BatchJobs,
@@ -98,7 +98,7 @@ pub async fn result(
     if found.is_none() {
         let jobs = end(batch, job).await?;
         said = jobs.iter().fold(said, |said, job| said + "; " + &job.said);
-        // It may have been written while Batch was asked.
+        // The result may have been written while Batch was asked.
         found = objects.get(&key).await?;
     }
     let Some(bytes) = found else {
@@ -130,11 +130,11 @@ pub async fn result(
     }
 }
 
-/// Ends every job of a name, and gives them once all have ended.
+/// Terminates every job with this name that has not ended. Returns the jobs once all have ended.
 ///
 /// # Errors
-/// `AwsUnavailable` while one of them has not ended; those of Batch that may pass. What Batch
-/// refuses is logged: a job that is lost must not be the end of the way back too.
+/// Fails with `AwsUnavailable` while a job has not ended yet, and with Batch's transient errors. A
+/// permanent error is logged and returns no jobs, so that a lost job cannot block the rollback.
 async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
     let jobs = match terminate_open(batch, name).await {
         Err(error) if error.name.class() == ErrorClass::Permanent => {
@@ -152,10 +152,10 @@ async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
     }
 }
 
-/// Ends the jobs of a name that have not ended, and gives all as they were found.
+/// Terminates the jobs with this name that have not ended. Returns all jobs as they were found.
 ///
 /// # Errors
-/// Those of Batch.
+/// Fails when Batch cannot be called.
 pub async fn terminate_open(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
     let jobs = batch.find(name).await?;
     for open in jobs.iter().filter(|job| job.progress == JobProgress::Open) {
@@ -165,7 +165,7 @@ pub async fn terminate_open(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<B
     Ok(jobs)
 }
 
-/// Adds the first diagnostics to an error's message.
+/// Returns the error with the first diagnostics added to its message.
 #[must_use]
 pub fn with_diagnostics(error: &StepError, diagnostics: &[String]) -> StepError {
     let shown = diagnostics

@@ -4,48 +4,47 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
-/// A step of the state machine: one decision, taken within seconds. It holds the ports that it
-/// needs, so its fields say what it can touch.
+/// A step of the state machine: one decision, made within seconds. It holds the ports that it
+/// needs, so its fields show what it can access.
 #[async_trait]
 pub trait Step: Send + Sync {
-    /// What the state machine passes.
+    /// The input from the state machine.
     type Input: DeserializeOwned + Send;
-    /// What the state machine gets.
+    /// The output to the state machine.
     type Output: Serialize + Send;
-    /// Takes the decision. Called twice with the same input, it answers the same and does
-    /// nothing twice.
+    /// Makes the decision. A repeated call with the same input returns the same output and repeats
+    /// no effect.
     async fn run(&self, input: Self::Input) -> Result<Self::Output>;
 }
 
-/// A request to a function URL, its body decoded.
+/// A request to a function URL, with its body decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
-    /// `GET`, `POST`, ...
+    /// The HTTP method, such as `GET`.
     pub method: String,
     /// The path, without the query.
     pub path: String,
-    /// The headers, their names in lower case. A header that came twice has both values, joined
-    /// by a comma.
+    /// The headers, with lower-case names. The values of a repeated header are joined by a comma.
     pub headers: BTreeMap<String, String>,
-    /// The raw bytes, or why they could not be decoded.
+    /// The body, or why it could not be decoded.
     pub body: std::result::Result<Vec<u8>, String>,
 }
 
-/// The answer to it.
+/// The response to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpResponse {
-    /// The status.
+    /// The HTTP status code.
     pub status: u16,
-    /// The body, plain text.
+    /// The body, as plain text.
     pub body: String,
 }
 
-/// A function behind a URL: one answer to each request, within seconds.
+/// A function behind a URL. It responds to each request within seconds.
 #[async_trait]
 pub trait UrlStep: Send + Sync {
-    /// Answers a request. Every request has an answer, so there is no error.
+    /// Returns the response to a request. Every request gets a response, so there is no error.
     async fn answer(&self, request: HttpRequest) -> HttpResponse;
-    /// Fetches what the first request would wait for. Called once at the start; what it cannot
-    /// get now, `answer` gets later.
+    /// Fetches what the first request would wait for. Called once at startup. What cannot be
+    /// fetched now is fetched by `answer` later.
     async fn warm(&self);
 }

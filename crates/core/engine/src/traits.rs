@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What every port answers: the error is named already, since only the port knows what the other
-/// side said.
+/// The result of a port's call. The port names the error, because only the port knows the other
+/// side's response.
 pub type Result<T> = std::result::Result<T, StepError>;
 
-/// The key of a record in the table.
+/// The key of an item in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey {
     /// The partition key, such as `RUN#shop-1a2b3c4d-9f8e7d`.
@@ -19,58 +19,58 @@ pub struct RecordKey {
     pub sk: String,
 }
 
-/// A record as it is written.
+/// An item to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordBody {
     /// The document, as JSON.
     pub doc: String,
-    /// The place in the index `by-kind`, for records that are listed.
+    /// The item's place in the index `by-kind`, if it is listed.
     pub index: Option<IndexKey>,
-    /// When the record may be forgotten.
+    /// When the item expires.
     pub expires: Option<Timestamp>,
 }
 
 /// A place in the index `by-kind`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexKey {
-    /// The partition, such as `RUNS`.
+    /// The partition key, such as `RUNS`.
     pub pk: String,
-    /// The order within it.
+    /// The sort key.
     pub sk: String,
 }
 
-/// A record as it was read.
+/// An item as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The document, as JSON.
     pub doc: String,
-    /// The version, from 1; each write adds one.
+    /// The version, from 1. Each write increments it.
     pub version: u64,
 }
 
-/// What a conditional write did.
+/// The result of a conditional write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// It wrote.
+    /// The item or object was written.
     Yes,
-    /// The condition did not hold; nothing was written.
+    /// The condition did not hold, so nothing was written.
     No,
 }
 
-/// Our own table.
+/// The pipeline's table.
 #[async_trait]
 pub trait Records: Send + Sync {
-    /// Reads a record, strongly consistent.
+    /// Reads an item with a strongly consistent read.
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>>;
-    /// Writes a record that must not exist yet, as version 1.
+    /// Writes an item that must not exist yet, as version 1.
     async fn insert(&self, key: &RecordKey, body: &RecordBody) -> Result<Written>;
-    /// Writes a record that must have this version, as the next one.
+    /// Writes the next version of an item that must have this version.
     async fn replace(&self, key: &RecordKey, body: &RecordBody, version: u64) -> Result<Written>;
-    /// Reads the records of a partition of the index, the greatest sort key first.
+    /// Reads the items of a partition of the index, in descending order of the sort key.
     async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Record>>;
 }
 
-/// A bucket.
+/// An S3 bucket.
 #[async_trait]
 pub trait Objects: Send + Sync {
     /// Reads an object.
@@ -79,16 +79,17 @@ pub trait Objects: Send + Sync {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()>;
     /// Writes an object that must not exist yet.
     async fn put_if_absent(&self, key: &str, bytes: Vec<u8>) -> Result<Written>;
-    /// Lists the keys with a prefix, in order. Only the command line lists: a step knows its keys.
+    /// Lists the keys with a prefix, in order. Only the command line uses it. A step knows its
+    /// keys.
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
-    /// The bucket's name.
+    /// Returns the bucket's name.
     fn bucket(&self) -> &str;
 }
 
 /// The status queue.
 #[async_trait]
 pub trait StatusQueue: Send + Sync {
-    /// Sends a message. Messages of one group arrive in order; a second one with the same id
+    /// Sends a message. Messages of one group arrive in order. A second message with the same id
     /// within five minutes is dropped.
     async fn send(&self, group: &str, id: &str, body: &str) -> Result<()>;
 }
@@ -96,16 +97,16 @@ pub trait StatusQueue: Send + Sync {
 /// The project's event bus.
 #[async_trait]
 pub trait EventBus: Send + Sync {
-    /// Publishes an event; it is accepted when this returns.
+    /// Publishes an event. The bus has accepted it when this returns.
     async fn publish(&self, source: &str, detail_type: &str, detail: &str) -> Result<()>;
 }
 
-/// Whether a wait still had its task token when it was answered.
+/// Whether a wait still existed when its task token was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenState {
     /// The answer ended the wait.
     Open,
-    /// The wait had ended: it was answered before, it timed out, or its execution ended.
+    /// The wait had already ended: it was answered before, it timed out, or its execution ended.
     Closed,
 }
 
@@ -114,52 +115,53 @@ pub enum TokenState {
 pub trait Tokens: Send + Sync {
     /// Ends a wait with an output, as JSON.
     async fn succeed(&self, token: &str, output: &str) -> Result<TokenState>;
-    /// Ends a wait with an error, which the state machine catches by its name. `cause` is text
-    /// for a person.
+    /// Ends a wait with an error. The state machine catches it by its name. `cause` is text for a
+    /// person.
     async fn fail(&self, token: &str, error: ErrorName, cause: &str) -> Result<TokenState>;
 }
 
 /// Executions of the state machine.
 #[async_trait]
 pub trait Executions: Send + Sync {
-    /// What an execution was started with, as JSON; none when Step Functions does not know it.
+    /// Returns the input of an execution, as JSON, or none if Step Functions does not know the
+    /// execution.
     async fn input(&self, arn: &str) -> Result<Option<String>>;
 }
 
-/// A job as Batch knows it.
+/// A job in Batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchJob {
-    /// Batch's own id.
+    /// The id that Batch assigned.
     pub id: String,
-    /// How far it is.
+    /// The job's progress.
     pub progress: JobProgress,
-    /// What Batch says of it, for a person: its state, the reason, the exit code.
+    /// Batch's description for a person: the state, the reason and the exit code.
     pub said: String,
 }
 
-/// How far a job is.
+/// The progress of a job in Batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobProgress {
-    /// It waits or runs: it may still change something.
+    /// The job waits or runs, and may still change something.
     Open,
-    /// It succeeded or failed.
+    /// The job succeeded or failed.
     Ended,
 }
 
-/// AWS Batch, for the jobs that the state machine lost sight of.
+/// AWS Batch, to find and terminate jobs that the state machine no longer tracks.
 #[async_trait]
 pub trait BatchJobs: Send + Sync {
-    /// Finds the jobs of a name, whatever their state.
+    /// Finds the jobs with this name, in any state.
     async fn find(&self, name: &JobId) -> Result<Vec<BatchJob>>;
-    /// Ends a job: one that waits never starts, one that runs gets SIGTERM. One that ended is left
-    /// as it is.
+    /// Terminates a job. A waiting job never starts. A running job gets SIGTERM. A job that has
+    /// ended is not changed.
     async fn terminate(&self, id: &str, why: &str) -> Result<()>;
 }
 
 /// Secrets Manager.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// Reads a secret's text. The caller keeps it out of every log and message.
+    /// Reads a secret's text. Callers must not log it or put it in a message.
     async fn get(&self, arn: &str) -> Result<String>;
 }
 
@@ -168,32 +170,32 @@ pub trait Secrets: Send + Sync {
 pub trait Registry: Send + Sync {
     /// Finds an image by tag. `image` is `registry/repository`.
     async fn find(&self, image: &str, tag: &str) -> Result<Option<ImageDigest>>;
-    /// Gives an image one more tag. A tag that stands at this digest already is fine.
+    /// Adds a tag to an image. Succeeds if the image already has the tag.
     async fn tag(&self, image: &str, digest: &ImageDigest, tag: &str) -> Result<()>;
 }
 
-/// How an ECS service and its rollouts stand.
+/// The state of an ECS service and its rollouts.
 pub use domain::ecs::{RolloutProgress, RolloutState, ServiceState};
 
-/// What changes in a task definition from one deployment to the next.
+/// The changes to a task definition in a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskRevision {
-    /// The task definition that Terraform made: all else is taken from it.
+    /// The task definition that Terraform created. Everything else is copied from it.
     pub template: String,
     /// The container that gets the image.
     pub container: String,
     /// `registry/repository@sha256:...`.
     pub image: String,
-    /// Variables that are set in that container.
+    /// The variables that are set in that container.
     pub environment: BTreeMap<String, String>,
 }
 
-/// ECS.
+/// Amazon ECS.
 #[async_trait]
 pub trait Services: Send + Sync {
     /// Describes a service.
     async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState>;
-    /// Registers a task definition and gives its ARN.
+    /// Registers a task definition, and returns its ARN.
     async fn register(&self, revision: &TaskRevision) -> Result<String>;
     /// Starts a rollout.
     async fn update(
@@ -205,67 +207,67 @@ pub trait Services: Send + Sync {
     ) -> Result<()>;
 }
 
-/// The answer of an address.
+/// An HTTP response of the application.
 pub use domain::rollout::HttpReply;
 
-/// Asks the delivered application how it is.
+/// Probes the delivered application.
 #[async_trait]
 pub trait Probe: Send + Sync {
-    /// Gets an address. No redirects are followed.
+    /// Sends a GET request. Does not follow redirects.
     ///
-    /// The error is text for a person: no connection, no answer in time.
+    /// The error is text for a person, such as a refused connection or a timeout.
     async fn get(&self, url: &str, timeout: Duration) -> std::result::Result<HttpReply, String>;
 }
 
-/// A file of a commit.
+/// A file in a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotFile {
-    /// Its path from the root, with `/`.
+    /// The path from the root, with `/` as the separator.
     pub path: String,
-    /// What it is.
+    /// The kind of the file.
     pub kind: FileKind,
-    /// Its bytes; a symbolic link's target.
+    /// The content. For a symbolic link, its target.
     pub bytes: Vec<u8>,
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// A plain file.
+    /// A regular file.
     File,
-    /// A file that may be executed.
+    /// An executable file.
     Executable,
     /// A symbolic link.
     Symlink,
-    /// A submodule: nothing of it is fetched.
+    /// A submodule. Its content is not fetched.
     Submodule,
 }
 
-/// A commit as it was fetched.
+/// The content of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The commit.
+    /// The commit id.
     pub commit: CommitId,
     /// The author's name.
     pub author: String,
     /// The message's first line.
     pub subject: String,
-    /// Every file, in the order of their paths.
+    /// Every file, ordered by path.
     pub files: Vec<SnapshotFile>,
-    /// Git's digest of each directory's tree; the root is the empty path.
+    /// Git's digest of each directory's tree. The root is the empty path.
     pub trees: BTreeMap<String, CommitId>,
 }
 
-/// The state that a commit shows at its forge.
+/// The state of a commit's status at its forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitState {
-    /// Work goes on.
+    /// The run continues.
     Pending,
-    /// It is good.
+    /// The run succeeded.
     Success,
-    /// The commit failed.
+    /// The run failed because of the commit.
     Failure,
-    /// The pipeline failed.
+    /// The run failed because of the pipeline.
     Error,
 }
 
@@ -274,36 +276,36 @@ pub enum CommitState {
 pub struct CommitStatus {
     /// The state.
     pub state: CommitState,
-    /// Which of the commit's statuses: `sluicegate/production`.
+    /// The name that distinguishes the commit's statuses, such as `sluicegate/production`.
     pub context: String,
-    /// One line for a person, at most 140 characters.
+    /// One line for a person. At most 140 characters.
     pub description: String,
 }
 
-/// A file for the audit branch.
+/// A file to add to the audit branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditFile {
-    /// Its path on the branch.
+    /// The file's path on the branch.
     pub path: String,
-    /// Its bytes.
+    /// The file's content.
     pub bytes: Vec<u8>,
-    /// The commit message.
+    /// The message of the commit that adds the file.
     pub message: String,
-    /// The commit's time.
+    /// The time of the commit that adds the file.
     pub at: Timestamp,
 }
 
-/// Commits at the forge.
+/// Fetches commits from the forge.
 #[async_trait]
 pub trait SourceFetcher: Send + Sync {
     /// Fetches a commit by its full id, without history.
     async fn fetch(&self, repository: &EnrolledRepository, commit: &CommitId) -> Result<Snapshot>;
 }
 
-/// Statuses that a commit shows at its forge.
+/// The statuses of commits at their forge.
 #[async_trait]
 pub trait CommitStatuses: Send + Sync {
-    /// Sets a status. A later one with the same context replaces it.
+    /// Sets a status. A later status with the same context replaces it.
     async fn set(
         &self,
         repository: &EnrolledRepository,
@@ -323,8 +325,8 @@ pub trait AuditBranch: Send + Sync {
     async fn newest(&self, repository: &EnrolledRepository, up_to: u64) -> Result<Option<u64>>;
 }
 
-/// The time.
+/// The source of the current time.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }

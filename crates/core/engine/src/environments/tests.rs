@@ -8,7 +8,7 @@ use crate::documents::insert;
 use crate::fakes::{FakeClock, FakeRecords, FakeTokens, samples};
 use domain::environment::QueueRule;
 
-/// Runs of the commits 1 to 3, none of which has asked for the environment.
+/// Runs of commits 1 to 3. None has requested the environment.
 struct World {
     records: FakeRecords,
     tokens: FakeTokens,
@@ -30,7 +30,7 @@ impl World {
         world
     }
 
-    /// As `new`, with run 1 in the environment and run 2 waiting on the token `t2`.
+    /// Like `new`, but run 1 holds the environment and run 2 waits on the token `t2`.
     async fn with_a_run_that_waits() -> Self {
         let world = Self::new().await;
         for n in [1, 2] {
@@ -71,7 +71,7 @@ impl World {
         .unwrap();
     }
 
-    /// The replies that runs got, as `token reply`.
+    /// The replies to runs, as `token reply`.
     fn replies(&self) -> Vec<String> {
         let succeeded = self.tokens.outputs().into_iter();
         let failed = self.tokens.errors().into_iter();
@@ -121,7 +121,7 @@ async fn a_frozen_environment_fails_the_run_that_waits_with_what_to_do_next() {
         ["t1 {\"verdict\":\"held\"}", "t2 EnvironmentFrozen"]
     );
 
-    // A run that asks while it is frozen does not wait either, and none is handed the environment.
+    // A run that asks for a frozen environment does not wait, and no run gets the environment.
     world.acquire(3, "t3").await.unwrap();
     assert_eq!(world.replies().last().unwrap(), "t3 EnvironmentFrozen");
     assert_eq!(world.holder(), None);
@@ -159,7 +159,7 @@ async fn a_failure_whose_reply_was_lost_is_sent_again_and_ends_the_wait_once() {
     world.tokens.lose_reply("fail", no_reply(), 1);
     let lost = world.environments().release(&run).await;
     assert_eq!(lost.unwrap_err(), no_reply());
-    // The wait has ended, and the notification is still in the outbox: nobody knows.
+    // The wait has ended, but the notification is still in the outbox.
     assert_eq!(world.tokens.errors().len(), 1);
     assert_eq!(world.records.environment().outbox().len(), 1);
 
@@ -187,7 +187,7 @@ async fn a_failure_that_was_not_sent_is_sent_by_the_next_call() {
 #[tokio::test]
 async fn two_processes_that_drain_at_once_lose_no_notification() {
     let world = World::with_a_run_that_waits().await;
-    // Right before this process notes what it sent, another one has done so.
+    // Another process records that it sent the notification, just before this process does.
     let records = world.records.clone();
     world.records.race_next_write(|| ());
     world.records.race_next_write(|| ());
@@ -207,7 +207,7 @@ async fn two_processes_that_drain_at_once_lose_no_notification() {
 
 #[tokio::test]
 async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
-    // Another process sent the notification and died before it noted that: the run goes on.
+    // Another process sent the notification and stopped before it recorded that. The run continues.
     let world = World::new().await;
     let run = world.run(2).await;
     world.records.change_environment(|environment| {
@@ -217,7 +217,7 @@ async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
     world.acquire(3, "t3").await.unwrap();
     assert_eq!(world.holder(), Some(id(2)));
 
-    // The run ended while it waited, and was handed the environment all the same.
+    // The run ended while it waited, and still got the environment.
     let world = World::new().await;
     world.end(2).await;
     world.records.change_environment(|environment| {
@@ -259,7 +259,7 @@ async fn a_run_that_ended_or_lost_the_environment_cannot_prove_that_it_holds_it(
     world.end(1).await;
     lost.push(lock_lost(world.owned(1).await));
 
-    // A step that read the run before its end finds the environment with another run.
+    // A step that read the run before its end finds that another run holds the environment.
     world.records.give_environment_to(&world.run(2).await);
     lost.push(lock_lost(owned(&world.records, &held).await));
     insta::assert_snapshot!(lost.join("\n"));
@@ -282,7 +282,7 @@ async fn a_proof_is_worth_nothing_once_another_run_holds_the_environment() {
     assert_eq!(environment.last_good(), None);
     assert!(!environment.is_bad(&samples::commit(1)));
 
-    // The proof of one run does not promote the commit of another.
+    // The proof of one run does not promote the commit of another run.
     world.records.give_environment_to(&world.run(3).await);
     lock_lost(promote(&world.records, &world.owned(3).await.unwrap(), &good).await);
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::ids::JobId;
 
-/// Batch, as far as jobs are looked for and ended.
+/// A fake of AWS Batch that finds and terminates jobs.
 #[derive(Debug, Clone, Default)]
 pub struct FakeBatch {
     jobs: Shared<Vec<(JobId, BatchJob)>>,
@@ -14,13 +14,13 @@ pub struct FakeBatch {
 can_fail!(FakeBatch: "find", "terminate");
 
 impl FakeBatch {
-    /// A Batch without jobs.
+    /// Returns a fake without jobs.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A job that waits or runs. Its id is its name and its number.
+    /// Adds a job that waits or runs. Its id is its name and its number.
     pub fn submit(&self, name: &JobId) {
         let mut jobs = self.jobs.lock();
         let id = format!("{name}/{}", jobs.len());
@@ -32,7 +32,7 @@ impl FakeBatch {
         jobs.push((name.clone(), job));
     }
 
-    /// Whether a job of this name has not ended.
+    /// Returns whether a job with this name has not ended.
     #[must_use]
     pub fn has_open(&self, name: &JobId) -> bool {
         self.jobs

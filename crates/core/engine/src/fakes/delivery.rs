@@ -19,7 +19,7 @@ struct Repository {
     tags: BTreeMap<String, ImageDigest>,
 }
 
-/// The image registry in memory; tags are immutable.
+/// A fake of the image registry. Tags are immutable.
 #[derive(Debug, Clone, Default)]
 pub struct FakeRegistry {
     repositories: Shared<BTreeMap<String, Repository>>,
@@ -29,7 +29,7 @@ pub struct FakeRegistry {
 can_fail!(FakeRegistry: "find", "tag");
 
 impl FakeRegistry {
-    /// A registry without images.
+    /// Returns a registry without images.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -38,7 +38,7 @@ impl FakeRegistry {
     /// Pushes an image, as a build does. `image` is `registry/repository`.
     ///
     /// # Panics
-    /// When a tag stands at another digest: a build cannot do that either.
+    /// Panics when a tag already belongs to another digest, which a build cannot change either.
     pub fn push(&self, image: &str, digest: &ImageDigest, tags: &[&str]) {
         let mut repositories = self.repositories.lock();
         let repository = repositories.entry(image.to_owned()).or_default();
@@ -52,7 +52,7 @@ impl FakeRegistry {
         }
     }
 
-    /// The tags of an image, in order.
+    /// Returns the tags of an image, in order.
     #[must_use]
     pub fn tags(&self, image: &str, digest: &ImageDigest) -> Vec<String> {
         let repositories = self.repositories.lock();
@@ -118,7 +118,7 @@ impl Ecs {
     }
 }
 
-/// ECS in memory. A rollout goes on until the test ends it.
+/// A fake of ECS. A rollout continues until the test ends it.
 #[derive(Debug, Clone, Default)]
 pub struct FakeServices {
     ecs: Shared<Ecs>,
@@ -128,15 +128,14 @@ pub struct FakeServices {
 can_fail!(FakeServices: "describe", "register", "update");
 
 impl FakeServices {
-    /// ECS without services.
+    /// Returns a fake without services.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes a service as Terraform does: it is to run the template with no tasks, and its first
-    /// rollout is over. `template` is the ARN of a task definition, such as
-    /// `arn:...:task-definition/shop:1`.
+    /// Creates a service as Terraform does, with no tasks and its first rollout complete.
+    /// `template` is the ARN of its task definition, such as `arn:...:task-definition/shop:1`.
     pub fn add_service(&self, cluster: &str, service: &str, template: &str) {
         let mut ecs = self.ecs.lock();
         ecs.templates.insert(template.to_owned());
@@ -150,7 +149,7 @@ impl FakeServices {
             .insert((cluster.to_owned(), service.to_owned()), state);
     }
 
-    /// Lets the newest rollout finish: its tasks run, older rollouts are gone.
+    /// Completes the newest rollout. Its tasks run, and older rollouts are gone.
     pub fn finish_rollout(&self, cluster: &str, service: &str) {
         self.change(cluster, service, |state| {
             state.rollouts.truncate(1);
@@ -163,7 +162,7 @@ impl FakeServices {
         });
     }
 
-    /// Lets the circuit breaker give the newest rollout up, and stop there.
+    /// Makes the circuit breaker stop the newest rollout, without a rollback.
     pub fn fail_rollout(&self, cluster: &str, service: &str, reason: &str) {
         self.change(cluster, service, |state| {
             if let Some(newest) = state.rollouts.first_mut() {
@@ -177,8 +176,9 @@ impl FakeServices {
         });
     }
 
-    /// Lets the circuit breaker give the newest rollout up and go back to the one before it by
-    /// itself, as a service with `rollback = true` does. Without one before, it stops there.
+    /// Makes the circuit breaker stop the newest rollout and roll back to the previous one, as for
+    /// a service with `rollback = true`. Without a previous rollout, the service stays at the
+    /// failed one.
     pub fn fail_rollout_and_go_back(&self, cluster: &str, service: &str, reason: &str) {
         self.fail_rollout(cluster, service, reason);
         self.change(cluster, service, |state| {
@@ -191,14 +191,14 @@ impl FakeServices {
         });
     }
 
-    /// Changes a service in any way; a service that does not exist is left out.
+    /// Changes a service. Does nothing if the service does not exist.
     pub fn change(&self, cluster: &str, service: &str, change: impl FnOnce(&mut ServiceState)) {
         if let Ok(state) = self.ecs.lock().service(cluster, service) {
             change(state);
         }
     }
 
-    /// The task definitions that were registered, in order: ARN and what it was made from.
+    /// Returns the registered task definitions, in order: the ARN and its revision.
     #[must_use]
     pub fn revisions(&self) -> Vec<(String, TaskRevision)> {
         self.ecs.lock().revisions.clone()
@@ -238,7 +238,7 @@ impl Services for FakeServices {
                 .template
                 .rsplit_once(':')
                 .map_or("", |(family, _)| family);
-            // Far from Terraform's own revisions, so that a test cannot take one for the other.
+            // Far from Terraform's own revisions, so that a test cannot confuse them.
             let arn = format!("{family}:{}", 101 + ecs.revisions.len());
             ecs.revisions.push((arn.clone(), revision.clone()));
             arn
@@ -266,7 +266,7 @@ impl Services for FakeServices {
                 )));
             }
             state.desired = desired;
-            // ECS starts no rollout when nothing but the number of tasks changes.
+            // ECS starts no rollout if only the number of tasks changes.
             if state.task_definition != task_definition {
                 state.task_definition = task_definition.to_owned();
                 let newest = rollout(task_definition, RolloutProgress::InProgress);
@@ -283,7 +283,7 @@ struct Addresses {
     asked: Vec<String>,
 }
 
-/// Addresses in memory. One that nothing was said about refuses the connection.
+/// A fake of HTTP probes. An address without a response refuses the connection.
 #[derive(Debug, Clone, Default)]
 pub struct FakeProbe {
     addresses: Shared<Addresses>,
@@ -293,13 +293,13 @@ pub struct FakeProbe {
 can_fail!(FakeProbe: "get");
 
 impl FakeProbe {
-    /// Nothing answers.
+    /// Returns a fake without responses.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets an address answer from now on.
+    /// Sets the response of an address.
     pub fn answer(&self, url: &str, status: u16, body: &str) {
         let answer = HttpReply {
             status,
@@ -311,7 +311,7 @@ impl FakeProbe {
             .insert(url.to_owned(), Ok(answer));
     }
 
-    /// Lets an address be out of reach from now on.
+    /// Makes an address unreachable.
     pub fn silence(&self, url: &str, why: &str) {
         self.addresses
             .lock()
@@ -319,7 +319,7 @@ impl FakeProbe {
             .insert(url.to_owned(), Err(why.to_owned()));
     }
 
-    /// The addresses that were asked, in order.
+    /// Returns the addresses that were probed, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         self.addresses.lock().asked.clone()

@@ -1,5 +1,5 @@
-//! The environment of the samples, as other processes see and change it: without a call of the
-//! port, so that a test can do it in the middle of one.
+//! The sample environment, as other processes read and change it. These functions do not call the
+//! port, so a test can use them during a call.
 
 use super::{FakeRecords, samples};
 use crate::RecordBody;
@@ -8,10 +8,10 @@ use domain::environment::{Environment, LastGood, QueueRule, Waiter};
 use domain::run::Run;
 
 impl FakeRecords {
-    /// The environment; one that no run used when there is none.
+    /// Returns the environment, or a new one if it does not exist.
     ///
     /// # Panics
-    /// When the item is no environment.
+    /// Panics when the item is not an environment.
     #[must_use]
     #[allow(clippy::expect_used, reason = "only tests call it")]
     pub fn environment(&self) -> Environment {
@@ -25,7 +25,7 @@ impl FakeRecords {
     /// Changes the environment.
     ///
     /// # Panics
-    /// When the item is no environment.
+    /// Panics when the item is not an environment.
     #[allow(clippy::expect_used, reason = "only tests call it")]
     pub fn change_environment(&self, change: impl FnOnce(&mut Environment)) {
         let mut environment = self.environment();
@@ -38,19 +38,19 @@ impl FakeRecords {
         self.overwrite(&environment.key(), &body);
     }
 
-    /// Takes the environment from the run that holds it, and gives it to this one.
+    /// Takes the environment from its holder, and gives it to this run.
     ///
     /// # Panics
-    /// When the run may not have the environment.
+    /// Panics when the run cannot have the environment.
     pub fn give_environment_to(&self, run: &Run) {
         let waiter = samples::waiter(run, "token");
         self.change_environment(|environment| give(environment, waiter));
     }
 
-    /// Delivers a commit in the environment, which is free afterwards.
+    /// Delivers a commit in the environment, and releases the environment.
     ///
     /// # Panics
-    /// When the commit may not be delivered.
+    /// Panics when the commit cannot be delivered.
     pub fn deliver(&self, good: &LastGood) {
         self.change_environment(|environment| {
             let waiter = Waiter {

@@ -9,12 +9,12 @@ use domain::ids::{CommitId, RepositoryKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// A status that was set.
+/// A commit status that was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetStatus {
-    /// The repository.
+    /// The repository's key.
     pub repository: RepositoryKey,
-    /// The commit.
+    /// The commit that has the status.
     pub commit: CommitId,
     /// The status.
     pub status: CommitStatus,
@@ -23,11 +23,11 @@ pub struct SetStatus {
 /// A commit on the audit branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCommit {
-    /// The file's path.
+    /// The path of the file that it added.
     pub path: String,
     /// The commit message.
     pub message: String,
-    /// The commit's time.
+    /// The time of the commit.
     pub at: Timestamp,
 }
 
@@ -53,7 +53,7 @@ struct Host {
     audit: BTreeMap<RepositoryKey, Branch>,
 }
 
-/// The forge in memory.
+/// A fake of the forge.
 #[derive(Debug, Clone, Default)]
 pub struct FakeForge {
     host: Shared<Host>,
@@ -63,7 +63,7 @@ pub struct FakeForge {
 can_fail!(FakeForge: "fetch", "set", "append", "newest");
 
 impl FakeForge {
-    /// A forge without commits.
+    /// Returns a forge without commits.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -75,7 +75,7 @@ impl FakeForge {
         self.host.lock().commits.insert(key, snapshot);
     }
 
-    /// Takes the forge off the network, or puts it back.
+    /// Makes the forge unreachable, or reachable again.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.host.lock().reach = if unreachable {
             Reach::Refuses
@@ -84,18 +84,18 @@ impl FakeForge {
         };
     }
 
-    /// From now on the forge takes every request and answers none.
+    /// Makes the forge accept every request and respond to none.
     pub fn hang(&self) {
         self.host.lock().reach = Reach::Hangs;
     }
 
-    /// The statuses that were set, in order.
+    /// Returns the statuses that were set, in order.
     #[must_use]
     pub fn statuses(&self) -> Vec<SetStatus> {
         self.host.lock().statuses.clone()
     }
 
-    /// The files on a repository's audit branch: path and bytes.
+    /// Returns the files on a repository's audit branch: path and bytes.
     #[must_use]
     pub fn audit_files(&self, repository: RepositoryKey) -> BTreeMap<String, Vec<u8>> {
         let host = self.host.lock();
@@ -105,7 +105,7 @@ impl FakeForge {
             .unwrap_or_default()
     }
 
-    /// The commits of a repository's audit branch, the oldest first.
+    /// Returns the commits on a repository's audit branch, the oldest first.
     #[must_use]
     pub fn audit_commits(&self, repository: RepositoryKey) -> Vec<AuditCommit> {
         let host = self.host.lock();

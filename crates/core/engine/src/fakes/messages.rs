@@ -4,19 +4,19 @@ use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A message that was sent.
+/// A message that was sent to the status queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentMessage {
-    /// The group: the run's id.
+    /// The message group: the run's id.
     pub group: String,
-    /// The id that duplicates are noticed by.
+    /// The message id, by which duplicates are detected.
     pub id: String,
-    /// The text.
+    /// The message body.
     pub body: String,
 }
 
-/// The status queue in memory. Nobody consumes it, so a second message with the same id is
-/// dropped however late it comes.
+/// A fake of the status queue. Messages are never consumed, so a second message with the same id is
+/// always dropped.
 #[derive(Debug, Clone, Default)]
 pub struct FakeStatusQueue {
     messages: Shared<Vec<SentMessage>>,
@@ -26,13 +26,13 @@ pub struct FakeStatusQueue {
 can_fail!(FakeStatusQueue: "send");
 
 impl FakeStatusQueue {
-    /// An empty queue.
+    /// Returns an empty queue.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was sent, in order, duplicates left out.
+    /// Returns the messages that were sent, in order, without duplicates.
     #[must_use]
     pub fn messages(&self) -> Vec<SentMessage> {
         self.messages.lock().clone()
@@ -57,18 +57,18 @@ impl StatusQueue for FakeStatusQueue {
     }
 }
 
-/// An event that was published.
+/// An event that was published on the event bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedEvent {
-    /// The source, such as `github.com`.
+    /// The event's source, such as `github.com`.
     pub source: String,
-    /// The detail type, such as `push`.
+    /// The event's detail type, such as `push`.
     pub detail_type: String,
-    /// The detail, as JSON.
+    /// The event's detail, as JSON.
     pub detail: String,
 }
 
-/// The event bus in memory.
+/// A fake of the event bus.
 #[derive(Debug, Clone, Default)]
 pub struct FakeEventBus {
     events: Shared<Vec<PublishedEvent>>,
@@ -78,13 +78,13 @@ pub struct FakeEventBus {
 can_fail!(FakeEventBus: "publish");
 
 impl FakeEventBus {
-    /// A bus that nothing was published on.
+    /// Returns a bus without events.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was published, in order.
+    /// Returns the events that were published, in order.
     #[must_use]
     pub fn events(&self) -> Vec<PublishedEvent> {
         self.events.lock().clone()
@@ -111,7 +111,7 @@ struct Waits {
     errors: Vec<(String, StepError)>,
 }
 
-/// Task tokens in memory.
+/// A fake of task tokens.
 #[derive(Debug, Clone, Default)]
 pub struct FakeTokens {
     waits: Shared<Waits>,
@@ -121,35 +121,35 @@ pub struct FakeTokens {
 can_fail!(FakeTokens: "succeed", "fail");
 
 impl FakeTokens {
-    /// No waits.
+    /// Returns a fake without waits.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Begins a wait.
+    /// Starts a wait.
     pub fn open(&self, token: &str) {
         self.waits.lock().open.insert(token.to_owned());
     }
 
-    /// Ends a wait without an answer: its execution ended or gave up.
+    /// Ends a wait without an answer, as when its execution stops or it times out.
     pub fn abandon(&self, token: &str) {
         self.waits.lock().open.remove(token);
     }
 
-    /// Whether a wait goes on.
+    /// Returns whether a wait has not ended.
     #[must_use]
     pub fn is_open(&self, token: &str) -> bool {
         self.waits.lock().open.contains(token)
     }
 
-    /// The waits that succeeded, in order: token and output.
+    /// Returns the waits that succeeded, in order: token and output.
     #[must_use]
     pub fn outputs(&self) -> Vec<(String, String)> {
         self.waits.lock().outputs.clone()
     }
 
-    /// The waits that failed, in order: token, and error name with cause.
+    /// Returns the waits that failed, in order: token, and error with cause.
     #[must_use]
     pub fn errors(&self) -> Vec<(String, StepError)> {
         self.waits.lock().errors.clone()
@@ -198,7 +198,7 @@ impl Waits {
     }
 }
 
-/// Executions in memory: their inputs by their ARNs.
+/// A fake of executions: their inputs, by ARN.
 #[derive(Debug, Clone, Default)]
 pub struct FakeExecutions {
     inputs: Shared<BTreeMap<String, String>>,
@@ -208,13 +208,13 @@ pub struct FakeExecutions {
 can_fail!(FakeExecutions: "input");
 
 impl FakeExecutions {
-    /// No executions.
+    /// Returns a fake without executions.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Begins an execution.
+    /// Starts an execution.
     pub fn start(&self, arn: &str, input: &str) {
         self.inputs.lock().insert(arn.to_owned(), input.to_owned());
     }
@@ -230,7 +230,7 @@ impl Executions for FakeExecutions {
     }
 }
 
-/// Secrets in memory.
+/// A fake of Secrets Manager.
 #[derive(Debug, Clone, Default)]
 pub struct FakeSecrets {
     secrets: Shared<BTreeMap<String, String>>,
@@ -240,7 +240,7 @@ pub struct FakeSecrets {
 can_fail!(FakeSecrets: "get");
 
 impl FakeSecrets {
-    /// No secrets.
+    /// Returns a fake without secrets.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

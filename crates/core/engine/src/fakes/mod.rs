@@ -1,9 +1,9 @@
-//! Stateful worlds in memory, for the tests of the steps.
+//! Stateful in-memory fakes of the ports, for the tests of the steps.
 //!
-//! A fake keeps what it was told and answers from it, as the real thing does. It is cheap to
-//! clone, and all clones are one world, so a test holds one and the step another. Each operation
-//! can be told to fail (`fail_next`), or to do its work and lose the answer (`lose_reply`): the
-//! two ends of a call between which a step may be repeated.
+//! A fake keeps state and responds from it, as the real service does. All clones of a fake share
+//! its state, so the test holds one clone and the step another. Each operation can be set to fail
+//! without an effect (`fail_next`), or to have its effect and lose the reply (`lose_reply`). These
+//! are the two failures after which a step may be repeated.
 
 mod batch;
 mod delivery;
@@ -47,12 +47,12 @@ impl<T> Shared<T> {
     }
 }
 
-/// Which end of a call fails.
+/// When a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The call has no effect.
+    /// Before the call, which has no effect.
     Before,
-    /// The call has its effect, but its answer is lost.
+    /// After the call has its effect. The reply is lost.
     After,
 }
 
@@ -70,7 +70,7 @@ struct Calls {
     counts: BTreeMap<&'static str, u32>,
 }
 
-/// The calls that a fake got, and those that are to fail.
+/// The calls that a fake received, and the calls that will fail.
 #[derive(Debug, Clone, Default)]
 struct Faults(Shared<Calls>);
 
@@ -99,13 +99,13 @@ impl Faults {
         }
     }
 
-    /// At the start of an operation.
+    /// Starts an operation.
     fn before(&self, operation: &'static str) -> Result<()> {
         *self.0.lock().counts.entry(operation).or_default() += 1;
         self.meet(operation, End::Before)
     }
 
-    /// At the end of an operation, its work done.
+    /// Ends an operation, after its effect.
     fn after(&self, operation: &'static str) -> Result<()> {
         self.meet(operation, End::After)
     }
@@ -115,28 +115,28 @@ impl Faults {
     }
 }
 
-/// Gives a fake its orders to fail. An operation that the fake does not have panics: a test with
-/// a misspelt name would prove nothing.
+/// Adds the failure functions to a fake. They panic for an unknown operation, because a test with a
+/// misspelled name would prove nothing.
 macro_rules! can_fail {
     ($name:ident: $($operation:literal),+) => {
         impl $name {
-            /// The operations that can be told to fail.
+            /// The operations that can fail.
             pub const OPERATIONS: &'static [&'static str] = &[$($operation),+];
 
-            /// Lets the next `times` calls of an operation fail without any effect.
+            /// Makes the next `times` calls of an operation fail without an effect.
             pub fn fail_next(&self, operation: &'static str, error: StepError, times: u32) {
                 assert!(Self::OPERATIONS.contains(&operation), "no operation {operation:?}");
                 self.faults.order(operation, error, times, super::End::Before);
             }
 
-            /// Lets the next `times` calls of an operation do their work and then fail, as when
-            /// the answer is lost on its way.
+            /// Makes the next `times` calls of an operation have their effect and then fail, as
+            /// when the reply is lost.
             pub fn lose_reply(&self, operation: &'static str, error: StepError, times: u32) {
                 assert!(Self::OPERATIONS.contains(&operation), "no operation {operation:?}");
                 self.faults.order(operation, error, times, super::End::After);
             }
 
-            /// How often an operation was called, failed calls included.
+            /// Returns the number of calls of an operation, including failed calls.
             #[must_use]
             pub fn calls(&self, operation: &'static str) -> u32 {
                 assert!(Self::OPERATIONS.contains(&operation), "no operation {operation:?}");
@@ -147,7 +147,7 @@ macro_rules! can_fail {
 }
 use can_fail;
 
-/// A clock that a test sets. It begins at [`samples::now`].
+/// A clock that the test sets. Its initial time is [`samples::now`].
 #[derive(Debug, Clone)]
 pub struct FakeClock(Shared<Timestamp>);
 
@@ -163,7 +163,7 @@ impl FakeClock {
         *self.0.lock() = now;
     }
 
-    /// Lets seconds pass. Past the end of time the clock stands still.
+    /// Advances the time. Stops at the latest time that a timestamp can hold.
     pub fn advance(&self, seconds: i64) {
         let mut now = self.0.lock();
         *now = now

@@ -1,5 +1,5 @@
-//! Good values to start a test from: a repository `acme/shop` with the stacks `data` and `app`,
-//! an image and an ECS service. A test changes the public fields that it is about.
+//! Valid values to start a test from: a repository `acme/shop` with the stacks `data` and `app`, an
+//! image and an ECS service. A test changes the public fields that it needs.
 #![allow(
     clippy::expect_used,
     reason = "constants of tests: a bad one fails the test at once"
@@ -25,7 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The configuration of [`config`], as it stands in the repository.
+/// The text of [`config`], as in the repository.
 pub const CONFIG: &str = "\
 version: 1
 environment: production
@@ -54,7 +54,7 @@ pub const AUDIT_BUCKET: &str = "sluicegate-audit";
 /// The state bucket's name.
 pub const STATE_BUCKET: &str = "sluicegate-state";
 
-/// [`STATE_BUCKET`] with its region.
+/// Returns [`STATE_BUCKET`] with its region.
 #[must_use]
 pub fn states() -> StateBucket {
     StateBucket {
@@ -62,48 +62,48 @@ pub fn states() -> StateBucket {
         region: "eu-central-1".to_owned(),
     }
 }
-/// An execution's ARN.
+/// The ARN of an execution.
 pub const EXECUTION: &str =
     "arn:aws:states:eu-central-1:111122223333:execution:sluicegate-deliver:one";
 
-/// The time that [`super::FakeClock`] begins at: 2026-03-01T12:00:00Z.
+/// Returns the initial time of [`super::FakeClock`]: 2026-03-01T12:00:00Z.
 #[must_use]
 pub fn now() -> Timestamp {
     Timestamp::constant(1_772_366_400, 0)
 }
 
-/// A commit id that is told from others by its number, which must not be 0.
+/// Returns the commit id with this number, which must not be 0.
 #[must_use]
 pub fn commit(n: u8) -> CommitId {
-    // The number stands first: people see only the first eight digits.
+    // Starts with the number, because [`CommitId::short`] shows only the first eight digits.
     CommitId::parse(&format!("{n:02x}").repeat(20)).expect("n is not 0")
 }
 
-/// A SHA-256 digest that is told from others by its number.
+/// Returns the SHA-256 digest with this number.
 #[must_use]
 pub fn sha256(n: u8) -> Sha256Digest {
     Sha256Digest::of(&[n])
 }
 
-/// An image digest that is told from others by its number.
+/// Returns the image digest with this number.
 #[must_use]
 pub fn image_digest(n: u8) -> ImageDigest {
     ImageDigest::parse(&format!("sha256:{}", sha256(n))).expect("a digest")
 }
 
-/// A stack's name.
+/// Returns the stack name.
 #[must_use]
 pub fn stack(name: &str) -> StackName {
     StackName::parse(name).expect("a stack name")
 }
 
-/// The environment `production`.
+/// Returns the name of the environment `production`.
 #[must_use]
 pub fn environment() -> EnvironmentName {
     EnvironmentName::parse("production").expect("a name")
 }
 
-/// The enrolled repository `acme/shop`, with the key `github-42`.
+/// Returns the enrolled repository `acme/shop`, with the key `github-42`.
 #[must_use]
 pub fn repository() -> EnrolledRepository {
     EnrolledRepository {
@@ -115,13 +115,13 @@ pub fn repository() -> EnrolledRepository {
     }
 }
 
-/// A push of `commit(n)` to `main`, received `n` seconds after [`now`].
+/// Returns a push of `commit(n)` to `main`, received `n` seconds after [`now`].
 #[must_use]
 pub fn push_event(n: u8) -> Trigger {
     Trigger::Push(push(n))
 }
 
-/// As [`push_event`], to change what a test is about.
+/// Returns the same push as [`push_event`], so that a test can change its fields.
 #[must_use]
 pub fn push(n: u8) -> PushEvent {
     let repository = repository();
@@ -144,13 +144,13 @@ pub fn push(n: u8) -> PushEvent {
     }
 }
 
-/// [`CONFIG`], read.
+/// Returns the parsed [`CONFIG`].
 #[must_use]
 pub fn config() -> Config {
     domain::config::parse(CONFIG.as_bytes()).expect("a good configuration")
 }
 
-/// A fetched commit: [`CONFIG`], a Terraform file with its lock file for each stack, and an
+/// Returns a fetched commit: [`CONFIG`], a Terraform file with its lock file for each stack, and an
 /// application with a Dockerfile and a test.
 #[must_use]
 pub fn snapshot(n: u8) -> Snapshot {
@@ -191,7 +191,7 @@ pub fn snapshot(n: u8) -> Snapshot {
     }
 }
 
-/// A run as it is claimed for [`push_event`].
+/// Returns a run that was claimed for [`push_event`].
 #[must_use]
 pub fn claimed_run(n: u8) -> Run {
     let trigger = push_event(n);
@@ -199,13 +199,13 @@ pub fn claimed_run(n: u8) -> Run {
     Run::claim(trigger, EXECUTION.into(), now)
 }
 
-/// A run whose commit is accepted, with [`config`].
+/// Returns a run whose commit is accepted, with [`config`].
 #[must_use]
 pub fn sealed_run(n: u8) -> Run {
     accepted_run(n, config())
 }
 
-/// As [`sealed_run`], with this configuration.
+/// Returns a run whose commit is accepted, with this configuration.
 #[must_use]
 pub fn accepted_run(n: u8, config: Config) -> Run {
     let mut run = claimed_run(n);
@@ -215,7 +215,7 @@ pub fn accepted_run(n: u8, config: Config) -> Run {
     run
 }
 
-/// A run's wait for its environment.
+/// Returns a run's wait for its environment.
 #[must_use]
 pub fn waiter(run: &Run, token: &str) -> Waiter {
     Waiter {
@@ -226,11 +226,11 @@ pub fn waiter(run: &Run, token: &str) -> Waiter {
     }
 }
 
-/// A run with another value at a place of its record, for a state that no single step reaches. A
-/// place is a JSON pointer, such as `/forward/stacks/0/state`.
+/// Sets a value in a run's record, for a state that no single step reaches. `place` is a JSON
+/// pointer, such as `/forward/stacks/0/state`.
 ///
 /// # Panics
-/// When the record has no such place, or is none with that value.
+/// Panics when the record has no such place, or is invalid with that value.
 pub fn edit(run: &mut Run, place: &str, value: impl Serialize) {
     let mut record = serde_json::to_value(&*run).expect("JSON");
     let value = serde_json::to_value(value).expect("JSON");
@@ -238,14 +238,15 @@ pub fn edit(run: &mut Run, place: &str, value: impl Serialize) {
     *run = serde_json::from_value(record).expect("a record of a run");
 }
 
-/// The `n`th image.
+/// Returns the `n`th image.
 #[must_use]
 pub fn artifact(n: u8) -> Artifact {
     let digest = image_digest(n);
     Artifact::Image { digest }
 }
 
-/// The `n`th image as the service `app`, at the ECS service `shop` of [`config`].
+/// Returns the release of the `n`th image as the service `app`, on the ECS service `shop` of
+/// [`config`].
 #[must_use]
 pub fn release(n: u8) -> Release {
     Release {
@@ -261,7 +262,7 @@ pub fn release(n: u8) -> Release {
     }
 }
 
-/// The rollout of [`release`], a minute after [`now`].
+/// Returns the rollout of [`release`], started a minute after [`now`].
 #[must_use]
 pub fn rollout(n: u8) -> Rollout {
     Rollout {
@@ -274,7 +275,7 @@ pub fn rollout(n: u8) -> Rollout {
     }
 }
 
-/// So many seconds after [`now`].
+/// Returns the time this many seconds after [`now`].
 #[must_use]
 pub fn after(seconds: i64) -> Timestamp {
     now()
@@ -296,7 +297,7 @@ fn apply_job(stack: &StackName) -> domain::ids::JobId {
     domain::ids::JobId::seal("apply", stack, 2, b"{}")
 }
 
-/// Plans a stack of the run's leg, with this verdict.
+/// Plans a stack of the run's current leg, with this verdict.
 pub fn plan(run: &mut Run, name: &str, verdict: Verdict, outputs: Option<ObjectRef>) {
     let (name, now) = (stack(name), now());
     let job = plan_job(&name);
@@ -315,7 +316,7 @@ pub fn plan(run: &mut Run, name: &str, verdict: Verdict, outputs: Option<ObjectR
         .expect("a stack that can be planned");
 }
 
-/// Finds every stack of the run's leg unchanged.
+/// Marks every stack of the run's current leg as unchanged.
 pub fn find_unchanged(run: &mut Run) {
     let names: Vec<_> = run
         .leg()
@@ -328,7 +329,7 @@ pub fn find_unchanged(run: &mut Run) {
     }
 }
 
-/// Plans a stack of the run's leg and begins its apply.
+/// Plans a stack of the run's current leg, and starts its apply.
 pub fn begin_apply(run: &mut Run, name: &str) {
     plan(run, name, Verdict::Auto, None);
     let name = stack(name);
@@ -336,7 +337,8 @@ pub fn begin_apply(run: &mut Run, name: &str) {
         .expect("a plan that may be applied");
 }
 
-/// Plans and applies a stack of the run's leg; the apply fails and may have changed resources.
+/// Plans and applies a stack of the run's current leg. The apply fails and may have changed
+/// resources.
 pub fn fail_apply(run: &mut Run, name: &str) {
     begin_apply(run, name);
     let name = stack(name);
@@ -344,7 +346,7 @@ pub fn fail_apply(run: &mut Run, name: &str) {
         .expect("an apply that goes on");
 }
 
-/// Rolls out the `n`th image on the run's leg, and finds it healthy.
+/// Rolls out the `n`th image on the run's current leg until it is healthy.
 pub fn roll_out(run: &mut Run, n: u8) {
     let leg: LegKind = run.leg().kind();
     run.rollout_started(leg, rollout(n))
@@ -352,7 +354,7 @@ pub fn roll_out(run: &mut Run, n: u8) {
         .expect("it has not ended");
 }
 
-/// A sealed source. The archive itself is in no bucket.
+/// Returns a sealed source. The archive itself is in no bucket.
 #[must_use]
 pub fn source(n: u8) -> Source {
     Source {
@@ -371,7 +373,8 @@ fn archive(n: u8) -> ObjectRef {
     }
 }
 
-/// What an environment keeps of `commit(n)` once it was verified, both stacks' outputs included.
+/// Returns what an environment keeps of `commit(n)` after it is verified, with the outputs of both
+/// stacks.
 #[must_use]
 pub fn last_good(n: u8) -> LastGood {
     let event = push(n);

@@ -27,7 +27,7 @@ impl fmt::Debug for Table {
     }
 }
 
-/// The table in memory.
+/// A fake of the table.
 #[derive(Debug, Clone, Default)]
 pub struct FakeRecords {
     table: Shared<Table>,
@@ -37,19 +37,19 @@ pub struct FakeRecords {
 can_fail!(FakeRecords: "get", "insert", "replace", "list");
 
 impl FakeRecords {
-    /// An empty table.
+    /// Returns an empty table.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Every key, in order.
+    /// Returns every key, in order.
     #[must_use]
     pub fn keys(&self) -> Vec<RecordKey> {
         self.table.lock().records.keys().cloned().collect()
     }
 
-    /// A record as it stands, without a call of the port.
+    /// Returns an item without calling the port.
     #[must_use]
     pub fn peek(&self, key: &RecordKey) -> Option<Record> {
         self.table
@@ -59,7 +59,7 @@ impl FakeRecords {
             .map(|stored| stored.record.clone())
     }
 
-    /// When a record may be forgotten.
+    /// Returns when an item expires.
     #[must_use]
     pub fn expires(&self, key: &RecordKey) -> Option<Timestamp> {
         self.table
@@ -69,7 +69,7 @@ impl FakeRecords {
             .and_then(|stored| stored.expires)
     }
 
-    /// Writes a record whatever stands there, as another process would: its version grows.
+    /// Writes an item as another process would, whether or not it exists. Increments its version.
     pub fn overwrite(&self, key: &RecordKey, body: &RecordBody) {
         let mut table = self.table.lock();
         let version = table
@@ -79,13 +79,13 @@ impl FakeRecords {
         put(&mut table, key, body, version + 1);
     }
 
-    /// Forgets a record.
+    /// Removes an item.
     pub fn remove(&self, key: &RecordKey) {
         self.table.lock().records.remove(key);
     }
 
-    /// Runs `race` once, right before the next conditional write: another process that is first.
-    /// Several races wait for one write each, in order.
+    /// Runs `race` once, just before the next conditional write, as another process that writes
+    /// first. Several races run before one write each, in order.
     pub fn race_next_write(&self, race: impl FnOnce() + Send + 'static) {
         self.table.lock().before_write.push(Box::new(race));
     }
@@ -95,7 +95,7 @@ impl FakeRecords {
             let mut table = self.table.lock();
             (!table.before_write.is_empty()).then(|| table.before_write.remove(0))
         };
-        // The lock is free again: the race writes to this very table.
+        // The lock is released, because the race writes to this table.
         if let Some(hook) = hook {
             hook();
         }
@@ -177,7 +177,7 @@ impl Records for FakeRecords {
     }
 }
 
-/// A bucket in memory.
+/// A fake of a bucket.
 #[derive(Debug, Clone)]
 pub struct FakeObjects {
     bucket: String,
@@ -188,7 +188,7 @@ pub struct FakeObjects {
 can_fail!(FakeObjects: "get", "put", "put_if_absent", "list");
 
 impl FakeObjects {
-    /// An empty bucket.
+    /// Returns an empty bucket.
     #[must_use]
     pub fn new(bucket: &str) -> Self {
         Self {
@@ -198,13 +198,13 @@ impl FakeObjects {
         }
     }
 
-    /// Every key, in order.
+    /// Returns every key, in order.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
         self.objects.lock().keys().cloned().collect()
     }
 
-    /// An object as it stands, without a call of the port.
+    /// Returns an object without calling the port.
     #[must_use]
     pub fn peek(&self, key: &str) -> Option<Vec<u8>> {
         self.objects.lock().get(key).cloned()

@@ -13,15 +13,16 @@ use jiff::Timestamp;
 use std::fmt::Display;
 use uuid::Uuid;
 
-/// The namespace of the ids of status messages.
+/// The UUIDv5 namespace of message ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x9d1d_55c2_2f0c_4d7e_8a6b_51c3_07f4_e0a1);
 
-/// A status message, ready for the queue.
+/// A status message to send to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage {
-    /// The same for the same transition of the same run, so that a second copy is dropped.
+    /// The message id. A transition of a run always has the same id, so the queue drops a second
+    /// copy.
     pub id: String,
-    /// The message group: messages of one run arrive in order.
+    /// The message group. Messages of one run arrive in order.
     pub group: String,
     /// A CDEvent, in the structured JSON form of CloudEvents 1.0.
     pub body: String,
@@ -32,19 +33,19 @@ pub struct StatusMessage {
 pub struct Received {
     /// The message's id.
     pub id: String,
-    /// The event's type, such as `dev.cdevents.taskrun.started.0.3.0`.
+    /// The type of the event, such as `dev.cdevents.taskrun.started.0.3.0`.
     pub kind: String,
     /// `/sluicegate/{repository}/{environment}`.
     pub source: String,
-    /// What the event is about: the run, one of its tasks, the image or the service.
+    /// The subject of the event: the run, one of its tasks, the image or the service.
     pub subject: String,
-    /// When it happened.
+    /// When the transition happened.
     pub at: Timestamp,
-    /// What happened.
+    /// The data of the message.
     pub data: StatusData,
 }
 
-/// Why a message could not be written. No value of the closed types leads here.
+/// A message could not be written. Values of the closed types never cause this.
 #[derive(Debug, thiserror::Error)]
 #[error("write the status message {transition} of run {run}: {reason}")]
 pub struct MessageError {
@@ -53,34 +54,34 @@ pub struct MessageError {
     reason: String,
 }
 
-/// Why a text is no status message.
+/// The reason that a text is not a status message.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
-    /// It is no CloudEvent.
+    /// The text is not a CloudEvent.
     #[error("not a CloudEvent in JSON: {0}")]
     CloudEvent(serde_json::Error),
-    /// It is no CDEvent.
+    /// The event is not a CDEvent.
     #[error("event {id} is not a CDEvent: {reason}")]
     CdEvent {
         /// The event's id.
         id: String,
-        /// What is wrong.
+        /// What is wrong with the event.
         reason: String,
     },
-    /// It is a CDEvent of somebody else, or of another version.
+    /// The CDEvent is from another producer, or of another version.
     #[error("event {id} has no customData of Sluicegate, version 2: {reason}")]
     Data {
         /// The event's id.
         id: String,
-        /// What is wrong.
+        /// What is wrong with the event.
         reason: String,
     },
 }
 
-/// Writes the message of a transition.
+/// Returns the message of a transition.
 ///
 /// # Errors
-/// [`MessageError`], which no value of the closed types leads to.
+/// Fails with [`MessageError`], which values of the closed types never cause.
 pub fn message(
     run: &Run,
     transition: &Transition,
@@ -100,8 +101,8 @@ pub fn message(
     })
 }
 
-/// What makes a transition of a run one of its own. Only what the transition itself says counts:
-/// the same one may be announced again when the run has gone on.
+/// Returns a text that identifies a transition of a run. It depends only on the transition itself,
+/// because a transition may be announced again after the run has continued.
 fn key(run: &Run, transition: &Transition) -> String {
     let word = transition.kind().as_str();
     let leg = match transition {
@@ -154,7 +155,7 @@ fn source(data: &StatusData) -> String {
     }
 }
 
-/// What the event is about, and the content that its type asks for.
+/// Returns the subject of the event, and the content that its type requires.
 fn content(
     run: &Run,
     transition: &Transition,
@@ -236,7 +237,8 @@ fn content(
     })
 }
 
-/// An event that CDEvents has no type for, named by its rule for custom events.
+/// Returns an event without a type in CDEvents, named by the specification's rule for custom
+/// events.
 fn own(about: String, subject: &str, predicate: &str) -> (String, Content) {
     let content = Content::Custom {
         ty: format!("dev.cdeventsx.sluicegate-{subject}.{predicate}.0.1.0"),
@@ -292,14 +294,14 @@ fn pipeline_outcome(outcome: Outcome) -> pipelinerun_finished::ContentOutcome {
     }
 }
 
-/// The pipeline of a repository's branch.
+/// Returns the name of the pipeline of a repository's branch.
 fn pipeline(run: &Run) -> String {
     let branch = run.trigger().branch().as_str();
     let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
     format!("{}@{branch}", run.trigger().repository().full_name)
 }
 
-/// The execution; its ARN is a URI.
+/// Returns the execution's ARN as a URI, or a URN of the run if the execution has no ARN.
 fn execution(run: &Run) -> Result<Uri, Problem> {
     let uri = if run.execution().starts_with("arn:") {
         Uri::try_from(run.execution())
@@ -333,7 +335,7 @@ fn stack_task(data: &StatusData, verb: &str) -> String {
     format!("{}/{leg}{verb}-{stack}-{attempt}", data.run)
 }
 
-/// The artifact of a leg, as a package URL.
+/// Returns the artifact of a leg as a package URL.
 fn artifact(run: &Run, leg: LegKind) -> String {
     let name = run
         .trigger()
@@ -365,10 +367,10 @@ fn service(data: &StatusData) -> String {
     format!("{}/{}", data.repository, environment(data))
 }
 
-/// Reads a message.
+/// Parses a status message.
 ///
 /// # Errors
-/// [`ParseError`] for anything that [`message`] did not write.
+/// Fails with [`ParseError`] for any text that [`message`] did not write.
 pub fn parse(body: &str) -> Result<Received, ParseError> {
     let event: Event = serde_json::from_str(body).map_err(ParseError::CloudEvent)?;
     let id = event.id().to_owned();

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 /// The version of [`StatusData`] that this code writes and reads.
 pub const STATUS_SCHEMA: u32 = 2;
 
-/// The longest error message in a status message, in bytes.
+/// The maximum length of an error's message in a status message, in bytes.
 pub const MESSAGE_LIMIT: usize = 2048;
 
-/// A transition's stable name.
+/// The stable name of a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TransitionKind {
@@ -70,7 +70,7 @@ pub enum TransitionKind {
 }
 
 impl TransitionKind {
-    /// The stable spelling.
+    /// Returns the name as status messages write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl TransitionKind {
 }
 
 impl Transition {
-    /// The transition's stable name.
+    /// Returns the transition's stable name.
     #[must_use]
     pub fn kind(&self) -> TransitionKind {
         match self {
@@ -134,7 +134,7 @@ impl Transition {
         }
     }
 
-    /// The stack that it is about, and which of its jobs.
+    /// Returns the stack that the transition concerns, and the number of its job.
     #[must_use]
     pub fn stack(&self) -> (Option<&StackName>, Option<u32>) {
         match self {
@@ -151,7 +151,7 @@ impl Transition {
         }
     }
 
-    /// What went wrong in it; none where the run itself says so.
+    /// Returns the transition's own error, or none if the run has the error.
     #[must_use]
     pub fn error(&self) -> Option<&StepError> {
         match self {
@@ -163,7 +163,8 @@ impl Transition {
         }
     }
 
-    /// The leg that it happened on; `run` says it for transitions that happen on one leg only.
+    /// Returns the leg that the transition happened on. `run` supplies it where the transition does
+    /// not.
     #[must_use]
     pub fn leg(&self, run: &Run) -> LegKind {
         match self {
@@ -182,11 +183,10 @@ impl Transition {
     }
 }
 
-/// What every status message carries as `customData`: ids, words, and at most two error messages.
+/// The `customData` of every status message: ids, fixed terms, and at most two errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusData {
-    /// [`STATUS_SCHEMA`]. A reader of this version takes fields that it does not know for later
-    /// additions.
+    /// [`STATUS_SCHEMA`]. Readers ignore unknown fields, which are later additions.
     pub schema: u32,
     /// The run.
     pub run: RunId,
@@ -200,23 +200,23 @@ pub struct StatusData {
     pub branch: BranchRef,
     /// The commit that was pushed.
     pub commit: CommitId,
-    /// The environment; none until the configuration was read.
+    /// The environment. None until the configuration is read.
     pub environment: Option<EnvironmentName>,
-    /// What happened.
+    /// The transition.
     pub transition: TransitionKind,
-    /// The leg that it happened on.
+    /// The leg that the transition happened on.
     pub leg: LegKind,
-    /// The stack, where it is about one.
+    /// The stack, if the transition concerns one.
     pub stack: Option<StackName>,
-    /// Which job of the stack, from 1, where it is about one.
+    /// The number of the stack's job, from 1, if the transition concerns one.
     pub attempt: Option<u32>,
-    /// The judgement of a plan.
+    /// The verdict on a plan.
     pub verdict: Option<Verdict>,
-    /// What the run built, once it is in its registry.
+    /// The run's artifact, once it is in its registry.
     pub artifact: Option<Artifact>,
-    /// The end of the run.
+    /// The run's outcome, once it has ended.
     pub outcome: Option<Outcome>,
-    /// What went wrong in this transition; else the run's first error.
+    /// The transition's own error, or else the run's first error.
     pub error: Option<StatusError>,
     /// How the rollback ended.
     pub rollback: Option<RollbackOutcome>,
@@ -227,17 +227,17 @@ pub struct StatusData {
 /// An error in a status message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusError {
-    /// Its stable name.
+    /// The error's stable name.
     pub name: ErrorName,
-    /// What happened, for a person; at most [`MESSAGE_LIMIT`] bytes, no control characters but
-    /// line ends.
+    /// What happened, for a person. At most [`MESSAGE_LIMIT`] bytes, without control characters
+    /// except line breaks.
     pub message: String,
     /// What a person does next.
     pub hint: String,
 }
 
 impl StatusData {
-    /// What a transition of a run means to a program.
+    /// Returns the data for a transition of a run.
     #[must_use]
     pub fn new(run: &Run, transition: &Transition) -> Self {
         let (stack, attempt) = transition.stack();
@@ -288,7 +288,8 @@ impl StatusError {
     }
 }
 
-/// A text that is safe to show: no control characters but line ends, at most `limit` bytes.
+/// Returns text that is safe to display: no control characters except line breaks, at most `limit`
+/// bytes.
 fn shown(text: &str, limit: usize) -> String {
     const CUT: &str = "…";
     let mut shown = String::new();

@@ -1,7 +1,7 @@
 //! Status messages: a CDEvent in CloudEvents JSON at every transition of a run.
 //!
-//! [`message`] writes one, [`parse`] reads it back. What a program should look at is
-//! [`StatusData`], the event's `customData`: it is the same for every type of event.
+//! [`message`] writes a message, and [`parse`] reads it back. Programs should read [`StatusData`],
+//! the event's `customData`, which is the same for every type of event.
 
 mod cdevent;
 mod data;
@@ -14,15 +14,15 @@ use domain::ids::{RunId, StackName};
 use domain::plan::{LegKind, Verdict};
 use domain::run::Outcome;
 
-/// What happened to a run. Each transition happens at most once for a run, mode, stack and
-/// attempt, which is what the message's id is made from.
+/// A transition of a run. Each happens at most once for a run, leg, stack and job, and the id of
+/// the message is derived from these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transition {
     /// The run was claimed.
     Claimed,
     /// The source was fetched, checked and sealed.
     Sealed,
-    /// CodeBuild was asked for an image.
+    /// A build of the image was requested from CodeBuild.
     BuildStarted,
     /// The image is in the registry.
     ImageReady,
@@ -30,9 +30,9 @@ pub enum Transition {
     BuildFailed,
     /// The run waits for its environment, which this other run holds.
     LockWaiting(RunId),
-    /// The run owns its environment.
+    /// The run holds its environment.
     LockHeld,
-    /// A newer commit took its place.
+    /// A newer commit superseded the run.
     Superseded,
     /// A plan job was made.
     PlanStarted(LegKind, StackName, u32),
@@ -40,11 +40,11 @@ pub enum Transition {
     PlanFinished(LegKind, StackName, u32, Verdict),
     /// A plan could not be made, or may not be applied.
     PlanFailed(LegKind, StackName, u32, StepError),
-    /// A person is asked.
+    /// An approval was requested.
     ApprovalRequested(StackName, u32),
-    /// A person agreed.
+    /// A person approved the plan.
     ApprovalGranted(StackName, u32),
-    /// A person refused, or nobody answered in time.
+    /// A person rejected the plan, or did not approve it in time.
     ApprovalDenied(StackName, u32, StepError),
     /// An apply job was made.
     ApplyStarted(LegKind, StackName, u32),
@@ -54,16 +54,16 @@ pub enum Transition {
     ApplyFailed(LegKind, StackName, u32, StepError),
     /// A rollout started.
     DeployStarted(LegKind),
-    /// The address answers with the commit.
+    /// The service is healthy at its URL, with the right commit.
     DeployHealthy(LegKind),
-    /// The rollout failed, or the address does not answer with the commit in time.
+    /// The rollout failed, or the service was not healthy in time.
     DeployFailed(LegKind, StepError),
     /// *Last good* moved to this commit.
     Promoted,
-    /// The rollback began.
+    /// The rollback started.
     RollbackStarted,
     /// The last good commit runs again.
     RolledBack,
-    /// The run is over.
+    /// The run ended.
     Finished(Outcome),
 }

@@ -63,7 +63,7 @@ fn stack() -> StackName {
     StackName::parse("data").unwrap()
 }
 
-/// Every transition, on a run that has come so far.
+/// Every transition, on a run in a matching state.
 fn all() -> Vec<(Run, Transition)> {
     let error = |name, message: &str| StepError::new(name, message);
     let later = |seconds| at() + jiff::SignedDuration::from_secs(seconds);
