@@ -1,4 +1,4 @@
-//! The state machine `deliver`: one commit, from the claim to the audit entry.
+//! The state machine `deliver`: one run, from the claim to the audit entry.
 
 use crate::errors::{AwsError, ErrorMatch};
 use crate::expression::{Expression, Template};
@@ -26,17 +26,17 @@ const IMAGE_IS_HARMLESS: &str = "none: an image that is not deployed has no effe
 const ROLLBACK_APPLIES: &str = "Rollback: plans and applies the stacks of the last good commit";
 const ROLLBACK_DEPLOYS: &str = "Rollback: deploys the previous image";
 
-/// Compares the input's verdict with one that a step returns.
+/// Returns the condition that the input's verdict is the one that a step returns.
 macro_rules! is {
     ($verdict:expr) => {
         Expression::verdict_is(&$verdict)
     };
 }
 
-/// Builds the state machine.
+/// Returns the state machine.
 ///
 /// # Errors
-/// A verdict does not render as text.
+/// Fails when a verdict cannot be rendered as text.
 pub fn deliver() -> serde_json::Result<Machine> {
     let states = claim()?
         .and(prepare()?)
@@ -113,10 +113,10 @@ fn prepare() -> serde_json::Result<States> {
     ]))
 }
 
-/// What the selection of stacks returns when there are any.
+/// The output of the selection of stacks, when there are stacks to plan.
 const STACKS_TO_PLAN: NextOutput = NextOutput::Plan { jobs: Vec::new() };
 
-/// An image that has to be built.
+/// The output of `build-trigger` when an image must be built.
 const IMAGE_TO_BUILD: BuildTriggerOutput = BuildTriggerOutput::Build {
     source: String::new(),
     environment: Vec::new(),
@@ -215,8 +215,8 @@ fn environment() -> serde_json::Result<Level> {
     Ok(level(first.and(plan(&FIRST)?).and(last)))
 }
 
-/// The names of a wave's states, and where they lead. The first wave runs in a branch, beside the
-/// build.
+/// The names of a wave's states, and the states that follow them. The first wave runs in a branch,
+/// at the same time as the build.
 struct Wave {
     select: &'static str,
     has_stacks: &'static str,
@@ -225,9 +225,9 @@ struct Wave {
     judge_plan: &'static str,
     plan_ended: &'static str,
     all_planned: &'static str,
-    /// Where the wave leads when its plans are made.
+    /// The next state after the wave's plans are made.
     planned: &'static str,
-    /// Where it leads when there are no stacks.
+    /// The next state if there are no stacks to plan.
     no_stacks: &'static str,
     on_error: fn() -> OnError,
 }
@@ -258,7 +258,7 @@ const LATER: Wave = Wave {
     on_error: || OnError::Keep(ROLLBACK),
 };
 
-/// Plans the stacks whose needs are applied.
+/// Returns the states that plan the stacks whose needs are applied.
 fn plan(wave: &Wave) -> serde_json::Result<States> {
     let select = Task::lambda(Action::SelectStacks, [run(), from_input("failures")]);
     let judge = Task::lambda(

@@ -1,29 +1,29 @@
-//! The error names that a Retry or a Catch may match.
+//! The error names that a Retry or a Catch can match.
 
 use domain::error::{ErrorClass, ErrorName};
 use serde::{Serialize, Serializer};
 
-/// An error name.
+/// The name of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorMatch {
-    /// One that a step raises.
+    /// An error that a step raises.
     Step(ErrorName),
-    /// One that AWS raises.
+    /// An error that AWS raises.
     Aws(AwsError),
-    /// Raised by the `Fail` of a branch; its cause holds the error that the branch ended with.
+    /// The error of a branch's `Fail`. Its cause contains the error that ended the branch.
     BranchStopped,
 }
 
 macro_rules! aws_errors {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// Error names of AWS. An exception that a service's model does not know arrives under its
-        /// SDK's base name, so those are listed beside the modelled ones.
+        /// Error names of AWS. The SDK raises its base name for an exception that the service's
+        /// model does not contain, so the list has those names too.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the names are AWS's own")]
         pub enum AwsError { $($(#[$doc])* $name,)* }
 
         impl AwsError {
-            /// The name as Step Functions spells it.
+            /// Returns the name as Step Functions writes it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
@@ -33,7 +33,7 @@ macro_rules! aws_errors {
 }
 
 aws_errors! {
-    /// Every error but `States.DataLimitExceeded` and `States.Runtime`.
+    /// Every error except `States.DataLimitExceeded` and `States.Runtime`.
     All = "States.ALL";
     /// A state's output or an execution's history is too large.
     DataLimitExceeded = "States.DataLimitExceeded";
@@ -43,9 +43,9 @@ aws_errors! {
     LambdaAws = "Lambda.AWSLambdaException";
     LambdaSdkClient = "Lambda.SdkClientException";
     LambdaClientExecutionTimeout = "Lambda.ClientExecutionTimeoutException";
-    /// No free slot: the concurrency of the account or the function is used up.
+    /// The concurrency of the account or the function is used up.
     LambdaTooManyRequests = "Lambda.TooManyRequestsException";
-    /// The Lambda ended without an answer.
+    /// The Lambda ended without a response.
     LambdaUnknown = "Lambda.Unknown";
     /// The Lambda reached its own time limit.
     SandboxTimedout = "Sandbox.Timedout";
@@ -63,7 +63,7 @@ aws_errors! {
 }
 
 impl ErrorMatch {
-    /// The name as Step Functions spells it.
+    /// Returns the name as Step Functions writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl ErrorMatch {
         }
     }
 
-    /// The errors of steps for which the same call may succeed a moment later.
+    /// Returns the errors of steps that a retry can help with.
     #[must_use]
     pub fn transient() -> Vec<Self> {
         let transient = |name: &&ErrorName| name.class() == ErrorClass::Transient;

@@ -1,77 +1,77 @@
-//! The JSONata expressions of the state machine, each form written once.
+//! The JSONata expressions of the state machine. Each form is defined once.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// The verdict of a stack that failed. The state machine sets it; no step returns it.
+/// The verdict of a stack that failed. The state machine sets it, and no step returns it.
 pub const FAILED: &str = "failed";
 
-/// How much of an error's cause leaves a branch, in characters. A `Fail` takes a cause of at most
-/// 32,768 characters; escaped for JSON, each of these may become six.
+/// The maximum length of an error's cause that leaves a branch, in characters. A `Fail` accepts a
+/// cause of at most 32,768 characters, and escaping for JSON can turn each character into six.
 const CAUSE_CHARACTERS: usize = 5_000;
 
-/// An expression.
+/// A JSONata expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expression {
     /// The run's id.
     Run,
-    /// The first error that was not handled where it happened, or null.
+    /// The variable `error`: the error that was kept last, or null.
     Error,
     /// The state's input.
     Input,
     /// A field of the state's input.
     InputField(&'static str),
-    /// What the Task, Map or Parallel returned.
+    /// The result of the Task, Map or Parallel.
     Result,
-    /// The output of a Lambda.
+    /// The Lambda's output.
     Payload,
-    /// A field of a Lambda's output.
+    /// A field of the Lambda's output.
     PayloadField(&'static str),
     /// The field `verdict` of the output that ended the wait for a task token.
     TokenVerdict,
     /// The output of one branch of a Parallel, counted from 0.
     BranchResult(usize),
-    /// The errors of a Map's items that failed, as a list.
+    /// The errors of the Map items that failed, as a list.
     FailedItems,
     /// The error that a Catch caught.
     CaughtError,
-    /// The error that a branch ended with, unpacked from the cause of its `Fail`.
+    /// The error that ended a branch, parsed from the cause of its `Fail`.
     BranchError,
-    /// The input's error as JSON text, for the cause of a branch's `Fail`.
+    /// The error in the input as JSON text, for the cause of a branch's `Fail`.
     ErrorAsCause,
-    /// The Task's token.
+    /// The task token.
     TaskToken,
     /// The execution's ARN.
     ExecutionId,
     /// The execution's input.
     ExecutionInput,
-    /// When the state was entered: the same at each retry.
+    /// When the state was entered. It is the same for each retry.
     StateEnteredTime,
     /// Whether the input's verdict is this one.
     VerdictIs(String),
     /// Whether the plan of any stack failed.
     AnyPlanFailed,
-    /// The name of the first error; without one, that of the error of `record`.
+    /// The name of the kept error, or else of the error of `record`.
     UnrecordedError,
-    /// The cause of the first error, and that it could not be recorded.
+    /// The cause of the kept error, if any, and the error of `record`.
     UnrecordedCause,
 }
 
 impl Expression {
-    /// Compares the input's verdict with one that a step returns: an enum of unit variants, or a
-    /// value with a field `verdict`.
+    /// Returns the condition that the input's verdict is one that a step returns: an enum of unit
+    /// variants, or a value with the field `verdict`.
     ///
     /// # Errors
-    /// The value is neither.
+    /// Fails when the value is neither.
     pub fn verdict_is(verdict: &impl Serialize) -> serde_json::Result<Self> {
         verdict_text(verdict).map(Self::VerdictIs)
     }
 }
 
-/// A verdict as it stands in JSON.
+/// Returns a verdict as it is written in JSON.
 ///
 /// # Errors
-/// The value is neither text nor an object with the field `verdict`.
+/// Fails when the value is neither text nor an object with the field `verdict`.
 pub fn verdict_text(verdict: &impl Serialize) -> serde_json::Result<String> {
     use serde::de::Error as _;
     let value = serde_json::to_value(verdict)?;
@@ -123,35 +123,35 @@ impl Serialize for Expression {
     }
 }
 
-/// JSON with expressions in it.
+/// JSON that can contain expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Template {
     /// `null`.
     Null,
-    /// Literal text, or a `${placeholder}` that Terraform fills in.
+    /// Literal text, or a `${placeholder}` that Terraform replaces.
     Text(String),
     /// An expression.
     Expression(Expression),
     /// A list.
     List(Vec<Self>),
-    /// An object; its fields stay in this order.
+    /// An object with its fields in this order.
     Object(Vec<(&'static str, Self)>),
 }
 
 impl Template {
-    /// An object.
+    /// Returns an object with these fields.
     #[must_use]
     pub fn object<const N: usize>(fields: [(&'static str, Self); N]) -> Self {
         Self::Object(fields.into())
     }
 
-    /// The literal text.
+    /// Returns literal text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 
-    /// A place that Terraform fills in when it installs the state machine.
+    /// Returns a placeholder that Terraform replaces when it creates the state machine.
     #[must_use]
     pub fn placeholder(name: &str) -> Self {
         Self::Text(format!("${{{name}}}"))

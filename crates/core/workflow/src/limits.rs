@@ -1,5 +1,5 @@
-//! Time limits, in seconds, each written once. A limit is longer than those of everything it waits
-//! for; `tests/contract` compares them with Terraform's.
+//! Time limits in seconds, each defined once. A limit is longer than the limits of everything it
+//! waits for. `tests/contract` compares them with those of Terraform.
 
 use crate::state::{Call, Machine};
 use domain::job::{APPLY_SECONDS, PLAN_SECONDS, Verb};
@@ -7,31 +7,32 @@ use domain::step::{Action, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// How many stacks are planned, or applied, at the same time.
+/// The maximum number of stacks that are planned, or applied, at the same time.
 pub const STACKS_AT_ONCE: u32 = 10;
 
-/// Between two looks at a rollout.
+/// The interval between two checks of a rollout.
 pub const ROLLOUT_INTERVAL: u32 = 5;
 
-/// A plan job with a second attempt, and its wait in the queue.
+/// A plan job with a second attempt, including the wait in the job queue.
 pub const PLAN_JOB: u32 = 3_900;
 
-/// An apply job and its wait in the queue.
+/// An apply job, including the wait in the job queue.
 pub const APPLY_JOB: u32 = 14_400;
 
-/// A build and its wait in the queue.
+/// A build, including its wait in the queue.
 pub const BUILD: u32 = 6_000;
 
-/// A decision about a plan.
+/// The wait for an approval.
 pub const APPROVAL: u32 = 86_400;
 
-/// The environment: longer than the longest delivery before, with a late approval for each stack.
+/// The wait for an environment. It is longer than the longest delivery of another run, with a late
+/// approval for each stack.
 pub const ENVIRONMENT: u32 = 3_628_800;
 
-/// An execution: the wait for the environment and a delivery with its rollback.
+/// An execution: the wait for the environment, and a delivery with its rollback.
 pub const EXECUTION: u32 = 7_344_000;
 
-/// One call of a Lambda. It is longer than the Lambda's own time limit.
+/// Returns the limit of one call of a Lambda. It is longer than the Lambda's own time limit.
 #[must_use]
 pub fn call(action: Action) -> u32 {
     match action.step() {
@@ -46,7 +47,7 @@ pub fn call(action: Action) -> u32 {
     }
 }
 
-/// A job of the runner.
+/// Returns the limit of a job of the runner.
 #[must_use]
 pub fn job(verb: Verb) -> u32 {
     match verb {
@@ -55,22 +56,23 @@ pub fn job(verb: Verb) -> u32 {
     }
 }
 
-/// The shortest time that any state waits for a Lambda, a job or a build: `statemachine/limits.json`,
-/// from which Terraform checks that functions, jobs and builds end earlier.
+/// The shortest time that any state waits for a Lambda, a job or a build.
+/// `statemachine/limits.json` contains the values, and Terraform checks that functions, jobs and
+/// builds end earlier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// By the Lambda's name. Waits for a task token are not among them.
+    /// By the Lambda's name. Waits for a task token are not included.
     pub functions: BTreeMap<&'static str, u32>,
     /// By the runner's verb.
     pub jobs: BTreeMap<&'static str, u32>,
-    /// A build with its wait in the queue.
+    /// A build, including its wait in the queue.
     pub build: u32,
-    /// After this time the runner stops terraform, by its verb.
+    /// The time after which the runner stops Terraform, by the runner's verb.
     pub terraform: BTreeMap<&'static str, u32>,
 }
 
 impl Limits {
-    /// The limits of a machine.
+    /// Returns the limits of a state machine.
     #[must_use]
     pub fn of(machine: &Machine) -> Self {
         let (mut functions, mut jobs) = (BTreeMap::new(), BTreeMap::new());
@@ -94,10 +96,10 @@ impl Limits {
         }
     }
 
-    /// The file's text.
+    /// Returns the text of the JSON file.
     ///
     /// # Errors
-    /// Those of the JSON library.
+    /// Returns an error of the JSON serializer.
     pub fn render(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }

@@ -1,12 +1,12 @@
-//! The generated parts of `statemachine/README.md`: the table of states and the diagram.
+//! The generated parts of `statemachine/README.md`: the table of states, and the diagram.
 
 use crate::errors::ErrorMatch;
 use crate::state::{Call, Level, Machine, State, States};
 use domain::step::Action;
 use std::fmt::Write as _;
 
-/// The table of states. `source` gives the path of an action's source file from the repository's
-/// root.
+/// Returns the table of states. `source` returns the path of an action's source file, from the
+/// repository's root.
 #[must_use]
 pub fn table(machine: &Machine, source: impl Fn(Action) -> String) -> String {
     let mut rows =
@@ -66,7 +66,7 @@ fn ends_branches(fail: &crate::state::Fail) -> bool {
     fail.error == crate::expression::Template::text(ErrorMatch::BranchStopped.as_str())
 }
 
-/// Where errors lead: those with a destination of their own, and all others.
+/// Returns the destinations of errors: those with a catch of their own, and all others.
 fn on_error(state: &State) -> String {
     let Some(rest) = state.catch().last() else {
         return String::new();
@@ -88,8 +88,8 @@ fn on_error(state: &State) -> String {
     }
 }
 
-/// A Mermaid diagram. Dotted arrows are errors that have a destination of their own or lead out of
-/// a composite state.
+/// Returns a Mermaid diagram. Dotted arrows are errors that have a catch of their own, or that
+/// leave a composite state.
 #[must_use]
 pub fn diagram(machine: &Machine) -> String {
     let mut lines = String::from("```mermaid\nstateDiagram-v2\n");
@@ -158,7 +158,7 @@ fn error_targets(states: &States, state: &State) -> Vec<&'static str> {
     targets
 }
 
-/// The verdict of a condition.
+/// Returns the verdict in a condition.
 fn label(condition: &str) -> String {
     condition.split('\'').nth(1).unwrap_or(condition).to_owned()
 }

@@ -1,4 +1,4 @@
-//! What states are made of: calls with their retries, and what happens with errors.
+//! The parts of states: calls with their retries and time limits, and the handling of errors.
 
 use crate::errors::{AwsError, ErrorMatch};
 use crate::expression::{Expression, FAILED, Template};
@@ -11,26 +11,26 @@ use domain::error::ErrorName;
 use domain::job::Verb;
 use domain::step::{Action, Step};
 
-/// Where an error leads.
+/// The destination of an error.
 #[derive(Debug, Clone)]
 pub enum OnError {
-    /// To a state of the top level, with the error in the variable `error`.
+    /// A state at the top level. The variable `error` is set to this error.
     Keep(&'static str),
-    /// To a state of the top level. The variable `error` keeps the error from before.
+    /// A state at the top level. The variable `error` keeps the previous error.
     KeepFirst(&'static str),
-    /// To a state with this input.
+    /// A state, with this input.
     Pass(&'static str, Template),
 }
 
 impl OnError {
-    /// To the `Fail` of a branch, which ends all branches.
+    /// Returns the `Fail` state of a branch, which ends all branches.
     #[must_use]
     pub fn stop_branches(fail: &'static str) -> Self {
         Self::Pass(fail, Template::object([("error", caught())]))
     }
 
-    /// To the end of a stack's states: the other stacks go on, and the error is raised once all have
-    /// ended.
+    /// Returns the end of a stack's states. The other stacks continue, and the error is raised
+    /// after all have ended.
     #[must_use]
     pub fn fail_stack(end: &'static str) -> Self {
         let output = [
@@ -41,7 +41,7 @@ impl OnError {
         Self::Pass(end, Template::object(output))
     }
 
-    /// The catches for every error. `States.ALL` does not match `States.DataLimitExceeded`.
+    /// Returns the catches for every error. `States.ALL` does not match `States.DataLimitExceeded`.
     fn catches(self) -> Vec<Catch> {
         let (next, assign, output) = match self {
             Self::Keep(next) => (next, vec![("error", caught())], None),
@@ -78,9 +78,9 @@ fn aws<const N: usize>(errors: [AwsError; N]) -> Vec<ErrorMatch> {
     errors.map(ErrorMatch::Aws).into()
 }
 
-/// A Lambda is called again after errors that may pass, and when it ended without an answer: every
-/// step may run twice. One without a free slot is called for minutes, so that a burst of pushes
-/// loses no commit.
+/// Retries a Lambda after transient errors, and after it ended without a response. Every step may
+/// therefore run twice. A throttled Lambda is retried for minutes, so that a burst of pushes loses
+/// no commit.
 fn lambda_retries() -> Vec<Retry> {
     let mut passing = ErrorMatch::transient();
     passing.extend(aws([
@@ -99,14 +99,14 @@ fn lambda_retries() -> Vec<Retry> {
     ]
 }
 
-/// A push is announced before every replica of the forge has the commit.
+/// Retries a fetch. A push is announced before every replica of the forge has the commit.
 #[must_use]
 pub fn commit_retry() -> Retry {
     let missing = vec![ErrorMatch::Step(ErrorName::CommitNotFound)];
     retry(missing, 2, 3, 2.0, 10)
 }
 
-/// Batch is asked again to start a job. A job that ran and failed is not started again.
+/// Retries the submission of a Batch job. A job that ran and failed is not started again.
 fn job_retries() -> Vec<Retry> {
     let errors = aws([
         AwsError::BatchServer,
@@ -117,7 +117,7 @@ fn job_retries() -> Vec<Retry> {
     vec![retry(errors, 2, 5, 2.0, 60)]
 }
 
-/// CodeBuild is asked again to start a build. A build that ran and failed is not started again.
+/// Retries the start of a CodeBuild build. A build that ran and failed is not started again.
 fn build_retries() -> Vec<Retry> {
     let errors = aws([
         AwsError::CodeBuildAccountLimitExceeded,
@@ -129,7 +129,7 @@ fn build_retries() -> Vec<Retry> {
     vec![retry(errors, 5, 6, 2.0, 120)]
 }
 
-/// Where Terraform puts a Lambda's ARN.
+/// Returns the placeholder for a Lambda's ARN.
 fn function(step: Step) -> Template {
     Template::placeholder(&format!("{}_arn", step.as_str().replace('-', "_")))
 }
@@ -150,7 +150,7 @@ impl Task {
         }
     }
 
-    /// Calls a Lambda's action with these fields. Its output is the next state's input.
+    /// Calls an action of a Lambda with these fields. Its output is the input of the next state.
     #[must_use]
     pub fn lambda<const N: usize>(action: Action, fields: [(&'static str, Template); N]) -> Self {
         let call = Call::Lambda(action);
@@ -162,7 +162,7 @@ impl Task {
         )
     }
 
-    /// Calls a Lambda's action with the task token, and waits until the token is sent back.
+    /// Calls an action of a Lambda with the task token, and waits until the token is sent back.
     #[must_use]
     pub fn wait_for_token<const N: usize>(
         action: Action,
@@ -173,7 +173,7 @@ impl Task {
         Self::new(call, payload(action, fields), seconds, lambda_retries())
     }
 
-    /// Runs the job that the input names, and waits for its end.
+    /// Runs the job that the input names, and waits until it ends.
     #[must_use]
     pub fn job(verb: Verb) -> Self {
         let job = || Template::from(Expression::InputField("job"));
@@ -203,7 +203,7 @@ impl Task {
         Self::new(Call::Job(verb), arguments, limits::job(verb), job_retries())
     }
 
-    /// Runs the build that the input describes, and waits for its end.
+    /// Runs the build that the input describes, and waits until it ends.
     #[must_use]
     pub fn build() -> Self {
         let arguments = Template::object([
@@ -221,7 +221,7 @@ impl Task {
         Self::new(Call::Build, arguments, limits::BUILD, build_retries())
     }
 
-    /// What it is for, and what undoes its effect.
+    /// Sets the comment, and what undoes the effect of the Task.
     #[must_use]
     pub fn about(mut self, comment: &'static str, undo: &'static str) -> Self {
         self.comment = comment;
@@ -229,14 +229,14 @@ impl Task {
         self
     }
 
-    /// Tries again after other errors too.
+    /// Adds a retry after other errors.
     #[must_use]
     pub fn retry_also(mut self, retry: Retry) -> Self {
         self.retry.push(retry);
         self
     }
 
-    /// Handles one error in a way of its own.
+    /// Adds a catch for one error.
     #[must_use]
     pub fn on(mut self, error: ErrorMatch, next: &'static str, output: Template) -> Self {
         self.catch.push(Catch {
@@ -248,42 +248,42 @@ impl Task {
         self
     }
 
-    /// Handles every other error.
+    /// Adds the catches for every other error.
     #[must_use]
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.catch.extend(on_error.catches());
         self
     }
 
-    /// Sets a variable on success.
+    /// Adds a variable that is set on success.
     #[must_use]
     pub fn assign(mut self, name: &'static str, value: Template) -> Self {
         self.assign.push((name, value));
         self
     }
 
-    /// Gives the next state this input.
+    /// Sets the input of the next state.
     #[must_use]
     pub fn output(mut self, output: Template) -> Self {
         self.output = output;
         self
     }
 
-    /// Leads to a state.
+    /// Returns a state that leads to `next`.
     #[must_use]
     pub fn then(mut self, next: &'static str) -> State {
         self.next = Next::To(next);
         State::Task(Box::new(self))
     }
 
-    /// Ends its level.
+    /// Returns a state that ends its level.
     #[must_use]
     pub fn end(self) -> State {
         State::Task(Box::new(self))
     }
 
-    /// Leads to the state that reads the result of the job or build, whatever its end was. `keep` are
-    /// the fields of the input that the state needs.
+    /// Returns a state that leads to `next`, which reads the result of the job or build, whether it
+    /// succeeded or failed. `keep` are the fields of the input that `next` needs.
     #[must_use]
     pub fn then_read(self, keep: &[&'static str], next: &'static str) -> State {
         let output = |error: Template| {
@@ -307,19 +307,19 @@ fn payload<const N: usize>(action: Action, fields: [(&'static str, Template); N]
     ])
 }
 
-/// A field that holds the run's id, which nearly every action takes.
+/// Returns the field for the run's id, which nearly every action takes.
 #[must_use]
 pub fn run() -> (&'static str, Template) {
     ("run", Expression::Run.into())
 }
 
-/// A field that is passed on from the input.
+/// Returns a field that is copied from the input.
 #[must_use]
 pub fn from_input(name: &'static str) -> (&'static str, Template) {
     (name, Expression::InputField(name).into())
 }
 
-/// Branches on the input: the first rule that holds, else `default`.
+/// Returns a state that branches on the input: the first rule that holds, or else `default`.
 #[must_use]
 pub fn choice<const N: usize>(
     comment: &'static str,
@@ -334,7 +334,7 @@ pub fn choice<const N: usize>(
     })
 }
 
-/// Runs these states for each item.
+/// Returns a state that runs these states for each item.
 #[must_use]
 pub fn each_stack(
     comment: &'static str,
@@ -358,8 +358,8 @@ pub fn each_stack(
     }))
 }
 
-/// Runs branches at the same time. The error of a branch goes to `on_error`, unpacked from the
-/// cause of the [`stop_branches`] that ended it.
+/// Returns a state that runs branches at the same time. The error of a branch goes to `on_error`.
+/// It is parsed from the cause of the [`stop_branches`] state that ended the branch.
 #[must_use]
 pub fn branches(
     comment: &'static str,
@@ -384,8 +384,9 @@ pub fn branches(
     }))
 }
 
-/// Ends all branches with the input's error. A branch cannot leave its Parallel, and a `Fail` must
-/// not raise a name that begins with `States.`: so the error travels in the cause.
+/// Returns a state that ends all branches with the input's error. A branch cannot lead to a state
+/// outside its Parallel, and a `Fail` must not raise a name that begins with `States.`. The error
+/// is therefore passed in the cause.
 #[must_use]
 pub fn stop_branches(comment: &'static str) -> State {
     State::Fail(Fail {
@@ -395,13 +396,13 @@ pub fn stop_branches(comment: &'static str) -> State {
     })
 }
 
-/// Passes its input on to the end of its level.
+/// Returns a state that passes its input to the end of its level.
 #[must_use]
 pub fn pass(comment: &'static str) -> State {
     State::Pass(Pass { comment, next: END })
 }
 
-/// Waits.
+/// Returns a state that waits this many seconds.
 #[must_use]
 pub fn wait(comment: &'static str, seconds: u32, next: &'static str) -> State {
     State::Wait(Wait {
@@ -411,13 +412,13 @@ pub fn wait(comment: &'static str, seconds: u32, next: &'static str) -> State {
     })
 }
 
-/// Ends the execution SUCCEEDED.
+/// Returns a state that ends the execution with SUCCEEDED.
 #[must_use]
 pub fn succeed(comment: &'static str) -> State {
     State::Succeed(Succeed { comment })
 }
 
-/// Ends the execution FAILED.
+/// Returns a state that ends the execution with FAILED.
 #[must_use]
 pub fn fail(comment: &'static str, error: Expression, cause: Expression) -> State {
     State::Fail(Fail {
@@ -427,7 +428,7 @@ pub fn fail(comment: &'static str, error: Expression, cause: Expression) -> Stat
     })
 }
 
-/// States that begin with the first of them.
+/// Returns a level that starts with the first of these states.
 #[must_use]
 pub fn level(states: States) -> Level {
     Level {

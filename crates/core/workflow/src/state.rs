@@ -1,5 +1,5 @@
 //! The states of Amazon States Language that the state machine uses, as they are rendered. Fields
-//! are in the order in which the file has them.
+//! have the order of the file.
 
 use crate::errors::ErrorMatch;
 use crate::expression::{Expression, Template};
@@ -11,37 +11,37 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Machine {
-    /// One sentence: what an execution does.
+    /// One sentence that describes an execution.
     pub comment: &'static str,
     /// `JSONata`.
     pub query_language: &'static str,
-    /// The first state.
+    /// The name of the first state.
     pub start_at: &'static str,
-    /// Seconds after which an execution ends by itself.
+    /// The maximum duration of an execution, in seconds.
     pub timeout_seconds: u32,
-    /// The states.
+    /// The states at the top level.
     pub states: States,
 }
 
-/// States of one level, in order.
+/// The states of one level, in order.
 #[derive(Debug, Clone, Default)]
 pub struct States(pub Vec<(&'static str, State)>);
 
 impl States {
-    /// States in this order.
+    /// Returns states in this order.
     #[must_use]
     pub fn new<const N: usize>(states: [(&'static str, State); N]) -> Self {
         Self(states.into())
     }
 
-    /// Adds states behind these.
+    /// Appends states.
     #[must_use]
     pub fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);
         self
     }
 
-    /// The state of this name on this level.
+    /// Returns the state with this name on this level.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&State> {
         let mut states = self.0.iter();
@@ -73,19 +73,19 @@ pub enum State {
     Pass(Pass),
     /// Waits.
     Wait(Wait),
-    /// Ends the execution SUCCEEDED.
+    /// Ends the execution with SUCCEEDED.
     Succeed(Succeed),
-    /// Ends the execution FAILED; within a branch, ends all branches.
+    /// Ends the execution with FAILED. In a branch, ends all branches.
     Fail(Fail),
 }
 
-/// What a Task calls, for the renderers; the JSON says it in `Resource` and `Arguments`.
+/// The call of a Task, for the renderers. In the JSON, it is expressed by `Resource` and
+/// `Arguments`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// A Lambda's action.
     Lambda(Action),
-    /// A Lambda's action that keeps the task token; its output comes from whoever sends the token
-    /// back.
+    /// A Lambda's action that keeps the task token. The output is sent with the token later.
     LambdaWithToken(Action),
     /// A Batch job of the runner, until it ends.
     Job(Verb),
@@ -110,27 +110,27 @@ impl Serialize for Call {
     }
 }
 
-/// A state that calls something.
+/// A state that calls a Lambda, a Batch job or a build.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Task {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
-    /// What undoes its effect, or why nothing has to; for the README.
+    /// What undoes the Task's effect, or why nothing has to. Only for the README.
     #[serde(skip)]
     pub undo: &'static str,
-    /// What it calls.
+    /// The resource and what it runs.
     #[serde(rename = "Resource")]
     pub call: Call,
-    /// What it passes.
+    /// The arguments of the call.
     pub arguments: Template,
-    /// Seconds, for each try.
+    /// The time limit of each attempt, in seconds.
     pub timeout_seconds: u32,
-    /// Errors after which it tries again.
+    /// The errors after which the Task is tried again.
     pub retry: Vec<Retry>,
-    /// Errors that lead to another state.
+    /// The errors that lead to another state.
     pub catch: Vec<Catch>,
-    /// Variables that it sets on success.
+    /// The variables that are set on success.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "in_order")]
     pub assign: Vec<(&'static str, Template)>,
     /// The next state's input.
@@ -140,29 +140,29 @@ pub struct Task {
     pub next: Next,
 }
 
-/// Where a state leads when it succeeds.
+/// The next step after a state succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Next {
-    /// To this state.
+    /// The state with this name.
     #[serde(rename = "Next")]
     To(&'static str),
-    /// Its level ends here: always `true`.
+    /// The end of the level. Always `true`.
     End(bool),
 }
 
-/// Its level ends here.
+/// The end of a level.
 pub const END: Next = Next::End(true);
 
-/// A state that branches on a verdict. It has no `Output`: the state before it makes the next
-/// state's input.
+/// A state that branches on a verdict. It has no `Output`: the previous state creates the input of
+/// the next state.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Choice {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
-    /// Rules; the first that holds is taken.
+    /// The rules. The first rule that holds applies.
     pub choices: Vec<Rule>,
-    /// The next state when none holds.
+    /// The next state if no rule holds.
     pub default: &'static str,
 }
 
@@ -170,7 +170,7 @@ pub struct Choice {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Rule {
-    /// When it holds.
+    /// The condition under which the rule holds.
     pub condition: Expression,
     /// The next state.
     pub next: &'static str,
@@ -180,11 +180,11 @@ pub struct Rule {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Parallel {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
     /// The branches.
     pub branches: Vec<Level>,
-    /// Errors that lead to another state.
+    /// The errors that lead to another state.
     pub catch: Vec<Catch>,
     /// The next state's input.
     pub output: Template,
@@ -193,13 +193,13 @@ pub struct Parallel {
     pub next: Next,
 }
 
-/// States with a first one.
+/// A level: states, and which of them is the first.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Level {
-    /// The first state.
+    /// The name of the first state.
     pub start_at: &'static str,
-    /// The states.
+    /// The states of the level.
     pub states: States,
 }
 
@@ -207,15 +207,15 @@ pub struct Level {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Map {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
-    /// The items.
+    /// The expression for the list of items.
     pub items: Expression,
-    /// How many items run at the same time.
+    /// The maximum number of items that run at the same time.
     pub max_concurrency: u32,
-    /// The states.
+    /// The states that run for each item.
     pub item_processor: Processor,
-    /// Errors that lead to another state.
+    /// The errors that lead to another state.
     pub catch: Vec<Catch>,
     /// The next state's input.
     pub output: Template,
@@ -224,18 +224,18 @@ pub struct Map {
     pub next: Next,
 }
 
-/// The states of a [`Map`]. They run within the execution itself, so they see its variables.
+/// The states of a [`Map`]. They run within the execution, so they can read its variables.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Processor {
-    /// Always inline.
+    /// Always `INLINE`.
     pub processor_config: ProcessorConfig,
-    /// The states.
+    /// The states that run for each item.
     #[serde(flatten)]
     pub level: Level,
 }
 
-/// How a [`Map`] runs.
+/// The mode in which a [`Map`] runs.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ProcessorConfig {
@@ -247,7 +247,7 @@ pub struct ProcessorConfig {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Pass {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
     /// The next state.
     #[serde(flatten)]
@@ -258,27 +258,27 @@ pub struct Pass {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Wait {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
-    /// How long.
+    /// The duration, in seconds.
     pub seconds: u32,
     /// The next state.
     pub next: &'static str,
 }
 
-/// A state that ends the execution SUCCEEDED.
+/// A state that ends the execution with SUCCEEDED.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Succeed {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
 }
 
-/// A state that ends the execution FAILED, or all branches.
+/// A state that ends the execution with FAILED. In a branch, it ends all branches.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Fail {
-    /// One sentence.
+    /// One sentence that describes the state.
     pub comment: &'static str,
     /// The error's name.
     pub error: Template,
@@ -286,34 +286,34 @@ pub struct Fail {
     pub cause: Expression,
 }
 
-/// Errors after which a Task tries again.
+/// The retries of a Task after certain errors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Retry {
-    /// The errors.
+    /// The errors that are retried.
     pub error_equals: Vec<ErrorMatch>,
-    /// Seconds before the first retry.
+    /// The delay before the first retry, in seconds.
     pub interval_seconds: u32,
-    /// Retries at most.
+    /// The maximum number of retries.
     pub max_attempts: u32,
-    /// Factor between two waits.
+    /// The factor between two delays.
     pub backoff_rate: f64,
-    /// The longest wait, in seconds.
+    /// The maximum delay, in seconds.
     pub max_delay_seconds: u32,
-    /// `FULL`: each wait is a random part of its length, so that tries spread.
+    /// Always `FULL`: each delay is a random part of its length, which spreads the attempts.
     pub jitter_strategy: &'static str,
 }
 
-/// Errors that lead to another state.
+/// Certain errors, and the state that they lead to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Catch {
-    /// The errors.
+    /// The errors that are caught.
     pub error_equals: Vec<ErrorMatch>,
-    /// Variables that it sets.
+    /// The variables that are set.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "in_order")]
     pub assign: Vec<(&'static str, Template)>,
-    /// The next state's input; without it, the error.
+    /// The input of the next state. None for the error itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Template>,
     /// The next state.
@@ -327,19 +327,19 @@ fn in_order<S: Serializer>(
     serializer.collect_map(fields.iter().map(|(name, value)| (name, value)))
 }
 
-/// A state with its place.
+/// A state, and its position in the machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Placed<'m> {
-    /// Its name.
+    /// The state's name.
     pub name: &'static str,
     /// The state.
     pub state: &'m State,
-    /// The Parallel and Map states that it is in, the innermost last.
+    /// The Parallel and Map states that contain the state, the innermost last.
     pub within: &'m [&'static str],
 }
 
 impl State {
-    /// Its catches, in order.
+    /// Returns the state's catches, in order.
     #[must_use]
     pub fn catch(&self) -> &[Catch] {
         match self {
@@ -352,7 +352,7 @@ impl State {
         }
     }
 
-    /// One sentence: what it is for.
+    /// Returns one sentence that describes the state.
     #[must_use]
     pub fn comment(&self) -> &'static str {
         match self {
@@ -367,7 +367,7 @@ impl State {
         }
     }
 
-    /// Every state of its level that may follow without an error.
+    /// Returns every state of the same level that can follow without an error.
     #[must_use]
     pub fn successors(&self) -> Vec<&'static str> {
         let next = match self {
@@ -388,7 +388,7 @@ impl State {
         }
     }
 
-    /// Its branches, or the states of its items.
+    /// Returns the state's branches, or the states for its items.
     #[must_use]
     pub fn levels(&self) -> Vec<&Level> {
         match self {
@@ -405,7 +405,7 @@ impl State {
 }
 
 impl Machine {
-    /// Calls `visit` with every state; those within a state follow it.
+    /// Calls `visit` with every state. The states inside a state follow it.
     pub fn each(&self, mut visit: impl FnMut(Placed<'_>)) {
         fn descend(
             states: &States,
@@ -428,7 +428,7 @@ impl Machine {
         descend(&self.states, &mut Vec::new(), &mut visit);
     }
 
-    /// Every Task by name, in order.
+    /// Returns every Task by name, in order.
     #[must_use]
     pub fn tasks(&self) -> Vec<(&'static str, Task)> {
         let mut tasks = Vec::new();
@@ -440,10 +440,10 @@ impl Machine {
         tasks
     }
 
-    /// The file's text.
+    /// Returns the text of the JSON file.
     ///
     /// # Errors
-    /// Those of the JSON library.
+    /// Returns an error of the JSON serializer.
     pub fn render(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }

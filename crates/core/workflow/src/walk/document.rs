@@ -1,5 +1,5 @@
-//! The rendered state machine, parsed. A field or a state type that this parser does not know is an
-//! error, so the file cannot hold anything that the walker would skip.
+//! The rendered state machine, parsed. The parser rejects unknown fields and state types, so the
+//! file cannot contain anything that the walker would skip.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -22,15 +22,15 @@ pub struct Machine {
     pub states: States,
 }
 
-/// The language of expressions.
+/// The language of the expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum QueryLanguage {
-    /// The only one that the walker evaluates.
+    /// The only language that the walker evaluates.
     #[serde(rename = "JSONata")]
     Jsonata,
 }
 
-/// States of one level, in the order of the file; a name may appear once.
+/// The states of one level, in the order of the file. Names are unique.
 #[derive(Debug, Clone)]
 pub struct States(pub Vec<(String, State)>);
 
@@ -75,13 +75,13 @@ pub enum State {
     Fail(Fail),
 }
 
-/// What a Task calls.
+/// The resource that a Task calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Resource {
-    /// A Lambda; the Task's result holds its output as `Payload`.
+    /// A Lambda. The Task's result contains the Lambda's output as `Payload`.
     #[serde(rename = "arn:aws:states:::lambda:invoke")]
     Lambda,
-    /// A Lambda that keeps the task token; the token's output is the result.
+    /// A Lambda that keeps the task token. The Task's result is the token's output.
     #[serde(rename = "arn:aws:states:::lambda:invoke.waitForTaskToken")]
     LambdaWithToken,
     /// A Batch job, until it ends.
@@ -203,11 +203,11 @@ pub struct ProcessorConfig {
     pub mode: Mode,
 }
 
-/// How a Map runs.
+/// The mode in which a Map runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Mode {
-    /// Within the execution; the only one that sees its variables.
+    /// Within the execution. Only this mode can read the execution's variables.
     Inline,
 }
 
@@ -273,11 +273,11 @@ pub struct Retrier {
     pub jitter_strategy: Jitter,
 }
 
-/// How waits are spread.
+/// The strategy that spreads retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Jitter {
-    /// Over the whole wait.
+    /// Over the whole delay.
     Full,
 }
 
@@ -296,7 +296,7 @@ pub struct Catcher {
 }
 
 impl States {
-    /// The state of this name on this level.
+    /// Returns the state with this name on this level.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&State> {
         let mut states = self.0.iter();
@@ -310,12 +310,12 @@ impl Machine {
     /// Parses a rendered state machine.
     ///
     /// # Errors
-    /// It is not JSON, or has a form that the walker does not execute.
+    /// Fails when the text is not JSON, or has a form that the walker does not execute.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
 
-    /// Every state by name, at all levels, in the order of the file.
+    /// Returns every state by name, on all levels, in the order of the file.
     #[must_use]
     pub fn all(&self) -> Vec<(&str, &State)> {
         fn descend<'m>(states: &'m States, all: &mut Vec<(&'m str, &'m State)>) {

@@ -1,20 +1,20 @@
-//! An evaluator for the part of JSONata that the state machine uses: paths, filters, comparisons,
-//! `in`, `? :`, `&`, object and list constructors, `$string`, `$substring` and `$parse`. Anything else
-//! is refused.
+//! An evaluator for the subset of JSONata that the state machine uses: paths, filters, comparisons,
+//! `in`, `? :`, `&`, object and list constructors, `$string`, `$substring` and `$parse`. Everything
+//! else is an error.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Why an expression has no value: Step Functions raises `States.QueryEvaluationError`.
+/// The reason that an expression has no value. Step Functions raises `States.QueryEvaluationError`.
 pub type Problem = String;
 
-/// A value, or JSONata's *undefined*.
+/// A value, or *undefined* in JSONata.
 type Maybe = Option<Value>;
 
-/// Replaces every expression in a template.
+/// Evaluates every expression in a template.
 ///
 /// # Errors
-/// An expression has no value or a form that is not known.
+/// Fails when an expression has no value or an unknown form.
 pub fn fill(template: &Value, variables: &BTreeMap<String, Value>) -> Result<Value, Problem> {
     match template {
         Value::String(text) => match text
@@ -39,10 +39,10 @@ pub fn fill(template: &Value, variables: &BTreeMap<String, Value>) -> Result<Val
     }
 }
 
-/// Evaluates one expression, without its braces. Variables are named without `$`.
+/// Evaluates an expression that is given without its braces. The names of `variables` have no `$`.
 ///
 /// # Errors
-/// The expression has a form that is not known.
+/// Fails when the expression has an unknown form.
 pub fn evaluate(expression: &str, variables: &BTreeMap<String, Value>) -> Result<Maybe, Problem> {
     let tokens = tokens(expression)?;
     let mut parser = Parser {
@@ -121,7 +121,7 @@ enum Tree {
     Text(String),
     Number(u64),
     Variable(String),
-    /// A field of the item that a filter looks at.
+    /// A field of the item that a filter examines.
     Own(String),
     Field(Box<Self>, String),
     Index(Box<Self>, Box<Self>),
@@ -331,7 +331,7 @@ fn value(
     })
 }
 
-/// A field of a value, or those of a list's items.
+/// Returns a field of a value, or the fields of a list's items.
 fn field(value: Option<&Value>, name: &str) -> Maybe {
     match value? {
         Value::Object(fields) => fields.get(name).cloned(),
@@ -350,7 +350,7 @@ fn field(value: Option<&Value>, name: &str) -> Maybe {
     }
 }
 
-/// JSONata's sequence: none is undefined, one is the value itself.
+/// Returns a JSONata sequence: no item is undefined, and one item is the value itself.
 fn sequence(mut items: Vec<Value>) -> Maybe {
     match items.len() {
         0 => None,
@@ -359,7 +359,7 @@ fn sequence(mut items: Vec<Value>) -> Maybe {
     }
 }
 
-/// An item by its number, or the items for which a condition holds.
+/// Returns the item with a number, or the items for which a condition holds.
 fn select(
     base: Maybe,
     index: &Tree,

@@ -1,8 +1,9 @@
-//! Executes a rendered state machine in process, for tests. Time is tokio's: with a paused clock a
-//! wait of days takes none.
+//! Executes a rendered state machine in process, for tests. It uses tokio's time, so with a paused
+//! clock a wait of days takes no time.
 //!
-//! It does what AWS documents for the parts of Amazon States Language that the state machine uses.
-//! Representative cases run on the emulator too, and both are compared (`tests/emulator/matrix`).
+//! The walker implements what AWS documents for the parts of Amazon States Language that the state
+//! machine uses. Representative cases also run on the emulator, and the results are compared
+//! (`tests/emulator/matrix`).
 
 pub mod document;
 pub mod jsonata;
@@ -18,20 +19,20 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// The largest input or output of a state, in bytes.
+/// The maximum size of a state's input or output, in bytes.
 const PAYLOAD_LIMIT: usize = 262_144;
 
-/// An error, as a Catch gets it.
+/// An error, as a Catch receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Its name.
+    /// The error's name.
     pub error: String,
-    /// Its cause.
+    /// The error's cause.
     pub cause: String,
 }
 
 impl Failure {
-    /// An error.
+    /// Returns an error with this name and cause.
     #[must_use]
     pub fn new(error: impl Into<String>, cause: impl Into<String>) -> Self {
         Self {
@@ -50,45 +51,45 @@ impl Failure {
 pub struct Request {
     /// The state's name.
     pub state: String,
-    /// What it calls.
+    /// The resource that the Task calls.
     pub resource: Resource,
-    /// With its expressions evaluated; `${...}` placeholders are as in the file.
+    /// The arguments, with their expressions evaluated. `${...}` placeholders are as in the file.
     pub arguments: Value,
-    /// The task token, where the Task waits for one.
+    /// The task token, if the Task waits for one.
     pub token: Option<String>,
 }
 
-/// What is behind the Tasks.
+/// The resources that the Tasks call.
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// Says that an execution enters a state. While it does not return, the execution stands still.
+    /// Called when an execution enters a state. The execution does not continue until this returns.
     async fn enter(&self, execution: &str, state: &str);
-    /// The time, as an ISO 8601 timestamp.
+    /// Returns the time, as an ISO 8601 timestamp.
     fn now(&self) -> String;
-    /// Calls a Lambda, or runs a job or build to its end. The value is the Lambda's output.
+    /// Calls a Lambda and returns its output, or runs a job or build until it ends.
     async fn call(&self, request: &Request) -> Result<Value, Failure>;
     /// Waits until a task token is sent back.
     async fn wait(&self, token: &str) -> Result<Value, Failure>;
-    /// Says that a task token has no Task any more.
+    /// Called when the Task of a token has ended.
     fn close(&self, token: &str);
 }
 
 /// How an execution ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// SUCCEEDED.
+    /// The execution ended with SUCCEEDED.
     Succeeded,
-    /// FAILED.
+    /// The execution ended with FAILED.
     Failed(Failure),
-    /// `TIMED_OUT`: the machine's `TimeoutSeconds` are over.
+    /// The execution ended with `TIMED_OUT`, after the machine's `TimeoutSeconds`.
     TimedOut,
 }
 
-/// An execution.
+/// An execution of a state machine.
 pub struct Execution<'w> {
     machine: &'w Machine,
     tasks: &'w dyn Tasks,
-    /// Its ARN.
+    /// The execution's ARN.
     id: String,
     input: Value,
     tokens: AtomicU32,
@@ -97,14 +98,14 @@ pub struct Execution<'w> {
 
 type Variables = BTreeMap<String, Value>;
 
-/// Where a state leads: to another, or out of its level.
+/// The next step after a state: another state, or the end of its level.
 enum Step<'m> {
     To(&'m str, Value),
     Out(Value),
 }
 
 impl<'w> Execution<'w> {
-    /// An execution that has not started.
+    /// Returns an execution that has not started.
     #[must_use]
     pub fn new(machine: &'w Machine, tasks: &'w dyn Tasks, id: &str, input: Value) -> Self {
         Self {
@@ -117,14 +118,14 @@ impl<'w> Execution<'w> {
         }
     }
 
-    /// The states that were entered, in order.
+    /// Returns the names of the states that were entered, in order.
     #[must_use]
     pub fn visited(&self) -> Vec<String> {
         let visited = self.visited.lock();
         visited.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs it to its end. To stop it, drop the future.
+    /// Runs the execution until it ends. To stop it, drop the future.
     pub async fn run(&self) -> End {
         let whole = self.level(
             &self.machine.start_at,
@@ -274,7 +275,7 @@ impl<'w> Execution<'w> {
         }
     }
 
-    /// Tries a Task until it succeeds or no retry is left.
+    /// Tries a Task until it succeeds or no retry remains.
     async fn attempts(&self, name: &str, task: &Task, context: &Context) -> Result<Value, Failure> {
         let mut retries: Vec<(&Retrier, u32)> = task.retry.iter().map(|one| (one, 0)).collect();
         loop {
@@ -293,7 +294,7 @@ impl<'w> Execution<'w> {
             else {
                 return Err(failure);
             };
-            // Without jitter: the longest wait that Step Functions may choose.
+            // Without jitter: the longest delay that Step Functions may choose.
             let mut seconds = f64::from(retrier.interval_seconds);
             for _ in 0..*done {
                 seconds *= retrier.backoff_rate;
@@ -332,7 +333,7 @@ impl<'w> Execution<'w> {
     }
 }
 
-/// A task token, which is closed when its Task ends for whatever reason.
+/// A task token. It is closed when its Task ends for any reason.
 struct Token<'t> {
     tasks: &'t dyn Tasks,
     text: String,
@@ -344,11 +345,11 @@ impl Drop for Token<'_> {
     }
 }
 
-/// What the expressions of a state see.
+/// The values that the expressions of a state can read.
 #[derive(Clone)]
 struct Context {
     variables: Variables,
-    /// The fields of `$states`, without `context`.
+    /// The fields of `$states`, except `context`.
     states: Map<String, Value>,
     context: Map<String, Value>,
 }
@@ -362,7 +363,7 @@ impl Context {
         jsonata::fill(template, &all).map_err(query_error)
     }
 
-    /// Makes the variables and the output of a state that succeeded.
+    /// Returns the variables and the output of a state that succeeded.
     fn succeed(
         &mut self,
         result: Value,
@@ -390,7 +391,7 @@ impl Context {
     }
 }
 
-/// Goes on with the output, or with the state that catches the error.
+/// Continues with the output, or with the state that catches the error.
 fn follow<'m>(
     result: Result<Value, Failure>,
     next: Option<&'m str>,
@@ -428,7 +429,7 @@ fn query_error(problem: String) -> Failure {
     Failure::new("States.QueryEvaluationError", problem)
 }
 
-/// Whether `ErrorEquals` matches an error.
+/// Returns whether `ErrorEquals` matches an error.
 fn matches(names: &[String], error: &str) -> bool {
     let terminal = ["States.DataLimitExceeded", "States.Runtime"].contains(&error);
     names.iter().any(|name| match name.as_str() {
