@@ -54,7 +54,6 @@ impl LogSource for aws::Logs {
     async fn read(&self, group: &str, since: Timestamp) -> Result<Vec<StreamLine>, StepError> {
         let query = aws::LogQuery {
             group: group.to_owned(),
-            streams: aws::Streams::All,
             since: Some(since),
             limit: LINES,
         };

@@ -100,45 +100,6 @@ impl Executions {
             stopped_at: answer.stop_date.map(timestamp),
         }))
     }
-
-    /// Starts an execution and gives its ARN. A name that was used with the same input while that
-    /// execution runs gives that one again.
-    ///
-    /// # Errors
-    /// Those of AWS; `AwsRefused` for a name that was used within 90 days.
-    pub async fn start(&self, state_machine: &str, name: &str, input: &str) -> Result<String> {
-        let start = self
-            .client
-            .start_execution()
-            .state_machine_arn(state_machine)
-            .name(name)
-            .input(input);
-        match start.send().await {
-            Ok(answer) => Ok(answer.execution_arn),
-            Err(error) => Err(named(
-                &format!("StartExecution {name} of {state_machine}"),
-                &error,
-            )),
-        }
-    }
-
-    /// Stops an execution; its jobs and builds are stopped with it. One that ended already is
-    /// left as it is.
-    ///
-    /// # Errors
-    /// Those of AWS; `AwsRefused` if the execution does not exist.
-    pub async fn stop(&self, arn: &str, error: &str, cause: &str) -> Result<()> {
-        let stop = self
-            .client
-            .stop_execution()
-            .execution_arn(arn)
-            .error(error)
-            .cause(cause);
-        match stop.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(named(&format!("StopExecution {arn}"), &error)),
-        }
-    }
 }
 
 #[async_trait]

@@ -15,6 +15,18 @@ async fn machine(stage: &Stage, definition: &str) -> String {
     answer.state_machine_arn
 }
 
+async fn start(stage: &Stage, machine: &str, name: &str, input: &str) -> String {
+    let answer = aws_sdk_sfn::Client::new(&stage.config)
+        .start_execution()
+        .state_machine_arn(machine)
+        .name(name)
+        .input(input)
+        .send()
+        .await
+        .unwrap();
+    answer.execution_arn
+}
+
 #[tokio::test]
 async fn a_wait_is_answered_once() {
     let stage = stage("token").await;
@@ -38,7 +50,7 @@ async fn a_wait_is_answered_once() {
     let executions = aws::Executions::new(&stage.clients);
     let reader = aws::QueueReader::new(&stage.clients, &url);
     let waiting = async |name: &str| {
-        let arn = executions.start(&machine, name, "{}").await.unwrap();
+        let arn = start(&stage, &machine, name, "{}").await;
         let token = eventually(async || {
             let messages = reader.receive(1).await.unwrap();
             messages.into_iter().next().map(|message| message.body)
@@ -85,18 +97,19 @@ async fn a_wait_is_answered_once() {
 }
 
 #[tokio::test]
-async fn an_execution_is_stopped() {
+async fn a_stopped_execution_is_described() {
     let stage = stage("stop").await;
     let definition = r#"{"QueryLanguage":"JSONata","StartAt":"W","States":{
         "W":{"Type":"Wait","Seconds":60,"End":true}}}"#;
     let machine = machine(&stage, definition).await;
     let executions = aws::Executions::new(&stage.clients);
-    let arn = executions
-        .start(&machine, "one", r#"{"a":1}"#)
-        .await
-        .unwrap();
-    executions
-        .stop(&arn, "Cancelled", "by a person")
+    let arn = start(&stage, &machine, "one", r#"{"a":1}"#).await;
+    aws_sdk_sfn::Client::new(&stage.config)
+        .stop_execution()
+        .execution_arn(&arn)
+        .error("Cancelled")
+        .cause("by a person")
+        .send()
         .await
         .unwrap();
     let ended = eventually(async || {

@@ -1,10 +1,10 @@
 use super::stage;
-use aws::{LogQuery, Streams};
+use aws::LogQuery;
 use domain::error::ErrorName;
 use std::time::SystemTime;
 
 #[tokio::test]
-async fn log_lines_are_read_and_followed() {
+async fn log_lines_are_read_in_the_order_of_time() {
     let stage = stage("logs").await;
     let setup = aws_sdk_cloudwatchlogs::Client::new(&stage.config);
     let group = format!("/{}", stage.name);
@@ -46,28 +46,22 @@ async fn log_lines_are_read_and_followed() {
     };
     write("job-1", &[(0, "a"), (2, "c\n")]).await;
     write("job-2", &[(1, "b")]).await;
-    write("other", &[(1, "x")]).await;
+    write("other", &[(3, "x")]).await;
     let logs = aws::Logs::new(&stage.clients);
-    let query = |streams| LogQuery {
+    let query = |since, limit| LogQuery {
         group: group.clone(),
-        streams,
-        since: None,
-        limit: 100,
+        since,
+        limit,
     };
-    let texts = |lines: Vec<aws::LogLine>| -> Vec<String> {
+    let read = async |query: LogQuery| -> Vec<String> {
+        let lines = logs.read(&query).await.unwrap();
         lines.into_iter().map(|line| line.text).collect()
     };
-    let read = async |streams| texts(logs.read(&query(streams)).await.unwrap());
-    assert_eq!(read(Streams::Prefix("job-".into())).await, ["a", "b", "c"]);
-    assert_eq!(read(Streams::Named("job-2".into())).await, ["b"]);
-    assert_eq!(read(Streams::All).await.len(), 4);
-    assert!(read(Streams::Named("not-yet".into())).await.is_empty());
-    let mut tail = logs.tail(query(Streams::Named("job-1".into())));
-    assert_eq!(texts(tail.next().await.unwrap()), ["a", "c"]);
-    assert!(tail.next().await.unwrap().is_empty());
-    write("job-1", &[(2, "d"), (3, "e")]).await;
-    assert_eq!(texts(tail.next().await.unwrap()), ["d", "e"]);
-    let mut none = query(Streams::All);
+    assert_eq!(read(query(None, 100)).await, ["a", "b", "c", "x"]);
+    let second = jiff::Timestamp::from_millisecond(now + 2).unwrap();
+    assert_eq!(read(query(Some(second), 100)).await, ["c", "x"]);
+    assert_eq!(read(query(None, 2)).await.len(), 2);
+    let mut none = query(None, 100);
     none.group.push_str("-none");
     let error = logs.read(&none).await.unwrap_err();
     assert_eq!(error.name, ErrorName::AwsRefused, "{error}");

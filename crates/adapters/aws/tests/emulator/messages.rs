@@ -65,7 +65,11 @@ async fn a_secret_without_a_value_says_what_to_do() {
     assert_eq!(error.name, ErrorName::AwsRefused, "{error}");
     assert!(error.message.contains("put-secret-value"), "{error}");
     for value in ["one", "two"] {
-        aws::operator::put_secret(&stage.clients, &arn, value)
+        setup
+            .put_secret_value()
+            .secret_id(&arn)
+            .secret_string(value)
+            .send()
             .await
             .unwrap();
         assert_eq!(store.get(&arn).await.as_deref(), Ok(value));
