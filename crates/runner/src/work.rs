@@ -234,7 +234,29 @@ impl<'a> Prepared<'a> {
             );
             return Err(StepError::new(ErrorName::PlanTampered, message).into());
         }
+        self.check_judged(&file, sealed).await?;
         self.apply_file(&file).await
+    }
+
+    /// Renders the plan file again and compares it with the JSON that the verdict was computed from.
+    ///
+    /// # Errors
+    /// `PlanTampered` if they differ: the verdict was about another plan.
+    async fn check_judged(&self, file: &Path, sealed: &SealedPlan) -> Result<(), Stop> {
+        self.step("show");
+        let (json, _) = self
+            .terraform
+            .show(file)
+            .await
+            .map_err(|error| Stop::of(&error, ErrorName::PlanTampered))?;
+        if Sha256Digest::of(&json) == sealed.json.sha256 {
+            return Ok(());
+        }
+        let message = format!(
+            "{} does not render as {}, which the verdict was computed from; nothing was applied",
+            sealed.file.key, sealed.json.key
+        );
+        Err(StepError::new(ErrorName::PlanTampered, message).into())
     }
 
     async fn apply_file(&self, file: &Path) -> Result<JobOutcome, Stop> {

@@ -147,6 +147,17 @@ async fn a_plan_that_was_changed_or_made_from_another_state_is_not_applied() {
         "{outcome:?}"
     );
 
+    let mut misjudged = bench.record(Verb::Apply, &files);
+    let mut other_json = good.clone();
+    other_json.json.sha256 = domain::ids::Sha256Digest::of(b"another plan");
+    misjudged.plan = Some(other_json);
+    let outcome = bench.end_of(&misjudged).await;
+    assert_eq!(failure(&outcome).0, ErrorName::PlanTampered);
+    assert!(
+        failure(&outcome).1.contains("does not render as"),
+        "{outcome:?}"
+    );
+
     let mut bytes = bench.objects.peek(&good.file.key).unwrap();
     bytes[100] ^= 1;
     bench.objects.set(&good.file.key, bytes);

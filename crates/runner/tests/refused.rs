@@ -368,12 +368,16 @@ async fn a_bucket_that_does_not_answer_gives_no_result() {
     ));
 }
 
-/// A stand-in that gets as far as the apply.
+/// What the scripted terraform shows of any plan file, without the line end.
+const SHOWN: &str = r#"{"format_version":"1.2","terraform_version":"1.11.4"}"#;
+
+/// A scripted terraform that reaches the apply.
 fn applying(apply: &str) -> String {
     format!(
         r#"case "$1" in
 version) echo '{{"terraform_version":"1.11.4","platform":"linux_amd64"}}' ;;
 init) mkdir .terraform; echo '{{"backend":{{"type":"local","config":{{"path":"'$TEMP'/app.tfstate"}}}}}}' > .terraform/terraform.tfstate ;;
+show) echo '{SHOWN}' ;;
 apply) {apply} ;;
 esac"#
     )
@@ -393,7 +397,7 @@ async fn apply_with(bench: &Bench) -> (JobOutcome, runner::job::Request) {
     };
     record.plan = Some(SealedPlan {
         file: bench.put("plans/p", &plan),
-        json: bench.put("plans/p.json", b"{}"),
+        json: bench.put("plans/p.json", format!("{SHOWN}\n").as_bytes()),
         state,
     });
     let request = bench.seal(&record);
@@ -420,6 +424,17 @@ async fn a_state_that_could_not_be_written_is_rescued() {
 }
 
 #[tokio::test]
+async fn a_plan_that_renders_otherwise_than_it_was_judged_is_not_applied() {
+    let script = applying("touch $TEMP/applied").replace(SHOWN, r#"{"format_version":"1.3"}"#);
+    let bench = Bench::scripted(&script);
+    let (outcome, _) = apply_with(&bench).await;
+    let (name, message) = failure(&outcome);
+    assert_eq!(name, ErrorName::PlanTampered);
+    assert!(message.contains("does not render as"), "{message}");
+    assert!(!bench.temp.path().join("applied").exists());
+}
+
+#[tokio::test]
 async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
     let hook = r#"echo '{"type":"apply_start","@message":"m","hook":{"resource":{"addr":"t.a","resource_type":"t"},"action":"create"}}'"#;
     let mut bench = Bench::scripted(&applying(&format!(
@@ -440,7 +455,7 @@ async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
     };
     record.plan = Some(SealedPlan {
         file: bench.put("plans/p", &plan),
-        json: bench.put("plans/p.json", b"{}"),
+        json: bench.put("plans/p.json", format!("{SHOWN}\n").as_bytes()),
         state,
     });
     let outcome = bench.end_of(&record).await;
