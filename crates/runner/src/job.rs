@@ -301,7 +301,7 @@ async fn within_budget(request: &Request, world: &World, record: &JobSpec) -> Wo
                 world.log.step(if late {
                     "out of time: stopping"
                 } else {
-                    "told to stop: stopping"
+                    "received SIGTERM: stopping"
                 });
                 handle.cancel();
                 work.await

@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
     match run(cli).await {
         Ok(ended @ Ended::StartedBefore) => fail(
             ended.exit_code(),
-            "the job was started before and left no result; it is not started again, since nobody knows what the first start did",
+            "the job was started before and left no result; it is not started again, because the effects of the first start are unknown",
         ),
         Ok(ended) => ExitCode::from(ended.exit_code()),
         Err(error) if error.name == ErrorName::SettingsInvalid => fail(2, &error.to_string()),

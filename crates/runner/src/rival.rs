@@ -35,7 +35,7 @@ pub(crate) async fn wait(
         found = result(request, world) => Some(found?),
         () = world.cancel.cancelled() => {
             world.log.step(&format!(
-                "told to stop while waiting for the result of Batch job {first}"
+                "stopped while waiting for the result of Batch job {first}"
             ));
             return Ok(Ended::StoppedWaiting);
         }
@@ -48,7 +48,7 @@ pub(crate) async fn wait(
         Ended::Finished { exit_code }
     } else {
         world.log.error(&format!(
-            "Batch job {first} left no result within {} s; nothing was done here, since nobody knows what that job did: look at it in AWS Batch",
+            "Batch job {first} left no result within {} s; this job did nothing, because the effects of that job are unknown: look at it in AWS Batch",
             limit.as_secs()
         ));
         Ended::StartedBefore

@@ -298,7 +298,7 @@ impl<'a> Prepared<'a> {
         };
         let key = job_key(self.request, JobFile::ErroredState);
         let said = match self.world.objects.put(&key, bytes).await {
-            Ok(()) => format!("; terraform could not write the state: it lies at {key}"),
+            Ok(()) => format!("; terraform could not write the state: a copy is at {key}"),
             Err(error) => format!("; terraform could not write the state, and it is lost: {error}"),
         };
         stop.error.message.push_str(&said);

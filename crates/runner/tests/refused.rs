@@ -414,7 +414,7 @@ async fn a_state_that_could_not_be_written_is_rescued() {
     let (name, message) = failure(&outcome);
     assert_eq!(name, ErrorName::ApplyFailed);
     assert!(
-        message.contains("it lies at runs/") && message.ends_with("errored.tfstate"),
+        message.contains("a copy is at runs/") && message.ends_with("errored.tfstate"),
         "{message}"
     );
     assert_eq!(

@@ -328,7 +328,7 @@ impl Checker {
             && text.value.chars().all(|c| c.is_ascii_graphic());
         if !good {
             let message = format!(
-                "{:?} is no path; expected `/` and printable ASCII",
+                "{:?} is not a path; expected `/` and printable ASCII",
                 text.value
             );
             self.error("CF051", text.referenced, key, message);

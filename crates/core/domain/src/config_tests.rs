@@ -72,7 +72,7 @@ sluicegate.yaml:8:10: CF020 stacks[1].dir: "/etc" is absolute; expected a path i
 sluicegate.yaml:9:16: CF028 build.test: is empty; expected the command that tests the application
 sluicegate.yaml:12:10: CF030 deploy.stack: no stack is called "nope"
 sluicegate.yaml:14:18: CF046 deploy.desired_count: found 0, expected 1..1000
-sluicegate.yaml:15:19: CF051 deploy.health.path: "health" is no path; expected `/` and printable ASCII
+sluicegate.yaml:15:19: CF051 deploy.health.path: "health" is not a path; expected `/` and printable ASCII
 sluicegate.yaml:15:44: CF045 deploy.health.timeout_seconds: found 5, expected 30..3600
 "#);
 }

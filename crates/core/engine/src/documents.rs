@@ -127,7 +127,7 @@ pub async fn load_run(records: &dyn Records, run: &RunId) -> Result<Run> {
 fn no_run(run: &RunId) -> StepError {
     StepError::new(
         ErrorName::RunNotFound,
-        format!("there is no record of run {run}"),
+        format!("run not found: {run}"),
     )
 }
 

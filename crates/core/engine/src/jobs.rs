@@ -13,7 +13,7 @@ use domain::step::CaughtError;
 const SHOWN: usize = 3;
 
 /// The reason for terminating a job that its run no longer waits for.
-const FORSAKEN: &str = "its run does not wait for it any more";
+const ORPHANED: &str = "its run no longer waits for it";
 
 /// The bucket of the stacks' Terraform states.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,8 +159,8 @@ async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
 pub async fn terminate_open(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
     let jobs = batch.find(name).await?;
     for open in jobs.iter().filter(|job| job.progress == JobProgress::Open) {
-        tracing::warn!(job = %name, id = open.id, said = open.said, "ended: {FORSAKEN}");
-        batch.terminate(&open.id, FORSAKEN).await?;
+        tracing::warn!(job = %name, id = open.id, said = open.said, "ended: {ORPHANED}");
+        batch.terminate(&open.id, ORPHANED).await?;
     }
     Ok(jobs)
 }

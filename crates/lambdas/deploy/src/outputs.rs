@@ -95,7 +95,7 @@ fn text_of(outputs: &Outputs, name: &str, stack: &StackName) -> Result<String> {
     match &output.value {
         Value::String(text) if !text.is_empty() => Ok(text.clone()),
         Value::String(_) => Err(unfit(stack, name, "is empty")),
-        _ => Err(unfit(stack, name, "is no text")),
+        _ => Err(unfit(stack, name, "is not a string")),
     }
 }
 

@@ -200,7 +200,7 @@ fn head_key(repository: RepositoryKey) -> RecordKey {
 fn gone(key: &str) -> StepError {
     StepError::new(
         ErrorName::Internal,
-        format!("audit entry {key} was there and is gone: somebody removed it"),
+        format!("audit entry {key} is missing, although it was written: find out who deleted it"),
     )
 }
 

@@ -163,7 +163,7 @@ fn check_build(tree: &Tree<'_>, context: &str, dockerfile: &str, refusals: &mut 
             refusals.push(Refusal::new("CF021", &link, message));
         }
         Standing::Nothing | Standing::Directory => {
-            let message = "is no file, but build.dockerfile names it";
+            let message = "is not a file, but build.dockerfile names it";
             refusals.push(Refusal::new("CF029", &path, message));
         }
     }
@@ -263,7 +263,7 @@ fn check_link(tree: &Tree<'_>, file: &SnapshotFile) -> Option<Refusal> {
         return refusal("is a symbolic link whose target is not UTF-8");
     };
     if target.is_empty() || target.chars().any(char::is_control) || target.contains('\\') {
-        return refusal("is a symbolic link whose target is no plain path");
+        return refusal("is a symbolic link whose target is not a plain path");
     }
     if target.starts_with('/') {
         return refusal("is a symbolic link to an absolute path");

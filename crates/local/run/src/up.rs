@@ -434,7 +434,7 @@ fn local_function_url(endpoint: &str, url: &str) -> anyhow::Result<String> {
         .split('.')
         .next()
         .filter(|id| !id.is_empty())
-        .with_context(|| format!("{url} is no function URL"))?;
+        .with_context(|| format!("{url} is not a function URL"))?;
     Ok(format!("{endpoint}/_aws/lambda-url/{id}/"))
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn fetch(cloud: &dyn Cloud, source: &Value, dir: &Path) -> Resu
     match tokio::task::spawn_blocking(unpack).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(format!(
-            "{bucket}/{key} is no archive that can be unpacked: {error}"
+            "{bucket}/{key} is not an archive that can be unpacked: {error}"
         )),
         Err(error) => Err(error.to_string()),
     }

@@ -25,7 +25,7 @@ const NOT_SAMPLE: &str = ".terraform/\n*.tfstate\n*.tfstate.*\n*.tfplan\ntarget/
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// The repository's name.
-    #[error("{0:?} is no name of a repository; expected owner/name")]
+    #[error("{0:?} is not a repository name; expected owner/name")]
     Name(String),
     /// It exists already.
     #[error("there is a repository at {} already", .0.display())]
