@@ -25,7 +25,7 @@ pub struct Plan {
     pub batch: Arc<dyn BatchJobs>,
     /// Completes task tokens.
     pub tokens: Arc<dyn Tokens>,
-    /// Sends status messages.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,

@@ -43,7 +43,7 @@ pub struct Validate {
     pub objects: Arc<dyn Objects>,
     /// Fetches commits from the forge.
     pub source: Arc<dyn SourceFetcher>,
-    /// Sends status messages.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,
