@@ -19,7 +19,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Where the pipeline is.
+/// The location of the pipeline.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Place {
     /// A file with the output of `terraform output -json`; the other options override it
@@ -41,7 +41,7 @@ pub struct Place {
     pub audit_bucket: Option<String>,
 }
 
-/// A command.
+/// The subcommands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// List runs, the newest first

@@ -1,4 +1,4 @@
-//! The JSON view of a run. It leaves out what the item must not show, such as task tokens.
+//! The JSON view of a run. It leaves out what must not be shown, such as task tokens.
 
 use crate::text;
 use domain::error::StepError;
