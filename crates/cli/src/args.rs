@@ -1,37 +1,37 @@
-//! The command line.
+//! The command-line arguments.
 
 use clap::{Args, Parser, Subcommand};
 use domain::ids::RepositoryKey;
 use std::path::PathBuf;
 
-/// Looks at the pipeline and answers it.
+/// Inspects a Sluicegate pipeline, and decides on its plans.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "sluicegate", version, max_term_width = 100)]
 pub struct Cli {
-    /// Write JSON
+    /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
     /// Where the pipeline is
     #[command(flatten)]
     pub place: Place,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Where the pipeline is.
+/// The location of the pipeline.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Place {
-    /// The output of `terraform output -json`; the other options override it
+    /// A file with the output of `terraform output -json`; the other options override it
     #[arg(long, global = true, env = "SLUICEGATE_SETTINGS", value_name = "FILE")]
     pub settings: Option<PathBuf>,
-    /// The pipeline's table
+    /// The name of the pipeline's DynamoDB table
     #[arg(long, global = true, env = "SLUICEGATE_TABLE", value_name = "NAME")]
     pub table: Option<String>,
-    /// The artifacts bucket
+    /// The name of the artifacts bucket
     #[arg(long, global = true, env = "SLUICEGATE_BUCKET", value_name = "NAME")]
     pub bucket: Option<String>,
-    /// The audit bucket
+    /// The name of the audit bucket
     #[arg(
         long,
         global = true,
@@ -41,7 +41,7 @@ pub struct Place {
     pub audit_bucket: Option<String>,
 }
 
-/// A command.
+/// The subcommands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// List runs, the newest first
@@ -52,102 +52,102 @@ pub enum Command {
     Watch(Watch),
     /// Show the logs of a run, or of one of its stacks
     Logs(Logs),
-    /// Look at the audit
+    /// List or verify the audit
     #[command(subcommand)]
     Audit(Audit),
-    /// Look at a configuration
+    /// Check a configuration
     #[command(subcommand)]
     Config(Config),
-    /// Let a stack's plan be applied
+    /// Approve the plan of a stack
     Approve(OfStack),
-    /// Refuse a stack's plan
+    /// Reject the plan of a stack
     Reject(OfStack),
-    /// Let runs use a frozen environment again
+    /// Unfreeze an environment, so that runs can use it again
     Unfreeze(Unfreeze),
 }
 
-/// `runs`.
+/// The arguments of `runs`.
 #[derive(Debug, Clone, Args)]
 pub struct Runs {
-    /// How many
+    /// The maximum number of runs
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
 }
 
-/// A command about a run.
+/// The arguments of a command for one run.
 #[derive(Debug, Clone, Args)]
 pub struct OfRun {
     /// The run's id
     pub run: String,
 }
 
-/// `watch`.
+/// The arguments of `watch`.
 #[derive(Debug, Clone, Args)]
 pub struct Watch {
     /// The run's id
     pub run: String,
-    /// Seconds between two looks
+    /// Seconds between two updates
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub interval: u64,
 }
 
-/// `logs`.
+/// The arguments of `logs`.
 #[derive(Debug, Clone, Args)]
 pub struct Logs {
     /// The run's id
     pub run: String,
-    /// Only this stack's jobs
+    /// Show only the jobs of this stack
     pub stack: Option<String>,
 }
 
-/// `audit`.
+/// The subcommands of `audit`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Audit {
     /// List the entries
     List(AuditSource),
-    /// Check the chain
+    /// Verify the chain
     Verify(AuditSource),
 }
 
-/// Which audit.
+/// Selects the audit to read.
 #[derive(Debug, Clone, Args)]
 pub struct AuditSource {
-    /// A clone of the delivered repository: its branch is read, no AWS is needed
+    /// A clone of the delivered repository; its audit branch is read, and AWS is not needed
     #[arg(long, value_name = "PATH", conflicts_with = "repository")]
     pub repo: Option<PathBuf>,
-    /// Only the repository with this key, such as github-42
+    /// Read only the repository with this key, such as github-42
     #[arg(long, value_name = "KEY")]
     pub repository: Option<RepositoryKey>,
 }
 
-/// `config`.
+/// The subcommands of `config`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Config {
-    /// Check a repository's sluicegate.yaml; no AWS is needed
+    /// Check a repository's sluicegate.yaml; AWS is not needed
     Check {
-        /// The file, or the folder that holds it
+        /// The file, or the directory that contains it
         #[arg(default_value = ".")]
         path: PathBuf,
     },
 }
 
-/// A command about a stack of a run.
+/// The arguments of a command for one stack of a run.
 #[derive(Debug, Clone, Args)]
 pub struct OfStack {
     /// The run's id
     pub run: String,
-    /// The stack
+    /// The name of the stack
     pub stack: String,
-    /// Who answers, for the record
+    /// The name of the person who decides, for the record
     #[arg(long, env = "USER", default_value = "operator")]
     pub by: String,
 }
 
-/// `unfreeze`.
+/// The arguments of `unfreeze`.
 #[derive(Debug, Clone, Args)]
 pub struct Unfreeze {
     /// The repository's key, such as github-42
     pub repository: RepositoryKey,
-    /// The environment
+    /// The name of the environment
     pub environment: String,
 }

@@ -1,16 +1,16 @@
-//! What a command ends with when it does not succeed.
+//! The failure of a command.
 
 use domain::error::{ErrorName, StepError};
 use serde_json::json;
 
-/// What kind of failure it was: a name that stays the same when its words change.
+/// The kind of a failure. Its name does not change with the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An error that the pipeline knows too.
+    /// An error that the pipeline defines too.
     Pipeline(ErrorName),
-    /// An argument is not of the form that is expected.
+    /// An argument does not have the expected form.
     ArgumentInvalid,
-    /// The folder is no clone, or has no audit branch.
+    /// The directory is not a clone, or has no audit branch.
     CloneUnreadable,
     /// The configuration cannot be read.
     ConfigUnreadable,
@@ -18,20 +18,20 @@ pub enum Kind {
     StackNotFound,
     /// The repository has no such environment.
     EnvironmentNotFound,
-    /// Nobody waits for this answer, or another one was given.
+    /// No approval is pending, or the plan was decided otherwise.
     NotWaiting,
     /// An entry of the audit cannot be read.
     AuditUnreadable,
-    /// The audit is not what was written.
+    /// The audit was changed after it was written.
     AuditChanged,
     /// The output cannot be written.
     OutputFailed,
-    /// The answer is no, and the command's own output said why.
+    /// The result is negative, and the output of the command says why.
     Said,
 }
 
 impl Kind {
-    /// The name as text and JSON show it.
+    /// Returns the name that text and JSON output show.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// The exit code: 1 for what a person can mend, 255 for a defect.
+    /// Returns the exit code: 255 for a defect, 1 for everything else.
     #[must_use]
     pub fn exit(self) -> u8 {
         match self {
@@ -59,22 +59,22 @@ impl Kind {
     }
 }
 
-/// Why a command failed: what happened, and what to do next.
+/// The reason why a command failed, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind it is of.
+    /// The kind.
     pub kind: Kind,
-    /// What happened and where; empty when the command's own output said so already.
+    /// What happened, and where; empty if the output of the command says so already.
     pub what: String,
     /// What to do next.
     pub next: String,
 }
 
-/// What a command answers.
+/// The result of a command.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
-    /// A failure of a kind.
+    /// Creates a failure.
     #[must_use]
     pub fn new(kind: Kind, what: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
@@ -84,20 +84,20 @@ impl Failure {
         }
     }
 
-    /// The answer is no, and the output says why.
+    /// Creates the failure of a command whose output says why the result is negative.
     #[must_use]
     pub fn said() -> Self {
         Self::new(Kind::Said, "", "")
     }
 
-    /// A defect.
+    /// Creates the failure for a defect of Sluicegate.
     #[must_use]
     pub fn internal(what: impl Into<String>) -> Self {
         let name = ErrorName::Internal;
         Self::new(Kind::Pipeline(name), what, name.hint())
     }
 
-    /// What is said about it: a line of JSON, or text; empty when there is nothing to say.
+    /// Returns the failure as one line of JSON, or as text; empty if there is nothing to print.
     #[must_use]
     pub fn to_output(&self, as_json: bool) -> String {
         let (kind, what, next) = (self.kind.as_str(), &self.what, &self.next);
@@ -116,7 +116,8 @@ impl Failure {
 
 impl From<StepError> for Failure {
     fn from(error: StepError) -> Self {
-        // Hints are for the pipeline's reader; these mean something else at a terminal.
+        // The hints of these errors are about the pipeline; at a terminal, the cause is a different
+        // one.
         let next = match error.name {
             ErrorName::SettingsInvalid => {
                 "Set AWS_REGION, and use credentials of the pipeline's account."
@@ -133,7 +134,7 @@ impl From<StepError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        // A reader that went away, such as `head`, is no failure worth words.
+        // A closed pipe, such as that of `head`, needs no message.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::said();
         }

@@ -17,10 +17,10 @@ use output::Output;
 use settings::Settings;
 use world::World;
 
-/// Runs a command. `connect` is called when the command needs the pipeline, and only then.
+/// Runs a command. Calls `connect` only if the command needs the pipeline.
 ///
 /// # Errors
-/// Those of the command.
+/// The errors of the command.
 pub async fn run(
     cli: &Cli,
     connect: impl AsyncFnOnce(Settings) -> Outcome<World>,

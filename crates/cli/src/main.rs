@@ -1,4 +1,4 @@
-//! Wiring only.
+//! Wires the command line to AWS.
 
 use clap::Parser as _;
 use cli::args::Cli;
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let text = failure.to_output(cli.json);
-    // There is nobody left to tell when standard error is closed.
+    // If standard error is closed, nothing can report the failure.
     let _ignored = err.write_all(text.as_bytes());
     ExitCode::from(failure.kind.exit())
 }

@@ -1,20 +1,20 @@
-//! Where a command writes.
+//! The output of a command.
 
 use crate::failure::Outcome;
 use serde::Serialize;
 use std::io::Write;
 
-/// Standard output and standard error, and how they are to be written.
+/// Standard output and standard error, and the format of the output.
 pub struct Output<'a> {
     /// Standard output.
     pub out: &'a mut (dyn Write + Send),
     /// Standard error.
     pub err: &'a mut (dyn Write + Send),
-    /// Whether JSON is asked for.
+    /// Whether to print JSON.
     pub json: bool,
     /// Whether standard output is a terminal.
     pub terminal: bool,
-    /// How many lines the last picture had.
+    /// The number of lines that the last redraw printed.
     pub drawn: usize,
 }
 
@@ -28,34 +28,34 @@ impl Output<'_> {
     /// Writes text.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The errors of the stream.
     pub fn text(&mut self, text: &str) -> Outcome {
         self.out.write_all(text.as_bytes())?;
         Ok(self.out.flush()?)
     }
 
-    /// Writes a value over several lines.
+    /// Writes a value as indented JSON.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The errors of the stream.
     pub fn value(&mut self, value: &impl Serialize) -> Outcome {
         let text = serde_json::to_string_pretty(value)?;
         self.text(&format!("{text}\n"))
     }
 
-    /// Writes a value in one line.
+    /// Writes a value as one line of JSON.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The errors of the stream.
     pub fn line(&mut self, value: &impl Serialize) -> Outcome {
         let text = serde_json::to_string(value)?;
         self.text(&format!("{text}\n"))
     }
 
-    /// Writes a picture over the one before.
+    /// Writes text in place of the text of the last call.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The errors of the stream.
     pub fn redraw(&mut self, picture: &str) -> Outcome {
         let up = match self.drawn {
             0 => String::new(),
@@ -65,10 +65,10 @@ impl Output<'_> {
         self.text(&format!("{up}{picture}"))
     }
 
-    /// Says something beside the answer.
+    /// Writes a warning to standard error.
     ///
     /// # Errors
-    /// Those of the stream.
+    /// The errors of the stream.
     pub fn warn(&mut self, text: &str) -> Outcome {
         Ok(writeln!(self.err, "warning: {text}")?)
     }

@@ -1,4 +1,4 @@
-//! Where the pipeline is.
+//! The location of the pipeline.
 
 use crate::args::Place;
 use crate::failure::{Failure, Kind, Outcome};
@@ -6,21 +6,20 @@ use domain::error::ErrorName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// What the commands need to know of an installed pipeline.
+/// The resources of an installed pipeline that the commands use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The table.
+    /// The name of the DynamoDB table.
     pub table: String,
-    /// The artifacts bucket.
+    /// The name of the artifacts bucket.
     pub bucket: String,
-    /// The audit bucket.
+    /// The name of the audit bucket.
     pub audit_bucket: String,
-    /// The log groups: each Lambda by its step, `jobs` and `build`. Empty when no settings file
-    /// was given.
+    /// The log groups: each Lambda by its step, `jobs` and `build`. Empty without a settings file.
     pub log_groups: BTreeMap<String, String>,
 }
 
-/// The outputs of the pipeline's Terraform that are read.
+/// The part of the pipeline's Terraform outputs that is read.
 #[derive(Debug, Default, Deserialize)]
 struct File {
     installation: Output,
@@ -48,10 +47,11 @@ fn invalid(what: String) -> Failure {
 }
 
 impl Settings {
-    /// Joins options, variables and the file.
+    /// Merges options, environment variables and the settings file; the file has the lowest
+    /// precedence.
     ///
     /// # Errors
-    /// What is missing or cannot be read.
+    /// `SettingsInvalid` if a value is missing or the file cannot be read.
     pub fn read(place: &Place) -> Outcome<Self> {
         let file = match &place.settings {
             None => File::default(),

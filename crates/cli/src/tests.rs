@@ -47,7 +47,7 @@ fn later(seconds: i64) -> Timestamp {
         .unwrap()
 }
 
-/// A run that was delivered.
+/// Returns a run that was delivered.
 fn good() -> Run {
     let mut run = samples::sealed_run(1);
     run.lock_requested(later(1)).unwrap();
@@ -61,7 +61,7 @@ fn good() -> Run {
     run
 }
 
-/// A run whose rollback failed.
+/// Returns a run whose rollback failed.
 fn broken() -> Run {
     let mut run = samples::sealed_run(2);
     run.lock_requested(later(1)).unwrap();
@@ -81,7 +81,7 @@ fn broken() -> Run {
     run
 }
 
-/// A run that waits for a person.
+/// Returns a run that waits for an approval.
 fn asking() -> Run {
     let mut run = samples::sealed_run(3);
     samples::build(&mut run, 3);
@@ -137,7 +137,7 @@ impl Desk {
         }
     }
 
-    /// What a command writes, and how it ends.
+    /// Returns what a command writes, and how it ends.
     async fn run(&self, args: &[&str]) -> String {
         let line = ["sluicegate"].iter().chain(&PLACE).chain(args);
         let cli = Cli::try_parse_from(line).unwrap();
@@ -313,7 +313,7 @@ async fn the_audit_is_listed_and_checked() {
         .run(&["audit", "verify", "--repository", "github-7"])
         .await;
     assert_eq!(other, "no entries yet\n");
-    // Somebody makes a failure a success.
+    // A failure is changed to a success.
     let key = desk.audit.keys()[0].clone();
     let text = String::from_utf8(desk.audit.peek(&key).unwrap()).unwrap();
     desk.audit
@@ -403,7 +403,7 @@ async fn an_environment_is_freed() {
     assert_eq!(environment.holder(), None);
 }
 
-/// Runs a command that must not ask for the pipeline.
+/// Runs a command that must not connect to the pipeline.
 async fn without_aws(args: &[&str]) -> String {
     let cli = Cli::try_parse_from(["sluicegate"].iter().chain(args)).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! How things look: times, tables, a run.
+//! Text output: times, tables, runs.
 
 use domain::plan::{Counts, LegKind};
 use domain::rollout::Rollout;
@@ -8,13 +8,13 @@ use domain::run::{
 use jiff::Timestamp;
 use std::fmt::Write as _;
 
-/// A time, to the second, in UTC.
+/// Formats a time in UTC, to the second.
 #[must_use]
 pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Rows under a header, aligned. The last column is not padded.
+/// Formats aligned rows under a header. The last column is not padded.
 #[must_use]
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
@@ -36,7 +36,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A text from outside in one line, without control characters: it could move the cursor.
+/// Replaces control characters with spaces: text from outside must not move the cursor.
 #[must_use]
 pub fn clean(text: &str) -> String {
     text.chars()
@@ -44,7 +44,7 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
-/// The state of a run, in a few words.
+/// Returns the state of a run in brief, prefixed with `rolling back:` on the rollback leg.
 #[must_use]
 pub fn state(run: &Run) -> String {
     if let Some(end) = run.end() {
@@ -78,14 +78,14 @@ pub fn state(run: &Run) -> String {
     }
 }
 
-/// The name of the run's environment; `-` before it is known.
+/// Returns the environment of a run; `-` before it is known.
 #[must_use]
 pub fn environment(run: &Run) -> &str {
     run.environment()
         .map_or("-", |environment| environment.as_str())
 }
 
-/// A plan's counts: `3 to create, 1 to delete`.
+/// Formats the counts of a plan: `3 to create, 1 to delete`.
 #[must_use]
 pub fn counts(counts: &Counts) -> String {
     let parts: Vec<String> = [
@@ -102,7 +102,7 @@ pub fn counts(counts: &Counts) -> String {
     parts.join(", ")
 }
 
-/// The state of a stack.
+/// Returns the state of a stack, with the counts of its last plan.
 #[must_use]
 pub fn stack_state(stack: &StackRun) -> String {
     let word = match stack.state() {
@@ -127,12 +127,12 @@ pub fn stack_state(stack: &StackRun) -> String {
     }
 }
 
-/// Something that is known of a run, and since when.
+/// An event in a run, and when it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     /// When it happened.
     pub at: Timestamp,
-    /// What, in a line.
+    /// What happened, in one line.
     pub text: String,
 }
 
@@ -143,7 +143,7 @@ impl Fact {
     }
 }
 
-/// What is known of a run, in the order of its parts.
+/// Returns the events of a run, grouped by part.
 #[must_use]
 pub fn facts(run: &Run) -> Vec<Fact> {
     let mut facts = vec![Fact::new(
@@ -191,7 +191,8 @@ pub fn facts(run: &Run) -> Vec<Fact> {
     facts
 }
 
-/// The run's wait for its environment. A run that has ended waits for nothing and holds nothing.
+/// Describes the run's wait for its environment, or its hold. A run that has ended neither waits
+/// nor holds.
 fn lock(run: &Run) -> Option<Fact> {
     let name = environment(run);
     let tense = |now: &str, ended: &str| {
@@ -242,7 +243,7 @@ fn rollback(run: &Run) -> Option<Fact> {
     Some(Fact::new(at, format!("{outcome}: {why}")))
 }
 
-/// A run as `show` prints it.
+/// Formats a run for `show`.
 #[must_use]
 pub fn run(run: &Run) -> String {
     let trigger = run.trigger();
@@ -296,7 +297,7 @@ pub fn run(run: &Run) -> String {
     text
 }
 
-/// What a person does next about a run.
+/// Returns what the operator can do next about a run.
 #[must_use]
 pub fn next(run: &Run) -> Option<String> {
     let mut stacks = run.leg().stacks().iter();

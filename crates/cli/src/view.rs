@@ -1,4 +1,4 @@
-//! A run as JSON. Not the record itself: that one holds task tokens.
+//! The JSON view of a run. It leaves out what must not be shown, such as task tokens.
 
 use crate::text;
 use domain::error::StepError;
@@ -7,7 +7,7 @@ use domain::run::{Leg, Run, StackRun};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// A run in a list.
+/// The view of a run in a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Brief {
     run: String,
@@ -24,7 +24,7 @@ pub struct Brief {
 }
 
 impl Brief {
-    /// The brief form of a run.
+    /// Returns the brief view of a run.
     #[must_use]
     pub fn of(run: &Run) -> Self {
         let trigger = run.trigger();
@@ -45,10 +45,10 @@ impl Brief {
     }
 }
 
-/// All of a run that may be shown.
+/// Returns everything of a run that may be shown.
 ///
 /// # Errors
-/// Those of the JSON writer.
+/// The errors of the JSON writer.
 pub fn full(run: &Run) -> Result<Value, serde_json::Error> {
     let mut view = serde_json::to_value(Brief::of(run))?;
     let trigger = run.trigger();

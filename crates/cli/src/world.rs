@@ -1,4 +1,4 @@
-//! What the commands touch.
+//! The services that the commands use.
 
 use crate::failure::Outcome;
 use crate::settings::Settings;
@@ -9,44 +9,44 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The pipeline, as the commands see it.
+/// The services that the commands use.
 #[derive(Clone)]
 pub struct World {
-    /// The table.
+    /// The DynamoDB table.
     pub records: Arc<dyn Records>,
     /// The artifacts bucket.
     pub artifacts: Arc<dyn Objects>,
     /// The audit bucket.
     pub audit: Arc<dyn Objects>,
-    /// Answers the runs that wait.
+    /// Completes the task tokens of waiting runs.
     pub tokens: Arc<dyn Tokens>,
     /// CloudWatch Logs.
     pub logs: Arc<dyn LogSource>,
-    /// The log groups, by what writes to them.
+    /// The log groups, by the component that writes to them.
     pub log_groups: BTreeMap<String, String>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
-/// A line of a log stream.
+/// A line of a CloudWatch Logs stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamLine {
     /// When it was written.
     pub at: Timestamp,
-    /// The stream.
+    /// The name of the stream.
     pub stream: String,
     /// The text.
     pub text: String,
 }
 
-/// Log groups.
+/// Reads log groups.
 #[async_trait]
 pub trait LogSource: Send + Sync {
-    /// Reads a group's lines since a moment, the oldest first.
+    /// Reads the lines of a group since a time, the oldest first.
     async fn read(&self, group: &str, since: Timestamp) -> Result<Vec<StreamLine>, StepError>;
 }
 
-/// How many lines of a group are looked at. The lines of other runs count as well.
+/// The most lines of a group that are read. The lines of other runs count too.
 const LINES: usize = 20_000;
 
 #[async_trait]
@@ -69,7 +69,7 @@ impl LogSource for aws::Logs {
     }
 }
 
-/// The clock of the machine.
+/// The system clock.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 
@@ -84,10 +84,10 @@ impl Clock for SystemClock {
 }
 
 impl World {
-    /// The pipeline in AWS.
+    /// Connects to the pipeline in AWS.
     ///
     /// # Errors
-    /// When no region is set.
+    /// `SettingsInvalid` if no region is set.
     pub async fn in_aws(settings: Settings) -> Outcome<Self> {
         let clients = aws::Clients::from_env().await?;
         Ok(Self {

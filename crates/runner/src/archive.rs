@@ -1,4 +1,4 @@
-//! The sealed source archive, unpacked only after every entry of it was looked at.
+//! Unpacks the sealed source archive, after checking every entry.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
@@ -9,20 +9,21 @@ use zip::read::ZipFile;
 
 use crate::refusal::Refusal;
 
-/// How large a repository may be.
+/// The limits on a repository.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Files, directories and links.
+    /// The number of files, directories and links.
     pub entries: usize,
-    /// Bytes of one file.
+    /// The size of one file, in bytes.
     pub file: u64,
-    /// Bytes of all files together.
+    /// The size of all files together, in bytes.
     pub total: u64,
-    /// Bytes of one path.
+    /// The length of one path, in bytes.
     pub path: usize,
 }
 
-/// What the runner takes: 20,000 entries, 128 MiB a file, 512 MiB in all, 255 bytes a path.
+/// The limits of the runner: 20,000 entries, 128 MiB per file, 512 MiB in total, 255 bytes per
+/// path.
 pub const LIMITS: Limits = Limits {
     entries: 20_000,
     file: 128 * 1024 * 1024,
@@ -30,7 +31,7 @@ pub const LIMITS: Limits = Limits {
     path: 255,
 };
 
-/// Longest target of a symbolic link, in bytes.
+/// The longest target of a symbolic link, in bytes.
 const MAX_TARGET: u64 = 4096;
 
 const RESEAL: &str = "start the run again; if it repeats, report it with the run id";
@@ -42,9 +43,11 @@ enum Kind {
     Link,
 }
 
-/// Unpacks the archive into `root`, an empty directory, and returns the paths of all files and
-/// links, sorted. Nothing is written before all names are checked; sizes are counted as they are
-/// read, since an archive may lie about them; links are made last and followed once.
+/// Unpacks the archive into `root`, an empty directory. Returns the paths of all files and links,
+/// sorted.
+///
+/// Checks all names before it writes anything. Counts sizes while reading, because an archive may
+/// state wrong ones. Creates links last, and resolves each of them.
 ///
 /// # Errors
 /// A [`Refusal`] that names the entry.
@@ -147,7 +150,8 @@ fn survey(
     Ok(found)
 }
 
-/// A relative path without tricks, or why not.
+/// Returns the path if it is relative, in UTF-8 and without `..`, backslashes or control
+/// characters.
 fn checked_path(raw: &[u8], longest: usize) -> Result<String, Refusal> {
     let shown = String::from_utf8_lossy(raw).into_owned();
     let bad = |what: &str| {
@@ -208,7 +212,8 @@ fn target(entry: impl Read, path: &str) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| outside(path, "a name that is not UTF-8"))
 }
 
-/// Makes the links, then follows each on disk: a link may lead out by way of another one.
+/// Creates the links, then resolves each on disk, because a link may leave the directory through
+/// another link.
 fn make_links(root: &Path, links: &[(&String, String)]) -> Result<(), Refusal> {
     for (path, target) in links {
         if Path::new(target).is_absolute() {

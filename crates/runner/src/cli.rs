@@ -1,4 +1,4 @@
-//! The command line.
+//! The command-line arguments.
 
 use clap::{Args, Parser, Subcommand};
 use domain::ids::{JobId, RunId};
@@ -6,12 +6,12 @@ use domain::job::Verb;
 
 use crate::job::Request;
 
-/// Runs one terraform job of a Sluicegate run and writes its result to S3.
+/// Runs one Terraform job of a Sluicegate run and writes its result to S3.
 ///
-/// Ends with 0 whenever a result stands in S3, also that of a failed plan or apply; with 3 when
-/// the job was started before and left no result; with 1 when the result could not be written;
-/// with 2 when the command line or the settings are wrong; with 143 when a SIGTERM interrupted a
-/// plan, so that Batch makes it again. A second start of a job ends as the first one did.
+/// Exit codes: 0 if a result is in S3, including that of a failed plan or apply; 1 if the result
+/// could not be written; 2 if the command line or the settings are invalid; 3 if the job was
+/// started before and left no result; 143 if a SIGTERM interrupted a plan, so that Batch retries
+/// it. A second start of a job exits with the code of the first.
 #[derive(Debug, Parser)]
 #[command(name = "runner", version)]
 pub struct Cli {
@@ -21,7 +21,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Init, fmt -check, plan, show; uploads the plan.
+    /// Runs init, fmt -check, plan and show; uploads the plan.
     Plan(Ids),
     /// Applies the sealed plan that the job spec names.
     Apply(Ids),
@@ -29,10 +29,10 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Ids {
-    /// The run, such as shop-1a2b3c4d-9f8e7d.
+    /// The run id, such as shop-1a2b3c4d-9f8e7d.
     #[arg(long, value_parser = RunId::parse)]
     run: RunId,
-    /// The job; its id holds half of the job spec's digest.
+    /// The job id; it contains half of the digest of the job spec.
     #[arg(long, value_parser = JobId::parse)]
     job: JobId,
 }

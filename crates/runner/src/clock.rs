@@ -1,9 +1,9 @@
-//! The machine's clock.
+//! The system clock.
 
 use engine::Clock;
 use jiff::Timestamp;
 
-/// The time as the machine has it.
+/// The system clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock;
 

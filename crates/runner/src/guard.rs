@@ -1,5 +1,5 @@
-//! What a repository must not bring: each of these would run code, or move the state, before
-//! anybody looked at a plan.
+//! Refuses files of a repository that would run code, or change where the state is stored, before a
+//! plan is reviewed.
 
 use crate::hcl::Facts;
 use crate::refusal::Refusal;
@@ -8,15 +8,15 @@ use std::fs::File;
 use std::io::{Read as _, Result as IoResult};
 use std::path::Path;
 
-/// The file that the runner puts beside the stack's own.
+/// The override file that the runner writes into the directory of the stack.
 pub const OVERRIDE_FILE: &str = "sluicegate_backend_override.tf.json";
-/// Terraform's lock file of providers.
+/// The dependency lock file of Terraform.
 pub const LOCK_FILE: &str = ".terraform.lock.hcl";
 
 /// Checks every path of the repository by its name.
 ///
 /// # Errors
-/// The first path that must not be there.
+/// A [`Refusal`] of the first path that must not be committed.
 pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<(), Refusal> {
     for path in paths {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -32,11 +32,11 @@ pub fn check_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<(), R
     Ok(())
 }
 
-/// Checks every file of the repository, unpacked at `root`, by its content: a plan may have any
-/// name.
+/// Checks the content of every file of the repository, unpacked at `root`, because a plan file may
+/// have any name.
 ///
 /// # Errors
-/// The first file that must not be there, or cannot be read.
+/// A [`Refusal`] of the first file that must not be committed, or that cannot be read.
 pub fn check_contents<'a>(
     root: &Path,
     paths: impl IntoIterator<Item = &'a str>,
@@ -61,7 +61,8 @@ pub fn check_contents<'a>(
     Ok(())
 }
 
-/// Only what begins like a zip is read; no file is larger than what was unpacked.
+/// Returns whether the file is a plan. Reads only files that begin like a zip; the unpacking has
+/// limited their size.
 fn is_plan(path: &Path) -> IoResult<bool> {
     const ZIP: &[u8; 4] = b"PK\x03\x04";
     if !std::fs::symlink_metadata(path)?.is_file() {
@@ -117,10 +118,12 @@ fn forbidden(part: &str) -> Option<(&'static str, &'static str)> {
     })
 }
 
-/// Checks the stack's directory: `dir` is its path in the repository, `names` the files in it.
+/// Checks the directory of the stack. `dir` is its path in the repository, and `names` are its
+/// files.
 ///
 /// # Errors
-/// What is missing, or the backend block that the pipeline does not accept.
+/// A [`Refusal`] of a file that is missing, or of a backend block that the pipeline does not
+/// accept.
 pub fn check_stack(dir: &str, names: &[String], facts: &Facts) -> Result<(), Refusal> {
     if !names
         .iter()
@@ -233,7 +236,7 @@ mod tests {
         zip("lambda.zip", "bootstrap");
         zip("plan.out", "tfplan");
         std::fs::write(root.path().join("short"), "PK").unwrap();
-        // What a link leads to is looked at under its own path.
+        // The target of a link is checked under its own path.
         std::os::unix::fs::symlink("plan.out", root.path().join("link")).unwrap();
         check_contents(root.path(), ["lambda.zip", "short", "link"]).unwrap();
         let refusal = check_contents(root.path(), ["lambda.zip", "plan.out"]).unwrap_err();

@@ -1,4 +1,4 @@
-//! What the runner has to know of a stack's files: declared variables and backend blocks.
+//! Finds declared variables and backend blocks in the files of a stack.
 
 use std::collections::BTreeSet;
 
@@ -6,31 +6,31 @@ use hcl_edit::Span;
 use hcl_edit::structure::{Block, Body};
 use serde_json::Value;
 
-/// What was found in the files of one directory.
+/// The declarations in the files of one directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Names of declared input variables.
+    /// The names of the declared input variables.
     pub variables: BTreeSet<String>,
-    /// `backend` and `cloud` blocks.
+    /// The `backend` and `cloud` blocks.
     pub backends: Vec<BackendBlock>,
-    /// Files that could not be read as HCL or JSON; terraform will say why.
+    /// The files that are not valid HCL or JSON. Terraform reports the reason.
     pub unread: Vec<String>,
 }
 
-/// A block that says where the state lies.
+/// A block that configures where the state is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendBlock {
-    /// The file's name.
+    /// The name of the file.
     pub file: String,
-    /// The line, from 1; 0 where it is not known (JSON).
+    /// The line, from 1; 0 if it is unknown, as for JSON.
     pub line: usize,
-    /// The backend's type, or `cloud`.
+    /// The type of the backend, or `cloud`.
     pub kind: String,
-    /// The names of what is set in it.
+    /// The names of its arguments and nested blocks.
     pub settings: Vec<String>,
 }
 
-/// Reads the `.tf` and `.tf.json` files among `files` (name and text).
+/// Parses the `.tf` and `.tf.json` files among `files`, which are pairs of name and text.
 #[must_use]
 pub fn scan(files: &[(String, String)]) -> Facts {
     let mut facts = Facts::default();
@@ -127,7 +127,7 @@ fn scan_json(name: &str, text: &str, facts: &mut Facts) -> Option<()> {
     Some(())
 }
 
-/// A block in JSON is an object, or a list of them.
+/// Returns the blocks of a JSON value, which is one object or a list of objects.
 fn each(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     let (one, many) = match value {
         Some(Value::Array(list)) => (None, list.as_slice()),

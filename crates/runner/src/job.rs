@@ -1,4 +1,4 @@
-//! A job from its record to its result.
+//! Runs a job, from its spec to its result.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,55 +17,55 @@ use crate::settings::Settings;
 use crate::start::{Claim, Start, changes_nothing};
 use crate::work::Prepared;
 
-/// Which job to run, from the command line.
+/// The job to run, from the command line.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What to do.
+    /// The verb.
     pub verb: Verb,
     /// The run.
     pub run: RunId,
-    /// The job: its id seals the record.
+    /// The job id, which seals the job spec.
     pub job: JobId,
 }
 
-/// The world around a job.
+/// The services and settings of a job.
 pub struct World {
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The log.
     pub log: Log,
-    /// Asks for an orderly stop (SIGTERM).
+    /// Requests an orderly stop, on SIGTERM.
     pub cancel: Cancel,
-    /// What terraform has between its SIGTERM and SIGKILL.
+    /// The time between the SIGTERM and the SIGKILL to Terraform.
     pub grace: Duration,
     /// The job's settings.
     pub settings: Settings,
-    /// How it waits for the result of another Batch job of the same record.
+    /// How long to wait for the result of another Batch job with the same job spec.
     pub patience: Patience,
-    /// Tells this process from every other one: a start whose answer was lost is known again.
+    /// Identifies this process. A process whose start had no response recognizes it by the nonce.
     pub nonce: String,
 }
 
-/// How the runner itself ended.
+/// How the runner ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// The result stands in S3. Boxed: a summary may be long.
+    /// The result is in S3. Boxed, because a summary may be long.
     Written(Box<JobResult>),
-    /// The job ran before and its result stands in S3; nothing was done.
+    /// The job ran before and its result is in S3. This process did nothing.
     Finished {
-        /// What that start ended with.
+        /// The exit code of that start.
         exit_code: u8,
     },
-    /// The job was started before and has no result; nothing was done.
+    /// The job was started before and has no result. This process did nothing.
     StartedBefore,
-    /// It was told to stop while it waited for the result of another start; nothing was done.
+    /// The process was stopped while it waited for the result of another start. It did nothing.
     StoppedWaiting,
 }
 
 impl Ended {
-    /// What the runner ends with: Batch and the state machine look at nothing else.
+    /// Returns the exit code of the runner, which is all that Batch and the state machine use.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -80,10 +80,12 @@ impl Ended {
 /// Runs a job.
 ///
 /// # Errors
-/// Only when the result could not be written: AWS then sees a job that failed without a result.
+/// Fails if S3 does not respond or the result cannot be written. For AWS, the job then failed
+/// without a result.
 pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
     let began = Instant::now();
-    // Without an answer there is no result: another start of this job may be at work.
+    // Without a response from S3, no result may be written: another start of this job may be
+    // running.
     let standing = world.objects.get(&job_key(request, JobFile::Spec)).await?;
     let record = match sealed_record(request, standing) {
         Ok(record) => record,
@@ -105,7 +107,7 @@ pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
     if claim != Claim::First {
         let exit_code = standing_exit(request, world).await?;
         match (&claim, exit_code) {
-            // Only a plan that was interrupted, or that left nothing, is made again.
+            // Only a plan that was interrupted, or that left no result, is repeated.
             (Claim::Again, None | Some(INTERRUPTED_EXIT)) => {
                 world
                     .log
@@ -126,14 +128,14 @@ pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
     finish(request, world, began, work, claim).await
 }
 
-/// Claims the job for this process, unless another one did before.
+/// Claims the job for this process, unless another process has claimed it.
 async fn claim(request: &Request, world: &World, start: &Start) -> Result<Claim, StepError> {
     let key = job_key(request, JobFile::Started);
     let put = world.objects.put_if_absent(&key, written(start)?).await;
     if let Ok(Written::Yes) = put {
         return Ok(Claim::First);
     }
-    // No, or no answer: what stands there tells.
+    // The object exists, or the response was lost: the stored object decides.
     match world.objects.get(&key).await? {
         Some(standing) => {
             let standing: Option<Start> = serde_json::from_slice(&standing).ok();
@@ -143,8 +145,8 @@ async fn claim(request: &Request, world: &World, start: &Start) -> Result<Claim,
     }
 }
 
-/// What the start that left a result ended with; none when there is no result. One that cannot be
-/// read is for the Lambda that reads it to judge.
+/// Returns the exit code of the start that left a result; `None` without a result. Returns 0 for a
+/// result that cannot be read, because the Lambda that reads it reports the error.
 pub(crate) async fn standing_exit(
     request: &Request,
     world: &World,
@@ -165,7 +167,7 @@ pub(crate) fn job_key(request: &Request, file: JobFile) -> String {
     keys::job(&request.run, &request.job, file)
 }
 
-/// Holds what stands in the record's place against the id that seals it.
+/// Checks that the stored job spec is the one that the job id seals.
 fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobSpec, StepError> {
     let key = job_key(request, JobFile::Spec);
     let violation = |message: String| StepError::new(ErrorName::ContractViolation, message);
@@ -199,8 +201,8 @@ fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobSpec
     Ok(record)
 }
 
-/// Uploads the log and writes the result: the last thing a job does. A plan that is made again
-/// takes the place of the interrupted one.
+/// Uploads the log and writes the result, as the last step of a job. The result of a repeated plan
+/// replaces the interrupted one.
 async fn finish(
     request: &Request,
     world: &World,
@@ -223,7 +225,7 @@ async fn finish(
         exit_code,
     };
     let bytes = written(&result)?;
-    // The log is a convenience: a result without one still counts.
+    // The log is optional: a result without a log is valid.
     if let Err(error) = world
         .objects
         .put(&job_key(request, JobFile::Log), world.log.kept())
@@ -245,7 +247,7 @@ async fn finish(
     })
 }
 
-/// The stack's name out of `<verb>-<stack>-<n>-<seal>`.
+/// Returns the name of the stack in a job id, `<verb>-<stack>-<n>-<seal>`.
 fn stack_of(job: &JobId) -> Result<StackName, StepError> {
     job.as_str()
         .split_once('-')
@@ -260,14 +262,14 @@ fn stack_of(job: &JobId) -> Result<StackName, StepError> {
         })
 }
 
-/// What came of the work.
+/// The end of the work, and the exit code that follows from it.
 struct Work {
     outcome: Result<JobOutcome, Stop>,
     exit_code: u8,
 }
 
 impl Work {
-    /// Work that is not done again, whatever came of it.
+    /// Work that is not repeated, whether it succeeded or failed.
     fn over(outcome: Result<JobOutcome, Stop>) -> Self {
         Self {
             outcome,
@@ -276,7 +278,7 @@ impl Work {
     }
 }
 
-/// The work, with a SIGTERM or the end of its time handed on as one and the same stop.
+/// Does the work. A SIGTERM and the time limit both request the same stop.
 async fn within_budget(request: &Request, world: &World, record: &JobSpec) -> Work {
     let (handle, cancel) = CancelHandle::new();
     let limit = Duration::from_secs(record.timeout_seconds.into());
@@ -321,7 +323,8 @@ async fn within_budget(request: &Request, world: &World, record: &JobSpec) -> Wo
         );
         return Work::over(outcome);
     }
-    // More time would not help one that is late; one whose container was taken away is made again.
+    // A retry does not help a plan that was too slow. A plan whose container was stopped is
+    // retried.
     let taken_away = world.cancel.is_cancelled() && changes_nothing(request.verb);
     let exit_code = if taken_away { INTERRUPTED_EXIT } else { 0 };
     Work { outcome, exit_code }

@@ -1,4 +1,4 @@
-//! The job's log: each line to standard output as it comes, and all of them to S3 at the end.
+//! The log of a job: each line goes to standard output at once, and all lines go to S3 at the end.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,12 @@ use terraform_cli::{Event, Line, Source};
 
 use crate::redact::Redactor;
 
-/// How much of the log is kept for S3, in bytes; standard output gets all of it.
+/// The most bytes of the log that are kept for S3. Standard output gets all of it.
 const MAX_KEPT: usize = 32 * 1024 * 1024;
 
-/// Collects lines of JSON: terraform's messages as they are, everything else as a message of the
-/// same shape (`@level`, `@message`, `@module`, `@timestamp`, `type`). Clones share one log.
+/// Collects lines of JSON. Messages of Terraform are kept as they are; everything else becomes a
+/// message of the same shape (`@level`, `@message`, `@module`, `@timestamp`, `type`). Clones share
+/// one log.
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Mutex<Inner>>,
@@ -34,7 +35,7 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// A log that writes through to `out`, without the secrets that `redactor` knows.
+    /// Creates a log that writes to `out`, without the secrets that `redactor` knows.
     #[must_use]
     pub fn new(out: Box<dyn Write + Send>, redactor: Redactor, clock: Arc<dyn Clock>) -> Self {
         let inner = Inner {
@@ -49,7 +50,7 @@ impl Log {
         }
     }
 
-    /// A line of terraform's.
+    /// Writes a line of Terraform output.
     pub fn terraform(&self, line: &Line<'_>) {
         if matches!(line.event, Event::Text(_)) {
             if !line.text.trim().is_empty() {
@@ -65,28 +66,28 @@ impl Log {
         }
     }
 
-    /// A step of the runner's own.
+    /// Writes a step of the runner.
     pub fn step(&self, text: &str) {
         self.message("info", "sluicegate.runner", "step", text);
     }
 
-    /// Something that went wrong, of the runner's own.
+    /// Writes an error of the runner.
     pub fn error(&self, text: &str) {
         self.message("error", "sluicegate.runner", "error", text);
     }
 
-    /// Adds a sensitive value to what is masked from now on.
+    /// Adds a sensitive value that is masked from now on.
     pub fn hide(&self, value: &Value) {
         self.lock().redactor.add_value(value);
     }
 
-    /// The text without any known secret.
+    /// Masks the known secrets in a text.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
         self.lock().redactor.clean(text)
     }
 
-    /// All lines that were kept.
+    /// Returns all lines that were kept.
     #[must_use]
     pub fn kept(&self) -> Vec<u8> {
         self.lock().kept.clone()

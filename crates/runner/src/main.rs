@@ -1,4 +1,4 @@
-//! Wiring only.
+//! Wires the runner to AWS.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -18,10 +18,11 @@ use runner::settings::Settings;
 use terraform_cli::CancelHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Batch gives a container 30 s after SIGTERM; the rest is for errored.tfstate, log and result.
+/// Batch stops a container 30 s after SIGTERM. The rest is for `errored.tfstate`, the log and the
+/// result.
 const GRACE: Duration = Duration::from_secs(25);
 
-/// How often a start looks for the result of another one.
+/// The interval at which a start looks for the result of another one.
 const LOOK: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,7 +40,7 @@ async fn main() -> ExitCode {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    // There is nobody left to tell when standard error is closed.
+    // If standard error is closed, nothing can report the failure.
     let _ignored = writeln!(std::io::stderr(), "runner: {message}");
     ExitCode::from(code)
 }
@@ -66,7 +67,7 @@ async fn run(cli: Cli) -> Result<Ended, StepError> {
             _ = interrupt.recv() => {}
         }
         handle.cancel();
-        // Held to the end: a handle that is dropped can no longer ask for anything.
+        // Keep the handle: a dropped handle cannot request a stop.
         std::future::pending::<()>().await;
     });
     let clients = aws::Clients::from_env().await?;

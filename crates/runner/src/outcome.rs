@@ -1,21 +1,21 @@
-//! Ends of terraform commands as results of jobs.
+//! Converts the end of a Terraform command to the outcome of a job.
 
 use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
 use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, SideEffects};
 use terraform_cli::{Error, Hook, Transcript};
 
-/// Most diagnostics that a result carries.
+/// The most diagnostics in a result.
 const MAX_DIAGNOSTICS: usize = 10;
-/// Longest diagnostic or message, in characters.
+/// The longest diagnostic or message, in characters.
 const MAX_TEXT: usize = 1500;
-/// Most addresses that a message lists of one kind.
+/// The most addresses that a message lists for each kind.
 const MAX_ADDRESSES: usize = 10;
 
-/// Why a job stops: the error, what it left behind, and terraform's own words.
+/// The failure of a job: the error, its side effects, and the diagnostics of Terraform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// The named error.
+    /// The error.
     pub error: StepError,
     /// Whether resources may have changed.
     pub side_effects: SideEffects,
@@ -40,7 +40,8 @@ impl From<crate::refusal::Refusal> for Stop {
 }
 
 impl Stop {
-    /// A command that ended badly; `otherwise` names what has no name of its own.
+    /// Converts the error of a command. `otherwise` is the name of an error without a name of its
+    /// own.
     #[must_use]
     pub fn of(error: &Error, otherwise: ErrorName) -> Self {
         let name = match error {
@@ -64,11 +65,12 @@ impl Stop {
         }
     }
 
-    /// An apply that ended badly: says what was done, what failed and what nobody knows.
+    /// Converts the error of an apply. Adds the addresses that were done, that failed and whose
+    /// state is unknown.
     #[must_use]
     pub fn of_apply(error: &Error, transcript: &Transcript) -> Self {
         let mut stop = Self::of(error, ErrorName::ApplyFailed);
-        // These two are found before the first resource.
+        // Both of these occur before the first resource is changed.
         if !matches!(error, Error::StalePlan { .. } | Error::StateLocked { .. }) {
             stop.side_effects = SideEffects::Possible;
         }
@@ -84,7 +86,7 @@ impl Stop {
         stop
     }
 
-    /// The result's end, every text passed through `clean`.
+    /// Converts to the outcome of a job. Passes every text through `clean`.
     #[must_use]
     pub fn into_outcome(self, clean: impl Fn(&str) -> String) -> JobOutcome {
         JobOutcome::Failed {
@@ -95,8 +97,8 @@ impl Stop {
     }
 }
 
-/// What an apply did, by address, in the order in which it was done. A resource that was deleted
-/// and created again was replaced. An apply that touched no resource changed outputs.
+/// Returns what an apply did, by address, in order. A resource that was deleted and created again
+/// was replaced. An apply that changed no resource changed outputs.
 #[must_use]
 pub fn applied(transcript: &Transcript) -> PlanSummary {
     let mut changes: Vec<ResourceChange> = Vec::new();

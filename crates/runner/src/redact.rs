@@ -1,12 +1,12 @@
-//! Known secrets, taken out of every text that leaves the job.
+//! Masks known secrets in every text that leaves the job.
 
 use serde_json::Value;
 
-/// What stands in a secret's place.
+/// The text that replaces a secret.
 const MASK: &str = "[redacted]";
-/// Shorter values are not looked for: they would blot out ordinary words.
+/// The shortest value that is masked, in bytes. Masking shorter ones would remove ordinary text.
 const SHORTEST: usize = 6;
-/// Variables of the job whose values are secrets.
+/// The environment variables whose values are secrets.
 const SECRET_VARIABLES: &[&str] = &[
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -14,10 +14,10 @@ const SECRET_VARIABLES: &[&str] = &[
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
 ];
 
-/// Replaces known values. It does not guess: what it was not told passes.
+/// Masks known values. It does not guess: a value that was not added is not masked.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// Longest first, so that no secret is cut by a shorter one inside it.
+    /// Longest first, so that a shorter secret inside a longer one does not leave a part of it.
     secrets: Vec<String>,
 }
 
@@ -28,8 +28,8 @@ impl std::fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Knows the credentials among the job's own variables: code that runs at plan time can read
-    /// them and print them.
+    /// Masks the credentials in the environment of the job, because code that runs during a plan
+    /// can print them.
     pub fn of_environment<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut redactor = Self::default();
         for (key, value) in variables {
@@ -40,7 +40,7 @@ impl Redactor {
         redactor
     }
 
-    /// Adds one secret, and the way it looks inside a JSON string.
+    /// Adds a secret, and its form inside a JSON string.
     pub fn add(&mut self, secret: &str) {
         if secret.len() < SHORTEST {
             return;
@@ -58,7 +58,7 @@ impl Redactor {
             .sort_by_key(|text| std::cmp::Reverse(text.len()));
     }
 
-    /// Adds every text inside a sensitive value.
+    /// Adds every string inside a sensitive value.
     pub fn add_value(&mut self, value: &Value) {
         match value {
             Value::String(text) => self.add(text),
@@ -68,7 +68,7 @@ impl Redactor {
         }
     }
 
-    /// The text without any known secret.
+    /// Masks the known secrets in a text.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
         let mut clean = text.to_owned();

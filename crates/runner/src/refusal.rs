@@ -1,9 +1,9 @@
-//! Why a repository is not run.
+//! The refusal of a repository.
 
 use domain::error::{ErrorName, StepError};
 
-/// Something in the repository that the pipeline does not run: what, where, what was expected,
-/// what to do next.
+/// Something in the repository that the pipeline does not accept: what, where, what was expected,
+/// and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path:?}: {what}; expected {expected}; next: {next}")]
 pub struct Refusal {
@@ -14,7 +14,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// All four parts; `path` is relative to the repository's root.
+    /// Creates a refusal. `path` is relative to the root of the repository.
     pub fn new(
         path: impl Into<String>,
         what: impl Into<String>,
@@ -29,7 +29,7 @@ impl Refusal {
         }
     }
 
-    /// Where.
+    /// Returns the refused path.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path

@@ -1,6 +1,6 @@
-//! Two Batch jobs for one job record: Step Functions submits once more when the answer to its
-//! first `SubmitJob` was lost. One of the two works, and the other one waits for its result, so
-//! that the state machine goes on with it whichever of the two it knows.
+//! Handles two Batch jobs with one job spec. Step Functions submits again if the response to its
+//! first `SubmitJob` was lost. One job does the work, and the other waits for its result, so the
+//! state machine continues correctly with either of them.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use domain::job::{INTERRUPTED_EXIT, JobSpec};
 
 use crate::job::{Ended, Request, World, standing_exit};
 
-/// How a start waits for the result of another one.
+/// How long a start waits for the result of another one.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// The time between two looks.
+    /// The interval between two requests.
     pub every: Duration,
-    /// How long it waits beyond the time that the job itself has.
+    /// How long to wait in addition to the time limit of the job.
     pub beyond: Duration,
 }
 
-/// Waits until Batch job `first` has left its result, and ends as that one did.
+/// Waits for the result of Batch job `first`, and ends with its exit code.
 pub(crate) async fn wait(
     request: &Request,
     world: &World,
     record: &JobSpec,
     first: &str,
 ) -> Result<Ended, StepError> {
-    // The other one began before: by then its own time is over, and its result written.
+    // The other job began earlier, so by then its time limit has passed and its result is written.
     let limit = Duration::from_secs(record.timeout_seconds.into()) + world.patience.beyond;
     world.log.step(&format!(
         "Batch job {first} was started for this job before: waiting up to {} s for its result",
@@ -55,8 +55,8 @@ pub(crate) async fn wait(
     })
 }
 
-/// Looks until there is a result. That of an interrupted plan is not the last word: Batch tries
-/// the job again.
+/// Waits until there is a final result. That of an interrupted plan is not final, because Batch
+/// retries the job.
 async fn result(request: &Request, world: &World) -> Result<u8, StepError> {
     loop {
         match standing_exit(request, world).await {

@@ -1,4 +1,4 @@
-//! The job's own settings, read once from its environment.
+//! The settings of a job, read once from its environment.
 
 use std::path::PathBuf;
 
@@ -7,27 +7,29 @@ use domain::error::{ErrorName, StepError};
 
 use crate::start::BatchAttempt;
 
-/// The Batch job's id, set by Batch itself.
+/// The id of the Batch job, set by Batch.
 const BATCH_JOB: &str = "AWS_BATCH_JOB_ID";
-/// Counts the attempts of a Batch job, set by Batch itself.
+/// The number of the attempt of the Batch job, set by Batch.
 const BATCH_ATTEMPT: &str = "AWS_BATCH_JOB_ATTEMPT";
 
-/// What the container is told by its job definition, and by Batch.
+/// The settings that come from the job definition and from Batch.
 #[derive(Clone)]
 pub struct Settings {
     /// The artifacts bucket.
     pub bucket: String,
-    /// The terraform binary.
+    /// The path of the Terraform binary.
     pub terraform: PathBuf,
-    /// The directory that holds `registry.terraform.io/...`; without one no provider installs.
+    /// The provider mirror, which contains `registry.terraform.io/...`. Without one, no provider
+    /// can be installed.
     pub mirror: Option<PathBuf>,
-    /// `error`, `warn`, `info` or `debug`; for what the libraries say on standard error.
+    /// The log level of the libraries on standard error: `error`, `warn`, `info` or `debug`.
     pub log: String,
-    /// Which attempt of which Batch job this is; none outside of Batch.
+    /// The attempt of the Batch job; `None` outside Batch.
     pub batch: Option<BatchAttempt>,
-    /// Where working directories are made.
+    /// The directory in which working directories are created.
     pub temp: PathBuf,
-    /// All variables of the job; what terraform sees of them is decided by `terraform-cli`.
+    /// All environment variables of the job. `terraform-cli` decides which of them Terraform
+    /// receives.
     pub variables: Vec<(String, String)>,
 }
 
@@ -42,10 +44,10 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Reads the settings out of a set of variables.
+    /// Reads the settings from environment variables.
     ///
     /// # Errors
-    /// `SettingsInvalid` when the bucket is missing or the mirror's path is relative.
+    /// `SettingsInvalid` if the bucket is missing or the path of the mirror is relative.
     pub fn read(variables: Vec<(String, String)>, temp: PathBuf) -> Result<Self, StepError> {
         let get = |name: &str| {
             variables
@@ -85,7 +87,7 @@ impl Settings {
         })
     }
 
-    /// The variables of this process; those that are not UTF-8 are left out.
+    /// Returns the environment variables of this process, except those that are not UTF-8.
     #[must_use]
     pub fn of_process() -> Vec<(String, String)> {
         std::env::vars_os()
@@ -93,7 +95,7 @@ impl Settings {
             .collect()
     }
 
-    /// The level of [`Self::log`]; `info` for a word that is none.
+    /// Returns [`Self::log`] as a level; `info` if it is not a valid level.
     #[must_use]
     pub fn level(&self) -> tracing_subscriber::filter::LevelFilter {
         self.log
@@ -101,7 +103,7 @@ impl Settings {
             .unwrap_or(tracing_subscriber::filter::LevelFilter::INFO)
     }
 
-    /// Whether S3 is reached by an endpoint of its own, so that buckets are no host names.
+    /// Returns whether S3 has a custom endpoint, which needs path-style addressing.
     #[must_use]
     pub fn path_style(&self) -> bool {
         self.variables.iter().any(|(key, value)| {

@@ -1,4 +1,4 @@
-//! What the runner writes beside a stack: its backend and its variables.
+//! The files that the runner adds to a stack: its backend and its variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +7,8 @@ use domain::job::{Backend, JobSpec};
 use serde_json::{Map, Value, json};
 use terraform_cli::Outputs;
 
-/// The override file's content. An override replaces whatever backend the stack names itself.
-/// `path_style` is for an S3 that is reached by an endpoint of its own, where a bucket is no
-/// host name.
+/// Returns the content of the override file, which replaces any backend that the stack configures.
+/// `path_style` is for an S3 with a custom endpoint, where the bucket is not part of the host name.
 #[must_use]
 pub fn backend_override(backend: &Backend, path_style: bool) -> Value {
     let (kind, mut settings) = match backend {
@@ -32,9 +31,9 @@ pub fn backend_override(backend: &Backend, path_style: bool) -> Value {
     json!({"terraform": {"backend": {kind: settings}}})
 }
 
-/// Whether `.terraform/terraform.tfstate`, which `init` writes, holds the backend of the record with
-/// the settings of [`backend_override`] and no other. This is the last word on which state a stack
-/// works with and whether it is locked, however its files are written.
+/// Returns whether `.terraform/terraform.tfstate`, which `init` writes, has the backend of the job
+/// spec with exactly the settings of [`backend_override`]. This check decides which state a stack
+/// uses and whether it is locked, whatever its files contain.
 #[must_use]
 pub fn is_effective(initialised: &[u8], backend: &Backend, path_style: bool) -> bool {
     let Ok(mut value) = serde_json::from_slice::<Value>(initialised) else {
@@ -55,9 +54,9 @@ pub fn is_effective(initialised: &[u8], backend: &Backend, path_style: bool) -> 
         .is_some_and(|kind| wanted == Some(&json!({kind: settings})))
 }
 
-/// The variable file: the environment's name, and the outputs of each needed stack as an object
-/// under the stack's name. Names that the stack does not declare are left out (`declared` is
-/// `None` when that is not known: terraform then warns).
+/// Returns the content of the variable file: the name of the environment, and the outputs of each
+/// needed stack as an object under the name of the stack. Leaves out variables that the stack does
+/// not declare. `declared` is `None` if they are unknown; Terraform then prints a warning.
 #[must_use]
 pub fn variables(
     record: &JobSpec,

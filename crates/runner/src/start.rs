@@ -1,19 +1,19 @@
-//! Which container runs a job: the first that says so in `started.json`.
+//! Decides which container runs a job: the first that writes `started.json`.
 
 use domain::job::Verb;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What `started.json` holds.
+/// The content of `started.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// [`domain::job::JOB_SCHEMA`].
     pub schema: u32,
-    /// When.
+    /// The time of the start.
     pub at: Timestamp,
-    /// The process, by its nonce.
+    /// The nonce of the process.
     pub by: String,
-    /// What AWS Batch calls it; none outside of Batch.
+    /// The attempt of the Batch job; `None` outside Batch.
     #[serde(default)]
     pub batch: Option<BatchAttempt>,
 }
@@ -21,36 +21,37 @@ pub struct Start {
 /// One attempt of a Batch job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchAttempt {
-    /// The Batch job's id.
+    /// The id of the Batch job.
     pub job: String,
-    /// Counts its attempts, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
 }
 
 /// What a start may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It is the first: it runs the job.
+    /// The first start: it runs the job.
     First,
-    /// Batch tries a plan again: the attempt before it ended, and a plan changes nothing.
+    /// A retry of a plan by Batch: the attempt before has ended, and a plan changes nothing.
     Again,
-    /// Another Batch job has the job record: it waits for that one's result.
+    /// Another Batch job has claimed the job spec: this one waits for its result.
     Rival {
-        /// The Batch job that began.
+        /// The Batch job that started first.
         first: String,
     },
-    /// Nobody knows what the one before it did: it does nothing.
+    /// The effect of the start before is unknown: this one does nothing.
     Repeated,
 }
 
 impl Start {
-    /// What this start may do when `standing` came first; none stands for one that cannot be read.
+    /// Returns what this start may do after the start `standing`; `None` is a start that cannot be
+    /// read.
     #[must_use]
     pub fn after(&self, standing: Option<&Self>, verb: Verb) -> Claim {
         let Some(standing) = standing else {
             return Claim::Repeated;
         };
-        // An answer that was lost: the nonce tells a process from every other one.
+        // The response was lost: the nonce identifies the process.
         if standing.by == self.by {
             return Claim::First;
         }
@@ -66,7 +67,7 @@ impl Start {
     }
 }
 
-/// Whether a job may be run again after one that was ended anywhere.
+/// Returns whether a job may be repeated after it was stopped at any point.
 pub(crate) fn changes_nothing(verb: Verb) -> bool {
     matches!(verb, Verb::Plan)
 }

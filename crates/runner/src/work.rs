@@ -1,4 +1,4 @@
-//! The work of a job: from its record to the outcome.
+//! The work of a job, from its spec to its outcome.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use crate::outcome::{self, Stop};
 use crate::workspace::Workspace;
 use crate::{archive, guard, hcl, stack};
 
-/// Largest source archive, in bytes.
+/// The largest source archive, in bytes.
 const MAX_ARCHIVE: usize = 256 * 1024 * 1024;
 
-/// A job whose source lies unpacked and checked on disk.
+/// A job whose source is unpacked and checked.
 pub(crate) struct Prepared<'a> {
     request: &'a Request,
     world: &'a World,
@@ -31,7 +31,7 @@ pub(crate) struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Fetches, unpacks and checks the source, and writes what terraform needs beside it.
+    /// Fetches, unpacks and checks the source, and writes the files that Terraform needs.
     pub(crate) async fn new(
         request: &'a Request,
         world: &'a World,
@@ -94,7 +94,7 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// Runs the verb.
+    /// Runs `init`, checks the backend, and runs the verb.
     pub(crate) async fn execute(&self) -> Result<JobOutcome, Stop> {
         let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
         let found = self.terraform.version().await.map_err(planning)?;
@@ -162,8 +162,9 @@ impl<'a> Prepared<'a> {
         self.check_format().await?;
         let file = self.workspace.home().join("plan.tfplan");
         let (shown, sealed) = self.make_plan(&file).await?;
-        // When nothing changes, nothing is applied: the outputs of now are the stack's. Terraform
-        // itself says that something changes when it only has data to read.
+        // Without changes nothing is applied, so the current outputs are the outputs of the stack.
+        // The exit code of Terraform is not sufficient: it also reports changes if only data
+        // sources are to be read.
         let outputs = if shown.summary.is_empty() {
             Some(self.upload_outputs(&shown.prior_outputs).await?)
         } else {
@@ -277,7 +278,7 @@ impl<'a> Prepared<'a> {
             stop
         };
         self.step("output");
-        // Done is done: a stop that comes now must not hide what was applied.
+        // The apply has ended: a stop that comes now must not hide its result.
         let terraform = self
             .terraform
             .clone()
@@ -290,8 +291,8 @@ impl<'a> Prepared<'a> {
         Ok(JobOutcome::Applied { outputs, summary })
     }
 
-    /// Terraform writes the state beside the stack when the backend does not take it: the only
-    /// copy there is, and it dies with the container.
+    /// Uploads the state that Terraform wrote next to the stack because the backend failed. It is
+    /// the only copy, and is lost with the container.
     async fn rescue_state(&self, stop: &mut Stop) {
         let Ok(bytes) = std::fs::read(self.dir.join("errored.tfstate")) else {
             return;
@@ -326,7 +327,7 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Reads an object and holds it against its digest.
+/// Reads an object, and checks its digest.
 async fn fetch(world: &World, object: &ObjectRef, what: &str) -> Result<Vec<u8>, Stop> {
     let Some(bytes) = world.objects.get(&object.key).await? else {
         let message = format!("{what} is not at {}; it may have expired", object.key);
@@ -343,8 +344,8 @@ async fn fetch(world: &World, object: &ObjectRef, what: &str) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Reads the outputs of the stacks that this one needs. Their sensitive values are hidden from
-/// the log from here on: an apply can print what its plan was given.
+/// Reads the outputs of the stacks that this one needs. Masks their sensitive values in the log
+/// from now on, because an apply can print the inputs of its plan.
 async fn read_inputs(
     world: &World,
     record: &JobSpec,
@@ -353,7 +354,7 @@ async fn read_inputs(
     for (stack, object) in &record.inputs {
         let bytes = fetch(world, object, &format!("the outputs of stack {stack}")).await?;
         let outputs: Outputs = serde_json::from_slice(&bytes).map_err(|error| {
-            // Only the position: the text of an error may quote a value.
+            // Only the position, because the text of the error may quote a value.
             let (line, column) = (error.line(), error.column());
             let message = format!(
                 "{}: not outputs of terraform (line {line}, column {column})",
@@ -369,7 +370,7 @@ async fn read_inputs(
     Ok(inputs)
 }
 
-/// The stack's directory, which no symbolic link leads to.
+/// Returns the directory of the stack. Refuses symbolic links on its path.
 fn stack_dir(root: &Path, dir: &str) -> Result<PathBuf, Stop> {
     let refuse = |what: &str| {
         crate::refusal::Refusal::new(
@@ -398,7 +399,7 @@ fn stack_dir(root: &Path, dir: &str) -> Result<PathBuf, Stop> {
     Ok(path)
 }
 
-/// Names of the files in the stack's directory, with the text of terraform's.
+/// Returns the names of the files in the directory of the stack, with the text of Terraform files.
 fn read_stack(dir: &Path) -> std::io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {

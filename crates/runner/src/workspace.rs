@@ -1,4 +1,4 @@
-//! The job's directories on disk.
+//! The directories of a job.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use domain::job::JobSpec;
 
 /// A private directory with `source` (the unpacked repository) and `home` (HOME, TMPDIR, the CLI
-/// configuration, variable files and plans). It is removed when dropped.
+/// configuration, variable files and plans). It is removed when the value is dropped.
 #[derive(Debug)]
 pub struct Workspace {
     root: PathBuf,
 }
 
 impl Workspace {
-    /// Makes the directories below `temp`. The path depends on the stack only, so that a plan and
-    /// its apply run in the same place: terraform may keep absolute paths in a plan. Where that
-    /// place is taken (another process on the same machine), a random one is used.
+    /// Creates the directories below `temp`. The path depends only on the stack, so that a plan and
+    /// its apply run in the same directory: Terraform may store absolute paths in a plan. If the
+    /// path exists, because of another process on the same machine, a random path is used.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub fn create(temp: &Path, record: &JobSpec) -> io::Result<Self> {
         let name = format!(
             "sluicegate-{}-{}-{}",
@@ -40,13 +40,13 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// The unpacked repository.
+    /// Returns the directory of the unpacked repository.
     #[must_use]
     pub fn source(&self) -> PathBuf {
         self.root.join("source")
     }
 
-    /// Everything that is not the repository's.
+    /// Returns the directory of all other files.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.root.join("home")
@@ -55,7 +55,7 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // The container's disk dies with it anyway.
+        // The disk is removed with the container anyway.
         let _ignored = std::fs::remove_dir_all(&self.root);
     }
 }

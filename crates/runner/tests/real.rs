@@ -1,4 +1,4 @@
-//! Jobs with the real terraform and the resources that are built into it.
+//! Jobs with the real Terraform and its built-in resources.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
-//! Jobs that end before terraform does anything, and ends that only a stand-in can show.
+//! Jobs that fail before Terraform changes anything, and failures that only a fake Terraform can
+//! show.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,10 +20,10 @@ use domain::plan::{SealedPlan, SideEffects, StateVersion};
 use runner::job::Ended;
 use zip::write::SimpleFileOptions;
 
-/// Touches a file as soon as it is started.
+/// Creates a file as soon as it is started.
 const MARKER: &str = "touch $TEMP/started";
 
-/// The table of contents of a plan file, which is text by chance.
+/// Returns the central directory of a plan file as text.
 fn plan() -> String {
     let nothing = |count| "\0".repeat(count);
     let table = format!("PK\x01\x02{}\x06{}tfplan", nothing(24), nothing(17));
@@ -132,7 +133,7 @@ fn build(fill: impl Fn(&mut Zip)) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// Replaces the source of a record by this archive.
+/// Runs a plan job whose source is this archive.
 async fn outcome_of_archive(bytes: &[u8]) -> JobOutcome {
     let bench = Bench::scripted(MARKER);
     let mut record = bench.record(Verb::Plan, &repository("locals {}\n"));
@@ -194,7 +195,7 @@ async fn hostile_archives_are_refused() {
             "lies below \"d\", which is a symbolic link",
         ),
         (
-            // Each link stays inside by its own text; together they lead out.
+            // Each link alone stays inside; together they leave the directory.
             build(|zip| {
                 zip.start_file("p/q/file", plain).unwrap();
                 zip.add_symlink("p/q/up", "..", plain).unwrap();

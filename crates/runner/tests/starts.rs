@@ -1,5 +1,5 @@
-//! A job that is started more than once: by Batch, which tries an interrupted plan again, and by
-//! Step Functions, which submits again when an answer was lost.
+//! A job that is started more than once: by Batch, which retries an interrupted plan, and by Step
+//! Functions, which submits again if a response was lost.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,7 +19,8 @@ use domain::plan::SideEffects;
 use runner::job::{Ended, Request};
 use terraform_cli::{Cancel, CancelHandle};
 
-/// The real terraform, whose first `verb` takes a minute; `None` on a machine without terraform.
+/// Returns a bench with the real Terraform, whose first `verb` takes a minute; `None` on a machine
+/// without Terraform.
 fn slow_at_first(verb: &str) -> Option<Bench> {
     let terraform = Bench::real()?.terraform;
     Some(Bench::scripted(&format!(
@@ -32,7 +33,7 @@ exec {} "$@""#,
     )))
 }
 
-/// Runs the first attempt of Batch job `a`, and stops it in the middle of the slow command.
+/// Runs the first attempt of Batch job `a`, and stops it during the slow command.
 async fn interrupt_first_attempt(bench: &Bench, request: &Request) -> Ended {
     let (handle, cancel) = CancelHandle::new();
     let (ended, ()) = tokio::join!(bench.run_in_batch(request, ("a", 1), cancel), async {
@@ -70,7 +71,7 @@ async fn an_interrupted_plan_asks_batch_for_another_attempt_which_makes_it_anew(
     assert_eq!(result.exit_code, 0);
     assert!(bench.peek(&request, JobFile::Plan).is_some());
 
-    // A third attempt finds a plan that is done.
+    // A third attempt finds the result of the plan.
     let third = bench
         .run_in_batch(&request, ("a", 3), Cancel::never())
         .await
@@ -159,7 +160,7 @@ async fn a_plan_that_is_out_of_time_is_not_made_again() {
 #[tokio::test]
 async fn a_second_batch_job_waits_for_the_first_and_ends_as_it_does() {
     let Some(bench) = Bench::real() else { return };
-    // A plan that goes on until the test lets it.
+    // A plan that runs until the test ends it.
     let bench = Bench::scripted(&format!(
         r#"if [ "$1" = plan ]; then
 echo planning >> $TEMP/plans
@@ -198,7 +199,7 @@ exec {} "$@""#,
     assert_eq!(plans, "planning\n", "terraform planned once");
 }
 
-/// A job that Batch job `a` began and has not ended. Terraform must not be started.
+/// Creates a job that Batch job `a` started and has not ended. Terraform must not be started.
 fn begun_by_another(verb: Verb) -> (Bench, Request) {
     let bench = Bench::scripted("touch $TEMP/started");
     let mut record = bench.record(verb, &repository("locals {}\n"));
@@ -268,7 +269,8 @@ async fn an_interrupted_plan_of_the_first_is_waited_for_until_it_is_made_again()
     assert_eq!(ended.unwrap().exit_code(), 0);
     assert_eq!(began.elapsed().as_secs(), 90);
 
-    // It is never made again: Batch decides about another attempt, as it does for the first.
+    // The second job never repeats it: it exits with the same code, and Batch decides about a
+    // retry.
     leave_result(&bench, &request, INTERRUPTED_EXIT);
     let second = bench.run_in_batch(&request, ("b", 1), Cancel::never());
     assert_eq!(second.await.unwrap().exit_code(), INTERRUPTED_EXIT);
@@ -290,7 +292,7 @@ async fn a_second_batch_job_that_is_told_to_stop_stops_waiting() {
     assert_eq!(ended.exit_code(), INTERRUPTED_EXIT);
     assert!(began.elapsed() < Duration::from_secs(1));
     assert!(bench.peek(&request, JobFile::Result).is_none());
-    // Batch tries it again, and it waits again.
+    // Batch retries the second job, and it waits again.
     leave_result(&bench, &request, 0);
     let second = bench.run_in_batch(&request, ("b", 2), Cancel::never());
     assert_eq!(second.await.unwrap().exit_code(), 0);

@@ -1,10 +1,10 @@
-//! The wish to stop, handed from whoever hears the signal to whoever runs the child.
+//! A stop request, from the code that receives the signal to the code that runs the child process.
 
 use tokio::sync::watch;
 
-/// Makes a pair: the handle asks for the stop, the [`Cancel`] is given to [`crate::Terraform`].
+/// Creates the pair: the handle requests the stop, and [`crate::Terraform`] gets the [`Cancel`].
 impl CancelHandle {
-    /// A handle that has not asked for anything yet, and the side that listens to it.
+    /// Creates a handle without a request, and the [`Cancel`] that receives its request.
     #[must_use]
     pub fn new() -> (Self, Cancel) {
         let (sender, receiver) = watch::channel(false);
@@ -16,32 +16,33 @@ impl CancelHandle {
         )
     }
 
-    /// Asks for the stop. Asking again changes nothing: a child gets one SIGTERM, never two.
+    /// Requests the stop. A repeated request has no effect: a child process gets one SIGTERM, never
+    /// two.
     pub fn cancel(&self) {
         self.sender.send_replace(true);
     }
 }
 
-/// The side that asks; dropping it without asking means "never".
+/// Requests a stop. Dropping it without a request means that the stop is never requested.
 #[derive(Debug)]
 pub struct CancelHandle {
     sender: watch::Sender<bool>,
 }
 
-/// The side that listens. Clones listen to the same handle.
+/// Receives the request of a handle. Clones share one handle.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel {
     receiver: Option<watch::Receiver<bool>>,
 }
 
 impl Cancel {
-    /// A listener that is never asked to stop.
+    /// Creates a value that never receives a request.
     #[must_use]
     pub fn never() -> Self {
         Self::default()
     }
 
-    /// Whether the stop was asked for already.
+    /// Returns whether the stop was requested.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.receiver
@@ -49,7 +50,8 @@ impl Cancel {
             .is_some_and(|receiver| *receiver.borrow())
     }
 
-    /// Ends when the stop is asked for, and never when nobody can ask any more.
+    /// Returns when the stop is requested. Never returns if the handle was dropped without a
+    /// request.
     pub async fn cancelled(&self) {
         if let Some(mut receiver) = self.receiver.clone()
             && receiver.wait_for(|asked| *asked).await.is_ok()

@@ -1,51 +1,52 @@
-//! What terraform found wrong, and the lock that it met.
+//! Diagnostics of Terraform, and the state lock that it could not acquire.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How bad a diagnostic is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The command failed because of it.
+    /// An error: the command failed.
     #[default]
     Error,
-    /// The command went on.
+    /// A warning: the command continued.
     Warning,
 }
 
-/// A place in a file of the stack; line and column start at 1.
+/// A position in a file of the stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Path below the stack's directory, as terraform prints it.
+    /// The path relative to the directory of the stack, as Terraform prints it.
     pub file: String,
-    /// Line, from 1.
+    /// The line, from 1.
     pub line: u64,
-    /// Column, from 1.
+    /// The column, from 1.
     pub column: u64,
 }
 
-/// One error or warning, without the source snippet: a snippet may quote values.
+/// An error or a warning, without the source snippet, which may quote values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
-    /// Error or warning.
+    /// The severity.
     pub severity: Severity,
-    /// One line.
+    /// The summary, in one line.
     pub summary: String,
-    /// The long text, possibly empty.
+    /// The detail; may be empty.
     #[serde(default)]
     pub detail: String,
-    /// The resource it is about, where terraform knows.
+    /// The address of the resource, if Terraform knows it.
     #[serde(default)]
     pub address: Option<String>,
-    /// Where, for errors in the configuration.
+    /// The position, for errors in the configuration.
     #[serde(default)]
     pub position: Option<Position>,
 }
 
 impl Diagnostic {
-    /// An error that stands for plain text, such as the standard error of a command without JSON.
+    /// Creates an error from plain text, such as the standard error of a command without JSON
+    /// output.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let text = text.trim();
@@ -59,7 +60,7 @@ impl Diagnostic {
         }
     }
 
-    /// True for severity error.
+    /// Returns whether the severity is error.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -82,7 +83,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The shape in which terraform writes a diagnostic.
+/// The JSON form of a diagnostic.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RawDiagnostic {
     #[serde(default)]
@@ -126,24 +127,24 @@ impl From<RawDiagnostic> for Diagnostic {
     }
 }
 
-/// Who holds the state lock, read from the message with which terraform refuses to start.
+/// The holder of the state lock, read from the error message of Terraform.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockInfo {
-    /// What `terraform force-unlock` wants.
+    /// The lock id, the argument of `terraform force-unlock`.
     pub id: String,
-    /// The state the lock is on.
+    /// The locked state.
     pub path: String,
     /// `OperationTypePlan`, `OperationTypeApply` and the like.
     pub operation: String,
     /// `user@host`.
     pub who: String,
-    /// When the lock was taken, as terraform prints it.
+    /// The time at which the lock was acquired, as Terraform prints it.
     pub created: String,
 }
 
 impl LockInfo {
-    /// Reads the `Lock Info:` block of a diagnostic's detail; `None` when there is none or when
-    /// it names no lock id.
+    /// Parses the `Lock Info:` block in the detail of a diagnostic. Returns `None` if there is
+    /// none, or it has no lock id.
     #[must_use]
     pub fn parse(detail: &str) -> Option<Self> {
         let (_, block) = detail.split_once("Lock Info:")?;

@@ -1,67 +1,67 @@
-//! How a terraform command can end badly.
+//! The errors of a Terraform command.
 
 use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, LockInfo};
 use crate::version::{MINIMUM, Version};
 
-/// What went wrong with one terraform command.
+/// The error of one Terraform command.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The binary could not be started at all.
+    /// The binary could not be started.
     #[error(
         "could not start terraform at {binary}: {source}; check that the path names an executable for this machine"
     )]
     Start {
         /// The path that was tried.
         binary: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The binary is older than this driver can work with.
+    /// The binary is older than [`crate::MINIMUM`].
     #[error(
         "terraform {found} is too old: {MINIMUM} or newer is needed (S3 state lock files); put a newer one into the runner's image"
     )]
     TooOld {
-        /// What `terraform version` answered.
+        /// The version that `terraform version` reported.
         found: Version,
     },
-    /// The state moved since the plan was made: plan again.
+    /// The state changed after the plan was made. The stack must be planned again.
     #[error("the saved plan is stale: the state was changed after the plan was made; plan again")]
     StalePlan {
-        /// Terraform's own words.
+        /// The diagnostics of Terraform.
         diagnostics: Vec<Diagnostic>,
     },
-    /// Somebody else holds the state lock.
+    /// Another process holds the state lock.
     #[error("the state is locked by {} since {} (lock id {}, {}); wait for it, or unlock with that id once it is known to be dead", .lock.who, .lock.created, .lock.id, .lock.operation)]
     StateLocked {
-        /// Who holds it.
+        /// The holder of the lock.
         lock: Box<LockInfo>,
     },
-    /// The command was stopped from outside.
+    /// The command was interrupted from outside.
     #[error("terraform {} was interrupted{}", .0.command, if .0.killed { " and had to be killed" } else { "" })]
     Interrupted(Interruption),
-    /// Terraform itself reported a failure.
+    /// Terraform reported a failure.
     #[error("{0}")]
     Failed(Failure),
-    /// Terraform's answer was not what this driver knows.
+    /// The output of Terraform does not have the expected form.
     #[error(
         "terraform {command} answered something unexpected: {what}; is this terraform newer than the runner?"
     )]
     Unreadable {
         /// The command, or `plan file`.
         command: &'static str,
-        /// What was wrong.
+        /// What was unexpected.
         what: String,
     },
-    /// A file of ours could not be read or written, or a pipe broke.
+    /// A file of the driver could not be read or written, or a pipe broke.
     #[error("could not {what} ({path}): {source}")]
     Io {
-        /// The deed.
+        /// The operation.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 }
@@ -71,13 +71,13 @@ pub enum Error {
 pub struct Interruption {
     /// `plan`, `apply` and so on.
     pub command: &'static str,
-    /// True when the stop was asked for through [`crate::Cancel`]; false when somebody else
-    /// (the kernel short of memory, an operator) killed the process.
+    /// True if the stop was requested through [`crate::Cancel`]; false if something else, such as
+    /// the out-of-memory killer or an operator, killed the process.
     pub asked: bool,
-    /// True when the budget ran out and the whole process group got SIGKILL, or when a signal
-    /// ended the process: locks, resources and state may then be out of step.
+    /// True if the grace period ended and the process group got a SIGKILL, or if a signal ended the
+    /// process. Locks, resources and state may then be inconsistent.
     pub killed: bool,
-    /// What terraform still said.
+    /// The diagnostics that Terraform printed before it ended.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -88,7 +88,7 @@ pub struct Failure {
     pub command: &'static str,
     /// The exit code.
     pub code: i32,
-    /// Errors and warnings; where terraform printed text only, one diagnostic made of it.
+    /// Errors and warnings. If Terraform printed only text, one diagnostic with this text.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -111,7 +111,7 @@ impl std::fmt::Display for Failure {
 }
 
 impl Error {
-    /// The diagnostics that came with it; empty where terraform said nothing.
+    /// Returns the diagnostics of the error; empty if Terraform printed none.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {

@@ -1,12 +1,14 @@
-//! Bytes into lines, with a bound on how much one line may hold.
+//! Splits bytes into lines of limited length.
 
-/// Longest line that is kept whole, in bytes. Terraform's JSON UI stays far below it.
+/// The longest line that is kept whole, in bytes. Lines of the JSON UI of Terraform are far
+/// shorter.
 pub(crate) const MAX_LINE: usize = 256 * 1024;
 
-/// Cuts a stream of byte chunks into text lines.
+/// Splits a stream of chunks into lines of text.
 ///
-/// Bytes that are not UTF-8 become U+FFFD; a line longer than the limit is cut and marked with
-/// ` [cut]`, and the rest of it is thrown away, so that no child can fill the memory.
+/// Bytes that are not UTF-8 become U+FFFD. A line that is longer than the limit is truncated and
+/// marked with ` [cut]`, and the rest of it is discarded, so that the output of a child process
+/// cannot exhaust the memory.
 #[derive(Debug)]
 pub struct LineSplitter {
     pending: Vec<u8>,
@@ -21,7 +23,7 @@ impl Default for LineSplitter {
 }
 
 impl LineSplitter {
-    /// A splitter that keeps at most `limit` bytes of a line (at least one).
+    /// Creates a splitter that keeps at most `limit` bytes of a line, and at least one.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self {
@@ -31,7 +33,7 @@ impl LineSplitter {
         }
     }
 
-    /// Takes one chunk and returns the lines it completed, without their line ends.
+    /// Adds a chunk. Returns the lines that it completed, without their line ends.
     pub fn push(&mut self, chunk: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut pieces = chunk.split(|byte| *byte == b'\n').peekable();
@@ -44,7 +46,7 @@ impl LineSplitter {
         lines
     }
 
-    /// The last line when the stream did not end with a line end.
+    /// Returns the last line, if the stream did not end with a line end.
     pub fn finish(&mut self) -> Option<String> {
         (!self.pending.is_empty() || self.cutting).then(|| self.take())
     }

@@ -1,4 +1,4 @@
-//! Output values of a stack.
+//! The output values of a stack.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,19 +6,19 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Outputs by name, in terraform's own shape (`terraform output -json`).
+/// The outputs by name, in the form of `terraform output -json`.
 pub type Outputs = BTreeMap<String, Output>;
 
-/// One output. `Debug` shows no value that terraform marks sensitive.
+/// An output. `Debug` hides a value that Terraform marks as sensitive.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Terraform's mark.
+    /// Whether Terraform marks it as sensitive.
     #[serde(default)]
     pub sensitive: bool,
-    /// The type in terraform's notation: `"string"`, `["list","string"]` and so on.
+    /// The type in the notation of Terraform: `"string"`, `["list","string"]` and so on.
     #[serde(default, rename = "type")]
     pub kind: Value,
-    /// The value, in clear even where it is sensitive: store it encrypted, never print it.
+    /// The value, in clear text even if it is sensitive. Store it encrypted, and never print it.
     #[serde(default)]
     pub value: Value,
 }

@@ -1,4 +1,4 @@
-//! The state version that a saved plan was made from.
+//! Reads the state version that a plan file was made from.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use crate::Error;
 
-/// Largest state inside a plan file that is read, in bytes.
+/// The largest state in a plan file, in bytes.
 const MAX_STATE: u64 = 256 * 1024 * 1024;
 
-/// The part of a state that names its version; a new state has serial 0 and no lineage.
+/// The version of a state. A new state has serial 0 and no lineage.
 #[derive(Deserialize)]
 struct RawState {
     #[serde(default)]
@@ -21,12 +21,12 @@ struct RawState {
     lineage: String,
 }
 
-/// Reads serial and lineage out of a saved plan (a zip whose member `tfstate` is the prior state).
-/// This starts no process, and it is the very pair that terraform holds against the backend's
-/// state, under the lock, when it applies the file.
+/// Reads serial and lineage from a plan file, a zip whose member `tfstate` is the prior state.
+/// Starts no process. Terraform compares the same two values with the state in the backend, under
+/// the state lock, when it applies the file.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be opened, [`Error::Unreadable`] when it is no plan file.
+/// [`Error::Io`] if the file cannot be opened; [`Error::Unreadable`] if it is not a plan file.
 pub fn state_version(plan: &Path) -> Result<StateVersion, Error> {
     let unreadable = |what: String| Error::Unreadable {
         command: "plan file",

@@ -1,4 +1,4 @@
-//! One child process: own group, scrubbed environment, bounded output, one SIGTERM.
+//! Runs one child process: own process group, scrubbed environment, limited output, one SIGTERM.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -16,23 +16,24 @@ use crate::error::Error;
 use crate::lines::LineSplitter;
 use crate::ui::Source;
 
-/// How long the output of a dead child is still read: a grandchild may hold the pipe open.
+/// How long the output is read after the child process has ended. A grandchild may keep the pipe
+/// open.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Largest standard output that is captured whole (`show -json`), in bytes.
+/// The largest standard output that is captured (`show -json`), in bytes.
 const MAX_CAPTURE: usize = 512 * 1024 * 1024;
-/// How much of standard error is kept, in bytes.
+/// The most bytes of standard error that are kept.
 const MAX_STDERR: usize = 64 * 1024;
 
-/// What is done with standard output.
+/// The handling of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stdout {
-    /// Line by line to the callback.
+    /// Passed to the callback, line by line.
     Lines,
-    /// Kept as bytes, and shown to nobody: it may hold sensitive values.
+    /// Captured as bytes and not passed on, because it may contain sensitive values.
     Capture,
 }
 
-/// What to run and how.
+/// A command to run.
 pub(crate) struct Job<'a> {
     pub(crate) binary: &'a Path,
     pub(crate) args: &'a [std::ffi::OsString],
@@ -43,19 +44,19 @@ pub(crate) struct Job<'a> {
     pub(crate) stdout: Stdout,
 }
 
-/// How the child ended.
+/// The end of a child process.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) captured: Vec<u8>,
     pub(crate) stderr: String,
-    /// A stop was asked for while it ran.
+    /// Whether a stop was requested while it ran.
     pub(crate) asked: bool,
-    /// The budget ran out and the group got SIGKILL.
+    /// Whether the grace period ended and the process group got a SIGKILL.
     pub(crate) killed: bool,
 }
 
-/// Kills what is left of the group when the work is over, whichever way it ended: providers and
-/// provisioners outlive a terraform that was killed.
+/// The process group of the child. Dropping it kills the remaining processes: providers and
+/// provisioners outlive a killed Terraform.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -70,13 +71,13 @@ impl Group {
 
     fn kill(&self) {
         if let Some(pid) = self.0 {
-            // ESRCH: nobody is left, which is what is wanted.
+            // ESRCH means that the group has no processes left, which is the goal.
             let _gone = killpg(pid, Signal::SIGKILL);
         }
     }
 
-    /// Terraform alone gets the SIGTERM: it stops its providers itself, and a provider that is
-    /// terminated in the middle of a create loses what it made.
+    /// Sends SIGTERM to Terraform only. Terraform stops its providers itself; a provider that is
+    /// terminated while it creates a resource loses track of it.
     fn terminate_leader(&self) {
         if let Some(pid) = self.0 {
             let _gone = kill(pid, Signal::SIGTERM);
@@ -90,7 +91,8 @@ impl Drop for Group {
     }
 }
 
-/// Runs the child to its end. Both streams are read all the time, so it never blocks on a pipe.
+/// Runs the child process to its end. Reads both streams all the time, so that it never blocks on a
+/// pipe.
 pub(crate) async fn run(
     job: Job<'_>,
     mut on_line: impl FnMut(Source, &str),
@@ -180,12 +182,12 @@ pub(crate) async fn run(
     })
 }
 
-/// An instant that no job reaches.
+/// Returns an instant that is later than any job's end.
 fn far_future() -> Instant {
     Instant::now() + Duration::from_secs(30 * 24 * 3600)
 }
 
-/// One of the child's pipes.
+/// An output pipe of the child process.
 struct Stream<R> {
     pipe: Option<R>,
     buffer: Vec<u8>,
@@ -207,7 +209,7 @@ impl<R: AsyncRead + Unpin> Stream<R> {
         self.pipe.is_some()
     }
 
-    /// The next chunk; empty at the end, after which the stream is closed. Cancel-safe.
+    /// Reads the next chunk; empty at the end, after which the stream is closed. Cancel-safe.
     async fn read(&mut self) -> &[u8] {
         self.filled = match self.pipe.as_mut() {
             Some(pipe) => pipe.read(&mut self.buffer).await.unwrap_or(0),
@@ -219,7 +221,7 @@ impl<R: AsyncRead + Unpin> Stream<R> {
         self.buffer.get(..self.filled).unwrap_or_default()
     }
 
-    /// Hands on the lines that the last chunk completed, and the last line at the end.
+    /// Passes on the lines that the last chunk completed, and at the end the last line.
     fn lines(&mut self, mut each: impl FnMut(&str)) {
         let chunk = self.buffer.get(..self.filled).unwrap_or_default();
         for line in self.splitter.push(chunk) {

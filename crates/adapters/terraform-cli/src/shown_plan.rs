@@ -1,4 +1,4 @@
-//! `terraform show -json` of a plan: addresses and actions of it, and the outputs before it.
+//! Parses `terraform show -json` of a plan: addresses, actions and prior outputs.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use serde::Deserialize;
 
 use crate::{Error, Outputs};
 
-/// A plan as terraform shows it, without resource values. The JSON that it is read from holds
-/// every value in clear, sensitive ones too.
+/// A plan as Terraform shows it, without the values of resources. Its JSON contains every value in
+/// clear text, including sensitive ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownPlan {
-    /// What the plan would do. An import or a move that changes nothing else counts as an update:
-    /// it changes the state.
+    /// The changes of the plan. An import or a move without other changes counts as an update,
+    /// because it changes the state.
     pub summary: PlanSummary,
-    /// Resources that are replaced only because an earlier apply left them tainted.
+    /// The resources that are replaced only because an earlier apply left them tainted.
     pub tainted: Vec<String>,
-    /// Resources that were changed outside of terraform since its last run.
+    /// The resources that were changed outside Terraform since its last run.
     pub drift: Vec<String>,
-    /// The outputs that stood in the state before the plan. They are those of the stack only when
-    /// the plan changes nothing: for a new stack terraform puts planned values here.
+    /// The outputs in the state before the plan. They are the outputs of the stack only if the plan
+    /// changes nothing: for a new stack, Terraform puts planned values here.
     pub prior_outputs: Outputs,
-    /// The terraform that made the plan.
+    /// The version of Terraform that made the plan.
     pub terraform_version: String,
 }
 
@@ -72,11 +72,11 @@ struct RawValues {
 }
 
 impl ShownPlan {
-    /// Reads the JSON of `terraform show -json <plan>`.
+    /// Parses the output of `terraform show -json <plan>`.
     ///
     /// # Errors
-    /// [`Error::Unreadable`] for anything that is not a plan of format 1, or an action that this
-    /// driver does not know: guessing what a plan does would be worse than stopping.
+    /// [`Error::Unreadable`] if it is not a plan of format 1, or has an unknown action. Guessing
+    /// what a plan does would be worse than stopping.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let unreadable = |what: String| Error::Unreadable {
             command: "show",
@@ -138,7 +138,8 @@ impl ShownPlan {
     }
 }
 
-/// `Some(None)`: the plan leaves it alone. `None`: not a known set of actions.
+/// Returns the action for a list of actions; `Some(None)` if nothing changes, `None` if the list is
+/// unknown.
 fn action(actions: &[String], moved: bool) -> Option<Option<Action>> {
     let words: Vec<&str> = actions.iter().map(String::as_str).collect();
     Some(match words.as_slice() {

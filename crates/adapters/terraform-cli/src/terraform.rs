@@ -1,4 +1,4 @@
-//! The commands.
+//! The Terraform commands.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ use crate::shown_plan::ShownPlan;
 use crate::ui::{Event, Line, Source, Transcript, parse_line};
 use crate::version::Version;
 
-/// What terraform has between SIGTERM and SIGKILL: AWS Batch gives a container 30 s, and the
-/// remains have to be uploaded in the rest.
+/// The grace period between SIGTERM and SIGKILL. AWS Batch stops a container 30 s after SIGTERM,
+/// and the rest is needed to upload the results.
 const GRACE: Duration = Duration::from_secs(25);
 
 type OnLine = Arc<dyn Fn(&Line<'_>) + Send + Sync>;
 
-/// Terraform in one directory, with one environment. Cheap to clone.
+/// Runs Terraform in one directory, with one environment. Cheap to clone.
 #[derive(Clone)]
 pub struct Terraform {
     binary: PathBuf,
@@ -44,45 +44,45 @@ impl std::fmt::Debug for Terraform {
     }
 }
 
-/// What `init` is told.
+/// The options of `init`.
 #[derive(Clone, Debug, Default)]
 pub struct InitOptions {
     /// Values for a partial backend block, as `-backend-config=key=value`.
     pub backend_config: Vec<(String, String)>,
-    /// False: `-backend=false`, enough for `validate`.
+    /// False for `-backend=false`, which is sufficient for `validate`.
     pub backend: bool,
 }
 
-/// What `plan` is told.
+/// The options of `plan`.
 #[derive(Clone, Debug, Default)]
 pub struct PlanOptions {
-    /// Where the plan file goes.
+    /// The path of the plan file.
     pub out: PathBuf,
-    /// Files with values for variables.
+    /// The variable files.
     pub var_files: Vec<PathBuf>,
-    /// Plan the destruction of everything.
+    /// True for `-destroy`, which plans to destroy all resources.
     pub destroy: bool,
 }
 
-/// A plan that was made.
+/// The report of a plan.
 #[derive(Clone, Debug)]
 pub struct PlanReport {
-    /// Whether it changes resources or outputs, or has data to read (`-detailed-exitcode`).
+    /// Whether the plan changes resources or outputs, or reads data sources (`-detailed-exitcode`).
     pub has_changes: bool,
-    /// Its messages.
+    /// The messages.
     pub transcript: Transcript,
 }
 
-/// An apply that ran, whatever its end.
+/// The report of an apply, whether it succeeded or failed.
 #[derive(Debug)]
 pub struct ApplyReport {
-    /// Its messages: what was done, what failed, what nobody knows.
+    /// The messages: what was done, what failed, and what is unknown.
     pub transcript: Transcript,
-    /// Its end.
+    /// The end of the command.
     pub end: Result<(), Error>,
 }
 
-/// What `validate` found.
+/// The result of `validate`.
 #[derive(Clone, Debug)]
 pub struct Validation {
     /// Whether the configuration is valid.
@@ -91,12 +91,12 @@ pub struct Validation {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// What `terraform version` answered.
+/// The result of `terraform version`.
 #[derive(Clone, Debug)]
 pub struct VersionReport {
     /// The version, at least [`crate::MINIMUM`].
     pub version: Version,
-    /// Such as `linux_amd64`.
+    /// The platform, such as `linux_amd64`.
     pub platform: String,
 }
 
@@ -114,7 +114,7 @@ struct RawValidation {
     diagnostics: Vec<RawDiagnostic>,
 }
 
-/// A finished command, before anybody judged it.
+/// A command that has ended, before its exit code is checked.
 struct Ran {
     command: &'static str,
     ended: Ended,
@@ -122,8 +122,8 @@ struct Ran {
 }
 
 impl Terraform {
-    /// A driver for `binary` (an absolute path, or a name on the PATH of `environment`) that
-    /// works in `workdir`.
+    /// Creates a driver for `binary` that works in `workdir`. `binary` is an absolute path, or a
+    /// name on the PATH of `environment`.
     #[must_use]
     pub fn new(
         binary: impl Into<PathBuf>,
@@ -140,8 +140,8 @@ impl Terraform {
         }
     }
 
-    /// Stops the running command when `cancel` says so: one SIGTERM to terraform, and SIGKILL to
-    /// its whole process group after `grace`. A command that has not begun is not begun.
+    /// Stops the running command when `cancel` requests it: one SIGTERM to Terraform, and after
+    /// `grace` a SIGKILL to its process group. Later commands do not start.
     #[must_use]
     pub fn cancelled_by(mut self, cancel: Cancel, grace: Duration) -> Self {
         self.cancel = cancel;
@@ -149,18 +149,19 @@ impl Terraform {
         self
     }
 
-    /// Calls `on_line` with each line of the commands that stream (`init`, `fmt`, `plan`,
-    /// `apply`) and with standard error of all. What `show` and `output` print is never passed.
+    /// Calls `on_line` with each line of the commands that stream (`init`, `plan`, `apply`), and
+    /// with standard error of all commands. Never passes the standard output of other commands,
+    /// such as `show` and `output`.
     #[must_use]
     pub fn on_line(mut self, on_line: impl Fn(&Line<'_>) + Send + Sync + 'static) -> Self {
         self.on_line = Arc::new(on_line);
         self
     }
 
-    /// Asks for the version and demands [`crate::MINIMUM`].
+    /// Returns the version. Fails if it is older than [`crate::MINIMUM`].
     ///
     /// # Errors
-    /// [`Error::TooOld`] and those of starting a command.
+    /// [`Error::TooOld`], and the errors of starting a command.
     pub async fn version(&self) -> Result<VersionReport, Error> {
         let ran = self
             .run("version", ["version", "-json"], Stdout::Capture)
@@ -180,10 +181,10 @@ impl Terraform {
         })
     }
 
-    /// Installs what the committed lock file names, and nothing else.
+    /// Runs `init`. Installs only the providers that the committed lock file names.
     ///
     /// # Errors
-    /// As the command ends.
+    /// The errors of the command.
     pub async fn init(&self, options: &InitOptions) -> Result<Transcript, Error> {
         let mut args: Vec<OsString> = [
             "init",
@@ -207,10 +208,10 @@ impl Terraform {
             .transcript)
     }
 
-    /// The files below the directory that are not formatted; empty when all are.
+    /// Returns the files below the directory that are not formatted.
     ///
     /// # Errors
-    /// As the command ends; a file that cannot be parsed is a failure.
+    /// The errors of the command. A file that cannot be parsed is a failure.
     pub async fn fmt_check(&self) -> Result<Vec<String>, Error> {
         let args = ["fmt", "-check", "-recursive", "-list=true", "-no-color"];
         let ran = self.run("fmt", args, Stdout::Capture).await?;
@@ -221,10 +222,10 @@ impl Terraform {
         ran.success().map(|_| Vec::new())
     }
 
-    /// Checks the configuration, without the state or any API.
+    /// Validates the configuration, without the state or any API.
     ///
     /// # Errors
-    /// As the command ends; an invalid configuration is an answer, not an error.
+    /// The errors of the command. An invalid configuration is a result, not an error.
     pub async fn validate(&self) -> Result<Validation, Error> {
         let args = ["validate", "-json", "-no-color"];
         let ran = self.run("validate", args, Stdout::Capture).await?;
@@ -246,11 +247,11 @@ impl Terraform {
         })
     }
 
-    /// Makes a plan file. It takes no lock of the state, and leaves none behind; [`Self::apply`]
-    /// does, and refuses a plan of another state.
+    /// Creates a plan file. Does not lock the state. [`Self::apply`] does, and refuses a plan of
+    /// another state.
     ///
     /// # Errors
-    /// As the command ends.
+    /// The errors of the command.
     pub async fn plan(&self, options: &PlanOptions) -> Result<PlanReport, Error> {
         let mut args: Vec<OsString> = [
             "plan",
@@ -285,11 +286,11 @@ impl Terraform {
         })
     }
 
-    /// The plan file as JSON: the bytes, which hold values in clear and belong encrypted, and
-    /// what the pipeline needs of them.
+    /// Returns the plan file as JSON, which contains values in clear text and must be stored
+    /// encrypted, and the part of it that the pipeline uses.
     ///
     /// # Errors
-    /// As the command ends, and [`Error::Unreadable`].
+    /// The errors of the command, and [`Error::Unreadable`].
     pub async fn show(&self, plan: &Path) -> Result<(Vec<u8>, ShownPlan), Error> {
         let args = [OsString::from("show"), "-json".into(), plan.into()];
         let ran = self.run("show", args, Stdout::Capture).await?.success()?;
@@ -297,10 +298,10 @@ impl Terraform {
         Ok((ran.ended.captured, shown))
     }
 
-    /// Applies exactly this plan file.
+    /// Applies this plan file.
     ///
     /// # Errors
-    /// Only those of starting the command; its end is in the report.
+    /// Only the errors of starting the command. The report contains the end of the command.
     pub async fn apply(&self, plan: &Path) -> Result<ApplyReport, Error> {
         let args = [
             "apply".into(),
@@ -316,10 +317,10 @@ impl Terraform {
         })
     }
 
-    /// All outputs, sensitive ones in clear.
+    /// Returns all outputs, sensitive ones in clear text.
     ///
     /// # Errors
-    /// As the command ends, and [`Error::Unreadable`].
+    /// The errors of the command, and [`Error::Unreadable`].
     pub async fn output(&self) -> Result<Outputs, Error> {
         let args = ["output", "-json", "-no-color"];
         self.run("output", args, Stdout::Capture)
@@ -378,14 +379,14 @@ impl Terraform {
 }
 
 impl Ran {
-    /// The command itself when it succeeded, else the error that describes its end best.
+    /// Returns the command if it succeeded, and otherwise the error that describes its end best.
     fn success(self) -> Result<Self, Error> {
         let Some(code) = self.ended.status.code() else {
-            // A signal ended terraform: ours after the budget, or somebody else's.
+            // A signal ended Terraform: the SIGKILL after the grace period, or one from outside.
             return Err(self.interrupted(true));
         };
         if code == 0 {
-            // Asked to stop and yet done: the work is complete, and that is what counts.
+            // A stop was requested, but the command has completed, which takes precedence.
             return Ok(self);
         }
         if self.ended.asked {
@@ -431,7 +432,7 @@ impl Ran {
     fn json<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.ended.captured).map_err(|error| Error::Unreadable {
             command: self.command,
-            // Only the position: the text of an error may quote a value.
+            // Only the position, because the text of the error may quote a value.
             what: format!(
                 "no JSON of the known shape (line {}, column {})",
                 error.line(),

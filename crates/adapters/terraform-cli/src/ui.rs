@@ -1,4 +1,4 @@
-//! Terraform's JSON UI: one message a line, with plain text in between.
+//! The JSON UI of Terraform: one message per line, with plain text in between.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use crate::diagnostic::{Diagnostic, RawDiagnostic};
 
-/// Most diagnostics that one command's transcript keeps.
+/// The most diagnostics that a transcript keeps.
 const MAX_DIAGNOSTICS: usize = 200;
 
-/// Where a line came from.
+/// The stream of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Standard output.
@@ -18,23 +18,23 @@ pub enum Source {
     Stderr,
 }
 
-/// One line as the child printed it, and what it means.
+/// A line of output, and the message in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// `plan`, `apply` and so on.
+    /// The command: `plan`, `apply` and so on.
     pub command: &'static str,
-    /// Which stream.
+    /// The stream.
     pub source: Source,
     /// The text, without its line end.
     pub text: &'a str,
-    /// The message that it carries.
+    /// The message in it.
     pub event: &'a Event,
 }
 
-/// A message of the JSON UI. Fields that hold values or ids are not kept.
+/// A message of the JSON UI, without fields that contain values or ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The first message: terraform's version and that of its messages.
+    /// The first message: the versions of Terraform and of the JSON UI.
     Version {
         /// Such as `1.11.4`.
         terraform: String,
@@ -45,43 +45,43 @@ pub enum Event {
     Diagnostic(Diagnostic),
     /// A resource that the plan changes.
     PlannedChange(PlannedChange),
-    /// A resource that changed outside of terraform.
+    /// A resource that was changed outside Terraform.
     ResourceDrift(PlannedChange),
-    /// How much was planned or done.
+    /// The counts of planned or completed changes.
     ChangeSummary(SummaryCounts),
-    /// The names of the stack's outputs, each with whether it is sensitive.
+    /// The names of the stack's outputs, and whether each is sensitive.
     Outputs(BTreeMap<String, bool>),
-    /// Work on a resource begins.
+    /// An operation on a resource starts.
     ApplyStart(Hook),
-    /// Work on a resource goes on.
+    /// An operation on a resource is in progress.
     ApplyProgress(Hook),
-    /// Work on a resource succeeded.
+    /// An operation on a resource succeeded.
     ApplyComplete(Hook),
-    /// Work on a resource failed.
+    /// An operation on a resource failed.
     ApplyErrored(Hook),
-    /// A message of another type, by its type and text.
+    /// A message of another type.
     Other {
-        /// Such as `log`, `refresh_start`, `init_output`.
+        /// The type, such as `log`, `refresh_start` or `init_output`.
         kind: String,
-        /// The message for a person.
+        /// The text of the message.
         message: String,
     },
-    /// A line that is no message: init prints some, and so do crashes.
+    /// A line without a message: init prints some, and so do crashes.
     Text(String),
 }
 
-/// A resource and what the plan does to it.
+/// A resource, and what the plan does with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedChange {
     /// The resource's address.
     pub address: String,
     /// `create`, `update`, `delete`, `replace`, `read`, `move`, `import`, `noop`, `remove`.
     pub action: String,
-    /// Such as `tainted` or `cannot_update`; empty where terraform gives none.
+    /// The reason, such as `tainted` or `cannot_update`; empty if Terraform gives none.
     pub reason: String,
 }
 
-/// A resource that terraform works on.
+/// An operation on a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// The resource's address.
@@ -90,23 +90,23 @@ pub struct Hook {
     pub resource_type: String,
     /// `create`, `update`, `delete`, `read`.
     pub action: String,
-    /// Whole seconds since it began.
+    /// The whole seconds since it started.
     pub elapsed_seconds: u64,
 }
 
-/// Counts of a change summary.
+/// The counts of a change summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct SummaryCounts {
-    /// Created.
+    /// The number of resources to create, or created.
     #[serde(default)]
     pub add: u64,
-    /// Changed in place.
+    /// The number of resources to update in place, or updated.
     #[serde(default)]
     pub change: u64,
-    /// Destroyed.
+    /// The number of resources to destroy, or destroyed.
     #[serde(default)]
     pub remove: u64,
-    /// Imported.
+    /// The number of resources to import, or imported.
     #[serde(default)]
     pub import: u64,
 }
@@ -155,7 +155,8 @@ struct RawOutput {
     sensitive: bool,
 }
 
-/// Reads one line. What is not a message of the JSON UI becomes [`Event::Text`]; nothing fails.
+/// Parses one line. A line that is not a message of the JSON UI becomes [`Event::Text`]; parsing
+/// never fails.
 #[must_use]
 pub fn parse_line(line: &str) -> Event {
     let Ok(raw) = serde_json::from_str::<Raw>(line) else {
@@ -227,24 +228,24 @@ impl From<RawHook> for Hook {
     }
 }
 
-/// What a command's messages add up to.
+/// The messages of one command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transcript {
-    /// Planned changes, in the order of the messages.
+    /// The planned changes, in the order of the messages.
     pub planned: Vec<PlannedChange>,
-    /// Changes made outside of terraform.
+    /// The changes made outside Terraform.
     pub drift: Vec<PlannedChange>,
     /// The last change summary.
     pub counts: Option<SummaryCounts>,
-    /// Names of outputs, each with whether it is sensitive.
+    /// The names of the outputs, and whether each is sensitive.
     pub outputs: BTreeMap<String, bool>,
-    /// Work that succeeded, in the order of completion.
+    /// The operations that succeeded, in the order of completion.
     pub completed: Vec<Hook>,
-    /// Work that failed.
+    /// The operations that failed.
     pub errored: Vec<Hook>,
-    /// Work that began and of which nothing more was heard: after a kill, nobody knows.
+    /// The operations that started and did not end. After a kill, their effect is unknown.
     pub unfinished: Vec<Hook>,
-    /// Errors and warnings, at most 200.
+    /// The errors and warnings, at most 200.
     pub diagnostics: Vec<Diagnostic>,
 }
 

@@ -1,4 +1,4 @@
-//! Terraform's version and the oldest one that will do.
+//! The version of Terraform, and the oldest supported one.
 
 use std::fmt;
 
@@ -13,18 +13,18 @@ pub const MINIMUM: Version = Version {
 /// A version such as `1.11.4` or `1.12.0-rc1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// First number.
+    /// The major version.
     pub major: u64,
-    /// Second number.
+    /// The minor version.
     pub minor: u64,
-    /// Third number.
+    /// The patch version.
     pub patch: u64,
-    /// What follows the `-`; empty for a release.
+    /// The pre-release after the `-`; empty for a release.
     pub pre: String,
 }
 
 impl Version {
-    /// Reads `major.minor.patch` with an optional `-pre`; `None` for anything else.
+    /// Parses `major.minor.patch` with an optional `-pre`. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (numbers, pre) = text.trim().split_once('-').unwrap_or((text.trim(), ""));
@@ -38,7 +38,7 @@ impl Version {
         parts.next().is_none().then_some(version)
     }
 
-    /// Whether this is [`MINIMUM`] or newer; a pre-release of the minimum itself is not.
+    /// Returns whether this is [`MINIMUM`] or later. A pre-release of the minimum is not.
     #[must_use]
     pub fn is_enough(&self) -> bool {
         let numbers = |version: &Self| (version.major, version.minor, version.patch);

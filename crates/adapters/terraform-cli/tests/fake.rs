@@ -1,6 +1,6 @@
-//! The driver over a stand-in for terraform: `/bin/sh`, whose first argument (`plan`, `apply`)
-//! is then a script in the working directory. It replays output, exit codes and reactions to
-//! signals that the real one shows only by accident.
+//! Tests the driver with a fake Terraform: `/bin/sh`, whose first argument (`plan`, `apply`) is a
+//! script in the working directory. It replays output, exit codes and reactions to signals that the
+//! real Terraform shows only occasionally.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -242,7 +242,7 @@ async fn past_the_budget_the_whole_group_is_killed() {
     );
 }
 
-/// Whether the process is gone or a zombie.
+/// Returns whether the process has ended or is a zombie.
 async fn is_gone(pid: &str) -> bool {
     let status = format!("/proc/{}/status", pid.trim());
     for _ in 0..100 {

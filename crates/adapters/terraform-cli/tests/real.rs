@@ -1,5 +1,5 @@
-//! The driver over the real terraform, with resources that are built into it. Each test says why
-//! it is skipped where there is no terraform on the PATH.
+//! Tests the driver with the real Terraform and its built-in resources. Without Terraform on the
+//! PATH, each test prints why it is skipped.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -44,7 +44,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// `None`, with the reason on standard error, when the machine has no terraform.
+    /// Returns `None`, and prints the reason, if the machine has no Terraform.
     fn new(main: &str) -> Option<Self> {
         let Some(binary) = on_path("terraform") else {
             eprintln!("skipped: no terraform on the PATH");

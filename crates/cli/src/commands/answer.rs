@@ -12,11 +12,12 @@ use engine::TokenState;
 use engine::documents::update_run;
 use serde_json::json;
 
-/// Approves or rejects a plan. The decision is in the run before the wait ends; when the wait
-/// cannot be ended, the approval is pending again.
+/// Approves or rejects a plan. The decision is in the run before the wait ends. If the wait cannot
+/// be ended, the approval is pending again.
 ///
 /// # Errors
-/// When no approval is pending; those of the table, of Step Functions and of the output.
+/// Fails if no approval is pending, and with the errors of the table, of Step Functions and of the
+/// output.
 pub async fn answer(
     world: &World,
     args: &OfStack,
@@ -65,7 +66,7 @@ pub async fn answer(
     out.text(&format!("{word}: stack {stack} of run {id}\n"))
 }
 
-/// Changes the run, or says why an approval cannot change now.
+/// Changes the run. Fails with `NotWaiting` if its approval cannot change now.
 async fn change<T>(
     world: &World,
     id: &RunId,

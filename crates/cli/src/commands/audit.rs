@@ -11,23 +11,23 @@ use engine::RecordKey;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// A repository's chain as it was found.
+/// The audit chain of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// Where it was found.
+    /// Where it was read from.
     pub place: String,
     /// The entries, the oldest first.
     pub entries: Vec<Found>,
-    /// The newest entry that was noted elsewhere.
+    /// The newest entry, as the table has it.
     pub anchor: Option<Head>,
-    /// What is wrong with the place itself.
+    /// The problems of the source itself, such as edited files.
     pub problems: Vec<Problem>,
 }
 
-/// Reads the chain of a clone.
+/// Reads the chain from a clone.
 ///
 /// # Errors
-/// When it has none.
+/// Fails if the directory is not a clone, or has no audit branch.
 pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
     let branch = forge::git::audit_branch::read(path).map_err(|error| {
         Failure::new(
@@ -44,10 +44,10 @@ pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
     }])
 }
 
-/// Reads the chains of the audit bucket, one for each repository.
+/// Reads the chains from the audit bucket, one for each repository.
 ///
 /// # Errors
-/// Those of the bucket and the table.
+/// The errors of the bucket and the table.
 pub async fn of_bucket(world: &World, repository: Option<RepositoryKey>) -> Outcome<Vec<Chain>> {
     let prefix = repository.map_or_else(|| "audit/".to_owned(), |key| format!("audit/{key}/"));
     let mut folders: BTreeMap<String, Vec<Found>> = BTreeMap::new();
@@ -80,10 +80,10 @@ pub async fn of_bucket(world: &World, repository: Option<RepositoryKey>) -> Outc
     Ok(chains)
 }
 
-/// Reads the chains that the arguments name. The world is only asked for when it is needed.
+/// Reads the chains that the arguments select. Calls `world` only if AWS is needed.
 ///
 /// # Errors
-/// Those of the source.
+/// The errors of the source.
 pub async fn chains(
     args: &AuditSource,
     world: impl AsyncFnOnce() -> Outcome<World>,
@@ -94,10 +94,10 @@ pub async fn chains(
     }
 }
 
-/// Lists entries, the oldest first.
+/// Lists the entries, the oldest first.
 ///
 /// # Errors
-/// When an entry cannot be read; those of the output.
+/// Fails if an entry cannot be read, and with the errors of the output.
 pub fn list(chains: &[Chain], out: &mut Output<'_>) -> Outcome {
     let mut entries = Vec::new();
     let mut unreadable = Vec::new();
@@ -144,10 +144,10 @@ fn row(entry: &Entry) -> Vec<String> {
     ]
 }
 
-/// Checks chains.
+/// Verifies chains.
 ///
 /// # Errors
-/// When something is wrong with one; those of the output.
+/// Fails if a chain has a problem, and with the errors of the output.
 pub fn verify(chains: &[Chain], out: &mut Output<'_>) -> Outcome {
     let mut good = true;
     let mut values = Vec::new();

@@ -6,10 +6,10 @@ use domain::config::{CONFIG_FILE, Config, ConfigError, parse};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Checks a configuration, as the pipeline will read it.
+/// Checks a configuration with the parser that the pipeline uses.
 ///
 /// # Errors
-/// When there is no file, or it is wrong; those of the output.
+/// Fails if the file is missing or invalid, and with the errors of the output.
 pub fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
     let file: PathBuf = if path.is_dir() {
         path.join(CONFIG_FILE)

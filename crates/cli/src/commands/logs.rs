@@ -12,15 +12,15 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
-/// How long after a run's end its logs may still come in.
+/// How long after the end of a run its log lines may still arrive.
 const LATE: jiff::SignedDuration = jiff::SignedDuration::from_secs(120);
 
 /// A line of a run's logs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Line {
-    /// What wrote it: a job, `build`, or a Lambda's step.
+    /// The component that wrote it: a job, `build`, or the step of a Lambda.
     source: String,
-    /// When; empty when the line does not say.
+    /// The time; empty if the line has none.
     at: String,
     /// The text.
     text: String,
@@ -43,10 +43,12 @@ struct Diagnostic {
     range: Option<Value>,
 }
 
-/// Shows a run's logs: its jobs, then its build, then the Lambdas' lines about it.
+/// Shows the logs of a run: first its jobs, then the lines of the other log groups that belong to
+/// it.
 ///
 /// # Errors
-/// When there is no such run or stack; those of the bucket, of CloudWatch Logs and of the output.
+/// Fails if the run or the stack does not exist, and with the errors of the bucket, of CloudWatch
+/// Logs and of the output.
 pub async fn logs(world: &World, args: &Logs, out: &mut Output<'_>) -> Outcome {
     let run = super::run(&*world.records, &args.run).await?;
     let stack = match &args.stack {
@@ -56,7 +58,7 @@ pub async fn logs(world: &World, args: &Logs, out: &mut Output<'_>) -> Outcome {
     let mut lines = jobs(world, run.id(), stack.as_ref()).await?;
     if stack.is_none() || lines.is_empty() {
         for (source, group) in &world.log_groups {
-            // With a stack, only what its containers said is of interest.
+            // For one stack, only the output of its jobs is relevant.
             let wanted = match source.as_str() {
                 "network" | "state_machine" => false,
                 "jobs" => lines.is_empty(),
@@ -106,7 +108,7 @@ fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
     })
 }
 
-/// The logs of the run's jobs, the job that wrote first first.
+/// Returns the logs of the jobs of a run, ordered by the time of their first line.
 async fn jobs(world: &World, run: &RunId, stack: Option<&StackName>) -> Outcome<Vec<Line>> {
     let prefix = format!("runs/{run}/jobs/");
     let mut jobs: Vec<Vec<Line>> = Vec::new();
@@ -129,7 +131,7 @@ async fn jobs(world: &World, run: &RunId, stack: Option<&StackName>) -> Outcome<
     Ok(jobs.into_iter().flatten().collect())
 }
 
-/// The stack in a job's id, `<verb>-<stack>-<n>-<seal>`.
+/// Returns the stack in a job id, `<verb>-<stack>-<n>-<seal>`.
 fn stack_of(job: &str) -> Option<String> {
     JobId::parse(job).ok()?;
     let (head, _seal) = job.rsplit_once('-')?;
@@ -167,8 +169,9 @@ fn place(range: &Value) -> Option<String> {
     Some(format!("{file}:{line}"))
 }
 
-/// The lines of a log group that belong to the run: those that name it, and for the build and
-/// the jobs, which have a stream each, all of a stream that names it.
+/// Returns the lines of a log group that belong to the run. A line belongs to it if it names the
+/// run. A build or a Batch job has its own stream; if a line of that stream names the run, the
+/// whole stream belongs to it.
 async fn stream(world: &World, run: &Run, source: &str, group: &str) -> Outcome<Vec<Line>> {
     let lines = world.logs.read(group, run.started_at()).await?;
     let end = run.end().map(|end| end.at);

@@ -1,4 +1,4 @@
-//! One file for each command.
+//! The commands, one file each.
 
 pub mod answer;
 pub mod audit;
@@ -18,13 +18,13 @@ use engine::documents::load_run;
 /// Reads the run that a command names.
 ///
 /// # Errors
-/// When the name is none, or there is no such run.
+/// Fails if `id` is not a run id, or the run does not exist.
 pub async fn run(records: &dyn Records, id: &str) -> Outcome<Run> {
     let id = id_of(id, RunId::parse)?;
     Ok(load_run(records, &id).await?)
 }
 
-/// Reads an identifier of the command line.
+/// Parses an id from the command line.
 pub(crate) fn id_of<T>(text: &str, parse: impl Fn(&str) -> Result<T, IdError>) -> Outcome<T> {
     parse(text).map_err(|error| {
         let next = "`sluicegate runs` lists the runs.";

@@ -12,7 +12,7 @@ use engine::documents::RUNS;
 /// Lists runs, the newest first.
 ///
 /// # Errors
-/// Those of the table and of the output.
+/// The errors of the table and of the output.
 pub async fn list(world: &World, args: &Runs, out: &mut Output<'_>) -> Outcome {
     let mut runs: Vec<Run> = Vec::new();
     let mut unreadable = 0;

@@ -9,7 +9,7 @@ use crate::{text, view};
 /// Shows a run.
 ///
 /// # Errors
-/// When there is no such run; those of the table and of the output.
+/// Fails if the run does not exist, and with the errors of the table and of the output.
 pub async fn show(world: &World, args: &OfRun, out: &mut Output<'_>) -> Outcome {
     let run = super::run(&*world.records, &args.run).await?;
     if out.json {

@@ -10,10 +10,11 @@ use engine::documents::{environment_key, load};
 use engine::environments::Environments;
 use serde_json::json;
 
-/// Lets runs use a frozen environment again.
+/// Unfreezes an environment, so that runs can use it again.
 ///
 /// # Errors
-/// When there is no such environment; those of the table, of Step Functions and of the output.
+/// Fails if the environment does not exist, and with the errors of the table, of Step Functions and
+/// of the output.
 pub async fn unfreeze(world: &World, args: &Unfreeze, out: &mut Output<'_>) -> Outcome {
     let repository = args.repository;
     let next = "`sluicegate show RUN` names the repository's key and the environment.";

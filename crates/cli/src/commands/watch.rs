@@ -10,11 +10,11 @@ use domain::run::Run;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Follows a run to its end: a picture that renews itself on a terminal, a line with its
-/// time for each new fact elsewhere, a line of JSON for each change with `--json`.
+/// Follows a run to its end. On a terminal, redraws the run; elsewhere, prints one line with its
+/// time for each new event; with `--json`, prints one line of JSON for each change.
 ///
 /// # Errors
-/// When there is no such run, when the run fails; those of the table and of the output.
+/// Fails if the run does not exist or fails, and with the errors of the table and of the output.
 pub async fn watch(world: &World, args: &Watch, out: &mut Output<'_>) -> Outcome {
     let mut said = BTreeSet::new();
     let mut last: Option<Run> = None;
@@ -49,7 +49,7 @@ fn show(run: &Run, said: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcome
         let lines = std::iter::once(ended).chain(next);
         facts.extend(lines.map(|text| Fact { at: end.at, text }));
     }
-    // Those that are new, in the order in which they happened.
+    // The new events, in the order in which they happened.
     facts.retain(|fact| said.insert(fact.text.clone()));
     facts.sort_by_key(|fact| fact.at);
     for fact in facts {

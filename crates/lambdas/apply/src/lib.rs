@@ -1,4 +1,23 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Action `start`
+//!
+//! Decides whether the sealed plan may be applied: it must not be consumed, and its approval must
+//! be granted if it needs one.
+//!
+//! Undo: none, because a consumed plan stays consumed.
+//!
+//! Running it twice is safe. The plan is consumed by a conditional write, and a repeated call
+//! returns the job that consumed it.
+//!
+//! ## Action `finish`
+//!
+//! Decides whether the apply succeeded, failed, or met a stale plan.
+//!
+//! Undo: the state `Rollback` plans and applies the stacks of the last good commit.
+//!
+//! Running it twice is safe. The end of a job is recorded once, and a repeated call returns the
+//! same verdict or error.
 
 use async_trait::async_trait;
 use domain::error::{ErrorClass, ErrorName, StepError};
@@ -17,31 +36,31 @@ use engine::{BatchJobs, Clock, Objects, Records, Result, Step, jobs};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The step `apply`: uses a sealed plan once, and reads what came of it.
+/// The `apply` Lambda.
 pub struct Apply {
-    /// Runs and environments.
+    /// The DynamoDB table of runs and environments.
     pub records: Arc<dyn Records>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
-    /// The jobs that the state machine may have lost sight of.
+    /// Finds and ends Batch jobs that the state machine does not know of.
     pub batch: Arc<dyn BatchJobs>,
-    /// Who is told what happened.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The bucket of the delivered stacks' states.
+    /// The bucket of the delivered stacks' Terraform states.
     pub states: StateBucket,
 }
 
-/// What `apply` answers.
+/// The output of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ApplyOutput {
-    /// To `start`.
+    /// Of `start`.
     Start(StackJob),
-    /// To `finish`.
+    /// Of `finish`.
     Finish(FinishOutput),
 }
 
@@ -69,14 +88,15 @@ impl Step for Apply {
 }
 
 impl Apply {
-    /// Uses the plan. Asked again, it names the job that the plan went to.
+    /// Consumes the plan. A repeated call returns the job that consumed it.
     async fn start(&self, run: &RunId, name: &StackName) -> Result<StackJob> {
         let run = load_run(&*self.records, run).await?;
         let owned = environments::owned(&*self.records, &run).await?;
         self.use_plan(&run, &owned, name).await
     }
 
-    /// An apply of a run that does not hold its environment could run beside another one.
+    /// Requires [`Owned`]: without the environment, the apply could run at the same time as one of
+    /// another run.
     async fn use_plan(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<StackJob> {
         let stack = run.stack(name)?;
         match stack.state() {
@@ -97,12 +117,12 @@ impl Apply {
         }
         let spec = jobs::spec(run, owned, name, Verb::Apply, &self.states)?;
         let (job, key, bytes) = spec.sealed()?;
-        // A plan that may not be used gets no job spec either.
+        // A plan that must not be applied gets no job spec either.
         let consumed = stack.check_apply(&job);
         self.answered(run, stack, consumed.as_ref().err()).await;
         consumed?;
         self.objects.put(&key, bytes).await?;
-        // From here on the plan is used: nothing else can be made from it.
+        // From here on the plan is consumed, and no other job can use it.
         let run = update_run(&*self.records, run.id(), |run| {
             run.applying(name, job.clone(), spec.attempt, self.clock.now())?;
             Ok(run.clone())
@@ -111,7 +131,7 @@ impl Apply {
         Ok(self.started(&run, run.stack(name)?, job).await)
     }
 
-    /// Says what became of the question whether the plan may be applied, if there was one.
+    /// Announces whether the plan was approved, if it needed an approval.
     async fn answered(&self, run: &Run, stack: &StackRun, error: Option<&StepError>) {
         if !stack.needs_approval() {
             return;
@@ -124,8 +144,8 @@ impl Apply {
         self.announcer.announce(run, transition).await;
     }
 
-    /// Says that an apply started, once more when the question is repeated: nobody knows whether
-    /// the first answer came so far.
+    /// Announces that an apply started. A repeated call announces it again, because the first one
+    /// may have stopped before its announcement.
     async fn started(&self, run: &Run, stack: &StackRun, job: JobId) -> StackJob {
         let name = stack.name().clone();
         let transition = Transition::ApplyStarted(run.leg().kind(), name.clone(), stack.jobs());
@@ -133,7 +153,7 @@ impl Apply {
         StackJob { stack: name, job }
     }
 
-    /// Reads what came of the apply. Asked again, it answers the same.
+    /// Reads the result of the apply job. A repeated call returns the same verdict.
     async fn finish(
         &self,
         run: &RunId,
@@ -154,7 +174,7 @@ impl Apply {
                 self.ended(&run, stack).await;
                 return answer(ApplyVerdict::Applied);
             }
-            // A stale plan was put back already, and perhaps planned again.
+            // The stale plan was reset already, and the stack may have been planned again.
             StackState::Pending | StackState::Planning { .. } => {
                 return answer(ApplyVerdict::Stale);
             }
@@ -182,7 +202,7 @@ impl Apply {
             Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
                 let attempt = stack.jobs();
                 let (run, stale) = update_run(&*self.records, run.id(), |run| {
-                    // The failure is written down even when there is no second try.
+                    // The failure is recorded even if the stack is not planned again.
                     let stale = run.plan_stale(name, job, self.clock.now())?;
                     Ok((run.clone(), stale))
                 })
@@ -212,10 +232,10 @@ impl Apply {
                 ErrorName::ContractViolation,
                 format!("job {job} of stack {name} left the result of another verb"),
             )),
-            // The result may be there: the state machine asks again.
+            // The result may exist, so the state machine repeats the call.
             Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {
-                // Without a result nobody knows how far terraform came.
+                // Without a result, it is unknown what Terraform did.
                 self.failed(run.id(), name, job, SideEffects::Possible, &error)
                     .await?;
                 Err(error)
@@ -229,8 +249,7 @@ impl Apply {
         self.announcer.announce(run, transition).await;
     }
 
-    /// Writes down that the apply of this job failed. A stack that waits for another job is left
-    /// as it is.
+    /// Records that the job's apply failed. Does not change a stack that waits for another job.
     async fn failed(
         &self,
         run: &RunId,

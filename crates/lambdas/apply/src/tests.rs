@@ -26,7 +26,7 @@ struct World {
 }
 
 impl World {
-    /// Run 1 holds the environment, and the plan of its stack `data` is sealed.
+    /// Creates run 1, which holds the environment and has a sealed plan for its stack `data`.
     async fn new(verdict: Verdict) -> Self {
         let records = FakeRecords::new();
         let objects = FakeObjects::new(samples::BUCKET);
@@ -112,7 +112,7 @@ impl World {
         self.objects.set(&key, serde_json::to_vec(&result).unwrap());
     }
 
-    /// The words of the status messages that came through the queue: each id once.
+    /// Returns the kinds of the status messages in the queue, each id once.
     fn told(&self) -> Vec<TransitionKind> {
         let mut seen = BTreeSet::new();
         let messages = self.status.messages().into_iter();
@@ -123,7 +123,7 @@ impl World {
             .collect()
     }
 
-    /// All that other processes can see.
+    /// Returns everything that other processes can see.
     fn shown(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         for key in self.records.keys() {
@@ -221,7 +221,7 @@ async fn exactly_the_sealed_plan_is_applied() {
     assert_eq!((record.verb, record.attempt), (Verb::Apply, 2));
     assert_eq!(record.commit, samples::commit(1));
     assert!(matches!(world.state().await, StackState::Applying { job: known, .. } if known == job));
-    // Asked again, the same job.
+    // A repeated call returns the same job.
     assert_eq!(world.start().await, Ok(job.clone()));
     world.leave(&job, applied());
     for _ in 0..2 {
@@ -257,7 +257,7 @@ async fn without_the_lock_nothing_is_applied() {
 #[tokio::test]
 async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
     let world = World::new(Verdict::NeedsApproval).await;
-    // The time is over, and the question still stands: nobody answered.
+    // The wait timed out, and the approval is still requested.
     let asked = Some(Approval::Requested {
         token: "token".into(),
         since: samples::now(),
@@ -384,7 +384,7 @@ async fn a_job_without_a_result_may_have_touched_something() {
 async fn a_job_that_nobody_waits_for_is_ended_before_anything_is_decided() {
     let world = World::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
-    // The reply to its submission was lost, and it still waits for a machine.
+    // The reply to its submission was lost, and the job is still queued in Batch.
     world.batch.submit(&job);
     let error = world.finish(&job).await.unwrap_err();
     assert_eq!(
@@ -434,7 +434,7 @@ async fn the_end_of_a_job_that_nobody_waits_for_changes_nothing() {
     assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
 }
 
-/// The state machine asks again, so nothing may be written down.
+/// The state machine repeats the call, so the failure must not be recorded.
 #[tokio::test]
 async fn a_result_that_cannot_be_read_now_is_read_later() {
     let world = World::new(Verdict::Auto).await;
@@ -471,8 +471,8 @@ async fn a_rollback_applies_the_last_good_source() {
     assert_eq!((record.source, record.commit), (good.source, good.commit));
 }
 
-/// Every call of every port fails, and fails with its work done: the state machine asks until it
-/// gets an answer, and the world is the same as without faults.
+/// Every call to an outside system fails, or loses its reply after it took effect. The state
+/// machine repeats the action until it succeeds, and the result is the same as without faults.
 #[tokio::test]
 async fn what_is_asked_again_is_done_once() {
     async fn story(faults: impl Fn(&World)) -> String {

@@ -1,4 +1,22 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Action `decide`
+//!
+//! Decides whether an image has to be built for the commit.
+//!
+//! Undo: none, because an image that is not deployed has no effect.
+//!
+//! Running it twice is safe. A run that has an image keeps it, and otherwise the call returns the
+//! same parameters.
+//!
+//! ## Action `finish`
+//!
+//! Decides whether the build succeeded, and which image it made.
+//!
+//! Undo: none, because an image that is not deployed has no effect.
+//!
+//! Running it twice is safe. A run keeps the first image that it records, and a failed build is
+//! recorded once.
 
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
@@ -16,19 +34,19 @@ use engine::status::Transition;
 use engine::{Clock, Records, Registry, Result, Step};
 use std::sync::Arc;
 
-/// The step `build-trigger`: whether an image has to be built, and which one it became.
+/// The `build-trigger` Lambda.
 pub struct BuildTrigger {
-    /// Runs.
+    /// The DynamoDB table.
     pub records: Arc<dyn Records>,
     /// The image registry.
     pub registry: Arc<dyn Registry>,
-    /// Who is told what happened.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The artifacts bucket's name.
+    /// The name of the artifacts bucket, which holds the sealed archive.
     pub bucket: String,
 }
 
@@ -46,14 +64,16 @@ impl Step for BuildTrigger {
 }
 
 impl BuildTrigger {
-    /// Looks for an image that was made from the same files; else names the build's parameters.
+    /// Looks for an image that was built from the same files. Without one, returns the parameters
+    /// of the build.
     async fn decide(&self, run: &RunId) -> Result<BuildTriggerOutput> {
         let run = load_run(&*self.records, run).await?;
         let Some(build) = &run.config()?.build else {
             return Ok(BuildTriggerOutput::None);
         };
         if run.artifact().is_some() {
-            // Asked again: nobody knows whether the first answer came so far.
+            // A repeated call announces it again: the first one may have stopped before its
+            // announcement.
             self.announcer.announce(&run, Transition::ImageReady).await;
             return Ok(BuildTriggerOutput::Ready);
         }
@@ -96,9 +116,9 @@ impl BuildTrigger {
         })
     }
 
-    /// The image of this commit, or of another one with the same files. A build that was stopped
-    /// between its two tags left one of them. Two builds of the same files at once made two images:
-    /// the commit's own one counts.
+    /// Returns the image of this commit, or of another commit with the same files, and sets the
+    /// missing tag. A build that was stopped between its two tags leaves only one. If two builds of
+    /// the same files ran at once and made two images, the commit's own image is used.
     async fn made_before(
         &self,
         image: &str,
@@ -116,7 +136,7 @@ impl BuildTrigger {
         let Err(error) = self.registry.tag(image, &digest, missing).await else {
             return Ok(Some(digest));
         };
-        // Tags do not move: a build that ended meanwhile may have set this one.
+        // Tags are immutable. A build that ended in the meantime may have set this one.
         match self.registry.find(image, missing).await? {
             Some(taken) if missing == commit_tag => Ok(Some(taken)),
             Some(_) => Ok(Some(digest)),
@@ -124,11 +144,12 @@ impl BuildTrigger {
         }
     }
 
-    /// Finds the image that the build pushed, or says why there is none.
+    /// Records the image that the build pushed. Fails if the build failed or the image is missing.
     async fn finish(&self, run: &RunId, error: Option<CaughtError>) -> Result<BuildTriggerOutput> {
         let run = load_run(&*self.records, run).await?;
         if run.artifact().is_some() {
-            // Asked again: nobody knows whether the first answer came so far.
+            // A repeated call announces it again: the first one may have stopped before its
+            // announcement.
             self.announcer.announce(&run, Transition::ImageReady).await;
             return Ok(BuildTriggerOutput::Ready);
         }

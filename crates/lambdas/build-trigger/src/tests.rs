@@ -16,7 +16,7 @@ struct World {
 }
 
 impl World {
-    /// Run 1 is sealed; the registry is empty.
+    /// Creates a sealed run and an empty registry.
     async fn new() -> Self {
         let records = FakeRecords::new();
         let registry = FakeRegistry::new();
@@ -70,7 +70,7 @@ impl World {
         .unwrap();
     }
 
-    /// All that other processes can see.
+    /// Returns everything that other processes can see.
     fn shown(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         for key in self.records.keys() {
@@ -188,7 +188,7 @@ async fn the_same_files_are_not_built_twice() {
     assert_eq!(world.build().await, ready(digest, origin));
 }
 
-/// Two builds of the same files at once made two images.
+/// Two builds of the same files ran at once and made two images.
 #[tokio::test]
 async fn the_commits_own_image_counts_when_another_one_has_the_same_files() {
     let world = World::new().await;
@@ -266,8 +266,8 @@ async fn a_repository_that_is_not_enrolled_any_more_is_not_built() {
     assert_eq!(error.name, ErrorName::NotEnrolled);
 }
 
-/// Every call of every port fails, and fails with its work done: the state machine asks until it
-/// gets an answer, and the world is the same as without faults.
+/// Every call to an outside system fails, or loses its reply after it took effect. The state
+/// machine repeats the action until it succeeds, and the result is the same as without faults.
 #[tokio::test]
 async fn what_is_asked_again_is_done_once() {
     async fn story(reuse: bool, faults: impl Fn(&World)) -> String {

@@ -1,4 +1,11 @@
-//! Looks at a rollout.
+//! The action `check`: observes the rollout of the current leg.
+//!
+//! Decides whether the rollout is healthy, in progress or has failed.
+//!
+//! Undo: the state `Rollback`. Its leg deploys the previous image.
+//!
+//! Running it twice is safe. A rollout that was healthy stays healthy, and setting the tag of the
+//! image again has no effect.
 
 use crate::Deploy;
 use domain::config::Health;
@@ -14,11 +21,11 @@ use engine::documents::{load_run, update_run};
 use engine::status::Transition;
 use std::time::Duration;
 
-/// How long one answer of the application may take.
+/// The time limit of one HTTP request to the application.
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Deploy {
-    /// Returns the progress of the rollout of the leg that the run is on.
+    /// Returns the progress of the rollout on the run's current leg.
     pub(crate) async fn check(&self, run: &RunId) -> Result<DeployVerdict> {
         let run = load_run(&*self.records, run).await?;
         let (Some(rollout), Some(plan)) = (run.rollout(), run.release_plan()?) else {
@@ -42,7 +49,7 @@ impl Deploy {
             if error.name.class() == ErrorClass::Transient {
                 return Err(error);
             }
-            // The new version answers: a tag that cannot be set is no reason to take it back.
+            // The release is healthy. A tag that cannot be set does not justify a rollback.
             tracing::error!(run = %run.id(), %error, "the deployed image may expire");
         }
         let (leg, now) = (run.leg().kind(), self.clock.now());
@@ -57,8 +64,8 @@ impl Deploy {
         Ok(DeployVerdict::Healthy)
     }
 
-    /// Tags the image, so that the registry's life cycle spares it. Before the run says healthy: a
-    /// repeated check does what a lost answer left undone.
+    /// Tags the image, so that the lifecycle policy of the registry retains it. The tag is set
+    /// before the run is healthy, so that a repeated check sets a tag that is missing.
     async fn keep_artifact(&self, run: &Run, rollout: &Rollout) -> Result<()> {
         let tag = keys::deployed_tag(&rollout.commit);
         match &rollout.release.artifact {
@@ -66,7 +73,8 @@ impl Deploy {
         }
     }
 
-    /// Asks the application whether it is healthy, and whether it is this commit.
+    /// Checks that the application is healthy and, where a version path is configured, that it runs
+    /// this commit.
     async fn ask(&self, rollout: &Rollout, health: &Health) -> std::result::Result<(), String> {
         let path = &health.path;
         let answer = self.probe.get(&rollout.address(path), ANSWER).await;

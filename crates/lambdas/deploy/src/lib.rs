@@ -17,24 +17,24 @@ use engine::status::Transition;
 use engine::{Clock, Objects, Probe, Records, Registry, Result, Services, Step};
 use std::sync::Arc;
 
-/// The step.
+/// The `deploy` Lambda.
 #[derive(Clone)]
 pub struct Deploy {
-    /// The table.
+    /// The DynamoDB table.
     pub records: Arc<dyn Records>,
-    /// The artifacts bucket.
+    /// The artifacts bucket, which holds the outputs of the stacks.
     pub objects: Arc<dyn Objects>,
-    /// ECS.
+    /// The ECS services.
     pub services: Arc<dyn Services>,
-    /// The images.
+    /// The image registry.
     pub registry: Arc<dyn Registry>,
-    /// Asks the delivered application.
+    /// Sends HTTP requests to the delivered application.
     pub probe: Arc<dyn Probe>,
-    /// Says what happened.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -57,19 +57,19 @@ impl Step for Deploy {
 }
 
 impl Deploy {
-    /// Says that a rollout failed, once it is certain.
+    /// Announces that a rollout failed, unless the error is transient.
     async fn failed(&self, id: &RunId, error: &StepError) {
         if error.name.class() == ErrorClass::Transient {
             return;
         }
-        // What is said must not hide what happened.
+        // A failure to announce must not hide the error itself.
         if let Ok(run) = load_run(&*self.records, id).await {
             let transition = Transition::DeployFailed(run.leg().kind(), error.clone());
             self.announcer.announce(&run, transition).await;
         }
     }
 
-    /// Where the images of the run's repository lie: `registry/repository`.
+    /// Returns the image repository of the run's repository: `registry/repository`.
     fn image(&self, run: &Run) -> Result<&str> {
         let repository = EnrolledRepository::of(&self.repositories, run.trigger())?;
         Ok(&repository.image)

@@ -1,4 +1,4 @@
-//! Wiring only.
+//! Wires the Lambda to AWS.
 
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| deploy::Deploy {

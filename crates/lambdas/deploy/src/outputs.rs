@@ -1,4 +1,4 @@
-//! The outputs that name the service.
+//! The Terraform outputs that name the service.
 
 use domain::error::{ErrorName, StepError};
 use domain::ids::{Sha256Digest, StackName};
@@ -8,14 +8,14 @@ use domain::step::Outputs;
 use engine::{Objects, Result};
 use serde_json::Value;
 
-/// The outputs of a stack. No value of an output goes into an error.
+/// The outputs of a stack. Errors never contain the value of an output.
 pub(crate) struct StackOutputs<'run> {
     stack: &'run StackName,
     outputs: Outputs,
 }
 
 impl<'run> StackOutputs<'run> {
-    /// Reads what the run knows of a stack's outputs.
+    /// Reads the outputs of a stack that the run's item refers to.
     pub(crate) async fn read(
         objects: &dyn Objects,
         run: &Run,
@@ -31,12 +31,13 @@ impl<'run> StackOutputs<'run> {
         Ok(Self { stack, outputs })
     }
 
-    /// An output that is a text.
+    /// Returns a string output. Fails with `DeployFailed` if it is missing, sensitive, empty or not
+    /// a string.
     pub(crate) fn text(&self, name: &str) -> Result<String> {
         text_of(&self.outputs, name, self.stack)
     }
 
-    /// An output that is an address.
+    /// Returns an output that is an `http` or `https` address.
     pub(crate) fn address(&self, name: &str) -> Result<String> {
         let url = self.text(name)?;
         let scheme = ["http://", "https://"];
@@ -70,7 +71,7 @@ async fn read(objects: &dyn Objects, object: &ObjectRef) -> Result<Outputs> {
     serde_json::from_slice(&bytes).map_err(|error| {
         StepError::new(
             ErrorName::ContractViolation,
-            // The position only: the error's own text may quote a value.
+            // Only the position, because the text of the error may quote a value.
             format!(
                 "{place} is not what `terraform output -json` writes, line {} column {}",
                 error.line(),

@@ -1,4 +1,11 @@
-//! Starts a rollout.
+//! The action `start`: starts the rollout of the current leg.
+//!
+//! Decides which release the target runs, or that the commit releases nothing.
+//!
+//! Undo: the state `Rollback`. Its leg deploys the previous image.
+//!
+//! Running it twice is safe. A repeated call uses the rollout that the run's item holds, and does
+//! not change a target that runs it already.
 
 use crate::Deploy;
 use crate::targets::Prepared;
@@ -14,11 +21,10 @@ use engine::status::Transition;
 use jiff::SignedDuration;
 
 impl Deploy {
-    /// Starts rolling out the artifact of the leg that the run is on.
+    /// Starts the rollout of the artifact of the run's current leg.
     ///
-    /// What the target is to run is written into the run before the target gets it: a repeated
-    /// start prepares nothing again, and a start that dies leaves no rollout that the run does not
-    /// know.
+    /// The release is recorded in the run before the target runs it. So a repeated call prepares
+    /// nothing again, and every rollout is known to its run.
     pub(crate) async fn start(&self, run: &RunId) -> Result<DeployVerdict> {
         let run = load_run(&*self.records, run).await?;
         let Some(plan) = run.release_plan()? else {
@@ -28,7 +34,7 @@ impl Deploy {
         self.roll_out(&run, &owned, &plan).await
     }
 
-    /// Writes the rollout into the run, and has the target run it.
+    /// Records the rollout in the run, and makes the target run it.
     async fn roll_out(
         &self,
         run: &Run,
@@ -53,7 +59,8 @@ impl Deploy {
         Ok(DeployVerdict::InProgress)
     }
 
-    /// Writes the rollout into the run, and gives the one that counts.
+    /// Records the rollout in the run. Returns the one that the run holds, which an earlier call
+    /// may have recorded.
     async fn keep(&self, run: &Run, plan: &ReleasePlan<'_>, prepared: Prepared) -> Result<Rollout> {
         let now = self.clock.now();
         let timeout = SignedDuration::from_secs(plan.config.health().timeout_seconds.into());

@@ -1,5 +1,5 @@
-//! The targets of a deployment, one file each. What a target needs of the run, of *last good* and of
-//! the configuration comes in here; what comes out is its state, which the rest passes along.
+//! The deployment targets, one file each. A target receives the run, last good and the
+//! configuration, and returns its state, which the other modules only pass on.
 
 mod ecs;
 
@@ -11,16 +11,16 @@ use domain::rollout::{Rollout, RolloutStage};
 use domain::run::Run;
 use engine::Result;
 
-/// What a target is to run, before it runs it.
+/// A release that is ready to run on a target.
 pub(crate) struct Prepared {
-    /// How the target refers to it.
+    /// The target's own reference to it.
     pub(crate) target: TargetState,
-    /// The service's address, without a path.
+    /// The address of the service, without a path.
     pub(crate) url: String,
 }
 
 impl Deploy {
-    /// Finds or makes what the target is to run. The target still runs what it ran before.
+    /// Finds or creates what the target is to run. Does not change what the target runs.
     pub(crate) async fn prepare_target(
         &self,
         run: &Run,
@@ -32,7 +32,7 @@ impl Deploy {
         }
     }
 
-    /// Has the target run what was prepared. A target that runs it already is left as it is.
+    /// Makes the target run what was prepared. Does not change a target that runs it already.
     pub(crate) async fn start_target(
         &self,
         target: &TargetState,
@@ -45,7 +45,7 @@ impl Deploy {
         }
     }
 
-    /// Looks how far the target is.
+    /// Returns the stage that the rollout has reached. Fails if it failed or missed its deadline.
     pub(crate) async fn observe_target(&self, rollout: &Rollout) -> Result<RolloutStage> {
         match &rollout.release.target {
             TargetState::Ecs(state) => self.observe_ecs(state, rollout.deadline).await,

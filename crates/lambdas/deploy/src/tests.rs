@@ -39,8 +39,8 @@ struct World {
 }
 
 impl World {
-    /// A run whose stacks are applied and whose image is built; it holds its environment, where
-    /// commit 1 was verified.
+    /// Creates a run whose stacks are applied and whose image is built. It holds its environment,
+    /// where commit 1 was verified.
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
         samples::build(&mut run, 2);
@@ -121,7 +121,7 @@ impl World {
         load_run(&self.records, self.run.id()).await.unwrap()
     }
 
-    /// The rollout of the leg that the run is on.
+    /// Returns the rollout of the current leg.
     async fn rollout(&self) -> Rollout {
         self.stored().await.rollout().unwrap().clone()
     }
@@ -131,7 +131,7 @@ impl World {
         state.task_definition
     }
 
-    /// A rollout that finished, and answers.
+    /// Creates a rollout that has finished, of an application that responds.
     async fn rolled_out() -> Self {
         let world = Self::new().await;
         world.start().await.unwrap();
@@ -140,7 +140,7 @@ impl World {
         world
     }
 
-    /// The tags of the `n`th image beside that of its build.
+    /// Returns the tags of the `n`th image, except the tag of its build.
     fn deployed_tags(&self, n: u8) -> Vec<String> {
         let digest = samples::image_digest(n);
         let mut tags = self.registry.tags(&samples::repository().image, &digest);
@@ -221,7 +221,7 @@ async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
     let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
     world.registry.fail_next("tag", down.clone(), 1);
     world.registry.lose_reply("tag", down.clone(), 1);
-    // Both may pass, so the state machine asks again.
+    // Both errors are transient, so the state machine repeats the call.
     for _ in 0..2 {
         assert_eq!(world.check().await, Err(down.clone()));
         assert_eq!(world.rollout().await.healthy_at, None);
@@ -230,7 +230,7 @@ async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
     assert_eq!(world.deployed_tags(2).len(), 1);
 }
 
-/// The new version answers: taking it back would harm more than an image that may expire.
+/// A rollback of a healthy release would do more harm than an image that may expire.
 #[tokio::test]
 async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
     let world = World::rolled_out().await;
@@ -240,7 +240,7 @@ async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
     assert!(world.rollout().await.healthy_at.is_some());
     assert!(world.deployed_tags(2).is_empty());
 
-    // The tag is immutable: one that another image has is not taken from it.
+    // The tag is immutable, so it cannot be moved from another image.
     let world = World::rolled_out().await;
     let tag = format!("deployed-{}", samples::commit(2));
     let image = samples::repository().image;
@@ -410,7 +410,7 @@ async fn a_rollback_deploys_what_was_verified() {
     let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
     world.registry.fail_next("tag", down.clone(), 1);
     assert_eq!(world.check().await, Err(down));
-    // What runs again is not given up for a tag.
+    // The restored release is healthy without the tag too.
     let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
     world.registry.fail_next("tag", denied, 1);
     assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
@@ -423,7 +423,7 @@ async fn a_rollback_deploys_what_was_verified() {
     );
     assert_eq!(run.rollout().unwrap().commit, samples::commit(1));
 
-    // A last good commit that released nothing.
+    // The last good commit released nothing.
     let world = World::new().await;
     world.start().await.unwrap();
     target.releases.clear();
@@ -431,7 +431,7 @@ async fn a_rollback_deploys_what_was_verified() {
     assert_eq!(world.start().await, Ok(DeployVerdict::None));
 }
 
-/// The environment's last good with the task definition that the service runs.
+/// Returns last good with the task definition that the service runs.
 fn with_template(mut good: LastGood) -> LastGood {
     for release in &mut good.releases {
         let TargetState::Ecs(state) = &mut release.target;

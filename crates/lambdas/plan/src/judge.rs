@@ -1,4 +1,13 @@
-//! The judgement of a plan, and the wait for a person.
+//! The actions `judge` and `request-approval`.
+//!
+//! `judge` decides whether a plan has changes, needs approval, or is refused because it would
+//! delete protected data. Undo: none, because a plan changes nothing. Running it twice is safe: a
+//! plan that was judged already keeps its verdict, and the status message is sent again.
+//!
+//! `request-approval` decides nothing: it keeps the task token until an operator decides. Undo:
+//! none, because an approval of a plan that is not applied has no effect. Running it twice is safe:
+//! the new task token replaces the old one, and a decision that was made already completes it at
+//! once.
 
 use crate::Plan;
 use domain::error::{ErrorClass, ErrorName, StepError};
@@ -13,7 +22,7 @@ use engine::status::Transition;
 use engine::{Result, jobs};
 
 impl Plan {
-    /// Reads what the job left, judges the plan and seals it in the run's record.
+    /// Reads the job's result, judges the plan and seals it in the run's item.
     pub(crate) async fn judge(
         &self,
         run: &RunId,
@@ -71,7 +80,7 @@ impl Plan {
                     ),
                 ));
             }
-            // The result may be there: the state machine asks again.
+            // The result may exist, so the state machine repeats the call.
             Err(error) if error.name.class() == ErrorClass::Transient => return Err(error),
             Err(error) => return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?),
         };
@@ -92,8 +101,8 @@ impl Plan {
         self.judged(&run, name, verdict).await
     }
 
-    /// Says that a plan was judged, once more when the question is repeated: nobody knows whether
-    /// the first answer came so far.
+    /// Announces the verdict, and returns it. A repeated call announces it again, because the first
+    /// one may have stopped before its announcement.
     async fn judged(&self, run: &Run, name: &StackName, verdict: Verdict) -> Result<JudgeOutput> {
         let attempt = run.stack(name)?.jobs();
         let transition = Transition::PlanFinished(run.leg().kind(), name.clone(), attempt, verdict);
@@ -104,8 +113,8 @@ impl Plan {
         })
     }
 
-    /// Writes down that the plan of this job failed, and gives the error to raise. A stack that
-    /// waits for another job is left as it is.
+    /// Records that the job's plan failed, and returns the error to raise. Does not change a stack
+    /// that waits for another job.
     async fn plan_failed(
         &self,
         run: &RunId,
@@ -127,8 +136,8 @@ impl Plan {
         Ok(error)
     }
 
-    /// Keeps the task token until `sluicegate approve` or `reject` answers it. A plan that was
-    /// answered already (the question is repeated with a new token) is answered at once.
+    /// Keeps the task token until `sluicegate approve` or `sluicegate reject` completes it. If the
+    /// decision was made already, completes the token at once.
     pub(crate) async fn request_approval(
         &self,
         run: &RunId,
@@ -145,7 +154,7 @@ impl Plan {
             let output = serde_json::to_string(&ApprovalAnswer { verdict }).map_err(|error| {
                 StepError::new(ErrorName::Internal, format!("write an answer: {error}"))
             })?;
-            // A token that is gone was answered, or its execution ended: both are fine.
+            // A closed token was completed before, or its execution has ended. Both are fine.
             self.tokens.succeed(&token, &output).await?;
             return Ok(());
         }

@@ -15,35 +15,35 @@ use engine::{BatchJobs, Clock, Objects, Records, Result, Step, Tokens, documents
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The step `plan`: from the lock to the plans' verdicts.
+/// The `plan` Lambda.
 pub struct Plan {
-    /// Runs and environments.
+    /// The DynamoDB table of runs and environments.
     pub records: Arc<dyn Records>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
-    /// The jobs that the state machine may have lost sight of.
+    /// Finds and ends Batch jobs that the state machine does not know of.
     pub batch: Arc<dyn BatchJobs>,
-    /// The runs that wait.
+    /// Completes task tokens.
     pub tokens: Arc<dyn Tokens>,
-    /// Who is told what happened.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The bucket of the delivered stacks' states.
+    /// The bucket of the delivered stacks' Terraform states.
     pub states: StateBucket,
 }
 
-/// What `plan` answers: nothing where a task token brings the answer later.
+/// The output of an action. It is empty when a task token returns the answer later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum PlanOutput {
-    /// To `acquire` and `request-approval`.
+    /// Of `acquire` and `request-approval`.
     Later {},
-    /// To `next`.
+    /// Of `next`.
     Next(domain::step::NextOutput),
-    /// To `judge`.
+    /// Of `judge`.
     Judge(domain::step::JudgeOutput),
 }
 

@@ -1,4 +1,12 @@
-//! The next stacks, and their jobs.
+//! The action `next`: selects the stacks to plan, and creates their jobs.
+//!
+//! Decides which stacks can be planned now, or that the leg is done. Fails with the first error of
+//! the wave before.
+//!
+//! Undo: none, because a plan changes nothing.
+//!
+//! Running it twice is safe. A stack that is being planned keeps its job, and the run's item refers
+//! to a job only after its spec is stored.
 
 use crate::Plan;
 use domain::error::{ErrorName, StepError};
@@ -14,7 +22,8 @@ use engine::{Result, jobs};
 use futures::future::join_all;
 
 impl Plan {
-    /// Raises what failed, else names the stacks that can be planned now and makes their jobs.
+    /// Fails with the first of `failures`. Otherwise selects the stacks that can be planned now,
+    /// and creates their jobs.
     pub(crate) async fn next(&self, run: &RunId, failures: &[CaughtError]) -> Result<NextOutput> {
         if let Some(first) = failures.first() {
             return Err(first.to_step_error());
@@ -24,7 +33,7 @@ impl Plan {
         self.wave(run, &owned).await
     }
 
-    /// Names the stacks that can be planned now, and makes their jobs.
+    /// Selects the stacks that can be planned now, and creates their jobs.
     async fn wave(&self, run: Run, owned: &Owned) -> Result<NextOutput> {
         let run = self.hold(run, owned).await?;
         let Wave::Plan(stacks) = run.leg().next_wave() else {
@@ -56,7 +65,8 @@ impl Plan {
             ));
             jobs.push(StackJob { stack, job });
         }
-        // All at once: a queue that does not answer takes its seconds once, not for each stack.
+        // Sent concurrently: if the queue does not answer, the call waits for one time limit, not
+        // for one per stack.
         let said = started
             .into_iter()
             .map(|transition| self.announcer.announce(&run, transition));
@@ -64,17 +74,17 @@ impl Plan {
         Ok(NextOutput::Plan { jobs })
     }
 
-    /// Writes into the run that it holds its environment.
+    /// Records in the run that it holds its environment.
     async fn hold(&self, run: Run, owned: &Owned) -> Result<Run> {
         let now = self.clock.now();
         let run = update_run(&*self.records, run.id(), |run| {
-            // Its execution may have been stopped meanwhile.
+            // The execution may have been stopped in the meantime.
             let fence = owned.environment().fence_of(run)?;
             run.lock_held(fence, now)?;
             Ok(run.clone())
         })
         .await?;
-        // Until there is a job: a call that was repeated may not have come so far.
+        // Announced until the first job exists: an earlier call may have stopped before this point.
         if run.leg().kind() == LegKind::Forward
             && run.forward().stacks().iter().all(|stack| stack.jobs() == 0)
         {
@@ -83,7 +93,7 @@ impl Plan {
         Ok(run)
     }
 
-    /// Makes a stack's plan job, or finds the one that was made. Gives its attempt too.
+    /// Creates a stack's plan job, or returns the existing one, with its attempt number.
     async fn plan_job(&self, run: &Run, owned: &Owned, name: &StackName) -> Result<(JobId, u32)> {
         let stack = run.stack(name)?;
         if let StackState::Planning { job } = stack.state() {

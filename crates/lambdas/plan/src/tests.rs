@@ -31,7 +31,7 @@ struct World {
 }
 
 impl World {
-    /// Two sealed runs, of commits 1 and 2, and a free environment.
+    /// Creates two sealed runs, of commits 1 and 2, and a free environment.
     async fn new() -> Self {
         let records = FakeRecords::new();
         let objects = FakeObjects::new(samples::BUCKET);
@@ -64,14 +64,14 @@ impl World {
         }
     }
 
-    /// As `new`, with run 1 in the environment.
+    /// As `new`, but run 1 holds the environment.
     async fn held() -> Self {
         let world = Self::new().await;
         world.acquire(1, "t1").await.unwrap();
         world
     }
 
-    /// As `held`, with the plan job of stack `data` made.
+    /// As `held`, with a plan job for stack `data`.
     async fn planning() -> (Self, JobId) {
         let world = Self::held().await;
         let job = world.next(1).await.unwrap()[0].job.clone();
@@ -156,7 +156,7 @@ impl World {
         serde_json::from_slice(&bytes).unwrap()
     }
 
-    /// The words that runs were told, by token.
+    /// Returns the verdicts that runs received, by token.
     fn told(&self) -> Vec<(String, String)> {
         let word = |output: &str| {
             let output: serde_json::Value = serde_json::from_str(output).unwrap();
@@ -168,7 +168,7 @@ impl World {
             .collect()
     }
 
-    /// All that other processes can see.
+    /// Returns everything that other processes can see.
     fn shown(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
         for key in self.records.keys() {
@@ -176,7 +176,7 @@ impl World {
             lines.push(format!("{} {}", key.pk, record.doc));
         }
         lines.extend(self.objects.keys());
-        // Told twice, a run hears it once.
+        // A run that is notified twice receives one answer.
         let mut told = self.told();
         told.dedup();
         lines.extend(told.into_iter().map(|told| format!("{told:?}")));
@@ -295,7 +295,7 @@ async fn a_run_that_may_not_have_the_environment_ends_its_wait_with_an_error() {
     );
 }
 
-/// A status that says that another commit is being delivered is only set while that is so.
+/// The commit status about another run is set only while another run holds the environment.
 #[tokio::test]
 async fn only_a_run_that_waits_for_another_one_says_so() {
     let world = World::held().await;
@@ -308,7 +308,7 @@ async fn only_a_run_that_waits_for_another_one_says_so() {
     assert_eq!(waiting, [run(2).to_string()]);
 }
 
-/// The build failed and the run was recorded while `acquire` was still on its way.
+/// The build failed and the run was recorded while `acquire` was still running.
 #[tokio::test]
 async fn a_run_that_ended_does_not_keep_the_environment() {
     let world = World::held().await;
@@ -343,7 +343,7 @@ async fn stacks_are_planned_after_those_that_they_need() {
     assert_eq!((record.stack.as_str(), record.attempt), ("data", 1));
     assert_eq!(record.commit, samples::commit(1));
     assert!(record.inputs.is_empty());
-    // Asked again, the same job.
+    // A repeated call returns the same job.
     assert_eq!(world.next(1).await.unwrap()[0].job, job);
     world
         .change_run(1, |run| {
@@ -430,7 +430,7 @@ async fn a_rollback_is_planned_from_the_last_good_source() {
             samples::edit(run, "/rollback/stacks/0/state", StackState::Unchanged);
         })
         .await;
-    // What only this commit has is destroyed by what made it.
+    // A stack that only this commit has is destroyed with the source that created it.
     let jobs = world.next(1).await.unwrap();
     let data = world.record_of(1, &jobs[0].job);
     assert_eq!(
@@ -440,8 +440,8 @@ async fn a_rollback_is_planned_from_the_last_good_source() {
     assert_eq!((data.source, data.commit), (own, samples::commit(1)));
 }
 
-/// Every call of every port fails, and fails with its work done: the state machine asks until it
-/// gets an answer, and the world is the same as without faults.
+/// Every call to an outside system fails, or loses its reply after it took effect. The state
+/// machine repeats the action until it succeeds, and the result is the same as without faults.
 #[tokio::test]
 async fn what_is_asked_again_is_done_once() {
     async fn story(faults: impl Fn(&World)) -> String {
@@ -521,7 +521,7 @@ async fn a_race_for_the_record_loses_neither_decision() {
     assert!(matches!(state, StackState::Planned { .. }));
 }
 
-/// A queue that takes messages and never answers.
+/// A queue that never answers.
 struct Silent;
 
 #[async_trait]
@@ -531,7 +531,7 @@ impl engine::StatusQueue for Silent {
     }
 }
 
-/// The step has a minute: it must not take five seconds for each stack.
+/// The Lambda has a time limit of one minute, so it must not wait five seconds for each stack.
 #[tokio::test(start_paused = true)]
 async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
     let mut world = World::held().await;

@@ -1,4 +1,4 @@
-//! The audit: S3 decides the chain, the branch follows.
+//! The audit chain: S3 decides its order, and the audit branch is a copy.
 
 use crate::Record;
 use domain::audit::{Entry, Head, superseding};
@@ -12,14 +12,14 @@ use engine::environments;
 use engine::{AuditFile, RecordBody, RecordKey, Result, Written};
 use std::time::Duration;
 
-/// How many entries one call brings to the audit branch at most.
+/// The most entries that one call adds to the audit branch.
 const PROJECTED: u64 = 200;
 
-/// How long the branch may take. A forge that hangs must not take the step's own time (120 s), which
-/// would make a run that ended well look lost.
+/// The time limit of the audit branch. A forge that does not respond must not use up the Lambda's
+/// time limit (120 s), which would make a successful run look lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many numbers one call looks at behind the hint; past it something is wrong with the hint.
+/// The most entries that one call reads after the hint. Beyond it, the hint must be wrong.
 const WALKED: u64 = 10_000;
 
 impl Record {
@@ -43,7 +43,8 @@ impl Record {
         .await
     }
 
-    /// Walks from the number that the run noted to the end of the chain, and writes there.
+    /// Searches for the end of the chain, from the number that the run recorded, and writes the
+    /// entry there.
     async fn append(&self, run: &Run, end: &End) -> Result<Head> {
         let repository = run.trigger().repository_key();
         let superseded_by = match (run.lock(), environments::of_run(&*self.records, run).await?) {
@@ -66,7 +67,7 @@ impl Record {
                     if written == Written::Yes {
                         return Ok(Head::of(seq, &bytes));
                     }
-                    // Somebody else has this number; perhaps an earlier call for this very run.
+                    // The number is used by now, perhaps by an earlier call for this run.
                     self.audit.get(&key).await?.ok_or_else(|| gone(&key))?
                 }
             };
@@ -82,7 +83,7 @@ impl Record {
         ))
     }
 
-    /// The entry of this number, which must exist; none for number 0.
+    /// Returns the head at this number, whose entry must exist; `None` for number 0.
     async fn head_at(&self, repository: RepositoryKey, seq: u64) -> Result<Option<Head>> {
         if seq == 0 {
             return Ok(None);
@@ -92,7 +93,7 @@ impl Record {
         Ok(Some(Head::of(seq, &bytes)))
     }
 
-    /// The lowest number that a new entry can have: the one after the last that is known.
+    /// Returns the lowest number that a new entry can have: the one after the last known entry.
     pub(crate) async fn next_number(&self, repository: RepositoryKey) -> Result<u64> {
         let hint = self
             .records
@@ -100,7 +101,8 @@ impl Record {
             .await?
             .and_then(|record| serde_json::from_str::<Head>(&record.doc).ok())
             .map_or(0, |head| head.seq);
-        // A hint past the end of the chain would leave a gap: go back to what is there.
+        // A hint beyond the end of the chain would leave a gap, so step back to an entry that
+        // exists.
         for seq in (1..=hint).rev() {
             if self
                 .audit
@@ -114,7 +116,7 @@ impl Record {
         Ok(1)
     }
 
-    /// Notes the newest entry. Nothing depends on it but the length of the next walk.
+    /// Records the newest entry as a hint. It affects only the length of the next search.
     async fn note_head(&self, repository: RepositoryKey, head: &Head) {
         let key = head_key(repository);
         let noted = async {
@@ -142,8 +144,7 @@ impl Record {
         }
     }
 
-    /// Brings every entry that the audit branch lacks to it. What cannot be pushed now is pushed
-    /// with a later run.
+    /// Adds every entry that the audit branch lacks. A later run pushes what cannot be pushed now.
     pub(crate) async fn project(&self, run: &Run) {
         match tokio::time::timeout(PATIENCE, self.try_project(run)).await {
             Ok(Ok(())) => {}
@@ -164,8 +165,8 @@ impl Record {
         };
         let repository = EnrolledRepository::of(&self.repositories, run.trigger())?;
         let id = repository.key;
-        // The run's own entry is brought in any case: a file that somebody else named by its number
-        // must not stand for it. What is there already is not added twice.
+        // The run's own entry is always added: a file with its number that another person pushed
+        // must not replace it. An entry that is there already is not added twice.
         let known = self.audit_branch.newest(repository, own - 1).await?;
         let known = known.unwrap_or(0);
         let mut files = Vec::new();
@@ -189,7 +190,7 @@ impl Record {
     }
 }
 
-/// The key of the record that notes the newest entry.
+/// Returns the key of the item that holds the newest entry.
 fn head_key(repository: RepositoryKey) -> RecordKey {
     RecordKey {
         pk: format!("AUDIT#{repository}"),

@@ -1,4 +1,4 @@
-//! The one way in which a run ends.
+//! The end of a run.
 
 use crate::Record;
 use domain::error::StepError;
@@ -10,7 +10,7 @@ use engine::environments::Environments;
 use engine::status::Transition;
 
 impl Record {
-    /// Ends a run. Each part finds what an earlier call did and does the rest.
+    /// Ends a run. Each part finds what an earlier call did, and does the rest.
     pub(crate) async fn close(&self, id: &RunId, error: Option<&StepError>) -> Result<Run> {
         let run = self.end(id, error).await?;
         let run = self.write_entry(run).await?;
@@ -23,7 +23,7 @@ impl Record {
         Ok(run)
     }
 
-    /// Writes down how the run ends. From here on nothing changes it.
+    /// Records how the run ends. From here on, the run does not change.
     async fn end(&self, id: &RunId, error: Option<&StepError>) -> Result<Run> {
         let run = load_run(&*self.records, id).await?;
         if run.is_ended() {

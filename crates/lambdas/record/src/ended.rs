@@ -1,4 +1,11 @@
-//! Executions that ended without passing the state Record.
+//! The action `execution-ended`: ends the run of an execution that did not pass the state `Record`.
+//!
+//! Decides which run the execution has, and with which error the run ends if it has no outcome yet.
+//!
+//! Undo: none, because it ends the run.
+//!
+//! Running it twice is safe. A run that has ended keeps its outcome, and a repeated call does only
+//! what is missing.
 
 use crate::{Record, answer, unclaimed};
 use domain::environment::Environment;
@@ -9,12 +16,12 @@ use domain::step::RecordOutput;
 use engine::documents::{Document, ENVIRONMENTS, RUNS, load, run_key};
 use engine::{Result, environments, jobs};
 
-/// How many environments and how many of the newest runs are searched.
+/// The most environments, and the most of the newest runs, that are searched.
 const SEARCHED: u32 = 500;
 
 impl Record {
-    /// Ends the run of an execution that was stopped, timed out or failed. A run that ended
-    /// already is only completed.
+    /// Ends the run of an execution that was stopped, timed out or failed. For a run that has
+    /// ended, does only what is missing.
     pub(crate) async fn execution_ended(
         &self,
         execution: &str,
@@ -31,7 +38,8 @@ impl Record {
             ));
         };
         self.end_jobs(&run).await;
-        // What was verified, rolled back or superseded has its end; only its record is missing.
+        // A run that failed, was superseded or was promoted has its outcome, which only has to be
+        // recorded.
         let settled = run.failure().is_some()
             || run.promoted_at().is_some()
             || matches!(run.lock(), Lock::Superseded { .. })
@@ -43,9 +51,9 @@ impl Record {
         Ok(answer(&run))
     }
 
-    /// Claims the run of an execution that ended before anybody could: its event was accepted, and
-    /// is to have its audit entry like any other. None when the execution was started with something
-    /// else, or with an event whose run belongs to another execution.
+    /// Claims the run of an execution that ended before its run was claimed, so that the accepted
+    /// event has an audit entry. Returns `None` if the execution was started with something else,
+    /// or with an event whose run belongs to another execution.
     async fn claim_late(&self, execution: &str) -> Result<Option<Run>> {
         let Some(input) = self.executions.input(execution).await? else {
             return Ok(None);
@@ -58,21 +66,22 @@ impl Record {
         Ok(run.filter(|run| run.execution() == execution))
     }
 
-    /// Ends the jobs that the execution left. Step Functions ends those that it knows of, at best
-    /// effort; a job whose submission had no reply would start once the run is over.
+    /// Ends the jobs that the execution left behind. Step Functions ends the jobs that it knows of,
+    /// on a best-effort basis. A job whose submission had no reply could start after the run has
+    /// ended.
     async fn end_jobs(&self, run: &Run) {
         for stack in run.legs().flat_map(Leg::stacks) {
             if let StackState::Planning { job } | StackState::Applying { job, .. } = stack.state()
                 && let Err(error) = jobs::terminate_open(&*self.batch, job).await
             {
-                // The environment is given back all the same: terraform's own lock guards the state.
+                // The environment is released anyway: Terraform's own lock protects the state.
                 tracing::error!(run = %run.id(), %job, %error, "a job that may run was not ended");
             }
         }
     }
 
-    /// Finds the run of an execution: among those that hold or await an environment, then among
-    /// the newest.
+    /// Finds the run of an execution: first among those that hold or await an environment, then
+    /// among the newest.
     async fn find(&self, execution: &str) -> Result<Option<Run>> {
         for environment in self.list::<Environment>(ENVIRONMENTS).await? {
             for id in environment.runs() {
@@ -86,7 +95,7 @@ impl Record {
         let Some(listed) = newest.into_iter().find(|run| run.execution() == execution) else {
             return Ok(None);
         };
-        // The index may lag behind the record.
+        // The index may lag behind the item.
         load(&*self.records, &run_key(listed.id())).await
     }
 
@@ -96,7 +105,7 @@ impl Record {
         for record in records {
             match serde_json::from_str(&record.doc) {
                 Ok(document) => documents.push(document),
-                // One record of another version must not hide all the others.
+                // An item of another version must not hide all the others.
                 Err(error) => tracing::error!(index, %error, "a record cannot be read"),
             }
         }

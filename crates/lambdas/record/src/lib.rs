@@ -1,4 +1,14 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Action `record`
+//!
+//! Decides how the execution ends: with success, or with the first error of the run.
+//!
+//! Undo: none, because it ends the run.
+//!
+//! Running it twice is safe. A repeated call finds the end and the audit entry that an earlier call
+//! wrote, and does only what is missing. The state machine calls it with `error` only when a step
+//! failed that could not record its own error.
 
 mod audit;
 mod close;
@@ -17,26 +27,26 @@ use engine::{
 };
 use std::sync::Arc;
 
-/// The step.
+/// The `record` Lambda.
 #[derive(Clone)]
 pub struct Record {
-    /// The table.
+    /// The DynamoDB table.
     pub records: Arc<dyn Records>,
-    /// The audit bucket.
+    /// The audit bucket, which holds the chain.
     pub audit: Arc<dyn Objects>,
     /// The audit branch at the forge.
     pub audit_branch: Arc<dyn AuditBranch>,
-    /// Tells the runs that wait.
+    /// Completes the task tokens of waiting runs.
     pub tokens: Arc<dyn Tokens>,
-    /// The jobs of executions that were stopped.
+    /// Ends the Batch jobs of executions that were stopped.
     pub batch: Arc<dyn BatchJobs>,
-    /// What executions were started with.
+    /// Reads the input of executions.
     pub executions: Arc<dyn Executions>,
-    /// Says what happened.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -61,7 +71,7 @@ impl Step for Record {
 }
 
 impl Record {
-    /// Ends the run of an event, and says how the execution is to end.
+    /// Ends the run of an event. Returns how the execution ends.
     async fn record(
         &self,
         event: &Trigger,
@@ -75,7 +85,8 @@ impl Record {
                 let run = self.close(&id, error.as_ref()).await?;
                 Ok(answer(&run))
             }
-            // Another execution has the run, or the repository is not ours: there is nothing to end.
+            // Another execution has the run, or the repository is not enrolled: there is nothing to
+            // end.
             Some(run) => Ok(unclaimed(
                 error,
                 &format!("run {id} belongs to execution {}", run.execution()),
@@ -84,8 +95,8 @@ impl Record {
         }
     }
 
-    /// The event's run. An event that was accepted, and failed before `validate` could claim its
-    /// run, is claimed here: it is to have its audit entry like any other.
+    /// Returns the run of an event. If the event was accepted but failed before `validate` could
+    /// claim its run, claims the run here, so that it has an audit entry.
     async fn claimed(&self, event: &Trigger, execution: &str, failed: bool) -> Result<Option<Run>> {
         let key = run_key(&event.run_id());
         let found: Option<Run> = load(&*self.records, &key).await?;
@@ -100,13 +111,13 @@ impl Record {
         let run = Run::claim(event.clone(), execution.to_owned(), now);
         match insert(&*self.records, &run).await? {
             Written::Yes => Ok(Some(run)),
-            // Somebody else was first.
+            // Another call claimed it first.
             Written::No => load(&*self.records, &key).await,
         }
     }
 }
 
-/// The answer for an execution that has no run.
+/// Returns the output for an execution that has no run.
 fn unclaimed(error: Option<StepError>, why: &str) -> RecordOutput {
     let error = error.unwrap_or_else(|| StepError::new(ErrorName::RunNotFound, why));
     RecordOutput {
@@ -116,7 +127,7 @@ fn unclaimed(error: Option<StepError>, why: &str) -> RecordOutput {
     }
 }
 
-/// The answer for a run, in its end or on its way.
+/// Returns the output for a run, ended or not.
 fn answer(run: &Run) -> RecordOutput {
     let outcome = run.outcome();
     let Some(failure) = run.failure().filter(|_| !outcome.is_success()) else {

@@ -1,4 +1,13 @@
-//! Moves *last good*, or marks a commit as bad.
+//! The action `promote`: ends a verified leg.
+//!
+//! Decides nothing: it fails unless every stack of the leg is done and its release is healthy. On
+//! the forward leg it moves *last good* to the run's commit; on the rollback leg it marks the
+//! commit as bad.
+//!
+//! Undo: none, because only a verified commit is promoted.
+//!
+//! Running it twice is safe. While the run holds its environment, both writes have the same result
+//! each time, and the run keeps the time of the first call.
 
 use crate::{Record, answer};
 use domain::ids::RunId;
@@ -11,8 +20,8 @@ use engine::environments::{self, Owned};
 use engine::status::Transition;
 
 impl Record {
-    /// Ends the leg that the run is on: its commit becomes the last good one, or the last good one
-    /// runs again and the run's commit is bad.
+    /// Ends the run's current leg. On the forward leg its commit becomes last good; on the rollback
+    /// leg the last good commit runs again, and the run's commit is bad.
     pub(crate) async fn promote(&self, id: &RunId) -> Result<RecordOutput> {
         let run = load_run(&*self.records, id).await?;
         run.check_verified()?;
@@ -22,7 +31,7 @@ impl Record {
 
     async fn finish_leg(&self, run: Run, owned: &Owned) -> Result<RecordOutput> {
         let now = self.clock.now();
-        // The environment first: it is the truth about what was verified.
+        // The environment first: its item decides what was verified.
         match run.leg().kind() {
             LegKind::Forward => {
                 let good = run.to_last_good(run.promoted_at().unwrap_or(now))?;

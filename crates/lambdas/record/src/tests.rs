@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// Stores a run of commit `n` that asked for its environment; the first one holds it.
+    /// Stores a run of commit `n` that requested its environment. The first such run holds it.
     async fn add(&self, n: u8, rule: QueueRule) -> Run {
         let mut config = samples::config();
         config.queue = rule;
@@ -121,7 +121,7 @@ impl World {
         self.step().run(input).await
     }
 
-    /// The chain as it lies in the bucket.
+    /// Returns the chain as it is in the bucket.
     fn chain(&self) -> Vec<Found> {
         let keys = self.audit.keys();
         keys.into_iter()
@@ -146,7 +146,7 @@ fn id(n: u8) -> RunId {
     samples::push_event(n).run_id()
 }
 
-/// All of the run is done and verified.
+/// Completes and verifies the run.
 fn finish(run: &mut Run, n: u8) {
     samples::build(run, n);
     samples::find_unchanged(run);
@@ -285,7 +285,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     assert!(error.message.contains("Interrupted"), "{error}");
     assert_eq!(world.entries()[0].outcome, Outcome::NeedsOperator);
 
-    // A late repetition does not undo what a person mended.
+    // A late repetition does not undo what an operator repaired.
     world.records.change_environment(|environment| {
         environment.unfreeze(samples::now());
     });
@@ -294,7 +294,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     assert_eq!(world.entries().len(), 1);
 }
 
-/// Its submission had no reply, so Step Functions does not know of it.
+/// Its submission had no reply, so Step Functions does not know the job.
 #[tokio::test]
 async fn a_job_that_an_aborted_execution_left_never_starts() {
     let world = World::new();
@@ -397,7 +397,7 @@ async fn a_forge_that_hangs_does_not_take_the_steps_own_time() {
 #[tokio::test]
 async fn a_crash_anywhere_is_completed_by_the_retry() {
     let down = || StepError::new(ErrorName::AwsUnavailable, "down");
-    // Every call that the step makes is lost once, before and after its effect.
+    // Each call that the step makes is lost once, before or after its effect.
     for nth in 0..40 {
         let world = World::new();
         for n in [2, 3] {
@@ -418,7 +418,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
             ("audit put", true) => world.audit.lose_reply("put_if_absent", down(), 1),
             ("succeed", false) => world.tokens.fail_next("succeed", down(), 1),
             ("succeed", true) => world.tokens.lose_reply("succeed", down(), 1),
-            // Later and later writes of the table fail.
+            // A later write of the table fails each time.
             (table, _) => race(&world.records, nth / 12, table, after),
         }
         let mut tries = 0;
@@ -439,7 +439,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
     }
 }
 
-/// Lets a call of the table fail after `writes` more writes.
+/// Makes a call to the table fail after `writes` more writes.
 fn race(records: &FakeRecords, writes: usize, name: &'static str, after: bool) {
     let down = StepError::new(ErrorName::AwsUnavailable, "down");
     if writes == 0 {

@@ -1,4 +1,13 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Action `decide`
+//!
+//! Decides whether an error leads to a rollback, or only to the end of the run.
+//!
+//! Undo: none, because a rollback is not rolled back.
+//!
+//! Running it twice is safe. A decision is stored with the time at which the state machine entered
+//! the state, and a repeated call returns the stored one.
 
 use async_trait::async_trait;
 use domain::error::StepError;
@@ -13,14 +22,14 @@ use engine::{Clock, Records, Result, Step};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// The step.
+/// The `rollback` Lambda.
 #[derive(Clone)]
 pub struct Rollback {
-    /// The table.
+    /// The DynamoDB table.
     pub records: Arc<dyn Records>,
-    /// Says what happened.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 

@@ -16,7 +16,7 @@ struct World {
 }
 
 impl World {
-    /// A run that changed a stack, in an environment that it holds, where commit 1 was verified.
+    /// Creates a run that changed a stack. It holds its environment, where commit 1 was verified.
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
         samples::fail_apply(&mut run, "data");
@@ -32,7 +32,7 @@ impl World {
         world
     }
 
-    /// Tells the step of an error, in the `second`th second.
+    /// Calls the step with an error, at the given second.
     async fn error(&self, name: &str, second: i64) -> Result<ErrorDecision> {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let step = Rollback {
@@ -123,7 +123,7 @@ async fn an_error_on_the_way_back_freezes_the_environment_once() {
 async fn a_crash_between_run_and_environment_is_completed() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
-    // The run's own write succeeds, the environment's does not.
+    // The write of the run succeeds; the write of the environment fails.
     let down = StepError::new(ErrorName::AwsUnavailable, "down");
     let records = world.records.clone();
     world
@@ -144,7 +144,7 @@ async fn a_late_call_does_not_freeze_what_a_person_mended() {
     world.error("ApplyFailed", 1).await.unwrap();
     world.error("PlanFailed", 2).await.unwrap();
     assert!(world.records.environment().frozen().is_some());
-    // The run ends, a person mends and unfreezes, and the next run gets the environment.
+    // The run ends, an operator repairs and unfreezes the environment, and the next run gets it.
     world.records.change_environment(|environment| {
         environment.release(&world.run, samples::now());
         environment.unfreeze(samples::now());
@@ -164,7 +164,8 @@ async fn a_late_call_does_not_freeze_what_a_person_mended() {
 async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
-    // The first write is the run's. Right before the environment's, another run gets it.
+    // The first write is the run's. Just before the environment's, another run gets the
+    // environment.
     let records = world.records.clone();
     world.records.race_next_write(|| ());
     world
@@ -193,7 +194,7 @@ async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
 
 #[tokio::test]
 async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_before_it() {
-    // Another stack was applied already: it goes back.
+    // Another stack was applied already, so the run rolls back.
     let world = World::new().await;
     assert_eq!(
         world.error("ApprovalRejected", 1).await,
@@ -206,7 +207,7 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
     );
     assert!(world.records.environment().frozen().is_none());
 
-    // Nothing was applied: there is nothing to undo.
+    // Nothing was applied, so there is nothing to roll back.
     let world = World::new().await;
     world.set(samples::sealed_run(2)).await;
     assert_eq!(
@@ -239,7 +240,7 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
         Some(RollbackOutcome::NoLastGood)
     );
 
-    // The commit was promoted, only its own record did not get to know.
+    // The commit was promoted, but the item of the run was not updated.
     let world = World::new().await;
     world.records.deliver(&samples::last_good(2));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The sealed form of a commit: a zip that is the same each time it is made.
+//! The sealed archive of a commit: a deterministic zip.
 
 use domain::error::{ErrorName, StepError};
 use engine::{FileKind, Result, Snapshot};
@@ -7,7 +7,7 @@ use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-/// Packs every file of a commit. Submodules are left out.
+/// Packs every file of a commit, except submodules.
 pub(crate) fn pack(snapshot: &Snapshot) -> Result<Vec<u8>> {
     write(snapshot).map_err(|error| {
         let message = format!("pack commit {}: {error}", snapshot.commit);
@@ -19,7 +19,7 @@ fn write(snapshot: &Snapshot) -> ZipResult<Vec<u8>> {
     let mut files: Vec<_> = snapshot.files.iter().collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    // A zip's earliest time, 1980-01-01: git keeps no times of files.
+    // The earliest time that a zip can hold, 1980-01-01: git stores no file times.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::DEFAULT);

@@ -1,4 +1,4 @@
-//! What a repository may not hold. Everything is judged by its path and bytes; nothing is unpacked.
+//! The rules for the files of a repository. The checks read paths and bytes, and unpack nothing.
 
 use domain::config::{CONFIG_FILE, Config};
 use domain::plan_file;
@@ -6,14 +6,14 @@ use engine::{FileKind, Snapshot, SnapshotFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// The longest path, in bytes. File systems end at 255 for a name; tools that put a directory
-/// before it need the rest.
+/// The longest path, in bytes. File systems limit a name to 255 bytes; the limit on a whole path
+/// leaves room for a directory that a tool puts in front of it.
 const PATH_LIMIT: usize = 255;
 
-/// How a Git LFS pointer begins.
+/// The first bytes of a Git LFS pointer.
 const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
 
-/// Something that a repository may not hold.
+/// A violation of a rule: a code, a path and a message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Refusal {
     code: &'static str,
@@ -33,12 +33,12 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Debug form: a path may hold a line end.
+        // The debug form escapes a line end in the path.
         write!(f, "{} {:?} {}", self.code, self.path, self.message)
     }
 }
 
-/// Checks a commit against its configuration. All refusals, in the order of their codes.
+/// Returns all refusals of a commit under its configuration, sorted by code.
 pub(crate) fn check(snapshot: &Snapshot, config: &Config) -> Vec<Refusal> {
     let tree = Tree::new(snapshot);
     let mut refusals = Vec::new();
@@ -59,17 +59,17 @@ pub(crate) fn check(snapshot: &Snapshot, config: &Config) -> Vec<Refusal> {
     refusals
 }
 
-/// The files of a commit by their paths.
+/// A commit's files by path.
 struct Tree<'a> {
     files: BTreeMap<&'a str, &'a SnapshotFile>,
 }
 
-/// What stands at a path.
+/// What a path refers to.
 enum Standing {
     Nothing,
     File,
     Directory,
-    /// A symbolic link there, or on the way; its path.
+    /// The path itself, or a part of it, is a symbolic link; holds the path of the link.
     Link(String),
 }
 
@@ -83,7 +83,7 @@ impl<'a> Tree<'a> {
         Self { files }
     }
 
-    /// The files below a directory; all for the root.
+    /// Returns the files below a directory; for the root, all files.
     fn below(&self, directory: &str) -> impl Iterator<Item = &'a SnapshotFile> {
         let prefix = if directory.is_empty() {
             String::new()
@@ -172,7 +172,8 @@ fn check_build(tree: &Tree<'_>, context: &str, dockerfile: &str, refusals: &mut 
     }
 }
 
-/// Whether a directory stands there, and no link on the way to it.
+/// Returns whether the path is a directory that no symbolic link leads to. Otherwise adds a
+/// refusal.
 fn check_directory(tree: &Tree<'_>, dir: &str, owner: &str, refusals: &mut Vec<Refusal>) -> bool {
     let (code, path, message) = match tree.at(dir) {
         Standing::Directory => return true,
@@ -198,7 +199,7 @@ fn check_directory(tree: &Tree<'_>, dir: &str, owner: &str, refusals: &mut Vec<R
     false
 }
 
-/// Content that is not in the commit itself.
+/// Refuses a file whose content is not in the commit itself.
 fn check_content(file: &SnapshotFile, owner: &str, refusals: &mut Vec<Refusal>) {
     let what = if file.kind == FileKind::Submodule {
         "a submodule"
@@ -212,7 +213,7 @@ fn check_content(file: &SnapshotFile, owner: &str, refusals: &mut Vec<Refusal>) 
     refusals.push(Refusal::new("CF066", &file.path, message));
 }
 
-/// Names that another system, or an unpacking program, takes for something else.
+/// Refuses a path that another system, or an unpacking program, interprets differently.
 fn check_name(path: &str) -> Option<Refusal> {
     let why = if path.len() > PATH_LIMIT {
         format!(
@@ -231,7 +232,7 @@ fn check_name(path: &str) -> Option<Refusal> {
     Some(Refusal::new("CF067", path, why))
 }
 
-/// Files that terraform would take for its own: programs, settings, state, plans.
+/// Refuses files that Terraform would use as its own: plugins, CLI configuration, state, plans.
 fn check_forbidden(file: &SnapshotFile) -> Option<Refusal> {
     let lower = file.path.to_lowercase();
     let mut parts = lower.split('/').rev();
@@ -253,7 +254,7 @@ fn check_forbidden(file: &SnapshotFile) -> Option<Refusal> {
     })
 }
 
-/// Links that lead out of the repository, by their text alone or by way of another link.
+/// Refuses symbolic links that leave the repository, directly or through another link.
 fn check_link(tree: &Tree<'_>, file: &SnapshotFile) -> Option<Refusal> {
     if file.kind != FileKind::Symlink {
         return None;
@@ -268,11 +269,11 @@ fn check_link(tree: &Tree<'_>, file: &SnapshotFile) -> Option<Refusal> {
     if target.starts_with('/') {
         return refusal("is a symbolic link to an absolute path");
     }
-    // The link's own directory is where its target is counted from.
+    // A target is relative to the link's own directory.
     let mut place: Vec<&str> = file.path.split('/').collect();
     place.pop();
     for part in target.split('/').filter(|part| !matches!(*part, "" | ".")) {
-        // What follows a link is counted from where that one leads.
+        // The rest of the target would be relative to where that link leads.
         let so_far = tree.files.get(place.join("/").as_str());
         if so_far.is_some_and(|file| file.kind == FileKind::Symlink) {
             return refusal("is a symbolic link by way of another one; name the place itself");
@@ -286,7 +287,7 @@ fn check_link(tree: &Tree<'_>, file: &SnapshotFile) -> Option<Refusal> {
     None
 }
 
-/// Paths that are one path where case does not count, and files that are directories too.
+/// Refuses paths that differ only in case, and paths that are both a file and a directory.
 fn check_collisions(snapshot: &Snapshot) -> Vec<Refusal> {
     let mut spelt: BTreeMap<String, &str> = BTreeMap::new();
     let mut files: BTreeSet<&str> = BTreeSet::new();

@@ -1,4 +1,13 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## Action `claim`
+//!
+//! Decides whether this execution owns the run, and whether the commit may be delivered.
+//!
+//! Undo: the state `Record` ends the claimed run.
+//!
+//! Running it twice is safe. The claim is a conditional write that the same execution recognizes as
+//! its own, the archive is stored under its digest, and an accepted run is not fetched again.
 
 mod archive;
 mod checks;
@@ -19,26 +28,26 @@ use engine::status::Transition;
 use engine::{Clock, FileKind, Objects, Records, Result, Snapshot, SourceFetcher, Step, Written};
 use std::sync::Arc;
 
-/// How many errors or refusals an error message lists.
+/// The most errors or refusals that one error message lists.
 const LISTED: usize = 20;
 
-/// The longest author's name and subject that a record keeps, in characters.
+/// The longest author name and subject that an item keeps, in characters.
 const AUTHOR_LIMIT: usize = 100;
 const SUBJECT_LIMIT: usize = 200;
 
-/// The step.
+/// The `validate` Lambda.
 pub struct Validate {
-    /// The table.
+    /// The DynamoDB table.
     pub records: Arc<dyn Records>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
-    /// Commits at the forge.
+    /// Fetches commits from the forge.
     pub source: Arc<dyn SourceFetcher>,
-    /// Says what happened.
+    /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
     pub repositories: Arc<[EnrolledRepository]>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -77,7 +86,7 @@ impl Step for Validate {
 }
 
 impl Validate {
-    /// Claims the run; none when another execution has it.
+    /// Claims the run. Returns `None` when another execution has claimed it.
     async fn claim(&self, event: &Trigger, execution: String) -> Result<Option<Run>> {
         let run = Run::claim(event.clone(), execution, self.clock.now());
         if insert(self.records.as_ref(), &run).await? == Written::Yes {
@@ -87,7 +96,7 @@ impl Validate {
         Ok((known.execution() == run.execution()).then_some(known))
     }
 
-    /// Fetches, reads, checks, and writes down what came of it.
+    /// Fetches and checks the commit, stores its archive and marks the run as accepted.
     async fn seal(&self, run: &Run) -> Result<Run> {
         let repository = self.enrolled(run)?;
         let snapshot = self
@@ -132,7 +141,7 @@ impl Validate {
         }
     }
 
-    /// Puts the archive into the bucket, where it may lie already.
+    /// Stores the archive under its digest, if it is absent.
     async fn store(&self, snapshot: &Snapshot, config: &Config) -> Result<Source> {
         let archive = archive::pack(snapshot)?;
         let sha256 = Sha256Digest::of(&archive);
@@ -176,7 +185,7 @@ fn refuse(refusals: &[Refusal]) -> Result<()> {
     Err(StepError::new(ErrorName::SourceRefused, list(refusals)))
 }
 
-/// A line for each, the first ones only.
+/// Returns one line for each of the first items, and a count of the others.
 fn list<T: ToString>(items: &[T]) -> String {
     let mut lines: Vec<String> = items.iter().take(LISTED).map(T::to_string).collect();
     if items.len() > LISTED {
@@ -185,7 +194,7 @@ fn list<T: ToString>(items: &[T]) -> String {
     lines.join("\n")
 }
 
-/// A text without control characters, cut.
+/// Removes control characters, and truncates the text to `limit` characters.
 fn plain(text: &str, limit: usize) -> String {
     text.chars()
         .filter(|c| !c.is_control())

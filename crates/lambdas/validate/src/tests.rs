@@ -361,7 +361,7 @@ proptest! {
         turned.files.reverse();
         let packed = archive::pack(&snapshot).unwrap();
         prop_assert_eq!(&packed, &archive::pack(&turned).unwrap());
-        // And it holds them.
+        // The archive holds every file but the submodules.
         let mut zip = zip::ZipArchive::new(Cursor::new(packed)).unwrap();
         files.retain(|_, (_, kind)| *kind != FileKind::Submodule);
         prop_assert_eq!(zip.len(), files.len());

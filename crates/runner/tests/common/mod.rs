@@ -1,4 +1,4 @@
-//! A job on a bench: a bucket and a clock in memory, terraform and the disk real.
+//! A test bench for jobs: the bucket and the clock are in memory; Terraform and the disk are real.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -34,7 +34,7 @@ pub const LOCK: &str = "infra/app/.terraform.lock.hcl";
 pub const MAIN: &str = "infra/app/main.tf";
 pub const SECRET_KEY: &str = "canary-secret-access-key";
 
-/// What the job printed.
+/// The output of a job.
 #[derive(Clone, Default)]
 pub struct Printed(Arc<Mutex<Vec<u8>>>);
 
@@ -75,7 +75,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// `None`, with the reason on standard error, when the machine has no terraform.
+    /// Returns `None`, and prints the reason, if the machine has no Terraform.
     pub fn real() -> Option<Self> {
         let path = std::env::var_os("PATH")?;
         let found = std::env::split_paths(&path)
@@ -87,7 +87,8 @@ impl Bench {
         Some(Self::with(found?))
     }
 
-    /// A bench whose terraform is this shell script; `$TEMP` in it is the bench's directory.
+    /// Creates a bench whose Terraform is this shell script. `$TEMP` in it is the directory of the
+    /// bench.
     pub fn scripted(script: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let mut bench = Self::with(PathBuf::new());
@@ -157,7 +158,7 @@ impl Bench {
         }
     }
 
-    /// Writes the record where the runner looks for it.
+    /// Writes the job spec where the runner reads it.
     pub fn seal(&self, record: &JobSpec) -> Request {
         let bytes = serde_json::to_vec(record).unwrap();
         let job = JobId::seal(record.verb.as_str(), &record.stack, record.attempt, &bytes);
@@ -178,7 +179,7 @@ impl Bench {
         runner::job::run(request, &self.world(cancel, &[], "this process")).await
     }
 
-    /// Runs it as one attempt of a Batch job: a process of its own.
+    /// Runs a job as one attempt of a Batch job, in a process of its own.
     pub async fn run_in_batch(
         &self,
         request: &Request,
@@ -251,7 +252,7 @@ impl Bench {
     }
 }
 
-/// The plan of an outcome, sealed.
+/// Returns the sealed plan of an outcome.
 pub fn sealed(outcome: &JobOutcome) -> SealedPlan {
     let JobOutcome::Planned {
         plan, json, state, ..
@@ -266,7 +267,7 @@ pub fn sealed(outcome: &JobOutcome) -> SealedPlan {
     }
 }
 
-/// Name and message of a failure.
+/// Returns the name and the message of a failure.
 pub fn failure(outcome: &JobOutcome) -> (ErrorName, &str) {
     let JobOutcome::Failed { error, .. } = outcome else {
         panic!("{outcome:?}")
@@ -274,7 +275,7 @@ pub fn failure(outcome: &JobOutcome) -> (ErrorName, &str) {
     (error.name, &error.message)
 }
 
-/// A zip as the validate step seals it.
+/// Returns a zip like that of the validate step.
 pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (path, content) in files {
@@ -286,7 +287,7 @@ pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// A repository with one stack.
+/// Returns a repository with one stack.
 pub fn repository(main: &str) -> Vec<(&str, &str)> {
     vec![("README.md", "shop\n"), (LOCK, ""), (MAIN, main)]
 }

@@ -1,4 +1,4 @@
-//! An ECS service as a target.
+//! The target `ecs`: an ECS service.
 
 use super::Prepared;
 use crate::Deploy;
@@ -13,15 +13,15 @@ use engine::{Result, TaskRevision};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// What the stack that holds the service says about it.
+/// The outputs of the stack that holds the service.
 struct Service {
-    /// The cluster's name or ARN.
+    /// The name or ARN of the cluster.
     cluster: String,
-    /// The service's name.
+    /// The name of the service.
     service: String,
-    /// The task definition that Terraform made; an ARN.
+    /// The ARN of the task definition that Terraform made.
     template: String,
-    /// The service's address, without a path.
+    /// The address of the service, without a path.
     url: String,
 }
 
@@ -37,7 +37,8 @@ impl Service {
 }
 
 impl Deploy {
-    /// Finds the task definition that is to run, or registers one.
+    /// Returns the task definition to run: the verified one on the rollback leg, the running one if
+    /// nothing changed, or a new one.
     pub(super) async fn prepare_ecs(
         &self,
         run: &Run,
@@ -92,8 +93,8 @@ impl Deploy {
         wanted.judge(&live, deadline, self.clock.now())
     }
 
-    /// The task definition that the service runs, when it is the last good one, of this artifact
-    /// and commit, and this run changed nothing in the stack that holds the template.
+    /// Returns the task definition that the service runs, if it is the last good one with this
+    /// artifact and commit, and the stack that holds the template is unchanged.
     async fn running_already(
         &self,
         run: &Run,

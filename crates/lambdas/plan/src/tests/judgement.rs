@@ -1,4 +1,4 @@
-//! The judgement of plans, and the wait for a person.
+//! The verdicts of plans, and the requests for approval.
 
 use super::*;
 
@@ -65,7 +65,7 @@ async fn a_job_without_a_result_is_lost() {
 #[tokio::test]
 async fn a_job_that_nobody_waits_for_is_ended_before_it_is_lost() {
     let (world, job) = World::planning().await;
-    // The reply to its submission was lost, and it still waits for a machine.
+    // The reply to its submission was lost, and the job is still queued in Batch.
     world.batch.submit(&job);
     let caught = || Some(caught("States.TaskFailed"));
     let error = world.judge(&job, caught()).await.unwrap_err();
@@ -113,7 +113,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap()
 }
 
-/// The state machine asks again, so nothing may be written down.
+/// The state machine repeats the call, so the failure must not be recorded.
 #[tokio::test]
 async fn a_result_that_cannot_be_read_now_is_read_later() {
     let (world, job) = World::planning().await;

@@ -1,4 +1,4 @@
-//! The chain under concurrency and with wrong hints.
+//! The chain with concurrent writers and with wrong hints.
 
 use super::*;
 use domain::keys;
@@ -43,7 +43,7 @@ async fn the_head_is_only_a_hint() {
         world.record(n, None).await.unwrap();
     }
     assert_eq!(world.entries().len(), 4);
-    // A foreign entry took the number that the run had noted.
+    // An entry of another run took the number that the run had recorded.
     world.add(6, QueueRule::Newest).await;
     let key = keys::audit(samples::repository().key, 5);
     let records = world.records.clone();
@@ -62,7 +62,7 @@ async fn the_head_is_only_a_hint() {
     assert_eq!(world.stored(6).await.end().unwrap().audit_seq, Some(6));
 }
 
-/// Whoever may push can name files as entries are named.
+/// Anyone who can push can name a file like an entry.
 #[tokio::test]
 async fn a_strangers_file_does_not_stand_for_an_entry() {
     let world = World::new();

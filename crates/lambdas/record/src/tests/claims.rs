@@ -1,4 +1,4 @@
-//! Executions whose runs are another's, or were claimed by nobody.
+//! Executions whose run belongs to another execution, or was not claimed.
 
 use super::*;
 
@@ -30,7 +30,7 @@ async fn an_event_that_failed_before_its_claim_is_audited_once() {
     let entries = world.entries();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].outcome, Outcome::Failed);
-    // Of a repository that is not enrolled nothing is kept.
+    // No item is kept for a repository that is not enrolled.
     let world = World::new();
     let mut step = world.step();
     step.repositories = Arc::new([]);
@@ -46,8 +46,8 @@ async fn an_event_that_failed_before_its_claim_is_audited_once() {
     assert!(world.audit.keys().is_empty());
 }
 
-/// The table did not answer until validate and record had given up; the rule on ended executions
-/// hands the execution to record once more.
+/// The table did not respond until validate and record had given up. The rule on ended executions
+/// then calls record again.
 #[tokio::test]
 async fn an_execution_that_nobody_could_claim_is_audited_once() {
     let world = World::new();

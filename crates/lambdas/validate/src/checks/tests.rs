@@ -15,7 +15,7 @@ fn file(path: &str, kind: FileKind, text: &str) -> SnapshotFile {
     }
 }
 
-/// The sample commit with more files.
+/// Returns the sample commit with more files.
 fn with(files: impl IntoIterator<Item = SnapshotFile>) -> Snapshot {
     let mut snapshot = samples::snapshot(1);
     snapshot.files.extend(files);
@@ -80,7 +80,7 @@ fn what_terraform_would_run_or_read_is_refused() {
     assert!(said(&with([file("terraform.tf", FileKind::File, "")])).is_empty());
 }
 
-/// A zip with empty members.
+/// Returns a zip with empty members.
 fn zip(members: &[&str]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for name in members {
@@ -231,7 +231,7 @@ fn links_stay_inside_the_repository() {
         let snapshot = with([file("docs/link", FileKind::Symlink, target)]);
         assert_eq!(codes(&snapshot), ["CF068"], "{target:?}");
     }
-    // Each by itself stays inside: docs/up is the root, and what is above that is not.
+    // Each link alone stays inside: `docs/up` is the root, and only its parent is outside.
     let chain = [
         file("docs/up", FileKind::Symlink, ".."),
         file("out", FileKind::Symlink, "docs/up/.."),
@@ -271,7 +271,7 @@ proptest! {
     ) {
         let files = files.iter().map(|(path, kind, text)| file(path, *kind, text));
         let snapshot = Snapshot { files: files.collect(), ..samples::snapshot(1) };
-        // Without its stacks no repository is good.
+        // A repository without its stacks is always refused.
         prop_assert!(!check(&snapshot, &samples::config()).is_empty());
     }
 }
