@@ -4,14 +4,14 @@
 #   scripts/build-lambdas.sh local           the development build: target/lambda/NAME/bootstrap.zip
 #   scripts/build-lambdas.sh arm64|x86_64    for AWS: target/lambda-arm64/NAME.zip or target/lambda-x86_64/NAME.zip
 #
-# The build for AWS has the profile `lambda` (small, optimized) and links the C library of provided.al2023. It fails when a
-# zip is larger than 4.6 MB, since a cold start loads all of it.
+# The build for AWS uses the profile `lambda` (small, optimized) and links against the C library of provided.al2023. It fails if a
+# zip exceeds 4.6 MB, because a cold start loads the whole zip.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 tools=$target/local-tools/bin
-# The goal is 4 MB. The largest, validate with libgit2, is above it; this limit keeps it from growing until it is there.
+# The goal is 4 MB. The largest Lambda, validate with libgit2, exceeds it. This limit prevents further growth until then.
 limit_bytes=4600000
 cd "$root"
 
@@ -29,9 +29,9 @@ print_size() {
 case ${1:-} in
   local)
     host=$(rustc -vV | sed -n 's/^host: //p')
-    # The same command as every other build of programs for this machine: nothing is compiled twice.
+    # The same command as every other build of programs for this machine, so that nothing is compiled twice.
     cargo build --workspace --all-features --bins --target "$host" --target-dir "$target"
-    # Level 1: these zips are read once, on this machine.
+    # Compression level 1: these zips are read once, on this machine.
     python3 - "$target/$host/debug" "$target/lambda" "${names[@]}" <<'P'
 import pathlib, sys, zipfile
 programs, zips = map(pathlib.Path, sys.argv[1:3])
@@ -55,7 +55,7 @@ P
     packages=()
     for name in "${names[@]}"; do packages+=(-p "sluicegate-$name"); done
     output=$target/lambda-$1
-    # aws-lc, should a dependency bring it back, would spend half a second on its first handshake.
+    # For aws-lc, if a dependency adds it: its jitter entropy would take half a second on the first handshake.
     PATH=$tools:$PATH AWS_LC_SYS_NO_JITTER_ENTROPY=1 cargo lambda build --profile lambda "--${1/_/-}" \
       --lambda-dir "$output" --output-format zip "${packages[@]}"
     large=()

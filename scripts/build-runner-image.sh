@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Builds the image of the Batch jobs from what this machine has.
+# Builds the image of the Batch jobs from the programs on this machine.
 #
 #   scripts/build-runner-image.sh [TAG]     for AWS; default tag: sluicegate-runner:aws
-#   scripts/build-runner-image.sh local     for the local run: takes the runner that scripts/build-lambdas.sh local
-#                                           built. The image's name says its checkout and content, and an image that
-#                                           is there is taken as it is. Its /mirror is empty: the local run mounts a
-#                                           mirror there
+#   scripts/build-runner-image.sh local     for the local run: uses the runner that scripts/build-lambdas.sh local
+#                                           built. The image's name identifies its checkout and content. An existing
+#                                           image is reused. Its /mirror is empty: the local run mounts a mirror
+#                                           there
 #
-# Settings, by environment:
-#   TERRAFORM         the binary to put in            (default: terraform on the PATH)
-#   TERRAFORM_SHA256  the digest it must have         (default: the one pinned in the Dockerfile;
-#                     `any` takes the binary as it is, as `local` does)
-#   PROVIDER_MIRROR   directory holding registry.terraform.io/...   (default: what scripts/provider-mirror.sh finds)
+# Settings, as environment variables:
+#   TERRAFORM         the terraform binary            (default: terraform on the PATH)
+#   TERRAFORM_SHA256  its expected digest             (default: the one pinned in the Dockerfile;
+#                     `any` accepts any binary, as `local` does)
+#   PROVIDER_MIRROR   directory that contains registry.terraform.io/...   (default: what scripts/provider-mirror.sh finds)
 #   PROFILE           cargo profile of the image for AWS   (default: release)
-#   CONTEXT_ONLY=1    prepare the context, print its path, build no image
+#   CONTEXT_ONLY=1    prepares the context, prints its path, builds no image
 #
-# Output: one line a step; the image's name last. Exit 0 when the image is there and answers.
+# Output: one line per step, the image's name last. Exit status 0 if the image exists and its runner starts.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -72,13 +72,13 @@ done
 [[ -n $authorities ]] || die "no CA certificates found" "install the package ca-certificates"
 
 built=$output/$target/${profile/#dev/debug}/runner
-# The local run takes the runner as it is, with the C library of this machine beside it. It is not built here: the tests do
-# that first, and a second cargo would wait for whatever else is building.
+# The local run uses the existing runner with this machine's C library. It is not built here: the tests have already built
+# it, and a second cargo would wait for other builds.
 if [[ $local_run ]]; then
   [[ -x $built ]] || die "$built does not exist" "run scripts/build-lambdas.sh local, which builds all programs"
 else
   echo "runner: cargo build, profile $profile, static"
-  # The flag is needed where the program is linked only: no dependency is built anew for it.
+  # Set the flag only for linking the program, so that no dependency is rebuilt.
   cargo rustc --quiet --locked --manifest-path "$root/Cargo.toml" -p sluicegate-runner --bin runner \
     --profile "$profile" --target "$target" --target-dir "$output" -- -C target-feature=+crt-static ||
     die "the runner could not be built as a static binary" \
@@ -89,14 +89,14 @@ passwd="runner:x:65532:65532:runner:/tmp:/nonexistent"
 if [[ $local_run ]]; then
   content=$({ echo "$passwd" "$found"; sha256sum <"$dockerfile"; sha256sum <"$built"; sha256sum <"$authorities"; } |
     sha256sum | cut -c1-16)
-  # Of this checkout, so that another one's `demo.sh down` leaves it alone.
+  # Specific to this checkout, so that `demo.sh down` in another checkout does not remove it.
   checkout=$(printf %s "$root" | sha256sum | cut -c1-6)
   tag=sluicegate-runner:local-$checkout-$content
   if docker image inspect "$tag" >/dev/null 2>&1; then
     echo "$tag"
     exit 0
   fi
-  # Of its own: another world may build at the same time.
+  # A separate directory, because another local run may build at the same time.
   context=$(mktemp -d "$output/runner-image.XXXXXX")
   [[ ${CONTEXT_ONLY:-} == 1 ]] || trap 'rm -rf "$context"' EXIT
   chmod 755 "$context"
@@ -107,7 +107,7 @@ fi
 version=$("$terraform" version -json 2>/dev/null | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
 mkdir -p "$context/tmp" "$context/mirror" "$context/libraries"
 if [[ $local_run ]]; then
-  # Each line names a path, but for the kernel's own object.
+  # Every line contains a path, except that of the kernel's virtual library.
   ldd "$built" | grep -oE '/[^ ]+' | sort -u | while read -r library; do
     cp --parents --dereference "$library" "$context/libraries/"
   done
@@ -118,7 +118,7 @@ cp "$terraform" "$context/terraform"
 cp "$authorities" "$context/ca-certificates.crt"
 echo "$passwd" >"$context/passwd"
 if [[ ! $local_run ]]; then
-  # The AWS provider alone has 700 MB: shared blocks where the file system can do that.
+  # The AWS provider alone is 700 MB: share blocks if the file system supports it.
   cp -R --reflink=auto "$mirror/registry.terraform.io" "$context/mirror/"
   find "$context/mirror" -name 'terraform-provider-*' -path "*/$platform/*" | grep -q . ||
     die "the mirror at $mirror holds no unpacked provider for $platform" \
@@ -131,7 +131,7 @@ echo "context: $context ($(du -sh "$context" | cut -f1)), terraform $version, mi
 docker build --quiet --file "$dockerfile" --tag "$tag" \
   --build-arg "TERRAFORM_VERSION=$version" --build-arg "TERRAFORM_SHA256=$found" "$context"
 docker run --rm "$tag" --version || {
-  # Under its name it would be taken the next time.
+  # Otherwise the next build would reuse it.
   docker image rm "$tag" >/dev/null
   die "the image was built, but its runner does not start" "look at what $built needs: ldd $built"
 }

@@ -22,7 +22,7 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-# A program that takes longer hangs.
+# A program that takes longer is considered hung.
 TIMEOUT_SECONDS = 30
 SETTINGS = {
     "SLUICEGATE_TABLE": "sluicegate",
@@ -47,7 +47,7 @@ SETTINGS = {
 
 
 class RuntimeApi(ThreadingHTTPServer):
-    """Serves one invocation. What is not of the runtime API is a call to AWS, and is refused."""
+    """Serves one invocation. A request outside the runtime API is a call to AWS, and is refused."""
 
     daemon_threads = True
 
@@ -85,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
                 Lambda_Runtime_Invoked_Function_Arn="arn:aws:lambda:eu-central-1:111122223333:function:called",
             )
         else:
-            # As AWS does between two invocations; the program is ended meanwhile.
+            # Block as AWS does between two invocations. The program is ended meanwhile.
             self.server.done.set()
             time.sleep(TIMEOUT_SECONDS)
 
@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def as_expected(kind: str, answer: object) -> str | None:
-    """What the program answered, in a word or two, when that is an answer to `{}`."""
+    """Returns a short description of the program's answer, if it is a valid answer to `{}`."""
     if not isinstance(answer, dict):
         return None
     if kind == "error" and answer.get("errorType") == "ContractViolation":
@@ -118,7 +118,7 @@ def as_expected(kind: str, answer: object) -> str | None:
 
 
 def peak_memory(process: int) -> int:
-    """The largest resident set of a running process since its program was loaded, in bytes."""
+    """Returns the peak resident memory of a running process since its program was loaded, in bytes."""
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 

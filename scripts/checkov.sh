@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the pinned checkov with the given arguments: by its module, since the first line of an installed program cannot hold
+# Runs the pinned checkov with the given arguments. Runs it as a Python module, because a shebang line does not support
 # every path.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)

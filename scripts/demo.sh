@@ -13,7 +13,7 @@ began=$(date +%s)
 took() { echo $(($(date +%s) - began)); }
 step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
 
-command -v rustc >/dev/null || exec scripts/setup.sh run # says what is missing
+command -v rustc >/dev/null || exec scripts/setup.sh run # reports what is missing
 CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -38,14 +38,14 @@ with_progress "$target/build.log" scripts/build-lambdas.sh local || {
   printf '\ndemo: FAILED after %s s: the build; its end is above, all of it in %s.\n' "$(took)" "$target/build.log"
   exit 1
 }
-# Before the story, which would otherwise pause for it; the story says so when there is no image.
+# Before the demo, which would otherwise pause for the build. The demo reports a missing image.
 [[ $(scripts/engine.sh) == none ]] || scripts/build-runner-image.sh local || true
 step "The story"
 status=0
 "${local_run%local}demo" --root "$root" "$@" || status=$?
 echo
 if [[ $status == 0 ]]; then
-  echo "demo: all chapters passed; $(took) s from start to end."
+  echo "demo: all scenarios passed; $(took) s from start to end."
   [[ ${1:-} == --keep ]] && echo "demo: everything still runs; scripts/demo.sh down stops it." ||
     echo "demo: to look at what it made, run scripts/demo.sh --keep"
 else

@@ -3,8 +3,8 @@
 #
 #   scripts/engine.sh
 #
-# The one place that decides whether there is an engine: the other scripts, the local run and the tests ask here.
-# DOCKER_HOST comes first, then docker's current context. Engines behind TLS are not used.
+# Only this script decides whether an engine is used. The other scripts, the local run and the tests call it.
+# DOCKER_HOST takes precedence over docker's current context. Engines behind TLS are not supported.
 set -uo pipefail
 
 unset DOCKER_TLS_VERIFY DOCKER_CERT_PATH

@@ -1,9 +1,9 @@
-"""Lints a state machine's definition with cfn-lint, which knows the language's schema with JSONata.
+"""Lints a state machine definition with cfn-lint, whose schema supports JSONata.
 
     lint-asl.py FILE
 
-cfn-lint reads CloudFormation templates, so the definition is put into one; its placeholders are
-filled, since Terraform's form of them is CloudFormation's too. Exit 0 when nothing was found.
+cfn-lint reads CloudFormation templates, so the script embeds the definition in one. It fills the placeholders, which have the
+same syntax in Terraform and CloudFormation. Exit status 0 when cfn-lint reports nothing.
 """
 
 import json
@@ -32,7 +32,7 @@ def main() -> int:
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as draft:
         json.dump(template, draft)
         draft.flush()
-        # By its module: the first line of the installed program cannot hold every path.
+        # As a module, because a shebang line does not support every path.
         program = "import sys; from cfnlint.runner import main; sys.exit(main())"
         lint = [sys.executable, "-c", program, "--regions", "eu-central-1", "--", draft.name]
         return subprocess.run(lint, check=False).returncode

@@ -1,18 +1,18 @@
-# Sourced by the scripts whose steps take minutes.
+# Sourced by scripts with steps that take minutes.
 
 # with_progress LOG COMMAND...
 #
-# Runs a command with its output in the file LOG. Says every half minute how long it has run and what LOG's last line is; shows
+# Runs a command and writes its output to the file LOG. Every 30 seconds, prints the elapsed time and the last line of LOG. Prints
 # the end of LOG if the command fails. Returns the command's status.
 with_progress() {
   local log=$1 status=0 ticker idle
   shift
   : >"$log"
-  # Nothing is ever written here: `read` with a time limit is a pause without a process that could outlive this one.
+  # Nothing is written to this pipe: `read` with a timeout pauses without a process that could outlive this one.
   exec {idle}<> <(:)
   (
     SECONDS=0 next=30
-    # A second at a time: Ctrl-C does not end it, but the end of the main shell does.
+    # One second at a time: Ctrl-C does not end this loop, but the end of the main shell does.
     until read -rt 1 -u "$idle"; do
       kill -0 $$ 2>/dev/null || exit 0
       ((SECONDS >= next)) || continue

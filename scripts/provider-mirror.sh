@@ -14,7 +14,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 own=${CARGO_TARGET_DIR:-$root/target}/provider-mirror
 shared=${SLUICEGATE_MIRROR_PLACES-/usr/share /usr/local/share /opt} # for tests
 
-# The filesystem mirrors that a CLI configuration names. It may be missing: terraform itself only warns about that.
+# Prints the filesystem mirrors of a CLI configuration. The file may be missing; terraform itself only warns about that.
 configured() {
   local config=${TF_CLI_CONFIG_FILE:-$HOME/.terraformrc}
   [[ -f $config ]] || return 0
@@ -47,12 +47,12 @@ die() {
 }
 
 make_mirror() {
-  # Nothing half-made may lie under the name that is looked for.
+  # The final name must never refer to an incomplete mirror.
   mkdir -p "$(dirname "$own")"
   draft=$(mktemp -d "$own.XXXXXX")
   trap 'rm -rf "$draft"' EXIT
   chmod 755 "$draft"
-  # A configuration that does not exist makes terraform print a warning into everything.
+  # If the variable names a missing file, terraform prints a warning for every command.
   [[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
   export TF_DATA_DIR=$draft/.data CHECKPOINT_DISABLE=1
   terraform -chdir="$root/terraform/roots/local" get -no-color >/dev/null
@@ -61,7 +61,7 @@ make_mirror() {
 run this again; or bring a mirror from another machine (\`terraform providers mirror DIR\` there, in terraform/roots/local) and \
 name it by filesystem_mirror in ~/.terraformrc"
   }
-  # Unpacked: terraform then links to it instead of unpacking 700 MB at each init, and the runner's image takes it as it is.
+  # Unpacked: terraform links to it instead of unpacking 700 MB at each init, and the runner's image copies it unchanged.
   python3 - "$draft" <<'P' || die "the download in $draft could not be unpacked" "see the lines above; 1 GB of space is needed"
 import pathlib, re, sys, zipfile
 for archive in pathlib.Path(sys.argv[1]).glob("registry.terraform.io/*/*/*.zip"):
@@ -74,8 +74,8 @@ for archive in pathlib.Path(sys.argv[1]).glob("registry.terraform.io/*/*/*.zip")
     archive.unlink()
 P
   rm -rf "$draft/.data"
-  find "$draft" -name '*.json' -delete # the packed archives' index
-  # Readable for the user of the runner's image, whatever the umask.
+  find "$draft" -name '*.json' -delete # index files of the packed archives
+  # Readable for the user of the runner's image, regardless of the umask.
   chmod -R a+rX "$draft"
   [[ -d $draft/registry.terraform.io/hashicorp/aws ]] ||
     die "terraform brought no AWS provider" "look at terraform/roots/local: it should need hashicorp/aws"

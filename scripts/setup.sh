@@ -25,7 +25,7 @@ die() {
   exit 1
 }
 
-# Whether a version is that of $2 or newer.
+# enough VERSION MINIMUM: whether the version is at least the minimum.
 enough() { [[ $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
 
 check_programs() {
@@ -44,7 +44,7 @@ check_programs() {
     die "python3 cannot make virtual environments" "install its venv package (apt-get install python3-venv)"
   say "$(cargo --version), $(python3 --version), $(git --version)"
 
-  # Terraform prints a warning into everything when its CLI configuration does not exist.
+  # If the variable names a missing file, terraform prints a warning for every command.
   [[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
   command -v terraform >/dev/null ||
     die "there is no terraform on the PATH" "install 1.11 or newer (developer.hashicorp.com/terraform/install)"
@@ -81,7 +81,7 @@ install_buildah() {
   apt-get update -qq && apt-get install -y -qq --no-install-recommends buildah
 }
 
-# The pinned packages of a list, once, into a virtual environment.
+# Installs the pinned packages of a list into a virtual environment, once.
 python_packages() {
   local environment=$1 list=$2 stamp
   stamp=$environment/.$(basename "$list").$(sha256sum "$list" | cut -c1-16)
@@ -92,7 +92,7 @@ python_packages() {
   touch "$stamp"
 }
 
-# A subcommand of cargo: the one on the PATH if it is new enough, else one in target/cargo-tools, which scripts/test.sh finds first.
+# Provides a cargo subcommand: a recent one on the PATH, otherwise one in target/cargo-tools, which scripts/test.sh prefers.
 cargo_subcommand() {
   local name=cargo-$1 wanted=$2 found
   found=$(PATH=$cargo_tools/bin:$PATH cargo "$1" --version 2>/dev/null | sed -n "s/^$name \([0-9.]*\).*/\1/p;q") || true
@@ -101,7 +101,7 @@ cargo_subcommand() {
     return
   fi
   say "building $name $wanted from crates.io into target/cargo-tools (some minutes, once)"
-  # Of its own: scripts/test.sh may run this beside another setup. For this machine, whatever the workspace is built for.
+  # A separate log, because scripts/test.sh may run another setup. Built for this machine, not for the workspace's target.
   with_progress "$target/setup-$name.log" env -u CARGO_BUILD_TARGET \
     cargo install --locked --root "$cargo_tools" "$name" --version "$wanted"
 }
@@ -112,11 +112,11 @@ case $purpose in
     check_programs
     find_providers
     find_image_builder
-    # One environment for the run and the tests: what the tests need includes what the run needs.
+    # One environment for the local run and the tests, whose packages include those of the local run.
     python_packages "$tools" "$launcher/requirements.txt"
     if [[ $purpose == test ]]; then
       python_packages "$tools" "$launcher/requirements-test.txt"
-      # Separate: the linters need other versions of the same packages than the emulator.
+      # Separate, because the linters need other versions of the same packages than the emulator.
       python_packages "$target/lint-tools" "$launcher/requirements-lint.txt"
     fi
     ;;

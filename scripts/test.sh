@@ -15,13 +15,13 @@ cd "$root" || exit 1
 target=${CARGO_TARGET_DIR:-$root/target}
 logs=$target/test-logs
 state=$logs/state
-# What setup.sh installed of cargo's subcommands.
+# Cargo subcommands that setup.sh installed.
 export PATH=$target/cargo-tools/bin:$PATH
 CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET
-# Terraform prints a warning into everything when its CLI configuration does not exist.
+# If the variable names a missing file, terraform prints a warning for every command.
 [[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
-# A failed test says what happened in its message. With a trace: RUST_BACKTRACE=1 cargo nextest run TEST.
+# The message of a failed test explains the failure. For a backtrace: RUST_BACKTRACE=1 cargo nextest run TEST.
 export RUST_BACKTRACE=0
 # Incremental builds cost time and space on the first build, and this is often the first.
 export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
@@ -32,14 +32,14 @@ usage() {
   exit 2
 }
 
-# --- What the suites need: steps that run once, before the first suite that names them -------------------------------------
+# --- Steps that the suites need. Each runs once, before the first suite that needs it --------------------------------------
 
-# The programs and tests of the whole workspace, with one set of features.
+# Builds the programs and tests of the whole workspace with one set of features.
 step_build() {
   local everything=(--workspace --all-features) compiled_twice
   cargo build "${everything[@]}" --bins --tests || return 1
   scripts/build-lambdas.sh local >"$logs/lambdas.log" 2>&1 || { cat "$logs/lambdas.log"; return 1; }
-  # Without development dependencies, cargo enables fewer features of third-party crates; tests/Cargo.toml evens them out.
+  # Without development dependencies, cargo enables fewer features of third-party crates. tests/Cargo.toml adds the others.
   compiled_twice=$(sed -n 's/^ *Compiling \([^ ]*\).*/\1/p' "$logs/lambdas.log" | grep -v '^sluicegate-')
   if [[ -n $compiled_twice ]]; then
     echo "The build of the programs compiles crates a second time, with other features than the build of the tests:"
@@ -49,7 +49,7 @@ step_build() {
   fi
   cat "$logs/lambdas.log"
   scripts/setup.sh cargo nextest || return 1
-  # Later runs take the tests from this list and do not ask cargo, which would wait for other builds in target/.
+  # Later runs read this list of tests instead of calling cargo, which would wait for other builds in target/.
   cargo metadata --format-version 1 --all-features --filter-platform "$CARGO_BUILD_TARGET" >"$logs/metadata.json" &&
     cargo nextest list "${everything[@]}" --list-type binaries-only --message-format json >"$logs/binaries.json"
 }
@@ -76,7 +76,7 @@ suite_deny() {
   scripts/setup.sh cargo deny && cargo deny --config .deny.toml --log-level error check bans licenses sources
 }
 
-# Providers come from the mirror.
+# Installs providers from the mirror.
 suite_terraform() {
   scripts/provider-mirror.sh config >"$logs/terraform.rc" || return 1
   export TF_CLI_CONFIG_FILE=$logs/terraform.rc
@@ -84,13 +84,13 @@ suite_terraform() {
   CHECKOV=$root/scripts/checkov.sh terraform/check.sh
 }
 
-# What terraform/check.sh does not look at: the samples and the Dockerfiles.
+# Checks what terraform/check.sh does not: the samples and the Dockerfiles.
 suite_checkov() {
   scripts/checkov.sh --directory examples --directory crates/runner --framework terraform dockerfile secrets \
     --skip-download --quiet --compact
 }
 
-# The definition as cfn-lint's JSON schema of state machines sees it; tests/contract checks the rest.
+# Checks the definition against cfn-lint's schema of state machines. tests/contract checks the rest.
 suite_asl() {
   "$target/lint-tools/bin/python" scripts/lint-asl.py statemachine/deliver.asl.json
 }
@@ -98,7 +98,7 @@ suite_asl() {
 suite_unit() {
   local status=0
   run_tests 'not binary(emulator) and not (package(sluicegate-tests) and binary(matrix))' || status=1
-  # The ports over AWS, each against the emulator.
+  # The AWS adapter, against the emulator.
   scripts/with-emulator.sh cargo nextest run --binaries-metadata "$logs/binaries.json" \
     --cargo-metadata "$logs/metadata.json" --no-fail-fast -E 'package(sluicegate-aws) and binary(emulator)' || status=1
   return $status
@@ -117,7 +117,7 @@ suite_emulator() {
   run_tests 'package(sluicegate-tests) and binary(emulator)' --no-capture
 }
 
-# What AWS gets: each Lambda as it is built for AWS, run once; and the runner's image where an engine can build it.
+# The artifacts for AWS: builds and runs each Lambda once, and builds the runner's image if an engine answers.
 suite_aws() {
   scripts/build-lambdas.sh x86_64 || return 1
   if [[ $(uname -m) == x86_64 ]]; then python3 scripts/call-lambdas.py "$target/lambda-x86_64" || return 1; fi
@@ -126,7 +126,7 @@ suite_aws() {
     echo "no Docker engine answers: the runner's image is not built"
     return
   fi
-  # Of this checkout, so that another one's tests leave it alone.
+  # Specific to this checkout, so that tests in another checkout do not affect it.
   local image status=0
   image=sluicegate-runner:test-$(printf %s "$root" | sha256sum | cut -c1-6)
   TERRAFORM_SHA256=any scripts/build-runner-image.sh "$image" || status=1
@@ -136,9 +136,9 @@ suite_aws() {
   return $status
 }
 
-# --- The order: each lane runs its steps and suites one after the other, beside the other lanes --------------------------------
+# --- The order: each lane runs its steps and suites one after the other, concurrently with the other lanes ---------------------
 
-# The first lane compiles with all cores; from the suite rust on with a low priority, so that it takes what the tests leave.
+# The first lane compiles on all cores. From the suite rust on, it has a low priority and does not slow the tests.
 lane_compiler=(build unit matrix rust deny aws)
 lane_tools=(tools terraform checkov asl launcher)
 lane_stories=(emulator)
@@ -171,13 +171,13 @@ now() { date +%s; }
 began=$(now)
 say() { printf 'test: %4s s  %s\n' "$(($(now) - began))" "$1"; }
 
-# await STEP: whether it passed.
+# await STEP: waits for a step and returns whether it passed.
 await() {
   until [[ -e $state/$1.passed || -e $state/$1.failed ]]; do sleep 0.5; done
   [[ -e $state/$1.passed ]]
 }
 
-# Runs a step or a suite, with its output in its log, and says its verdict.
+# Runs a step or a suite, writes its output to its log, and prints its result.
 run() {
   local name=$1 log=$logs/$1.log kind=suite from status=0 needed
   declare -F "step_$name" >/dev/null && kind=step
@@ -214,10 +214,10 @@ run() {
   fi
 }
 
-# lane NAME...: those that are wanted, in this order.
+# lane NAME...: runs the requested steps and suites in this order.
 lane() {
   local name
-  # A suite that Ctrl-C ended must not be followed by the next one.
+  # After Ctrl-C has ended a suite, the next one must not start.
   trap 'exit 130' INT TERM
   for name in "$@"; do
     [[ $name != rust ]] || renice -n 10 -p "$BASHPID" >/dev/null
@@ -225,7 +225,7 @@ lane() {
   done
 }
 
-# What runs at the moment, each with the last line of its log.
+# Prints each running step or suite with the last line of its log.
 progress() {
   local running name
   for running in "$state"/*.running; do
@@ -240,7 +240,7 @@ lanes=()
 lanes_run() { kill -0 "${lanes[@]}" 2>/dev/null; }
 groups_run() { kill -0 -- "${lanes[@]/#/-}" 2>/dev/null; }
 
-# Ends everything that runs; what does not hear the first signal hears a stronger one.
+# Ends everything that runs. Escalates to a stronger signal after 15 seconds.
 stop() {
   trap '' INT TERM HUP
   local signal seconds
@@ -255,7 +255,7 @@ stop() {
   exit 130
 }
 
-# A function, which bash reads as a whole: the file may change while it runs.
+# A function, because bash reads it as a whole: the file may change while the script runs.
 main() {
   scripts/setup.sh check || exit 1
   mkdir -p "$logs"
@@ -264,7 +264,7 @@ main() {
   rm -rf "$state"
   mkdir -p "$state"
   if [[ $engine != none ]]; then
-    # Every suite uses this engine, and a test that does not find it is a failure.
+    # Every suite uses this engine. A test that does not find it fails.
     export DOCKER_HOST=$engine
     echo "test: a Docker engine answers at $engine"
   else
@@ -272,7 +272,7 @@ main() {
   fi
 
   trap stop INT TERM HUP
-  # Each lane in a process group of its own, so that it can be ended with all that it started.
+  # A separate process group for each lane, so that it can be ended with everything that it started.
   set -m
   lane "${lane_compiler[@]}" {lock}>&- &
   lanes+=($!)

@@ -1,4 +1,4 @@
-//! The crates: who may name whom, and who alone may do what. The table is in crates/README.md.
+//! Dependency rules between crates, and operations reserved for one crate. crates/README.md has the table.
 
 use crate::text;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
@@ -20,7 +20,7 @@ fn folder(package: &Package) -> String {
     manifest.file_name().unwrap().to_owned()
 }
 
-/// The directory of a crate, which may lie in one of the folders of `crates/`.
+/// Returns the directory of a crate, which may be in a subfolder of `crates/`.
 pub(crate) fn crate_dir(name: &str) -> PathBuf {
     crate_dirs()
         .into_iter()
@@ -28,7 +28,7 @@ pub(crate) fn crate_dir(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("no crate is called {name}"))
 }
 
-/// The directory of every crate below `crates/`.
+/// Returns the directories of all crates below `crates/`.
 pub(crate) fn crate_dirs() -> Vec<PathBuf> {
     let crates = tests::root().join("crates");
     metadata()
@@ -46,7 +46,7 @@ pub(crate) fn crate_dirs() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The table of crates/README.md: crate, and the crates that it may name.
+/// Reads the table of crates/README.md: each crate with the crates that it may name.
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let readme = text("crates/README.md");
     readme
@@ -56,14 +56,14 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
             let cells: Vec<&str> = row.split('|').collect();
             let name = cells[0].trim().trim_end_matches('`').to_owned();
             let named = crate::after(cells[2], "`", |c| c != '`');
-            // Every second piece stands between the names.
+            // Every second piece is a separator between names.
             let names = named.iter().step_by(2).map(|name| (*name).to_owned());
             (name, names.collect())
         })
         .collect()
 }
 
-/// The Rust sources of a crate by path, without its tests and fakes.
+/// Returns the Rust sources of a crate by path, without its tests and fakes.
 pub(crate) fn sources(name: &str) -> Vec<(String, String)> {
     fn walk(dir: &Path, found: &mut Vec<(String, String)>) {
         let mut entries: Vec<_> = std::fs::read_dir(dir)
@@ -114,7 +114,7 @@ fn all_sources() -> Vec<(String, String, String)> {
         .collect()
 }
 
-/// Code without comments.
+/// Returns source code without comments.
 fn code(source: &str) -> String {
     source
         .lines()
@@ -173,7 +173,7 @@ fn a_package_is_named_after_its_folder() {
     }
 }
 
-/// Libraries that one crate alone may name, so that all else can be tested without them.
+/// Libraries that only one crate may name, so that all other code can be tested without them.
 #[test]
 fn the_outside_is_behind_one_crate_each() {
     let owners = |library: &str| match library {

@@ -1,4 +1,4 @@
-//! The form of the state machine, as far as the builder's types do not fix it.
+//! Rules for the state machine that the builder's types do not enforce.
 
 use domain::plan::Verdict;
 use domain::step::ApplyVerdict;
@@ -12,7 +12,7 @@ fn machine() -> Machine {
     deliver().unwrap()
 }
 
-/// The top level and all levels within, each with the name of the state that it is in.
+/// Returns the top level and all nested levels, each with the name of the state that contains it.
 fn levels(machine: &Machine) -> Vec<(&'static str, Level)> {
     let top = Level {
         start_at: machine.start_at,
@@ -194,8 +194,8 @@ fn the_first_error_is_kept() {
     }
 }
 
-/// An item that failed would stop the others: an apply that is stopped half-way leaves half of its
-/// resources, and a plan that is stopped may leave its state locked.
+/// A failed item would stop the others: a stopped apply leaves part of its resources, and a stopped
+/// plan may leave its state locked.
 #[test]
 fn a_stack_that_fails_does_not_stop_others() {
     machine().each(|placed| {

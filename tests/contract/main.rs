@@ -1,4 +1,4 @@
-//! Contracts between Rust, the state machine and Terraform. Files only: no network, no AWS.
+//! Contracts between Rust, the state machine and Terraform. Reads files only: no network, no AWS.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,14 +14,13 @@ mod rendered;
 mod terraform;
 mod tree;
 
-/// A file's text, by its path from the root.
+/// Returns the content of a file, by its path from the root.
 fn text(path: &str) -> String {
     let full = tests::root().join(path);
     std::fs::read_to_string(&full).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The texts of a capture of a simple pattern: all that stands between `before` and the first
-/// character that `is_part` refuses.
+/// Returns every piece of text between `before` and the first character that `is_part` rejects.
 fn after<'t>(text: &'t str, before: &str, is_part: impl Fn(char) -> bool + Copy) -> Vec<&'t str> {
     text.split(before)
         .skip(1)

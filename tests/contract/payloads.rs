@@ -1,4 +1,4 @@
-//! Every payload that the state machine passes is one that its Lambda reads.
+//! Checks that each Lambda can parse every payload that the state machine passes to it.
 
 use domain::step::{
     Action, ApplyInput, BuildTriggerInput, DeployInput, PlanInput, RecordInput, RollbackInput,
@@ -11,7 +11,7 @@ use workflow::deliver::deliver;
 use workflow::expression::Expression;
 use workflow::state::Call;
 
-/// The values that an expression may have, by the expression as it is rendered.
+/// Returns the possible values of an expression, by the expression as it is rendered.
 fn values(expression: &str) -> Vec<Value> {
     let error = json!({"Error": "States.TaskFailed", "Cause": "{}"});
     let event = serde_json::to_value(samples::push_event(1)).unwrap();
@@ -47,7 +47,7 @@ fn values(expression: &str) -> Vec<Value> {
         .1
 }
 
-/// The payloads that a template can become, each with one other value than the first.
+/// Returns the payloads that a template can produce, each differing from the first in one value.
 fn payloads(template: &Value) -> Vec<Value> {
     let mut payloads = vec![template.clone()];
     for (key, value) in template.as_object().unwrap() {

@@ -1,7 +1,7 @@
 //! The files that `crates/core/workflow` renders: the state machine, its time limits, and the table
 //! and the diagram in statemachine/README.md.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p sluicegate-tests --test contract rendered` rewrites them.
+//! `UPDATE_EXPECT=1 cargo test -p sluicegate-tests --test contract rendered` updates them.
 
 use crate::text;
 use domain::step::Action;
@@ -11,7 +11,7 @@ use workflow::page;
 
 const README: &str = "statemachine/README.md";
 
-/// Compares a committed file with what it should hold, or rewrites it.
+/// Compares a committed file with its expected content, or updates it.
 fn expect(path: &str, expected: &str) {
     let full = tests::root().join(path);
     let current = std::fs::read_to_string(&full).unwrap_or_default();
@@ -25,11 +25,11 @@ fn expect(path: &str, expected: &str) {
     std::fs::write(full, expected).unwrap();
 }
 
-/// Where the source of an action is: the file with its name, else the crate's `lib.rs`.
+/// Returns the path of an action's source: the file with its name, or the crate's `lib.rs`.
 fn source(action: Action) -> String {
     let step = action.step().as_str();
     let name = action.as_str().replace('-', "_");
-    // The decision on a plan and the request for its approval are in one file.
+    // The decision on a plan and the request for its approval share a file.
     let shared = if action == Action::RequestApproval {
         "judge"
     } else {
@@ -42,7 +42,7 @@ fn source(action: Action) -> String {
         .unwrap_or_else(|| panic!("the source of {step} {name} is not found"))
 }
 
-/// A README with the text between its markers `begin NAME` and `end NAME` replaced.
+/// Replaces the text between the markers `begin NAME` and `end NAME` of a README.
 fn with_section(readme: &str, name: &str, section: &str) -> String {
     let begin = format!("<!-- begin {name}: rendered by tests/contract/rendered.rs -->\n");
     let end = format!("<!-- end {name} -->\n");

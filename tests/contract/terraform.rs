@@ -1,4 +1,4 @@
-//! Terraform names what the code reads, and gives the state machine what it asks for.
+//! Checks that Terraform provides what the code reads and what the state machine needs.
 
 use crate::{after, text};
 use domain::config::{MAX_STACKS, MAX_WAVES};
@@ -16,7 +16,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The `.tf` files of a directory, in one text.
+/// Returns the concatenated `.tf` files of a directory.
 fn module(dir: &str) -> String {
     let mut paths: Vec<_> = std::fs::read_dir(tests::root().join(dir))
         .unwrap()
@@ -31,7 +31,7 @@ fn module(dir: &str) -> String {
     texts.join("\n")
 }
 
-/// A Lambda as `steps.json` describes it. Terraform and `scripts/build-lambdas.sh` read the same file.
+/// A Lambda in `steps.json`, which Terraform and `scripts/build-lambdas.sh` also read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -121,7 +121,7 @@ fn every_step_says_what_it_does_and_who_calls_it() {
     }
 }
 
-/// The variables that each method of the wiring reads, itself or through the methods that it calls.
+/// Returns the variables that each method of the wiring reads, directly or through other methods.
 fn read_by_wiring() -> BTreeMap<String, BTreeSet<String>> {
     let sources = crate::crates::sources("runtime");
     let methods: Vec<(&str, &str)> = sources
@@ -136,7 +136,7 @@ fn read_by_wiring() -> BTreeMap<String, BTreeSet<String>> {
             .or_default()
             .extend(named(body));
     }
-    // A method may call one that calls another: repeat until nothing is added.
+    // Repeat, because a method may call another that calls a third.
     for _ in &methods {
         for (name, body) in &methods {
             let called: BTreeSet<String> = after(body, "self.", is_word)
@@ -169,7 +169,7 @@ fn a_step_gets_the_variables_that_it_reads() {
     }
 }
 
-/// The values of `domain::env_vars` constants that a text names as `env_vars::NAME`.
+/// Returns the values of `domain::env_vars` constants that a text references as `env_vars::NAME`.
 fn named(text: &str) -> BTreeSet<String> {
     let declared = text_of_env();
     after(text, "env_vars::", is_word)
@@ -178,7 +178,7 @@ fn named(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Constant to variable, from crates/core/domain/src/env_vars.rs.
+/// Returns the constants of crates/core/domain/src/env_vars.rs with the variables that they name.
 fn text_of_env() -> BTreeMap<String, String> {
     text("crates/core/domain/src/env_vars.rs")
         .lines()
@@ -227,7 +227,7 @@ fn jobs_read_what_their_definition_sets() {
         .iter()
         .flat_map(|(_, source)| named(source))
         .collect();
-    // What the image or `var.runner.environment` may set.
+    // Variables that the image or `var.runner.environment` may set.
     let optional: BTreeSet<String> = [
         domain::env_vars::LOG,
         domain::env_vars::TERRAFORM,
@@ -258,7 +258,7 @@ fn a_build_reads_what_the_step_sends() {
     assert!(read.is_subset(&sent), "{read:?} {sent:?}");
 }
 
-/// The inner limit ends first, so that the step or the runner can still report the error. Terraform
+/// The inner limit expires first, so that the step or the runner can still report the error. Terraform
 /// checks the same for values that an operator sets (`modules/sluicegate/variables.tf` and
 /// `modules/jobs/variables.tf`, from `statemachine/limits.json`).
 #[test]
@@ -270,14 +270,13 @@ fn the_inner_deadline_comes_first() {
             assert!(own < wait, "{name} has {own} s of {wait} s");
         }
     }
-    // modules/jobs/variables.tf leaves 120 s of a job's time for all but terraform.
+    // modules/jobs/variables.tf reserves 120 s of a job's time for everything except terraform.
     const { assert!(domain::job::RESULT_SECONDS + 60 <= 120) };
 }
 
 /// A run waits for its environment longer than the run before it may take: a late approval for each
-/// of the stacks that follow one another (by dependency, or since only so many run at the same
-/// time), each with all its plans, and the rollback. All of that is shorter than the execution's
-/// own limit.
+/// of the stacks that follow one another (because of a dependency or the concurrency limit), each with
+/// all its plans, and the rollback. The total is shorter than the execution's own limit.
 #[test]
 fn a_wait_is_longer_than_what_it_waits_for() {
     let at_once = usize::try_from(limits::STACKS_AT_ONCE).unwrap();
@@ -294,7 +293,7 @@ fn a_wait_is_longer_than_what_it_waits_for() {
     );
 }
 
-/// The life cycle of images spares those that were deployed.
+/// The lifecycle policy keeps images that were deployed.
 #[test]
 fn the_tag_of_a_deployed_image_is_the_one_that_the_life_cycle_spares() {
     let registry = text("terraform/modules/registry/main.tf");

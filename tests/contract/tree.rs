@@ -1,11 +1,11 @@
-//! The tree: what every folder and file has.
+//! Rules for the source tree: what every folder and file must have.
 
 use crate::crates::crate_dirs;
 use crate::text;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Directories that tools make.
+/// Directories that tools create.
 const MADE: &[&str] = &[
     "target",
     ".git",
@@ -17,7 +17,7 @@ const MADE: &[&str] = &[
     ".pytest_cache",
 ];
 
-/// Every file that belongs to the project, from the root.
+/// Returns every file of the project, relative to the root.
 fn files() -> Vec<String> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
@@ -103,7 +103,7 @@ fn a_crates_readme_is_its_documentation() {
     }
 }
 
-/// A test that no runner knows proves nothing.
+/// A test file that no test runner includes would never run.
 #[test]
 fn every_test_file_is_in_its_runner() {
     let manifest = text("tests/Cargo.toml");
@@ -162,19 +162,19 @@ fn every_test_file_is_in_its_runner() {
     }
 }
 
-/// Where this checkout lies means nothing anywhere else.
+/// The path of this checkout has no meaning on another machine.
 #[test]
 fn no_file_names_a_place_of_one_machine() {
     let place = tests::root().display().to_string();
     if place.matches('/').count() < 2 {
-        // A directory of the system, whose name may stand anywhere.
+        // A system directory, whose name may appear in any file.
         return;
     }
     for path in files() {
         let Ok(text) = std::fs::read_to_string(tests::root().join(&path)) else {
             continue;
         };
-        // As a part of a longer path it is another one.
+        // As part of a longer path it is a different path.
         let found = text.match_indices(&place).any(|(at, _)| {
             !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '}')
         });

@@ -1,10 +1,10 @@
-//! `sluicegate` beside a pipeline that delivered: each command, as text and as JSON.
+//! The `sluicegate` CLI after deliveries: each command, as text and as JSON.
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use story::Harness;
 
-/// Looks at the runs of the story as an operator does.
+/// Inspects the story's runs as an operator does.
 pub(crate) async fn shows_the_story(harness: &Harness, runs: usize) -> anyhow::Result<()> {
     let listed: Vec<Value> = json(harness, &["runs"]).await?;
     ensure!(
@@ -23,7 +23,7 @@ pub(crate) async fn shows_the_story(harness: &Harness, runs: usize) -> anyhow::R
     );
     says(harness, &["show", run], "app").await?;
 
-    // A run that is over is watched to its end at once; a failed one makes the command fail.
+    // Watching a completed run ends immediately. For a failed run, the command fails.
     says(harness, &["watch", run], "ended").await?;
     let said = harness.sluicegate(&["watch", run, "--json"]).await?;
     let last: Value = serde_json::from_str(said.lines().last().context("nothing was said")?)?;

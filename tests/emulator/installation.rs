@@ -1,5 +1,5 @@
-//! The installation itself: a second apply changes nothing, the sweep finds what it looks for, and
-//! destroy removes all.
+//! The installation itself: a second apply has no changes, the sweep detects planted secrets, and
+//! destroy removes everything.
 
 use crate::planted;
 use crate::setup::{machine, with_local_run};

@@ -1,7 +1,7 @@
-//! The emulator suite: the whole way on real parts, with AWS played by MiniStack.
+//! The emulator suite: complete deliveries on real components, with AWS emulated by MiniStack.
 //!
 //! Three local runs, one after the other: the installation itself, the failure matrix with a sample
-//! that needs no cloud, and the story of the demo with its sample and containers. See tests/README.md.
+//! without a cloud provider, and the demo's story with its sample and containers. See tests/README.md.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

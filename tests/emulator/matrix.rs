@@ -1,8 +1,8 @@
-//! Representative cases of the failure matrix on real parts: runner, terraform, Lambdas and the
-//! emulator's interpreter of the state machine. What they leave behind is compared with the walker's
-//! result for the same case (`tests::compared`); every other case runs in process (`tests/matrix`).
+//! Representative cases of the failure matrix on real components: runner, terraform, Lambdas, and the
+//! emulator's interpreter of the state machine. Each result is compared with the walker's result for the
+//! same case (`tests::compared`). All other cases run in process (`tests/matrix`).
 //!
-//! The sample needs no cloud provider, so a delivery takes seconds.
+//! The sample has no cloud provider, so a delivery takes seconds.
 
 mod approval;
 mod github;
@@ -99,7 +99,7 @@ struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    /// A commit that changes the stacks `data` and `app`, and the image.
+    /// Commits a change of the stacks `data` and `app`, and of the image.
     async fn commit(&mut self) -> anyhow::Result<CommitId> {
         let items = |n: u32| match n {
             0 => r#"items = ["first"]"#.to_owned(),
@@ -154,7 +154,7 @@ impl Matrix<'_> {
         self.judge_all(&ended, end, &before).await
     }
 
-    /// The states that an execution entered.
+    /// Returns the states that an execution entered.
     async fn visited(&self, execution: &str) -> anyhow::Result<BTreeSet<String>> {
         let history = [
             "stepfunctions",
@@ -182,7 +182,7 @@ impl Matrix<'_> {
         Ok(())
     }
 
-    /// Every ordered fault must have fired, else the case proved nothing.
+    /// Checks that every injected fault fired, because otherwise the case would prove nothing.
     async fn disarm(&self) -> anyhow::Result<()> {
         let url = format!("{}/_sluicegate/faults", self.harness.local.endpoint);
         let answer = http::get(&url, LIMIT).await.map_err(anyhow::Error::msg)?;

@@ -1,4 +1,4 @@
-//! A local run ends with its owner: by a signal, and also when the owner is killed while it comes up.
+//! A local run ends with its owner: after a signal, and also when the owner is killed during startup.
 
 use crate::setup::machine;
 use local_run::{STEPS_FILE, owner, wait_until};
@@ -20,7 +20,7 @@ async fn whatever_ends_the_owner_nothing_of_its_local_run_is_left() {
             .spawn()
             .unwrap();
         let dir = owner::runs(&machine.root).join(format!("demo-{}", child.id()));
-        // The first one may have to build the runner's image.
+        // The first local run may have to build the runner's image.
         let installing = wait_until(Duration::from_secs(1200), || {
             let steps = std::fs::read_to_string(dir.join(STEPS_FILE)).unwrap_or_default();
             let installs = steps.contains("by terraform apply") && processes(&dir).len() > 2;
@@ -35,8 +35,8 @@ async fn whatever_ends_the_owner_nothing_of_its_local_run_is_left() {
         );
         send(signal, &child);
         assert!(!child.wait().unwrap().success());
-        // Killed, it has no time to wait for its local run, whose emulator alone may take 40 s to end;
-        // else it does so.
+        // A killed owner cannot wait for its local run, whose emulator alone may take 40 s to end. An owner
+        // that receives another signal does wait.
         let patience = Duration::from_secs(if signal == "KILL" { 180 } else { 0 });
         let gone = wait_until(patience, || !dir.exists() && processes(&dir).is_empty()).await;
         assert!(
@@ -55,8 +55,8 @@ fn send(signal: &str, child: &Child) {
     assert!(sent.unwrap().success());
 }
 
-/// The processes that have a directory in their command line or environment: the owner's child,
-/// and all that it started.
+/// Returns the processes with a directory in their command line or environment: the owner's child
+/// process and everything that it started.
 fn processes(dir: &Path) -> Vec<String> {
     let dir = dir.to_str().unwrap();
     let mut found = Vec::new();

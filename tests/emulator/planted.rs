@@ -1,12 +1,12 @@
-//! A secret on purpose in every kind of place that the sweep looks at: a sweep that finds nothing
-//! proves something only when it finds what is there.
+//! Plants a secret in every kind of place that the sweep searches. Only a sweep that finds planted
+//! secrets proves something when it finds none.
 
 use anyhow::{Context as _, ensure};
 use std::path::{Path, PathBuf};
 use story::Harness;
 use story::sweep::{STATUS_UNREAD, Sweep, name_of, queues, sweep};
 
-/// Plants a secret everywhere, and checks that each place is found.
+/// Plants a secret in every place, and checks that the sweep finds each one.
 pub(crate) async fn is_found(harness: &Harness) -> anyhow::Result<()> {
     let clone = a_clone(harness)?;
     commit(&clone, "nothing")?;
@@ -48,7 +48,7 @@ fn is_in(sweep: &Sweep, place: &str) -> bool {
     sweep.leaks.iter().any(|leak| leak.place.contains(place))
 }
 
-/// A repository that looks like a clone with an audit branch.
+/// Creates a repository that looks like a clone with an audit branch.
 fn a_clone(harness: &Harness) -> anyhow::Result<PathBuf> {
     let clone = harness.local.dir.join("planted");
     std::fs::create_dir_all(&clone)?;
@@ -56,7 +56,7 @@ fn a_clone(harness: &Harness) -> anyhow::Result<PathBuf> {
     Ok(clone)
 }
 
-/// Puts a text on the audit branch.
+/// Commits a text to the audit branch.
 fn commit(clone: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(clone.join("entry.json"), text)?;
     git(clone, &["add", "entry.json"])?;
@@ -78,7 +78,7 @@ fn commit(clone: &Path, text: &str) -> anyhow::Result<()> {
 
 fn git(dir: &Path, args: &[&str]) -> anyhow::Result<()> {
     let mut git = std::process::Command::new("git");
-    // Nobody's own configuration: commits that are to be signed, hooks.
+    // Ignore the user's configuration, such as commit signing and hooks.
     git.env("GIT_CONFIG_GLOBAL", "/dev/null");
     git.env("GIT_CONFIG_SYSTEM", "/dev/null");
     let status = git.arg("-C").arg(dir).args(args).status();
@@ -129,8 +129,8 @@ async fn plant_item(harness: &Harness, secret: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One message in each queue, behind more than what is received at once. Gives the places where
-/// they are to be found.
+/// Sends one message with the secret to each queue, after more messages than one receive returns. Returns
+/// the places where the sweep must find them.
 async fn plant_messages(harness: &Harness, secret: &str) -> anyhow::Result<Vec<String>> {
     let mut places = Vec::new();
     for url in queues(harness).await? {
@@ -168,7 +168,7 @@ fn message(url: &str, id: &str, body: &str) -> serde_json::Value {
     }
 }
 
-/// An execution whose input no step understands.
+/// Starts an execution with an input that no step accepts.
 async fn plant_execution(harness: &Harness, secret: &str) -> anyhow::Result<()> {
     let machine = &harness.local.installed.state_machine_arn;
     let input = serde_json::json!({ "planted": secret }).to_string();

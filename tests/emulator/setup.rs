@@ -1,4 +1,4 @@
-//! A local run for a test, taken down whatever the test does.
+//! A local run for a test, which is stopped however the test ends.
 
 use local_run::LocalRun;
 use local_run::containers::LABEL;
@@ -8,7 +8,7 @@ use local_run::owner;
 use std::path::{Path, PathBuf};
 use story::{Harness, Progress};
 
-/// This machine.
+/// Returns the tools of this machine.
 pub(crate) fn machine() -> Machine {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -25,7 +25,7 @@ pub(crate) fn machine() -> Machine {
     Machine::inspect(&root, &target, &path, &homes).unwrap()
 }
 
-/// Brings a local run up, lets a test look at it, and takes it down.
+/// Starts a local run, passes it to a test, and stops it.
 pub(crate) async fn with_local_run<F>(name: &str, args: &[String], test: F)
 where
     F: AsyncFnOnce(&Harness) -> anyhow::Result<()>,
@@ -34,7 +34,7 @@ where
     let runs = owner::runs(&machine.root);
     let dir = runs.join(format!("{name}-{}", std::process::id()));
     let progress = Progress::new(Box::new(std::io::stdout()));
-    // A test that panics or is killed drops it, and the local run ends by itself.
+    // A test that panics or is killed drops it, and the local run then ends by itself.
     let mut lifeline = Lifeline::default();
     let result = async {
         let local = owner::start(

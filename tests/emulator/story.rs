@@ -1,4 +1,4 @@
-//! The seven scenarios of the demo, as assertions; then a sweep for secrets.
+//! The seven scenarios of the demo as tests, followed by a sweep for secrets.
 
 use crate::cli;
 use crate::setup::{machine, with_local_run};

@@ -1,11 +1,11 @@
-//! No secret is left anywhere, looked at once a local run's work is done.
+//! A sweep for secrets after a local run's work is done.
 
 use anyhow::ensure;
 use std::path::Path;
 use story::Harness;
 use story::sweep::{Sweep, sweep};
 
-/// Looks through all that the local run wrote, and through a fresh clone's audit branch.
+/// Sweeps everything that the local run wrote, and the audit branch of a fresh clone.
 pub(crate) async fn no_secret_is_left(
     harness: &Harness,
     clone: &Path,

@@ -1,11 +1,11 @@
-"""Fixtures: an emulator with the patches, those without, and fakes for Batch and CodeBuild.
+"""Fixtures: an emulator with the patches, emulators without them, and fakes for Batch and CodeBuild.
 
-The emulators live for the session, each on a free port with a directory of its own. A test marked with `@patch(name)`
-runs with the patches, where it must pass, and without them, where it must fail. Once it passes without, MiniStack has
-caught up and the patch can go. What a test only needs belongs into a fixture: a failure there is no proof of a patch. Nor
-is a call that AWS would take and that is refused, unless the test asserts that it is not (`error_of`).
+The emulators live for the session, each on a free port with its own directory. A test marked with `@patch(name)` must pass with
+the patches and fail without them. If it passes without them, MiniStack has caught up and the patch can be removed. Put the
+setup of a test in a fixture, because a failed setup does not prove that a patch is needed. Neither does a refused call that AWS
+would accept, unless the test asserts that it is accepted (`error_of`).
 
-MiniStack as it comes has no Docker engine, with which it would start more than tasks, but for `@patch(name, engine=True)`.
+The unpatched MiniStack has no Docker engine, with which it would start more than tasks, except for `@patch(name, engine=True)`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Returns a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -63,11 +63,11 @@ class Emulator:
 
     @property
     def patience(self) -> float:
-        """Seconds to wait for what must happen; short where it is expected not to."""
+        """Seconds to wait for an expected event. Short without the patches, where it is not expected."""
         return 30 if self.patched else 5
 
     def start(self) -> None:
-        """Starts the process and waits until it answers."""
+        """Starts the process and waits until it responds."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.instance = self.instance or f"test-{os.getpid()}-{self.port}"
         environment = {
@@ -105,7 +105,7 @@ class Emulator:
             return False
 
     def stop(self) -> None:
-        """Stops the process, and everything it started should it not do that itself."""
+        """Stops the process, and everything that it started if it does not do so itself."""
         self.idle[1].close()
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -118,7 +118,7 @@ class Emulator:
             self.process.wait()
 
     def client(self, service: str, **config: object):  # noqa: ANN201
-        """A boto3 client."""
+        """Returns a boto3 client."""
         key = (service, tuple(sorted(config)))
         if key not in self._clients:
             self._clients[key] = boto3.client(
@@ -132,7 +132,7 @@ class Emulator:
         return self._clients[key]
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float | None = None) -> object:
-        """Waits until a condition holds and gives its value; fails after the deadline."""
+        """Waits until a condition holds and returns its value. Fails after the deadline."""
         end = time.monotonic() + (seconds or self.patience)
         while not (value := condition()):
             assert time.monotonic() < end, f"waited in vain for {what}"
@@ -141,7 +141,7 @@ class Emulator:
 
 
 def patch(name: str, *, engine: bool = False) -> Callable[[Callable], Callable]:
-    """Marks a conformance test of a patch: it holds with the patches, and fails without them; `engine` if it needs one."""
+    """Marks a test of a patch: it passes with the patches and fails without them. Set `engine` if it needs an engine."""
 
     def decorate(test: Callable) -> Callable:
         @pytest.mark.parametrize("emulator", ["patched", "plain_with_engine" if engine else "plain"], indirect=True)
@@ -164,7 +164,7 @@ def patch(name: str, *, engine: bool = False) -> Callable[[Callable], Callable]:
 
 @pytest.fixture(scope="session")
 def fakes() -> Iterator[Fakes]:
-    """The fakes of Batch and CodeBuild."""
+    """Returns the fakes of Batch and CodeBuild."""
     server = Fakes()
     yield server
     server.close()
@@ -172,7 +172,7 @@ def fakes() -> Iterator[Fakes]:
 
 @pytest.fixture(scope="session")
 def patched(tmp_path_factory: pytest.TempPathFactory, fakes: Fakes) -> Iterator[Emulator]:
-    """The emulator with the patches."""
+    """Starts the emulator with the patches."""
     emulator = Emulator(True, tmp_path_factory.mktemp("patched"), fakes)
     emulator.start()
     yield emulator
@@ -181,7 +181,7 @@ def patched(tmp_path_factory: pytest.TempPathFactory, fakes: Fakes) -> Iterator[
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory, fakes: Fakes) -> Iterator[Emulator]:
-    """MiniStack as it comes."""
+    """Starts the unpatched MiniStack."""
     emulator = Emulator(False, tmp_path_factory.mktemp("plain"), fakes)
     emulator.start()
     yield emulator
@@ -190,7 +190,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, fakes: Fakes) -> Iterator[Em
 
 @pytest.fixture(scope="session")
 def plain_with_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """MiniStack as it comes, with the Docker engine."""
+    """Starts the unpatched MiniStack with the Docker engine."""
     emulator = Emulator(
         False, tmp_path_factory.mktemp("plain_with_engine"), None, environment={"DOCKER_HOST": ENGINE})
     emulator.start()
@@ -200,5 +200,5 @@ def plain_with_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emul
 
 @pytest.fixture
 def emulator(request: pytest.FixtureRequest) -> Emulator:
-    """The emulator a conformance test is run against."""
+    """Returns the emulator that a test of a patch runs against."""
     return request.getfixturevalue(request.param)

@@ -1,4 +1,4 @@
-"""Fakes of Batch and CodeBuild: they take jobs and leave it to the test what becomes of them."""
+"""Fakes of Batch and CodeBuild that accept jobs, whose results the test determines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Fakes:
-    """One server that speaks both APIs. A job's name, or a build's project, says its fate.
+    """One server for both APIs. A job's name, or a build's project, determines its result.
 
     `ok` succeeds, `bad` fails, `refused` is not accepted, `hang` runs until it is stopped.
     """
@@ -50,7 +50,7 @@ class Fakes:
         self._server.server_close()
 
     def of(self, name: str) -> list[dict]:
-        """The jobs and builds of a test, by a tag it put into their names or variables."""
+        """Returns the jobs and builds of a test, identified by a tag in their names or variables."""
         with self._lock:
             return [dict(job) for job in self.jobs.values() if job["tag"] == name]
 

@@ -32,12 +32,12 @@ FUNCTION = textwrap.dedent("""
 
 
 def unique(prefix: str = "t") -> str:
-    """A name nobody else uses."""
+    """Returns a unique name."""
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 
 def archive(files: dict[str, str]) -> bytes:
-    """A zip archive of executable files."""
+    """Returns a zip archive of executable files."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as target:
         for name, text in files.items():
@@ -48,7 +48,7 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 def function(emulator: Emulator, code: str = FUNCTION, *, bootstrap: str | None = None, **settings: object) -> str:
-    """Creates a function and gives its name; with `bootstrap` a custom runtime, else Python."""
+    """Creates a function and returns its name. With `bootstrap` it has a custom runtime, otherwise Python."""
     name = unique("fn")
     client = emulator.client("lambda")
     environment = {"PYTHONPATH": os.pathsep.join(sys.path), "AWS_DEFAULT_REGION": REGION}
@@ -66,7 +66,7 @@ def function(emulator: Emulator, code: str = FUNCTION, *, bootstrap: str | None 
 
 
 def error_of(call: Callable, **arguments: object) -> str | None:
-    """The error code of a call that is to be refused; None when it is not."""
+    """Returns the error code of a call that should be refused, or None if it is accepted."""
     try:
         call(**arguments)
     except ClientError as refused:
@@ -75,7 +75,7 @@ def error_of(call: Callable, **arguments: object) -> str | None:
 
 
 def branch(states: dict) -> dict:
-    """States with the first as their start: a branch, or the processor of a Map. A state without Next ends."""
+    """Returns states that start with the first: a branch, or the processor of a Map. A state without Next ends."""
     for state in states.values():
         if state["Type"] not in ("Choice", "Succeed", "Fail") and "Next" not in state:
             state["End"] = True
@@ -83,7 +83,7 @@ def branch(states: dict) -> dict:
 
 
 def machine(emulator: Emulator, states: dict, **fields: object) -> str:
-    """Creates a JSONata state machine and gives its ARN."""
+    """Creates a JSONata state machine and returns its ARN."""
     definition = {"QueryLanguage": "JSONata", **branch(states), **fields}
     reply = emulator.client("stepfunctions").create_state_machine(
         name=unique("m"), roleArn=ROLE, definition=json.dumps(definition)
@@ -92,14 +92,14 @@ def machine(emulator: Emulator, states: dict, **fields: object) -> str:
 
 
 def begin(emulator: Emulator, states: dict, data: object = None, **fields: object) -> str:
-    """Creates a machine and starts it; gives the execution's ARN."""
+    """Creates a state machine and starts it. Returns the execution's ARN."""
     arn = machine(emulator, states, **fields)
     reply = emulator.client("stepfunctions").start_execution(stateMachineArn=arn, input=json.dumps(data or {}))
     return reply["executionArn"]
 
 
 def ended(emulator: Emulator, execution: str, seconds: float | None = None) -> dict:
-    """Waits for an execution's end and gives its description."""
+    """Waits for an execution's end and returns its description."""
     client = emulator.client("stepfunctions")
 
     def done() -> dict | None:
@@ -110,23 +110,23 @@ def ended(emulator: Emulator, execution: str, seconds: float | None = None) -> d
 
 
 def run(emulator: Emulator, states: dict, data: object = None, **fields: object) -> dict:
-    """Runs a machine to its end and gives the execution's description."""
+    """Runs a state machine to its end and returns the execution's description."""
     return ended(emulator, begin(emulator, states, data, **fields))
 
 
 def output(description: dict) -> object:
-    """The output of an execution that must have succeeded."""
+    """Returns the output of an execution, which must have succeeded."""
     assert description["status"] == "SUCCEEDED", f"{description.get('error')}: {description.get('cause')}"
     return json.loads(description["output"])
 
 
 def queue(emulator: Emulator) -> str:
-    """Creates a queue and gives its URL."""
+    """Creates a queue and returns its URL."""
     return emulator.client("sqs").create_queue(QueueName=unique("q"))["QueueUrl"]
 
 
 def ask(url: str, **fields: object) -> dict:
-    """A task state that sends its token to a queue and waits for an answer."""
+    """Returns a task state that sends its token to a queue and waits for a callback."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
@@ -136,7 +136,7 @@ def ask(url: str, **fields: object) -> dict:
 
 
 def token(emulator: Emulator, url: str) -> str:
-    """The next token sent to a queue."""
+    """Returns the next token sent to a queue."""
 
     def receive() -> str | None:
         found = emulator.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", [])

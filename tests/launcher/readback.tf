@@ -1,4 +1,4 @@
-# The resources whose second plan was not empty on plain MiniStack.
+# Resources whose second plan is not empty on unpatched MiniStack.
 
 terraform {
   required_providers {

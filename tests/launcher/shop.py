@@ -75,7 +75,7 @@ int main(void) {
 
 
 def engine() -> docker.DockerClient | None:
-    """A client of the Docker engine, or None when none answers."""
+    """Returns a client of the Docker engine, or None if no engine answers."""
     try:
         client = docker.DockerClient(base_url=ENGINE)
         client.ping()
@@ -95,7 +95,7 @@ class Shop:
     name: str
 
     def define(self, **environment: str) -> str:
-        """Registers a task definition and gives its ARN."""
+        """Registers a task definition and returns its ARN."""
         container = {
             "name": "shop",
             "image": self.image,
@@ -108,7 +108,7 @@ class Shop:
         return reply["taskDefinition"]["taskDefinitionArn"]
 
     def roll(self, **environment: str) -> str:
-        """Deploys a new task definition and gives the rollout's end."""
+        """Deploys a new task definition and returns the end of the rollout."""
         client = self.emulator.client("ecs")
         service = client.update_service(
             cluster=self.name, service=self.name, taskDefinition=self.define(**environment), desiredCount=2)["service"]
@@ -121,16 +121,16 @@ class Shop:
         return self.emulator.wait(state, "the rollout's end", 60)
 
     def deployments(self) -> list[dict]:
-        """The deployments of the service."""
+        """Returns the deployments of the service."""
         found = self.emulator.client("ecs").describe_services(cluster=self.name, services=[self.name])
         return found["services"][0]["deployments"]
 
     def running(self) -> list[str]:
-        """The running tasks of the service."""
+        """Returns the running tasks of the service."""
         return self.emulator.client("ecs").list_tasks(cluster=self.name, desiredStatus="RUNNING")["taskArns"]
 
     def get(self, path: str = "/version") -> str:
-        """What the load balancer answers; without the patches it is found by the name, which does not resolve."""
+        """Returns the load balancer's response. Without the patches, its name does not resolve and is sent as `Host`."""
         url = f"http://{self.address}" if self.emulator.patched else self.emulator.url
         try:
             with urllib.request.urlopen(
@@ -141,28 +141,28 @@ class Shop:
             raise AssertionError(f"{path} is not answered: {lost}") from lost
 
     def answers(self, version: str) -> bool:
-        """Whether a version answers."""
+        """Returns whether a version responds."""
         try:
             return self.get() == version
         except AssertionError:
             return False
 
     def containers(self) -> list:
-        """The containers of the service's tasks."""
+        """Returns the containers of the service's tasks."""
         label = f"com.amazonaws.ecs.task-definition-family={self.name}"
         return engine().containers.list(all=True, sparse=True, filters={"label": label})
 
 
 def images(emulator: Emulator) -> list[str]:
-    """The engine's names of images from an emulator's registry."""
-    # The plain list: `images.list()` fails when another suite removes an image meanwhile.
+    """Returns the engine's names of images from an emulator's registry."""
+    # Not `images.list()`: it fails when another suite removes an image concurrently.
     found = engine().api.images()
     names = [name for image in found for name in (image["RepoTags"] or []) + (image["RepoDigests"] or [])]
     return [name for name in names if f":{emulator.port}/" in name]
 
 
 def sweep(shop: Shop) -> None:
-    """Removes what an emulator without the patches leaves of a service."""
+    """Removes what an unpatched emulator leaves of a service."""
     for container in shop.containers():
         try:
             container.remove(v=True, force=True)
@@ -176,14 +176,14 @@ def sweep(shop: Shop) -> None:
 
 
 def build(directory: Path) -> None:
-    """Builds the server as a static binary with an image around it."""
+    """Builds the server as a static binary, and an image with it."""
     (directory / "server.c").write_text(SERVER)
     (directory / "Dockerfile").write_text('FROM scratch\nCOPY server /server\nENTRYPOINT ["/server"]\n')
     subprocess.run(["cc", "-static", "-O1", "-o", "server", "server.c"], cwd=directory, check=True)
 
 
 def make(emulator: Emulator, context: Path) -> Shop:
-    """Builds and pushes the image, and creates the service with no task."""
+    """Builds and pushes the image, and creates the service without tasks."""
     name = unique("shop")
     emulator.client("ecr").create_repository(repositoryName=name)
     repository = f"127.0.0.1:{emulator.port}/{name}"

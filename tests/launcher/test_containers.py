@@ -1,4 +1,4 @@
-"""ECS, ECR and load balancers, with a Docker engine where one answers."""
+"""ECS, ECR and load balancers, with a Docker engine if one answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shop import Shop, build, engine, images, make, sweep
 
 @pytest.fixture(scope="session")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build context with the server; skips without an engine or a C compiler."""
+    """Returns a build context with the server. Skips without an engine or a C compiler."""
     if engine() is None:
         pytest.skip("no Docker engine answers")
     if shutil.which("cc") is None:
@@ -31,7 +31,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shops(context: Path) -> Iterator[Callable[[Emulator], Shop]]:
-    """Gives the service of an emulator: each has one, for all tests."""
+    """Returns the service of an emulator. Each emulator has one service for all tests."""
     made: dict[int, Shop] = {}
 
     def of(emulator: Emulator) -> Shop:
@@ -48,7 +48,7 @@ def shops(context: Path) -> Iterator[Callable[[Emulator], Shop]]:
 
 @pytest.fixture
 def shop(emulator: Emulator, shops: Callable[[Emulator], Shop]) -> Shop:
-    """The service, with a version that answers. That far MiniStack comes without the patches too."""
+    """Returns the service with a responding version. The unpatched MiniStack supports this too."""
     shop = shops(emulator)
     if shop.deployments()[0]["rolloutState"] != "COMPLETED" or not shop.answers("one"):
         assert shop.roll(VERSION="one") == "COMPLETED"
@@ -58,7 +58,7 @@ def shop(emulator: Emulator, shops: Callable[[Emulator], Shop]) -> Shop:
 
 @pytest.fixture
 def other(emulator: Emulator, context: Path, tmp_path: Path) -> Iterator[Shop]:
-    """A service of another emulator of the same kind."""
+    """Returns the service of another emulator of the same kind."""
     other = Emulator(emulator.patched, tmp_path, None, free_port(), environment=emulator.environment)
     other.start()
     try:
@@ -115,7 +115,7 @@ def test_a_rollout_loses_no_request(emulator: Emulator, shop: Shop) -> None:
     threads = [threading.Thread(target=load, args=(path,)) for path in ["/version"] * 2 + ["/slow"] * 6]
     for thread in threads:
         thread.start()
-        time.sleep(0.3)  # so that some are under way at any time
+        time.sleep(0.3)  # so that some requests are always in progress
     try:
         assert shop.roll(VERSION="two", DELAY="1") == "COMPLETED"
         time.sleep(3)
@@ -130,7 +130,7 @@ def test_a_rollout_loses_no_request(emulator: Emulator, shop: Shop) -> None:
 
 
 def stays(shop: Shop, before: list[str]) -> None:
-    """Asserts that after a failed rollout the tasks from before it, and no others, run on and answer."""
+    """Asserts that after a failed rollout exactly the previous tasks run and respond."""
     time.sleep(2)
     shop.emulator.wait(lambda: sorted(shop.running()) == sorted(before), "only the old tasks to run")
     assert shop.get() == "one"

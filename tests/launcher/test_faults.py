@@ -1,4 +1,4 @@
-"""Failures on order."""
+"""Injected failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from test_jobs import job
 
 
 def call(emulator: Emulator, method: str, body: object = None) -> dict:
-    """A call of the faults' interface."""
+    """Calls the fault interface."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(emulator.url + "/_sluicegate/faults", data=data, method=method)
     with urllib.request.urlopen(request, timeout=5) as reply:
@@ -25,7 +25,7 @@ def call(emulator: Emulator, method: str, body: object = None) -> dict:
 
 @pytest.fixture
 def clean(patched: Emulator) -> Iterator[Emulator]:
-    """The emulator without faults, before and after."""
+    """Clears the faults before and after a test."""
     call(patched, "DELETE")
     yield patched
     call(patched, "DELETE")

@@ -1,4 +1,4 @@
-"""Step Functions: jobs of Batch and builds of CodeBuild by the fakes."""
+"""Step Functions: Batch jobs and CodeBuild builds on the fakes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fakes import Fakes
 
 
 def job(fate: str, tag: str, **fields: object) -> dict:
-    """A task state that runs a Batch job."""
+    """Returns a task state that runs a Batch job."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::batch:submitJob.sync",
@@ -27,7 +27,7 @@ def job(fate: str, tag: str, **fields: object) -> dict:
 
 
 def build(fate: str, tag: str, **fields: object) -> dict:
-    """A task state that runs a CodeBuild build."""
+    """Returns a task state that runs a CodeBuild build."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::codebuild:startBuild.sync",

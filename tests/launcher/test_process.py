@@ -1,4 +1,4 @@
-"""The launcher's process: what it refuses, what it writes, what it leaves."""
+"""The launcher's process: what it refuses, what it writes, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from test_services import RUNTIME
 
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[Emulator]:
-    """An emulator of the test's own."""
+    """Returns an emulator for one test."""
     emulator = Emulator(True, tmp_path / "emulator", None, free_port())
     emulator.start()
     yield emulator
@@ -26,7 +26,7 @@ def launched(tmp_path: Path) -> Iterator[Emulator]:
 
 
 def group(leader: int) -> list[int]:
-    """The processes in a process's group."""
+    """Returns the processes of a process group."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -89,7 +89,7 @@ def test_everything_it_writes_lies_below_its_directory(launched: Emulator, tmp_p
 
 
 def start(environment: dict[str, str], code: str = "") -> subprocess.CompletedProcess:
-    """Runs the launcher, after some code, until it refuses."""
+    """Runs the launcher after some code, and expects it to refuse."""
     command = [sys.executable, "-c", f"{code}\nfrom sluicegate_emulator.process import main\nmain()"]
     return subprocess.run(
         command, cwd=LAUNCHER, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True,

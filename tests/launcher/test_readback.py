@@ -1,4 +1,4 @@
-"""What was written is read back, and a second `terraform apply` changes nothing."""
+"""Read after write: a second `terraform apply` has no changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from machines import ROLE, function, unique
 
 
 def query(emulator: Emulator, **fields: object) -> str:
-    """A call of CloudWatch in the query protocol, which Terraform's provider speaks."""
+    """Calls CloudWatch with the query protocol, as Terraform's AWS provider does."""
     scope = f"Credential=test/20260101/{REGION}/monitoring/aws4_request, SignedHeaders=host, Signature=0"
     request = urllib.request.Request(
         emulator.url,
@@ -162,8 +162,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def mirror() -> str:
-    """The folder that terraform takes the AWS provider from; empty when there is none."""
-    # In the root: the places that it looks at may be relative to it.
+    """Returns the directory of the provider mirror, or an empty string if there is none."""
+    # Run in the project's root, because the searched paths may be relative to it.
     finder = subprocess.run(
         [ROOT / "scripts" / "provider-mirror.sh"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=30)
     found = finder.stdout.rstrip("\n")

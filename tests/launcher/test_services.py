@@ -26,7 +26,7 @@ while True:
 
 
 def invoke(name: str, payload: dict, **fields: object) -> dict:
-    """A task state that calls a function."""
+    """Returns a task state that invokes a function."""
     return {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke",
             "Arguments": {"FunctionName": name, "Payload": payload}, "Output": "{% $states.result.Payload %}", **fields}
 
@@ -66,17 +66,17 @@ def test_a_warm_call_takes_milliseconds(emulator: Emulator) -> None:
         start = time.monotonic()
         client.invoke(FunctionName=name, Payload=b"{}")["Payload"].read()
         times.append(time.monotonic() - start)
-    assert min(times) < 0.05  # the fastest: a busy machine slows calls, and makes none faster than waits
+    assert min(times) < 0.05  # the fastest call, because a busy machine delays calls
 
 
 def messages(emulator: Emulator, url: str, seconds: int) -> list[dict]:
-    """The messages that come within some seconds, at least one awaited."""
+    """Returns the messages that arrive within some seconds, and waits for at least one."""
     return emulator.client("sqs").receive_message(
         QueueUrl=url, WaitTimeSeconds=seconds, MessageAttributeNames=["All"]).get("Messages", [])
 
 
 def arn_of(emulator: Emulator, url: str) -> str:
-    """A queue's ARN."""
+    """Returns a queue's ARN."""
     found = emulator.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     return found["Attributes"]["QueueArn"]
 

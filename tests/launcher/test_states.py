@@ -1,4 +1,4 @@
-"""Step Functions: branches, retries, deadlines, the machine itself."""
+"""Step Functions: branches, retries, deadlines, and the state machine itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_parallel_takes_arguments_output_and_assign(emulator: Emulator) -> None:
                 branch({"B": {"Type": "Pass", "Output": "{% $states.input.n * 2 %}"}}),
             ],
             "Output": {"results": "{% $states.result %}"},
-            "Assign": {"total": "{% $sum($states.result) %}"},  # not `sum`, which JSONata has a function for
+            "Assign": {"total": "{% $sum($states.result) %}"},  # not `sum`, which is a JSONata function
             "Next": "After",
         },
         "After": {"Type": "Pass", "Output": {"total": "{% $total %}", "results": "{% $states.input.results %}"}},
@@ -116,7 +116,7 @@ def test_retries_wait_at_most_the_maximum_delay(emulator: Emulator) -> None:
                    "MaxDelaySeconds": 1, "JitterStrategy": "NONE"}],
     }})
     assert result["status"] == "FAILED"
-    assert 2 <= time.monotonic() - start < 10  # 11 without the maximum
+    assert 2 <= time.monotonic() - start < 10  # 11 without MaxDelaySeconds
 
 
 @patch("task-limits-jsonata")
@@ -143,7 +143,7 @@ def test_a_missed_heartbeat_fails_the_task(emulator: Emulator) -> None:
     while time.monotonic() < beats:
         emulator.client("stepfunctions").send_task_heartbeat(taskToken=sent)
         time.sleep(0.5)
-    token(emulator, url)  # the retry's, which gets no heartbeat at all
+    token(emulator, url)  # of the retry, which receives no heartbeat
     assert output(ended(emulator, execution))["Error"] == "States.HeartbeatTimeout"
 
 
@@ -196,7 +196,7 @@ def test_states_all_does_not_match_what_cannot_be_caught(emulator: Emulator) -> 
         return run(emulator, {"Do": state, "Caught": {"Type": "Pass"}})
 
     unknown = {"Type": "Task", "Resource": "arn:aws:states:::nothing:here"}
-    # Raised on order: that too much data raises it is the patch data-limit.
+    # Raised by a Fail state. The patch data-limit covers the real error.
     grown = {"Type": "Parallel", "Branches": [branch({"Big": {"Type": "Fail", "Error": "States.DataLimitExceeded"}})]}
     for state, error in ((unknown, "States.Runtime"), (grown, "States.DataLimitExceeded")):
         result = catch("States.ALL", state)
@@ -206,7 +206,7 @@ def test_states_all_does_not_match_what_cannot_be_caught(emulator: Emulator) -> 
 
 @patch("history")
 def test_the_history_has_the_states_inside_a_map_and_a_parallel(emulator: Emulator) -> None:
-    # The branches overlap: the event before is then not simply the one recorded before.
+    # The branches overlap, so the preceding event is not always the previously recorded one.
     execution = begin(emulator, {
         "Both": {"Type": "Parallel", "Next": "Each", "Branches": [
             branch({"Left": {"Type": "Wait", "Seconds": 1}}), branch({"Right": {"Type": "Wait", "Seconds": 1}})]},

@@ -9,7 +9,7 @@ from machines import ask, begin, branch, ended, error_of, function, output, queu
 
 
 def answers(emulator: Emulator, sent: str) -> list[str | None]:
-    """What the three answers with a token are refused with."""
+    """Returns the errors of the three calls with a token."""
     client = emulator.client("stepfunctions")
     return [
         error_of(client.send_task_heartbeat, taskToken=sent),

@@ -1,4 +1,4 @@
-"""Connections: what a client of the Go SDK needs. The last file, so that the connection it looks at has been idle for long."""
+"""Connections as a client of the Go SDK needs them. The last file, so that the checked connection has been idle for long."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ REQUEST = (
     b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: 2\r\n\r\n{}"
 )
 GO_KEEPS = 90
-"""Seconds for which Go's client uses an idle connection again."""
+"""Seconds within which Go's client reuses an idle connection."""
 
 
 def ask(connection: socket.socket) -> bytes:
-    """What arrives first of the answer to a request."""
+    """Returns the first data of the response to a request."""
     connection.sendall(REQUEST)
     return connection.recv(65536)
 

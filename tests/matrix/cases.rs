@@ -1,6 +1,6 @@
-//! Every state of the rendered state machine fails, loses its reply, runs twice, hangs, or has its
-//! execution stopped there. After each case every invariant is checked, a good commit is delivered,
-//! and the outcome is compared with the tables in `outcomes/`.
+//! Makes every state of the rendered state machine fail, lose its reply, run twice, hang, or be the
+//! place where the execution is stopped. After each case, checks every invariant, delivers a good
+//! commit, and compares the outcome with the tables in `outcomes/`.
 
 use crate::cloud::{Cloud, Ended, Fault, Trouble};
 use crate::invariants::{self, Before};
@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use workflow::walk::document::{Machine, State};
 
-/// What no Retry names.
+/// An error that no Retry matches.
 const FAILS: &str = "States.TaskFailed";
 
-/// A way through the state machine.
+/// A route through the state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     /// A good commit whose plans are approved.
@@ -28,11 +28,11 @@ enum Route {
     Superseded,
     /// The configuration has no stacks.
     NoStacks,
-    /// The image exists.
+    /// The image already exists.
     SameImage,
 }
 
-/// Together they visit every state; a state that they miss needs a route here.
+/// Routes that together visit every state. A new state that no route visits needs an additional one.
 const ROUTES: &[Route] = &[
     Route::Good,
     Route::Failing("RunApply"),
@@ -47,7 +47,7 @@ const ROUTES: &[Route] = &[
 
 const NO_STACKS: &str = "version: 1\nenvironment: production\nstacks: []\n";
 
-/// What happens in a case.
+/// The event of a case.
 #[derive(Debug, Clone, Copy)]
 enum What {
     Nothing,
@@ -70,7 +70,7 @@ impl What {
     }
 }
 
-/// A case with its world.
+/// A case with the cloud that it ran in.
 struct Case {
     cloud: Arc<Cloud>,
     ended: Ended,
@@ -110,7 +110,7 @@ async fn run(machine: &Arc<Machine>, route: Route, state: &str, what: What) -> C
             assert_eq!(ended.run.outcome(), Outcome::Applied);
         }
         Route::SameImage => {
-            // A build of the same commit left its image.
+            // An earlier build of the same commit pushed its image.
             cloud.has_image(2);
             event = cloud.push(2, &asking());
         }
@@ -138,7 +138,7 @@ fn leak(state: &str) -> &'static str {
     Box::leak(state.to_owned().into_boxed_str())
 }
 
-/// The route that visits each state: the first of the list that does.
+/// Returns the first route that visits each state.
 async fn routes(machine: &Arc<Machine>) -> BTreeMap<String, Route> {
     let mut routes = BTreeMap::new();
     for route in ROUTES {
@@ -150,7 +150,7 @@ async fn routes(machine: &Arc<Machine>) -> BTreeMap<String, Route> {
     routes
 }
 
-/// A commit after the case is delivered, once an operator has thawed a frozen environment.
+/// Checks that a later commit is delivered, after an operator unfreezes a frozen environment.
 async fn recovers(case: &Case) -> Result<(), String> {
     let Case { cloud, .. } = case;
     let frozen = cloud.environment().await.frozen().is_some();
@@ -206,7 +206,7 @@ async fn wherever_an_execution_is_stopped_the_invariants_hold() {
     check_all("stopped", &[What::Stopped, What::Trouble(Trouble::Stops)]).await;
 }
 
-/// Every state with every one of these; only Tasks have work that may go wrong.
+/// Runs every event in every state. Only Tasks have work that can fail.
 async fn check_all(file: &str, whats: &[What]) {
     let machine = machine();
     let routes = routes(&machine).await;
@@ -240,7 +240,7 @@ async fn check_all(file: &str, whats: &[What]) {
     crate::expect(&format!("tests/matrix/outcomes/{file}.txt"), &table);
 }
 
-/// One case: its line in the table, and what is wrong.
+/// Runs one case. Returns its line of the table, and the violated invariants.
 async fn check(
     machine: &Arc<Machine>,
     route: Route,

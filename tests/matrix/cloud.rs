@@ -1,5 +1,5 @@
-//! Everything that a delivery meets, in memory: the Lambdas on the fakes of `engine`, Batch with a
-//! small Terraform, CodeBuild, ECS. The state machine is the rendered file.
+//! Everything that a delivery uses, in memory: the Lambdas on the fakes of `engine`, Batch with a
+//! minimal Terraform, CodeBuild, ECS. The state machine is the rendered file.
 
 use crate::terraform::{Batch, QUEUED, STUCK};
 use async_trait::async_trait;
@@ -48,7 +48,7 @@ pub(crate) enum Trouble {
     Stops,
 }
 
-/// A Task that misbehaves.
+/// A misbehavior of a Task.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fault {
     pub(crate) state: &'static str,
@@ -57,7 +57,7 @@ pub(crate) struct Fault {
     pub(crate) times: u32,
 }
 
-/// What people do when they are asked for an approval.
+/// What people do when an approval is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum People {
     Approve,
@@ -65,7 +65,7 @@ pub(crate) enum People {
     DoNothing,
 }
 
-/// The virtual time, from [`samples::now`].
+/// A clock with virtual time, which starts at [`samples::now`].
 #[derive(Clone, Copy)]
 struct VirtualClock(Instant);
 
@@ -76,17 +76,17 @@ impl Clock for VirtualClock {
     }
 }
 
-/// How a delivery ended.
+/// The end of a delivery.
 pub(crate) struct Ended {
     pub(crate) execution: String,
-    /// How the execution ended; none when it was stopped.
+    /// The execution's end, or none if it was stopped.
     pub(crate) end: Option<End>,
     pub(crate) visited: Vec<String>,
-    /// The run, unless the execution was a duplicate.
+    /// The run. For a duplicate execution, the run of the first one.
     pub(crate) run: Run,
 }
 
-/// An account with one enrolled repository.
+/// An AWS account with one enrolled repository.
 pub(crate) struct Cloud {
     machine: Arc<Machine>,
     pub(crate) records: FakeRecords,
@@ -135,7 +135,7 @@ impl Cloud {
         })
     }
 
-    /// A moment of the virtual time as the records have it.
+    /// Converts a moment of virtual time to a timestamp of the records.
     pub(crate) fn time(&self, moment: Instant) -> Timestamp {
         let passed = SignedDuration::try_from(moment - self.clock.0).unwrap();
         samples::now().saturating_add(passed).unwrap()
@@ -149,14 +149,14 @@ impl Cloud {
         self.faults.lock().unwrap().push(fault);
     }
 
-    /// The faults that have not happened.
+    /// Removes the faults, and returns those that did not occur.
     pub(crate) fn disarm(&self) -> Vec<Fault> {
         let mut faults = std::mem::take(&mut *self.faults.lock().unwrap());
         faults.retain(|fault| fault.times > 0);
         faults
     }
 
-    /// Stops the next execution that enters a state.
+    /// Stops the next execution when it enters a state.
     pub(crate) fn stop_at(&self, state: &str) {
         *self.stop.lock().unwrap() = Some(state.to_owned());
     }
@@ -169,7 +169,7 @@ impl Cloud {
                 file.bytes = config.as_bytes().to_vec();
             }
         }
-        // Each commit changes the application, so each needs an image of its own.
+        // Each commit changes the application, so each needs its own image.
         snapshot
             .trees
             .insert("app".to_owned(), samples::commit(0x50 + n));
@@ -179,7 +179,7 @@ impl Cloud {
         Trigger::Push(push)
     }
 
-    /// Puts the image of commit `n` into the registry, as an earlier build of it left it.
+    /// Adds the image of commit `n` to the registry, as an earlier build would have.
     pub(crate) fn has_image(&self, n: u8) {
         let tag = domain::keys::commit_tag(&samples::commit(n));
         let image = samples::repository().image;
@@ -187,7 +187,7 @@ impl Cloud {
             .push(&image, &samples::image_digest(n), &[&tag]);
     }
 
-    /// Runs an execution of an event to its end, or until it is stopped, and what AWS does afterwards.
+    /// Runs an execution of an event until it ends or is stopped, followed by AWS's own reactions.
     pub(crate) async fn deliver(&self, event: &Trigger) -> Ended {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let arn = format!("arn:aws:states:eu-central-1:111122223333:execution:deliver:{number}");
@@ -211,7 +211,7 @@ impl Cloud {
         if let Some(status) = status {
             self.execution_ended(&arn, status).await;
         }
-        // Jobs that nothing waits for end too.
+        // Wait for jobs that no execution waits for.
         while self.batch.has_open_jobs() {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
@@ -224,7 +224,7 @@ impl Cloud {
         }
     }
 
-    /// The rule on ended executions; EventBridge and Lambda try for hours.
+    /// Acts as the rule for ended executions. EventBridge and Lambda retry for hours.
     async fn execution_ended(&self, execution: &str, status: &str) {
         for _ in 0..50 {
             let input = RecordInput::ExecutionEnded {
@@ -245,7 +245,7 @@ impl Cloud {
         load(&self.records, &key).await.unwrap().unwrap()
     }
 
-    /// The task definition that the service is to run.
+    /// Returns the task definition in the service's configuration.
     pub(crate) async fn task_definition(&self) -> String {
         let state = self.services.describe(CLUSTER, SERVICE).await.unwrap();
         state.task_definition
@@ -256,7 +256,7 @@ impl Cloud {
             .with_commit_statuses(Arc::new(self.forge.clone()), repositories())
     }
 
-    /// Of a step that sets no commit status.
+    /// Returns an announcer for steps that set no commit status.
     fn queue_announcer(&self) -> Announcer {
         Announcer::new(Arc::new(self.status.clone()), self.clock())
     }
@@ -347,7 +347,7 @@ impl Cloud {
         }
     }
 
-    /// Invokes a Lambda, as Step Functions sees it.
+    /// Invokes a Lambda and returns the result as Step Functions sees it.
     async fn invoke(&self, arguments: &Value) -> std::result::Result<Value, Failure> {
         let name = arguments["FunctionName"].as_str().unwrap();
         let payload = arguments["Payload"].clone();
@@ -369,7 +369,7 @@ impl Cloud {
         }
     }
 
-    /// ECS finishes the newest rollout, and the application answers with the commit it runs.
+    /// Completes the newest rollout. The application then responds with the commit that it runs.
     async fn roll_out(&self) {
         self.services.finish_rollout(CLUSTER, SERVICE);
         let running = self.task_definition().await;
@@ -469,7 +469,7 @@ impl Cloud {
         }
     }
 
-    /// Every run, in the order of the keys.
+    /// Returns every run, in the order of the keys.
     pub(crate) async fn runs(&self) -> Vec<Run> {
         let ids: BTreeSet<RunId> = self
             .records
@@ -497,7 +497,7 @@ fn repositories() -> Arc<[EnrolledRepository]> {
     Arc::new([samples::repository()])
 }
 
-/// A step's answer, its error as the Lambda runtime reports it.
+/// Runs a step. Returns its output, or its error as the Lambda runtime reports it.
 async fn answer<S: Step>(step: &S, payload: Value) -> std::result::Result<Value, Failure> {
     let input = serde_json::from_value(payload)
         .unwrap_or_else(|error| panic!("a payload that the step does not read: {error}"));
@@ -538,14 +538,14 @@ impl Tasks for Cloud {
             }
             Trouble::RunsTwice => {
                 let second = async {
-                    // The first one is ahead.
+                    // The first call has a head start.
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     self.work(request).await
                 };
                 tokio::join!(self.work(request), second).1
             }
             Trouble::Hangs => {
-                // A job's queue is longer than its state waits.
+                // The job waits in its queue longer than the state's time limit.
                 if request.resource == Resource::Batch {
                     self.submit(request, STUCK);
                 }

@@ -1,4 +1,4 @@
-//! What has to hold after every delivery, however it ended: the invariants of the design, by number.
+//! Checks after every delivery, whatever its outcome: the invariants of the design, by number.
 
 use crate::cloud::{Cloud, Ended};
 use crate::terraform::{Resources, SECRET};
@@ -10,7 +10,7 @@ use engine::status::{self, TransitionKind};
 use std::collections::{BTreeMap, BTreeSet};
 use workflow::walk::End;
 
-/// The world before a delivery.
+/// The state of the cloud before a delivery.
 pub(crate) struct Before {
     states: BTreeMap<String, Resources>,
     task_definition: String,
@@ -30,7 +30,7 @@ impl Before {
     }
 }
 
-/// Checks everything. The errors name the invariant.
+/// Checks every invariant. Each error begins with the invariant's number.
 pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<String> {
     let mut problems = Vec::new();
     let mut check = |holds: bool, problem: String| {
@@ -214,7 +214,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         format!("11: {outcome:?}, but the execution ended {:?}", ended.end),
     );
 
-    // 12, as far as a small Terraform has it.
+    // 12, as far as the minimal Terraform supports it.
     let states = cloud.batch.states();
     let task_definition = cloud.task_definition().await;
     match outcome {

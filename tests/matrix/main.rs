@@ -1,5 +1,4 @@
-//! The failure matrix in process: the rendered state machine walks through the Lambdas on fakes, in
-//! virtual time.
+//! The failure matrix in process: the rendered state machine runs the Lambdas on fakes in virtual time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,19 +18,19 @@ use engine::fakes::samples;
 use std::sync::Arc;
 use workflow::walk::document::Machine;
 
-/// A configuration in which a person approves each plan.
+/// Returns a configuration in which a person approves each plan.
 fn asking() -> String {
     samples::CONFIG.replace("\ndeploy:\n", "\napproval: always\ndeploy:\n")
 }
 
-/// The state machine, from the file that AWS gets.
+/// Parses the rendered state machine, the file that is deployed to AWS.
 fn machine() -> Arc<Machine> {
     let path = tests::root().join(tests::STATE_MACHINE);
     let text = std::fs::read_to_string(path).unwrap();
     Arc::new(Machine::parse(&text).unwrap())
 }
 
-/// Compares a committed file with what it should hold, or rewrites it.
+/// Compares a committed file with its expected content, or updates it.
 fn expect(path: &str, expected: &str) {
     let full = tests::root().join(path);
     let current = std::fs::read_to_string(&full).unwrap_or_default();

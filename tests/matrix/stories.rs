@@ -1,5 +1,5 @@
-//! What no single state does: people, queues, commits that come again, a forge or a status queue that
-//! does not answer, errors that pass.
+//! Behavior that no single state shows: approvals, queues, repeated commits, an unreachable forge or
+//! status queue, temporary errors.
 
 use crate::cloud::{Cloud, Ended, Fault, People, Trouble};
 use crate::invariants::{self, Before};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tests::compared::{self, CASES};
 use workflow::walk::End;
 
-/// A cloud where commit 1 is the last good one.
+/// Returns a cloud in which commit 1 is last good.
 async fn delivered() -> Arc<Cloud> {
     let cloud = Cloud::new(&machine());
     let first = cloud.push(1, samples::CONFIG);
@@ -84,14 +84,14 @@ async fn a_bad_commit_is_not_applied_again() {
     cloud.batch.refuse(event.commit());
     let first = deliver(&cloud, &event, Outcome::RolledBack).await;
 
-    // By the same push: its execution is a duplicate.
+    // The same push: its execution is a duplicate.
     let entries = cloud.audit.keys().len();
     let again = cloud.deliver(&event).await;
     assert_eq!(again.end, Some(End::Succeeded));
     assert_eq!(again.run, first.run);
     assert_eq!(cloud.audit.keys().len(), entries);
 
-    // By a push from the last good commit.
+    // Another push, from the last good commit.
     let Trigger::Push(mut pushed) = cloud.push(2, samples::CONFIG);
     pushed.before = Some(samples::commit(1));
     let pushed = Trigger::Push(pushed);
@@ -139,7 +139,7 @@ async fn with_queue_newest_a_waiting_push_is_superseded() {
     assert_eq!(outcomes, expected);
 }
 
-/// Three pushes, each a minute after the other.
+/// Delivers three pushes, each one minute after the previous one.
 async fn three(cloud: &Cloud, config: &str) -> [Ended; 3] {
     let push = async |n: u8| {
         tokio::time::sleep(Duration::from_secs(60 * u64::from(n))).await;
@@ -152,14 +152,14 @@ async fn three(cloud: &Cloud, config: &str) -> [Ended; 3] {
     [a, b, c]
 }
 
-/// A forge that is away never changes an outcome, and its audit branch catches up.
+/// An unreachable forge never changes an outcome. Its audit branch receives the missing entries later.
 #[tokio::test(start_paused = true)]
 async fn a_forge_that_is_away_changes_no_outcome() {
     let cloud = delivered().await;
     for (n, hangs) in [(2, false), (3, true)] {
         let event = cloud.push(n, samples::CONFIG);
         let leave = async {
-            // The source is sealed by then.
+            // The source is already sealed.
             tokio::time::sleep(Duration::from_secs(15)).await;
             if hangs {
                 cloud.forge.hang();
@@ -178,7 +178,7 @@ async fn a_forge_that_is_away_changes_no_outcome() {
     assert_eq!(cloud.forge.audit_files(repository).len(), 4);
 }
 
-/// A status queue that does not answer never changes an outcome.
+/// An unreachable status queue never changes an outcome.
 #[tokio::test(start_paused = true)]
 async fn a_status_queue_that_is_gone_changes_no_outcome() {
     let cloud = delivered().await;
@@ -192,7 +192,7 @@ async fn a_status_queue_that_is_gone_changes_no_outcome() {
     expect(&ended, Outcome::RolledBack);
 }
 
-/// Each Task once raises an error that its Retry names.
+/// An error for each Task that its Retry matches.
 const RETRIED: [(&str, &str); 19] = [
     ("Validate", "ForgeUnavailable"),
     ("DecideBuild", "AwsUnavailable"),
@@ -215,7 +215,7 @@ const RETRIED: [(&str, &str); 19] = [
     ("Record", "AwsUnavailable"),
 ];
 
-/// The commit is delivered all the same, and once.
+/// The commit is delivered anyway, and only once.
 #[tokio::test(start_paused = true)]
 async fn an_error_that_passes_does_not_end_a_run() {
     for trouble in [Trouble::Fails, Trouble::LosesReply] {
@@ -239,7 +239,7 @@ async fn an_error_that_passes_does_not_end_a_run() {
     }
 }
 
-/// The rollback is decided once, also when the question is repeated.
+/// The rollback is decided once, even if the step is retried.
 #[tokio::test(start_paused = true)]
 async fn a_rollback_is_decided_once() {
     for (trouble, error) in [
@@ -260,7 +260,7 @@ async fn a_rollback_is_decided_once() {
     }
 }
 
-/// The cases that the emulator runs too.
+/// The cases that also run on the emulator.
 #[tokio::test(start_paused = true)]
 async fn the_cases_of_the_emulator_end_as_expected() {
     let mut lines = String::new();

@@ -1,5 +1,5 @@
-//! A small Terraform and the Batch jobs that run it: states by stack, plans as files, results as the
-//! runner writes them.
+//! A minimal Terraform and its Batch jobs: states by stack, plans as files, and results in the format
+//! of the runner.
 
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
@@ -19,15 +19,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A value that no message, status, record or audit entry may hold.
+/// A value that no message, status, record or audit entry may contain.
 pub(crate) const SECRET: &str = "canary-5f0c7c";
 
-/// How long a job waits in its queue, how long at worst, and how long terraform works.
+/// The time a job waits in its queue, the longest such time, and the duration of terraform.
 pub(crate) const QUEUED: Duration = Duration::from_secs(20);
 pub(crate) const STUCK: Duration = Duration::from_secs(5 * 3600);
 const WORK: Duration = Duration::from_secs(30);
 
-/// What a stack holds: resources by address.
+/// The resources of a stack, by address.
 pub(crate) type Resources = BTreeMap<String, String>;
 
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ struct PlanFile {
     secret: String,
 }
 
-/// An apply that terraform did.
+/// A completed apply.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied {
     /// The key of the stack's state.
@@ -64,7 +64,7 @@ struct Inner {
     refused: BTreeSet<CommitId>,
 }
 
-/// Batch with terraform in its containers. Clones are one Batch.
+/// Batch with terraform in its containers. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Batch {
     inner: Arc<Mutex<Inner>>,
@@ -83,7 +83,7 @@ impl Batch {
         look(&mut self.inner.lock().unwrap())
     }
 
-    /// What every stack holds, by the key of its state.
+    /// Returns the resources of every stack, by the key of its state.
     pub(crate) fn states(&self) -> BTreeMap<String, Resources> {
         self.with(|inner| {
             let held = inner.states.iter();
@@ -96,12 +96,12 @@ impl Batch {
         self.with(|inner| inner.applied.clone())
     }
 
-    /// The job that made a plan file.
+    /// Returns the job that created a plan file.
     pub(crate) fn plan_job(&self, plan: &SealedPlan) -> Option<JobSpec> {
         self.with(|inner| inner.plans.get(&plan.file.key).cloned())
     }
 
-    /// Whether any job has not ended.
+    /// Returns whether any job has not ended.
     pub(crate) fn has_open_jobs(&self) -> bool {
         self.with(|inner| {
             let mut jobs = inner.jobs.iter();
@@ -109,7 +109,7 @@ impl Batch {
         })
     }
 
-    /// Lets every apply of a commit fail after its first resource.
+    /// Makes every apply of a commit fail after its first resource.
     pub(crate) fn refuse(&self, commit: &CommitId) {
         self.with(|inner| inner.refused.insert(commit.clone()));
     }
@@ -119,7 +119,7 @@ impl Batch {
         self.with(|inner| inner.states.get_mut(state).unwrap().serial += 1);
     }
 
-    /// Starts a job; it runs whether anything waits for it or not. Returns Batch's id.
+    /// Starts a job, which runs even if nothing waits for it. Returns its Batch id.
     pub(crate) fn submit(&self, run: &RunId, name: &JobId, queued: Duration) -> String {
         let id = self.with(|inner| {
             let id = format!("{name}/{}", inner.jobs.len());
@@ -160,7 +160,7 @@ impl Batch {
         });
     }
 
-    /// Waits until a job has ended. Whether it succeeded.
+    /// Waits until a job has ended. Returns whether it succeeded.
     pub(crate) async fn ended(&self, id: &str) -> bool {
         while self.is_open(id) {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -171,7 +171,7 @@ impl Batch {
         })
     }
 
-    /// What the runner does. A second job of one specification waits for the first one's result.
+    /// Acts as the runner. A second job with the same spec waits for the first one's result.
     async fn run(&self, run: &RunId, name: &JobId, id: &str) -> bool {
         let file = |file| keys::job(run, name, file);
         let started = file(JobFile::Started);
@@ -307,7 +307,7 @@ impl Batch {
     }
 }
 
-/// What a stack holds at a commit.
+/// Returns the resources of a stack at a commit.
 fn wanted(record: &JobSpec) -> Resources {
     if record.plan_kind == PlanKind::Destroy {
         return Resources::new();
@@ -334,7 +334,7 @@ fn version(state: &StackStateFile) -> StateVersion {
     }
 }
 
-/// `terraform output -json`: the service, and a sensitive value.
+/// Returns `terraform output -json`: the service, and a sensitive value.
 fn outputs() -> Vec<u8> {
     let text = |value: &str, sensitive: bool| json!({"value": value, "sensitive": sensitive});
     let outputs = json!({
@@ -356,7 +356,7 @@ impl BatchJobs for Batch {
     }
 
     async fn terminate(&self, id: &str, why: &str) -> Result<()> {
-        // Terraform stops at once: what it has not changed yet it leaves.
+        // Terraform stops immediately, and leaves the remaining resources unchanged.
         self.end(id, &format!("FAILED: {why}"));
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! The cases that run in process and on the emulator. Both suites write what they saw as a line;
-//! `matrix/compared.txt` has the lines of the walker, and the emulator's must be the same. So the
-//! walker cannot drift from an interpreter of the state machine that others use too.
+//! The cases that run both in process and on the emulator. Each suite records its observations as a
+//! line. `matrix/compared.txt` has the lines of the walker, and those of the emulator must be equal, so
+//! the walker cannot deviate from an independent interpreter of the state machine.
 
 use domain::error::ErrorName;
 use domain::error::ErrorName::{ApprovalRejected, BuildFailed, JobLost};
@@ -9,31 +9,31 @@ use domain::run::Outcome::{Applied, Failed, NeedsOperator, Rejected, RolledBack}
 use domain::run::{Run, StackState};
 use std::collections::BTreeSet;
 
-/// The walker's lines, from the repository's root.
+/// The file with the walker's lines, from the repository's root.
 pub const FILE: &str = "tests/matrix/compared.txt";
 
-/// Stacks that both suites deliver.
+/// The stacks that both suites deliver.
 const STACKS: [&str; 2] = ["app", "data"];
 
-/// A Task that fails once.
+/// An injected failure of a Task. It occurs once.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
     /// The state.
     pub state: &'static str,
-    /// The error that it raises.
+    /// The error.
     pub error: &'static str,
-    /// Whether it does its work first, so that only the reply is lost.
+    /// Whether the Task does its work first, so that only its reply is lost.
     pub after: bool,
 }
 
-/// What fails in one delivery, and how it ends.
+/// The faults of one delivery, and its expected end.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// What fails first.
+    /// The first fault.
     pub first: Fault,
-    /// What fails afterwards.
+    /// A second fault, after the first.
     pub second: Option<Fault>,
-    /// How the run ends.
+    /// The run's outcome.
     pub outcome: Outcome,
     /// The first error of a run that does not succeed.
     pub cause: ErrorName,
@@ -41,22 +41,22 @@ pub struct Case {
     pub execution: Execution,
     /// Whether a person approves each plan.
     pub asks: bool,
-    /// Whether the fault stops a branch whose states are visited by chance.
+    /// Whether the fault stops a branch, so that the visited states of the branch vary.
     pub races: bool,
 }
 
 /// How an execution ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Execution {
-    /// SUCCEEDED when the run succeeded, otherwise FAILED with its first error.
+    /// SUCCEEDED if the run succeeded, otherwise FAILED with the run's first error.
     AsTheRun,
-    /// FAILED after a successful run that could not be recorded in time.
+    /// FAILED after a successful run that was not recorded in time.
     Unrecorded,
     /// ABORTED: an operator stopped it.
     Stopped,
 }
 
-/// What an integration raises when it has no better name; no Retry matches it.
+/// The error that an integration raises if no more specific name applies. No Retry matches it.
 const TASK_FAILED: &str = "States.TaskFailed";
 
 const fn fails(state: &'static str, outcome: Outcome) -> Case {
@@ -81,8 +81,8 @@ const fn loses_reply(state: &'static str, outcome: Outcome) -> Case {
     case
 }
 
-/// The cases: an error in a branch, of a Task at the top, of a job in a Map, in a rollback and in
-/// Record; a lost reply of a Lambda and of a job; a timeout that has a Catch of its own.
+/// The cases: an error in a branch, of a Task at the top level, of a job in a Map, in a rollback and
+/// in Record; a lost reply of a Lambda and of a job; a timeout with its own Catch.
 pub const CASES: [Case; 8] = [
     Case {
         cause: BuildFailed,
@@ -118,12 +118,12 @@ pub const CASES: [Case; 8] = [
 ];
 
 impl Case {
-    /// Its faults, in order.
+    /// Returns the faults in order.
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
         std::iter::once(&self.first).chain(&self.second)
     }
 
-    /// What happens, in words.
+    /// Returns a description of the case.
     #[must_use]
     pub fn name(&self) -> String {
         let one = |fault: &Fault| {
@@ -133,8 +133,8 @@ impl Case {
         self.faults().map(one).collect::<Vec<_>>().join(", then ")
     }
 
-    /// What a delivery left behind: how the run ended, its stacks with the number of their jobs, and the
-    /// states that the execution visited.
+    /// Returns the result of a delivery: the run's outcome, its stacks with the number of their jobs, and
+    /// the states that the execution visited.
     #[must_use]
     pub fn line(&self, run: &Run, visited: &BTreeSet<String>) -> String {
         let cause = run

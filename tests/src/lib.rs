@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The rendered state machine, from the repository's root.
 pub const STATE_MACHINE: &str = "statemachine/deliver.asl.json";
 
-/// The repository's root.
+/// Returns the repository's root.
 #[must_use]
 pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Tests the service and leaves the tested program as dist/shop, where the Dockerfile takes it from.
-# CARGO_TARGET_DIR may name a directory that outlives the build: compiled dependencies stay there.
+# Tests the service and stores the tested program as dist/shop, where the Dockerfile expects it.
+# CARGO_TARGET_DIR may name a directory that outlives the build, to reuse compiled dependencies.
 set -eu
 cd "$(dirname "$0")"
 
-# A fresh build container has no Rust yet. rustup reads the version from rust-toolchain.toml.
+# A fresh build container has no Rust. rustup reads the version from rust-toolchain.toml.
 if ! command -v cargo >/dev/null; then
     if [ -z "${CODEBUILD_BUILD_ID:-}" ]; then
         echo "test.sh: cargo was not found: install Rust from https://rustup.rs and run it again" >&2
@@ -15,23 +15,23 @@ if ! command -v cargo >/dev/null; then
     PATH="$HOME/.cargo/bin:$PATH"
 fi
 
-# The flags of .cargo/config.toml make the program static; these variables would replace them.
+# The flags in .cargo/config.toml make the program static. These variables would override them.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET
-# Shared between builds: what is compiled. Never shared: the finished program, since another build
-# may run at the same time and would put its own in the same place.
+# Builds share compiled code, but never the finished program: a concurrent build would write its own
+# program to the same place.
 CARGO_BUILD_BUILD_DIR="${CARGO_TARGET_DIR:-target}"
 CARGO_TARGET_DIR=target
 export CARGO_BUILD_BUILD_DIR CARGO_TARGET_DIR
 
-# One build at a time where they share: cargo's own lock ends before the tests begin, and another build
-# would put its programs into their place.
+# One build at a time in a shared directory: cargo releases its lock before the tests begin, and another
+# build would replace the programs.
 if [ "$CARGO_BUILD_BUILD_DIR" != target ] && command -v flock >/dev/null; then
     mkdir -p "$CARGO_BUILD_BUILD_DIR"
     exec 9>"$CARGO_BUILD_BUILD_DIR/.test.sh.lock"
     flock 9
 fi
 
-# cargo compares dates, and an unpacked archive may carry older ones than the build before it.
+# cargo compares timestamps, and an unpacked archive may have older ones than the previous build.
 find src tests -name '*.rs' -exec touch {} +
 
 cargo test --locked

@@ -1,4 +1,4 @@
-//! A person is asked before each apply; an operator stops runs.
+//! Approvals before each apply, and executions that an operator stops.
 
 use super::{ALARMS, Matrix, first_cause};
 use anyhow::{Context as _, ensure};
@@ -11,7 +11,7 @@ use story::Ended;
 use tests::compared::{CASES, Execution};
 
 impl Matrix<'_> {
-    /// With `approval: always` nothing is applied before a person agreed.
+    /// With `approval: always`, nothing is applied before a person approves.
     pub(super) async fn people_are_asked(&mut self) -> anyhow::Result<()> {
         self.harness.progress.heading("A person is asked.");
         self.configure("approval: never", "approval: always")
@@ -40,7 +40,7 @@ impl Matrix<'_> {
         Ok(())
     }
 
-    /// Whoever stops an execution in AWS's console leaves a run that is recorded all the same.
+    /// An execution that is stopped in the AWS console leaves a run that is recorded anyway.
     pub(super) async fn operators_stop_runs(&mut self) -> anyhow::Result<()> {
         self.harness
             .progress
@@ -60,8 +60,8 @@ impl Matrix<'_> {
 
         self.harness.progress.step("while terraform applies");
         let before = self.states().await?;
-        // For five seconds it has made nothing yet: a resource that is stopped while it is made would
-        // be one that no state has.
+        // In the first five seconds the apply has created nothing: a resource that is interrupted during its
+        // creation would be in no state.
         let slow = (
             ALARMS,
             r#"alarms = ["disk"]"#,
@@ -86,7 +86,7 @@ impl Matrix<'_> {
         self.judge_all(&ended, stopped, &before).await
     }
 
-    /// Pushes a commit, and gives its run once it owns the environment.
+    /// Pushes a commit, and returns its run when it holds the environment.
     async fn start(&self, commit: &CommitId) -> anyhow::Result<RunId> {
         let delivery = uuid::Uuid::new_v4().to_string();
         let status = self.harness.push(&self.sample, commit, &delivery).await?;
@@ -101,7 +101,7 @@ impl Matrix<'_> {
         Ok(run)
     }
 
-    /// Waits until a person is asked about a stack.
+    /// Waits until the approval of a stack is requested.
     async fn asked(&self, run: &RunId, stack: &str) -> anyhow::Result<Run> {
         let stack = StackName::parse(stack)?;
         let asked = |run: &Run| waits(run).contains(&stack) || run.is_ended();
@@ -116,7 +116,7 @@ impl Matrix<'_> {
         Ok(())
     }
 
-    /// The question stands on the status queue and beside the commit.
+    /// Checks that the approval request is on the status queue and in the commit status.
     async fn developers_see_the_question(
         &self,
         commit: &CommitId,
@@ -146,7 +146,7 @@ impl Matrix<'_> {
         }
     }
 
-    /// Delivers a commit, with a person who agrees to every plan.
+    /// Delivers a commit, and approves every plan.
     pub(super) async fn deliver_and_approve(&self, commit: &CommitId) -> anyhow::Result<Ended> {
         let run = self.harness.run_id(&self.sample, commit)?;
         tokio::select! {
@@ -160,7 +160,7 @@ impl Matrix<'_> {
             let asking = |run: &Run| !waits(run).is_empty();
             let asked = self.harness.until(run, "ask a person", asking).await?;
             for stack in waits(&asked) {
-                // The wait may have ended in the meantime, which the run's end will show.
+                // The wait may have ended in the meantime. The run's end then shows it.
                 self.answer("approve", run, stack.as_str()).await.ok();
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -180,7 +180,7 @@ impl Matrix<'_> {
         Ok(())
     }
 
-    /// Changes the configuration, without a push: the next commit carries it.
+    /// Changes the configuration without a push. The next commit includes it.
     async fn configure(&self, from: &str, to: &str) -> anyhow::Result<()> {
         let edit = ("sluicegate.yaml", from, to);
         self.harness.commit(&self.sample, &[edit], to).await?;
@@ -188,7 +188,7 @@ impl Matrix<'_> {
     }
 }
 
-/// The stacks whose plans wait for a person.
+/// Returns the stacks whose plans wait for approval.
 fn waits(run: &Run) -> Vec<StackName> {
     let waiting = run.forward().stacks().iter().filter(|stack| {
         matches!(

@@ -1,4 +1,4 @@
-//! GitHub cannot be reached: no run ends otherwise for that.
+//! An unreachable GitHub, which changes no run's outcome.
 
 use super::Matrix;
 use anyhow::ensure;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tests::compared::Fault;
 
 impl Matrix<'_> {
-    /// An unreachable GitHub never changes a run's outcome, and what it missed it is told later.
+    /// An unreachable GitHub never changes a run's outcome, and later receives what it missed.
     pub(super) async fn github_is_away(&mut self) -> anyhow::Result<()> {
         let harness = self.harness;
         harness.progress.heading("GitHub is away.");
@@ -71,7 +71,7 @@ impl Matrix<'_> {
         ended
     }
 
-    /// How many entries a fresh clone's audit branch has; its chain is checked without AWS.
+    /// Returns the number of entries on a fresh clone's audit branch. Verifies its chain without AWS.
     async fn audited(&self, name: &str) -> anyhow::Result<u64> {
         let harness = self.harness;
         let clone = self.clone_of(name).await?;
@@ -82,7 +82,7 @@ impl Matrix<'_> {
         Ok(u64::try_from(log.lines().count())?)
     }
 
-    /// A fresh clone of the sample's repository.
+    /// Returns a fresh clone of the sample's repository.
     pub(super) async fn clone_of(&self, name: &str) -> anyhow::Result<PathBuf> {
         let local = &self.harness.local;
         let clone = local.dir.join(name);

@@ -1,4 +1,4 @@
-//! The Batch jobs as Batch tells of them: what the runs' records say about jobs is not asked.
+//! Checks of the Batch jobs, from Batch's own data instead of the runs' records.
 
 use anyhow::{Context as _, ensure};
 use domain::ids::{JobId, RunId};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use story::Harness;
 
-/// A job as `DescribeJobs` shows it; times are milliseconds since 1970.
+/// A job in `DescribeJobs`. Times are milliseconds since 1970.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Job {
@@ -26,9 +26,9 @@ struct Container {
 const DONE: [&str; 2] = ["SUCCEEDED", "FAILED"];
 const UNDER_WAY: [&str; 5] = ["SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING"];
 
-/// Checks invariants 1, 2 and 8 over all jobs since the local run began, and that none is under way.
-/// Jobs were started twice in the `repeated` runs only, where Step Functions asked for them twice.
-/// Gives the number of applies.
+/// Checks invariants 1, 2 and 8 for all jobs since the local run began, and that no job is running.
+/// Jobs must have started twice in exactly the `repeated` runs, where Step Functions repeated the request.
+/// Returns the number of applies.
 pub(super) async fn check(harness: &Harness, repeated: &BTreeSet<RunId>) -> anyhow::Result<usize> {
     for queue in queues(harness).await? {
         for status in UNDER_WAY {
@@ -46,7 +46,7 @@ pub(super) async fn check(harness: &Harness, repeated: &BTreeSet<RunId>) -> anyh
                 "job {} was started twice",
                 job.job_name
             );
-            // It waited for the first one and did nothing itself.
+            // The second job waited for the first and did nothing itself.
             twice.insert(record.run);
             continue;
         }
@@ -68,7 +68,7 @@ pub(super) async fn check(harness: &Harness, repeated: &BTreeSet<RunId>) -> anyh
     Ok(applies.len())
 }
 
-/// When a run's jobs started and stopped, by verb and stack.
+/// Returns when a run's jobs started and stopped, by verb and stack.
 pub(super) async fn spans(
     harness: &Harness,
     run: &RunId,
@@ -88,7 +88,7 @@ pub(super) async fn spans(
     Ok(spans)
 }
 
-/// A run applies a stack at most once towards its commit, and once on its way back.
+/// A run applies a stack at most once in each leg.
 fn one_each_way(applies: &[(Job, JobSpec)]) -> anyhow::Result<()> {
     let mut ways = BTreeSet::new();
     for (job, record) in applies {
@@ -109,9 +109,9 @@ fn one_each_way(applies: &[(Job, JobSpec)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each apply used a plan that no other used, of the same repository, commit and stack, with the
-/// digest and the serial of the state that the plan's job said. `plans` holds, by the plan's key, the
-/// job's record and the key of its result.
+/// Each apply used a plan that no other apply used, of the same repository, commit and stack, with the
+/// digest and the state serial in the result of the plan's job. `plans` has, by the plan's key, the
+/// job's specification and the key of its result.
 async fn each_from_a_plan_of_its_own(
     harness: &Harness,
     applies: &[(Job, JobSpec)],
@@ -148,12 +148,12 @@ async fn each_from_a_plan_of_its_own(
     Ok(())
 }
 
-/// At most one apply per stack at any time.
+/// At most one apply of a stack runs at any time.
 fn one_at_a_time(applies: &[(Job, JobSpec)]) -> anyhow::Result<()> {
     let mut spans: BTreeMap<String, Vec<(i64, i64)>> = BTreeMap::new();
     for (job, record) in applies {
         let stack = format!("{}/{}", record.environment, record.stack);
-        // A job that was ended before it started changed nothing.
+        // A job that ended before it started changed nothing.
         if let (Some(from), Some(to)) = (job.started_at, job.stopped_at) {
             spans.entry(stack).or_default().push((from, to));
         }
@@ -170,7 +170,7 @@ fn one_at_a_time(applies: &[(Job, JobSpec)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The sealed record that the job was given.
+/// Returns the sealed job spec that a job received.
 async fn record(harness: &Harness, job: &Job) -> anyhow::Result<(JobId, JobSpec)> {
     let command = &job.container.command;
     let run = command
@@ -201,7 +201,7 @@ async fn queues(harness: &Harness) -> anyhow::Result<Vec<String>> {
     Ok(queues)
 }
 
-/// All jobs that ended.
+/// Returns all ended jobs.
 async fn done(harness: &Harness) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
     for queue in queues(harness).await? {
@@ -213,7 +213,7 @@ async fn done(harness: &Harness) -> anyhow::Result<Vec<Job>> {
     Ok(jobs)
 }
 
-/// The ids of a queue's jobs.
+/// Returns the ids of a queue's jobs.
 async fn list(harness: &Harness, queue: &str, status: &str) -> anyhow::Result<Vec<String>> {
     let args = [
         "batch",
@@ -230,7 +230,7 @@ async fn list(harness: &Harness, queue: &str, status: &str) -> anyhow::Result<Ve
 
 async fn describe(harness: &Harness, ids: &[String]) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
-    // Batch takes a hundred at once.
+    // DescribeJobs accepts at most 100 ids.
     for ids in ids.chunks(100) {
         let mut args = vec!["batch", "describe-jobs", "--query", "jobs", "--jobs"];
         args.extend(ids.iter().map(String::as_str));

@@ -1,5 +1,5 @@
-//! How a run is judged: its execution, its record, the environment, the resources, the service,
-//! the audit and the status messages have to say the same.
+//! Checks after a run: its execution, its record, the environment, the resources, the service, the
+//! audit and the status messages must agree.
 
 use super::{ENVIRONMENT, Matrix};
 use anyhow::{Context as _, ensure};
@@ -13,10 +13,10 @@ use std::time::Duration;
 use story::{Ended, ExecutionState};
 use tests::compared::Execution;
 
-/// How long after the end of an execution its last status message may come.
+/// The time limit for the last status message after the end of an execution.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Checks what a run says of its first error.
+/// Checks the first error of a run.
 pub(super) fn first_cause(ended: &Ended, cause: ErrorName) -> anyhow::Result<()> {
     let found = ended.run.failure().map(|failure| &failure.error);
     ensure!(
@@ -28,7 +28,7 @@ pub(super) fn first_cause(ended: &Ended, cause: ErrorName) -> anyhow::Result<()>
 }
 
 impl Matrix<'_> {
-    /// Checks how a run and its execution ended, and all that has to hold after it.
+    /// Checks the outcome of a run and its execution, and everything that must be true after it.
     pub(super) async fn judge(
         &mut self,
         ended: &Ended,
@@ -39,7 +39,7 @@ impl Matrix<'_> {
             .await
     }
 
-    /// The same where the execution may end otherwise than its run.
+    /// As [`Self::judge`], for an execution whose end may differ from its run's outcome.
     pub(super) async fn judge_all(
         &mut self,
         ended: &Ended,
@@ -75,8 +75,8 @@ impl Matrix<'_> {
         self.audit(run).await
     }
 
-    /// The lock is free, and *last good*, the stacks and the service are one commit's: this one's
-    /// where it was applied, else the one's before.
+    /// Checks that the environment is free, and that *last good*, the stacks and the service are at one
+    /// commit: this run's commit if it was applied, otherwise the previous one.
     async fn infrastructure(
         &mut self,
         run: &Run,
@@ -147,7 +147,7 @@ impl Matrix<'_> {
         Ok(())
     }
 
-    /// The task definition that the service is told to run.
+    /// Returns the task definition in the service's configuration.
     async fn task_definition(&self) -> anyhow::Result<String> {
         let describe = [
             "ecs",
@@ -162,8 +162,8 @@ impl Matrix<'_> {
         Ok(serde_json::from_str(&self.harness.aws(&describe).await?)?)
     }
 
-    /// There is at most one way back, and none from the way back: as the run's record, its status
-    /// messages and its execution's history tell.
+    /// Checks that there is at most one rollback leg, and none after it, in the run's record, its status
+    /// messages and its execution's history.
     async fn one_way_back(&self, run: &Run) -> anyhow::Result<()> {
         let back = |turned: &&domain::run::HandledError| turned.decision == ErrorDecision::RollBack;
         let recorded = run.handled_errors().iter().filter(back).count();
@@ -190,7 +190,7 @@ impl Matrix<'_> {
         Ok(())
     }
 
-    /// How often the run's status messages say this, once they are all there.
+    /// Returns how many of the run's status messages are of this kind, after all of them have arrived.
     async fn told(&self, run: &RunId, word: TransitionKind) -> anyhow::Result<usize> {
         let end = tokio::time::Instant::now() + MESSAGE_LIMIT;
         loop {
@@ -211,7 +211,7 @@ impl Matrix<'_> {
         }
     }
 
-    /// How often an execution left the state Rollback for the way back.
+    /// Returns how often an execution left the state Rollback for the rollback leg.
     async fn ways_back(&self, execution: &str) -> anyhow::Result<usize> {
         let history = [
             "stepfunctions",
@@ -230,7 +230,7 @@ impl Matrix<'_> {
         Ok(count)
     }
 
-    /// What a person does after a rollback that failed: a commit that works.
+    /// Recovers from a failed rollback as a person does: delivers a working commit.
     async fn mend(&mut self) -> anyhow::Result<()> {
         let commit = self.commit().await?;
         let ended = self.harness.deliver(&self.sample, &commit).await?;
@@ -240,7 +240,7 @@ impl Matrix<'_> {
         Ok(())
     }
 
-    /// Each run has one entry, which says how it ended, and the chain has no gap.
+    /// Checks that each run has one audit entry with its outcome, and that the chain has no gap.
     async fn audit(&self, run: &Run) -> anyhow::Result<()> {
         let said = self
             .harness
@@ -269,7 +269,7 @@ impl Matrix<'_> {
     }
 }
 
-/// The execution ended as its run did, and says its first cause.
+/// Checks that the execution ended as its run did, with the same first cause.
 fn execution_ended(ended: &Ended, execution: Execution) -> anyhow::Result<()> {
     let run = &ended.run;
     let good = run.outcome().is_success();
@@ -321,7 +321,7 @@ fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The task definition of the environment's last good release.
+/// Returns the task definition of the environment's last good release.
 fn released(good: &domain::environment::LastGood) -> Option<&str> {
     good.releases.first().map(|release| match &release.target {
         domain::release::TargetState::Ecs(state) => state.task_definition.as_str(),

@@ -1,4 +1,4 @@
-//! The resources that the stacks made, as AWS and as the states tell of them.
+//! The resources of the stacks, in AWS and in the states.
 
 use super::{ENVIRONMENT, Matrix};
 use anyhow::{Context as _, ensure};
@@ -6,11 +6,11 @@ use local_run::REGION;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The stacks, and what each calls its things: `examples/fixture/infra`.
+/// The stacks of `examples/fixture/infra`, each with the name of its resource.
 const STACKS: [(&str, &str); 3] = [("data", "item"), ("app", "setting"), ("alarms", "alarm")];
 
 impl Matrix<'_> {
-    /// What the stacks hold, from their states: the things, without ids and serials.
+    /// Returns the content of the stacks from their states, without ids and serials.
     pub(super) async fn states(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let mut held = BTreeMap::new();
         for (stack, _) in STACKS {
@@ -28,9 +28,9 @@ impl Matrix<'_> {
         Ok(held)
     }
 
-    /// Every resource with the pipeline's tag is in a state, and what the states hold is there.
+    /// Checks that every resource with the pipeline's tag is in a state, and that those of the states exist.
     pub(super) async fn resources_are_in_states(&self) -> anyhow::Result<()> {
-        // A thing that failed while it was made may have no topic.
+        // A resource whose creation failed may have no topic.
         let (mut held, mut whole) = (BTreeSet::new(), BTreeSet::new());
         for (stack, thing) in STACKS {
             for instance in self.instances(stack).await?.into_iter().flatten() {
@@ -47,7 +47,7 @@ impl Matrix<'_> {
         story::compare(&tagged, &held, &whole)
     }
 
-    /// What a stack's state tells of its things; none before its first apply.
+    /// Returns the resources in a stack's state, or none before its first apply.
     async fn instances(&self, stack: &str) -> anyhow::Result<Option<Vec<Value>>> {
         let bucket = &self.harness.local.installed.buckets.state;
         let key = format!("github-{}/{ENVIRONMENT}/{stack}.tfstate", self.sample.id);

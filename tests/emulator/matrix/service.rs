@@ -1,10 +1,10 @@
-//! The service that the sample deploys to, where no container runs.
+//! The service that the sample deploys to. No container runs.
 
 use domain::ids::CommitId;
 use local_run::Sample;
 use story::Harness;
 
-/// The service that the sample deploys to: ECS's control plane, and an address that is healthy.
+/// The service that the sample deploys to: ECS's control plane, and a healthy address.
 pub(super) struct Service {
     pub(super) commit: CommitId,
     server: tokio::task::JoinHandle<()>,
@@ -60,7 +60,7 @@ impl Service {
     }
 }
 
-/// Answers 200 to every request.
+/// Responds with 200 to every request.
 async fn answer_everything(listener: tokio::net::TcpListener) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     while let Ok((mut stream, _)) = listener.accept().await {

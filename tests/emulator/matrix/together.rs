@@ -1,4 +1,4 @@
-//! Stacks that do not need one another are planned and applied at the same time.
+//! Independent stacks are planned and applied at the same time.
 
 use super::{ALARMS, DATA, Matrix, jobs};
 use anyhow::{Context as _, ensure};
@@ -6,7 +6,7 @@ use domain::job::Verb;
 use domain::run::Outcome;
 
 impl Matrix<'_> {
-    /// `data` and `alarms` need nothing, `app` needs `data`: what Batch says of when they ran.
+    /// Checks the times that Batch reports: `data` and `alarms` are independent, `app` needs `data`.
     pub(super) async fn stacks_together(&mut self) -> anyhow::Result<()> {
         let harness = self.harness;
         harness

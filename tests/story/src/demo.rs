@@ -23,7 +23,7 @@ struct Cli {
     keep: bool,
 }
 
-/// Runs the command line.
+/// Parses the command line and runs the demo.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
     match Box::pin(demo(cli)).await {
@@ -36,7 +36,7 @@ pub async fn run() -> ExitCode {
     }
 }
 
-/// Whether every scenario passed.
+/// Runs the demo. Returns whether every scenario passed.
 async fn demo(cli: Cli) -> anyhow::Result<bool> {
     let machine = cli.place.inspect()?;
     let began = Instant::now();
@@ -62,7 +62,7 @@ async fn demo(cli: Cli) -> anyhow::Result<bool> {
     });
     if keep {
         look_further(&dir, &progress);
-        // A local run that did not start is gone, and left its logs.
+        // A local run that did not start has already ended, and its logs remain.
         lifeline.let_go().ok();
     } else {
         owner::take_down(&dir, result.is_err(), &runs).await?;

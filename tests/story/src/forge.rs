@@ -1,4 +1,4 @@
-//! What a developer sees at GitHub, and how GitHub is taken away.
+//! GitHub as a developer sees it, and injected faults in GitHub.
 
 use super::harness::{Ended, Harness};
 use anyhow::{Context as _, bail, ensure};
@@ -11,14 +11,14 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long after the end of a run its commit status may come: the audit branch is pushed first.
+/// The time limit for a commit status after the end of a run. The audit branch is pushed first.
 const STATUS_LIMIT: Duration = Duration::from_secs(30);
 
 impl Harness {
-    /// The statuses of a commit, newest first.
+    /// Returns the statuses of a commit, newest first.
     ///
     /// # Errors
-    /// When GitHub does not answer, or not as it should.
+    /// When GitHub does not respond, or sends an unexpected response.
     pub async fn statuses(
         &self,
         sample: &Sample,
@@ -37,10 +37,10 @@ impl Harness {
         serde_json::from_str(&answer.body).with_context(|| format!("read {url}"))
     }
 
-    /// Checks that the newest status of a run's commit says how the run ended, and prints it.
+    /// Checks that the newest status of a run's commit matches the run's outcome, and prints it.
     ///
     /// # Errors
-    /// When it says something else.
+    /// When the status does not match.
     pub async fn expect_status(&self, sample: &Sample, ended: &Ended) -> anyhow::Result<()> {
         let run = &ended.run;
         let expected = match run.outcome() {
@@ -71,10 +71,10 @@ impl Harness {
         }
     }
 
-    /// From now on one side of GitHub fails in this way, `count` times or until it is healed.
+    /// Makes one side of GitHub fail in this way, `count` times or until [`Self::heal_github`].
     ///
     /// # Errors
-    /// When the order is refused.
+    /// When the fake GitHub refuses the fault.
     pub async fn break_github(
         &self,
         side: Side,
@@ -92,10 +92,10 @@ impl Harness {
         Ok(())
     }
 
-    /// Puts GitHub back. Gives how many requests a fault met since the local run began.
+    /// Removes all faults. Returns how many requests have failed because of a fault.
     ///
     /// # Errors
-    /// When GitHub does not answer.
+    /// When GitHub does not respond.
     pub async fn heal_github(&self) -> anyhow::Result<usize> {
         let healed = http::delete(&self.faults(), LIMIT)
             .await

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// The longest time that one run may take here.
+/// The time limit for one run.
 const RUN_LIMIT: Duration = Duration::from_secs(600);
 
 /// A local run, with its clients and the messages of its status queue.
@@ -27,7 +27,7 @@ pub struct Harness {
     pub local: LocalRun,
     /// Where progress is printed.
     pub progress: Progress,
-    /// Our own table.
+    /// Sluicegate's own table.
     pub records: Arc<dyn Records>,
     /// The audit bucket.
     pub audit: Arc<dyn Objects>,
@@ -51,22 +51,21 @@ struct Listed {
     status: String,
 }
 
-/// A run that is over.
+/// A completed run.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// Its record.
+    /// The run's record.
     pub run: Run,
-    /// How its execution ended.
+    /// The final status of its execution.
     pub state: ExecutionState,
-    /// The error that its execution failed with.
+    /// The error of its execution, if it failed.
     pub error: Option<String>,
     /// The cause of that error.
     pub cause: Option<String>,
 }
 
 impl Harness {
-    /// Connects to a local run and starts to read its status queue. Each message is printed when it
-    /// is received.
+    /// Connects to a local run and starts to read its status queue. Prints each received message.
     pub async fn new(local: LocalRun, progress: Progress) -> Self {
         let clients = Clients::of_emulator(&local.endpoint, REGION).await;
         let messages = Arc::new(Mutex::new(Vec::new()));
@@ -86,7 +85,7 @@ impl Harness {
         }
     }
 
-    /// Every status message so far, as it was received.
+    /// Returns every received status message.
     #[must_use]
     pub fn messages(&self) -> Vec<String> {
         self.messages
@@ -95,10 +94,10 @@ impl Harness {
             .clone()
     }
 
-    /// A sample repository of the local run, by `owner/name`.
+    /// Returns a sample repository of the local run, by `owner/name`.
     ///
     /// # Errors
-    /// When the local run has no such sample.
+    /// When the local run does not have this sample.
     pub fn sample(&self, full_name: &str) -> anyhow::Result<&Sample> {
         let found = self
             .local
@@ -108,10 +107,10 @@ impl Harness {
         found.with_context(|| format!("this local run has no repository {full_name}"))
     }
 
-    /// Commits one-line changes to `main`: in each file, `from` becomes `to`.
+    /// Commits one-line changes to `main`: in each file, `from` is replaced with `to`.
     ///
     /// # Errors
-    /// When a file does not hold `from`.
+    /// When a file does not contain `from`.
     pub async fn commit(
         &self,
         sample: &Sample,
@@ -135,19 +134,19 @@ impl Harness {
         Ok(CommitId::parse(&commit)?)
     }
 
-    /// The commit that `main` is at.
+    /// Returns the commit of `main`.
     ///
     /// # Errors
-    /// When git does not know it.
+    /// When git does not find it.
     pub async fn head(&self, sample: &Sample) -> anyhow::Result<CommitId> {
         let head = github::Repository::open(&sample.bare).head("main").await?;
         Ok(CommitId::parse(&head)?)
     }
 
-    /// Posts the signed webhook of a push, and gives the answer's status.
+    /// Posts the signed webhook of a push, and returns the response's status code.
     ///
     /// # Errors
-    /// When the function URL does not answer.
+    /// When the function URL does not respond.
     pub async fn push(
         &self,
         sample: &Sample,
@@ -157,10 +156,10 @@ impl Harness {
         self.push_after(sample, None, commit, delivery).await
     }
 
-    /// As [`Self::push`], with the commit that `main` was at before.
+    /// As [`Self::push`], with the previous commit of `main`.
     ///
     /// # Errors
-    /// When the function URL does not answer.
+    /// When the function URL does not respond.
     pub async fn push_after(
         &self,
         sample: &Sample,
@@ -184,7 +183,7 @@ impl Harness {
             .map_err(|error| anyhow::anyhow!("the webhook did not answer: {error}"))
     }
 
-    /// The run that a push of this commit to `main` starts.
+    /// Returns the id of the run that a push of this commit to `main` starts.
     ///
     /// # Errors
     /// Never for a sample's name.
@@ -192,7 +191,7 @@ impl Harness {
         self.run_id_after(sample, None, commit)
     }
 
-    /// As [`Self::run_id`], with the commit that `main` was at before.
+    /// As [`Self::run_id`], with the previous commit of `main`.
     ///
     /// # Errors
     /// Never for a sample's name.
@@ -222,7 +221,7 @@ impl Harness {
     /// Pushes a commit and waits for the end of its run.
     ///
     /// # Errors
-    /// When the webhook refuses it, or the run does not end in time.
+    /// When the webhook refuses the push, or the run does not end in time.
     pub async fn deliver(&self, sample: &Sample, commit: &CommitId) -> anyhow::Result<Ended> {
         let delivery = uuid::Uuid::new_v4().to_string();
         let status = self.push(sample, commit, &delivery).await?;
@@ -233,18 +232,18 @@ impl Harness {
         self.ended(&self.run_id(sample, commit)?).await
     }
 
-    /// Waits for a run's record to be there.
+    /// Waits until a run's record exists.
     ///
     /// # Errors
-    /// When it is not there in time.
+    /// When it does not exist in time.
     pub async fn begun(&self, run: &RunId) -> anyhow::Result<Run> {
         self.until(run, "begin", |_| true).await
     }
 
-    /// Waits until a run's record is as asked.
+    /// Waits until a run's record satisfies a condition.
     ///
     /// # Errors
-    /// When it is not in time.
+    /// When it does not in time.
     pub async fn until(
         &self,
         run: &RunId,
@@ -265,7 +264,7 @@ impl Harness {
         }
     }
 
-    /// Waits for the end of a run: its audit entry is written and its execution is over.
+    /// Waits for the end of a run: its audit entry is written and its execution has ended.
     ///
     /// # Errors
     /// When it does not end in time.
@@ -294,10 +293,10 @@ impl Harness {
         )
     }
 
-    /// The environment's record.
+    /// Returns the environment's record.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it does not exist.
     pub async fn environment(&self, sample: &Sample, name: &str) -> anyhow::Result<Environment> {
         let key = documents::environment_key(
             RepositoryKey::github(sample.id),
@@ -308,19 +307,19 @@ impl Harness {
             .context("the environment has no record")
     }
 
-    /// The ARNs of all executions of the state machine.
+    /// Returns the ARNs of all executions of the state machine.
     ///
     /// # Errors
-    /// Those of the emulator.
+    /// Errors of the emulator.
     pub async fn executions(&self) -> anyhow::Result<BTreeSet<String>> {
         let arn = &self.local.installed.state_machine_arn;
         Ok(self.listed(arn).await?.into_keys().collect())
     }
 
-    /// How many executions of the state machine run.
+    /// Returns the number of running executions of the state machine.
     ///
     /// # Errors
-    /// Those of the emulator.
+    /// Errors of the emulator.
     pub async fn running(&self) -> anyhow::Result<usize> {
         let arn = &self.local.installed.state_machine_arn;
         let listed = self.listed(arn).await?;
@@ -330,7 +329,7 @@ impl Harness {
             .count())
     }
 
-    /// Executions of a state machine: ARN and status.
+    /// Returns the ARN and status of each execution of a state machine.
     async fn listed(&self, state_machine: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let mut listed = BTreeMap::new();
         let mut next: Option<String> = None;
@@ -348,8 +347,7 @@ impl Harness {
         }
     }
 
-    /// Calls a JSON 1.1 API of the emulator: quicker than the AWS command line, which takes a
-    /// second to start.
+    /// Calls a JSON 1.1 API of the emulator. Faster than the AWS CLI, which takes a second to start.
     pub(crate) async fn call<T: serde::de::DeserializeOwned>(
         &self,
         service: &str,
@@ -367,10 +365,10 @@ impl Harness {
         serde_json::from_str(&answer.body).with_context(|| format!("{target} answered {answer:?}"))
     }
 
-    /// The verdict that an execution ended with.
+    /// Returns the verdict in an execution's output.
     ///
     /// # Errors
-    /// When it did not succeed, or has no verdict.
+    /// When the execution did not succeed, or has no verdict.
     pub async fn executed(&self, arn: &str) -> anyhow::Result<String> {
         let execution = Executions::new(&self.clients).describe(arn).await?;
         let execution = execution.with_context(|| format!("there is no execution {arn}"))?;
@@ -385,8 +383,8 @@ impl Harness {
         Ok(verdict.context("the output has no verdict")?.to_owned())
     }
 
-    /// The parameters below a path, `name=value` each, in order: asked with AWS's own command
-    /// line, since no part of Sluicegate knows this service.
+    /// Returns the parameters below a path in order, each as `name=value`. Uses the AWS CLI, because
+    /// Sluicegate has no client for this service.
     ///
     /// # Errors
     /// When the command fails.
@@ -418,7 +416,7 @@ impl Harness {
         Ok(found)
     }
 
-    /// `sluicegate audit verify` in a clone, without any AWS credentials.
+    /// Runs `sluicegate audit verify` in a clone, without AWS credentials.
     ///
     /// # Errors
     /// When the chain is broken.
@@ -430,18 +428,18 @@ impl Harness {
         finish(command, &args).await
     }
 
-    /// An object of a bucket.
+    /// Returns an object of a bucket.
     ///
     /// # Errors
-    /// Those of the emulator.
+    /// Errors of the emulator.
     pub async fn object(&self, bucket: &str, key: &str) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(aws::Bucket::new(&self.clients, bucket).get(key).await?)
     }
 
-    /// AWS's own command line, on this local run: for what no part of Sluicegate knows.
+    /// Runs the AWS CLI on this local run, for services for which Sluicegate has no client.
     ///
     /// # Errors
-    /// When the command fails, with what it said.
+    /// When the command fails. The error contains its output.
     pub async fn aws(&self, args: &[&str]) -> anyhow::Result<String> {
         let mut command = self.local.aws();
         command
@@ -450,10 +448,10 @@ impl Harness {
         finish(command, args).await
     }
 
-    /// `sluicegate` on this local run.
+    /// Runs `sluicegate` on this local run.
     ///
     /// # Errors
-    /// When the command fails, with what it said.
+    /// When the command fails. The error contains its output.
     pub async fn sluicegate(&self, args: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::new(&self.local.tools.sluicegate);
         command
@@ -463,10 +461,10 @@ impl Harness {
         finish(command, args).await
     }
 
-    /// Checks how a run ended, and prints it.
+    /// Checks the outcome of a run, and prints it.
     ///
     /// # Errors
-    /// When it ended otherwise, with its first cause.
+    /// When the outcome differs. The error contains the run's first cause.
     pub fn expect(&self, ended: &Ended, outcome: Outcome) -> anyhow::Result<()> {
         let run = &ended.run;
         let cause = run
@@ -513,7 +511,7 @@ async fn read_status(queue: QueueReader, messages: Arc<Mutex<Vec<String>>>, prog
                     progress.step(&format!("a status message that cannot be read: {error}"));
                 }
             }
-            // A message that is not deleted comes again, which a reader has to expect anyway.
+            // A message that is not deleted is delivered again, which readers must tolerate anyway.
             queue.delete(&message).await.ok();
             messages
                 .lock()
@@ -523,7 +521,7 @@ async fn read_status(queue: QueueReader, messages: Arc<Mutex<Vec<String>>>, prog
     }
 }
 
-/// A status message in one line.
+/// Formats a status message as one line.
 fn line(data: &StatusData) -> String {
     let mut line = format!("{}  {}", data.run, data.transition.as_str());
     for part in [

@@ -1,8 +1,8 @@
-//! The scenarios of the demo, and what they and the emulator suite need.
+//! The scenarios of the demo, and support for them and the emulator suite.
 //!
-//! Each scenario does what a developer would do (a commit, a push) and then checks the state
-//! afterwards: the run's record, the execution, the address of the application, the resources, the
-//! audit branch. It stops at the first difference. Read [`Harness`] first.
+//! Each scenario acts as a developer would (a commit, a push) and then checks the state: the run's
+//! record, the execution, the application's responses, the resources, the audit branch. It stops at
+//! the first difference. Read [`Harness`] first.
 
 pub mod demo;
 mod forge;

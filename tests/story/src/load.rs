@@ -1,4 +1,4 @@
-//! Requests to the application, all the time, from the first deployment to the end of the demo.
+//! Continuous requests to the application, from the first deployment to the end of the demo.
 
 use fakes::http;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How long the application may take to answer, and the pause between two requests.
+/// The time limit for a response.
 const LIMIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that asks `/version` ten times a second.
+/// A client that requests `/version` ten times a second.
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
@@ -24,7 +24,7 @@ struct Counts {
     failed: AtomicU64,
 }
 
-/// What the client saw.
+/// The requests of the client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) sent: u64,
@@ -54,7 +54,7 @@ impl Load {
         }
     }
 
-    /// What the client saw since this was asked last.
+    /// Returns the requests since the previous call.
     pub(super) fn since(&mut self) -> Seen {
         let (now, so_far) = (self.counts.seen(), self.so_far);
         self.so_far = now;
@@ -64,7 +64,7 @@ impl Load {
         }
     }
 
-    /// What it saw in all.
+    /// Stops the client and returns the total.
     pub(super) async fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
         let counts = Arc::clone(&self.counts);

@@ -1,14 +1,14 @@
-//! The logs of a local run, kept as files: they end with the emulator.
+//! Saves the logs of a local run as files, because they are lost with the emulator.
 
 use super::Harness;
 use crate::sweep;
 use anyhow::Context as _;
 
 impl Harness {
-    /// The names of all log groups.
+    /// Returns the names of all log groups.
     ///
     /// # Errors
-    /// When the emulator does not name them.
+    /// When the emulator does not list them.
     pub async fn log_groups(&self) -> anyhow::Result<Vec<String>> {
         let names = "logGroups[].logGroupName";
         let said = self
@@ -17,11 +17,11 @@ impl Harness {
         sweep::list(&said)
     }
 
-    /// Writes each log group's messages to a file in the local run's directory, named as the group with
-    /// dots for slashes.
+    /// Writes each log group's messages to a file in the local run's directory, named after the group with
+    /// dots instead of slashes.
     ///
     /// # Errors
-    /// When a group cannot be read, or a file not be written.
+    /// When a group cannot be read, or a file cannot be written.
     pub async fn keep_logs(&self) -> anyhow::Result<()> {
         for group in self.log_groups().await? {
             let of_group = ["--log-group-name", &group, "--query", "events[].message"];

@@ -1,4 +1,4 @@
-//! `sluicegate-demo`: starts a local run, runs the scenarios, and takes it down.
+//! `sluicegate-demo`: starts a local run, runs the scenarios, and stops it.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The resources that the sample's stacks made, as AWS and the states list them.
+//! The resources of the sample's stacks, in AWS and in the states.
 
 use crate::Harness;
 use anyhow::{Context as _, bail, ensure};
@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tag that the pipeline puts on all that it makes.
+/// The tag that the pipeline puts on every resource.
 const TAG: &str = "sluicegate_environment";
 
-/// What the tagging API of the emulator knows of the types that the sample has.
+/// The sample's resource types that the emulator's tagging API supports.
 const LISTED: [&str; 2] = ["aws_dynamodb_table", "aws_ecs_cluster"];
 
-/// Checks that what AWS holds is what the states hold, both ways: nothing was left behind, and
-/// nothing is missing. Gives how many resources were compared.
+/// Checks that AWS and the states contain the same resources: none is left over and none is missing.
+/// Returns the number of compared resources.
 pub(super) async fn are_those_of_the_states(
     harness: &Harness,
     shop: &Sample,
@@ -45,9 +45,9 @@ pub(super) async fn are_those_of_the_states(
 #[derive(Default)]
 struct Held {
     arns: BTreeSet<String>,
-    /// Those of [`LISTED`].
+    /// The ARNs of [`LISTED`] types.
     listed: BTreeSet<String>,
-    /// `name=value`.
+    /// Each as `name=value`.
     parameters: Vec<String>,
 }
 
@@ -88,7 +88,7 @@ impl Held {
     }
 }
 
-/// What a state file says that is compared.
+/// The compared parts of a state file.
 #[derive(Deserialize)]
 struct State {
     resources: Vec<Resource>,
@@ -106,13 +106,13 @@ struct Instance {
     attributes: BTreeMap<String, Value>,
 }
 
-/// The ARNs of what bears the environment's tag, but for the tasks of each delivery and the
-/// revisions of the task definition, which no state holds.
+/// Returns the ARNs of the resources with the environment's tag, except each delivery's tasks and task
+/// definition revisions, which are in no state.
 ///
-/// Asked without the AWS command line, which takes a second: the failure matrix asks a hundred times.
+/// Does not use the AWS CLI, which takes a second, because the failure matrix needs a hundred calls.
 ///
 /// # Errors
-/// When the emulator does not answer, or has more than one page.
+/// When the emulator does not respond, or has more than one page.
 pub async fn tagged(harness: &Harness, environment: &str) -> anyhow::Result<BTreeSet<String>> {
     let filter = json!({"TagFilters": [{"Key": TAG, "Values": [environment]}]});
     let target = "ResourceGroupsTaggingAPI_20170126.GetResources";
@@ -126,10 +126,10 @@ pub async fn tagged(harness: &Harness, environment: &str) -> anyhow::Result<BTre
     Ok(arns.filter(others).collect())
 }
 
-/// Checks that what is tagged is in a state (`held`), and that what has to be there is tagged.
+/// Checks that every tagged resource is in a state (`held`), and that every needed resource is tagged.
 ///
 /// # Errors
-/// Names what is in no state, or is not there.
+/// Names the resources that are in no state or are missing.
 pub fn compare(
     tagged: &BTreeSet<String>,
     held: &BTreeSet<String>,
@@ -148,7 +148,7 @@ pub fn compare(
     Ok(())
 }
 
-/// What the tagging API answers.
+/// A response of the tagging API.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Tagged {

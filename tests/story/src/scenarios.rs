@@ -18,7 +18,7 @@ const ENVIRONMENT: &str = "production";
 const SETTINGS: &str = "app/src/settings.rs";
 const APP: &str = "infra/app/main.tf";
 const GREETING: &str = r#"parameters = { "/${local.name}/greeting" = "welcome" }"#;
-/// Taken out where no engine answers: nothing would serve the address that the step verifies.
+/// The step to remove if no engine answers: without a service, the address cannot be verified.
 const DEPLOY: &str = "deploy:
   target: ecs
   stack: app
@@ -29,12 +29,12 @@ const DEPLOY: &str = "deploy:
 ";
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A scenario: its number and what happens in it.
+/// A scenario: its number and its title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scenario {
-    /// From 1.
+    /// Counted from 1.
     pub number: u32,
-    /// One sentence.
+    /// One phrase.
     pub title: &'static str,
 }
 
@@ -70,22 +70,22 @@ pub const SCENARIOS: [Scenario; 7] = [
     },
 ];
 
-/// What one scenario passes to the next.
+/// The state that one scenario passes to the next.
 struct SoFar {
-    /// The commit that runs.
+    /// The deployed commit.
     good: CommitId,
     /// Its run.
     run: Run,
-    /// The service's address; none where it is not deployed.
+    /// The service's address, or none if it is not deployed.
     url: Option<String>,
-    /// Every run so far, in the order of their ends.
+    /// All completed runs, in the order of their ends.
     runs: Vec<Run>,
 }
 
 /// Runs all scenarios, and returns the number of runs.
 ///
 /// # Errors
-/// The first difference from what a scenario expects.
+/// The first difference from the expected state.
 pub async fn run(harness: &Harness) -> anyhow::Result<usize> {
     let shop = harness.sample(SHOP)?.clone();
     let title = |number: usize| {
@@ -129,7 +129,7 @@ pub async fn run(harness: &Harness) -> anyhow::Result<usize> {
     Ok(so_far.runs.len())
 }
 
-/// The client of the service kept asking during the scenario.
+/// Checks that requests were sent to the service during the scenario, and prints how many failed.
 fn went_on(harness: &Harness, load: Option<&mut Load>) -> anyhow::Result<()> {
     let Some(load) = load else {
         return Ok(());
@@ -208,12 +208,12 @@ async fn first(harness: &Harness, shop: &Sample) -> anyhow::Result<SoFar> {
     Ok(so_far)
 }
 
-/// Whether the sample's service runs.
+/// Returns whether the sample's service runs.
 fn deploys(harness: &Harness) -> bool {
     harness.local.docker == Docker::Engine
 }
 
-/// How the run of a commit ends that changes code only.
+/// Returns the expected outcome of a commit that changes only code.
 fn delivered(harness: &Harness) -> Outcome {
     if deploys(harness) {
         Outcome::Applied
@@ -222,7 +222,7 @@ fn delivered(harness: &Harness) -> Outcome {
     }
 }
 
-/// A run ended so, and GitHub shows it.
+/// Checks a run's outcome and its commit status on GitHub.
 async fn ends(
     harness: &Harness,
     shop: &Sample,
@@ -233,7 +233,7 @@ async fn ends(
     harness.expect_status(shop, ended).await
 }
 
-/// The address answers with the commit that runs.
+/// Checks that the application responds with the deployed commit.
 async fn answers(harness: &Harness, so_far: &SoFar) -> anyhow::Result<()> {
     let Some(url) = &so_far.url else {
         harness
@@ -347,7 +347,7 @@ async fn code_only(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> anyh
 
 /// Waits until no execution runs.
 async fn settle(harness: &Harness) -> anyhow::Result<()> {
-    // Events take less than a second here; twenty executions that end at once take two.
+    // Events take less than a second here; those of twenty executions that end together take two.
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(300)).await;
         if harness.running().await? == 0 {
@@ -408,7 +408,7 @@ async fn half_way(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> anyho
     revert(harness, shop, &[(APP, broken, GREETING)]).await
 }
 
-/// The parameters that stack `app` made; all that the stacks made is what their states say.
+/// Returns the parameters of stack `app`, after a check that all resources match the states.
 async fn resources_of(harness: &Harness, shop: &Sample) -> anyhow::Result<Vec<String>> {
     let parameters = harness.parameters(&format!("/shop-{ENVIRONMENT}")).await?;
     let count = resources::are_those_of_the_states(harness, shop, ENVIRONMENT, &parameters).await?;
@@ -440,7 +440,7 @@ async fn unhealthy(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> anyh
     revert(harness, shop, &[(edit.0, edit.2, edit.1)]).await
 }
 
-/// *Last good* has not moved, the lock is free.
+/// Checks that *last good* is unchanged and the environment is free.
 async fn good_is_still(harness: &Harness, shop: &Sample, so_far: &SoFar) -> anyhow::Result<()> {
     let environment = harness.environment(shop, ENVIRONMENT).await?;
     let good = environment.last_good().map(|good| &good.commit);
@@ -461,7 +461,7 @@ async fn good_is_still(harness: &Harness, shop: &Sample, so_far: &SoFar) -> anyh
     Ok(())
 }
 
-/// Puts the sample back, without a push: the next scenario's commit carries it.
+/// Reverts the change without a push. The next scenario's commit includes it.
 async fn revert(
     harness: &Harness,
     shop: &Sample,
@@ -495,7 +495,7 @@ async fn three_pushes(harness: &Harness, shop: &Sample, so_far: &mut SoFar) -> a
             "the webhook refused a push"
         );
         let run = harness.run_id(shop, &commit)?;
-        // The first holds the environment before the second comes; the second waits before the third.
+        // The first run holds the environment before the second push; the second waits before the third.
         let asked = |run: &Run| match i {
             0 => matches!(run.lock(), Lock::Held { .. }) || run.is_ended(),
             _ => run.lock() != Lock::None,

@@ -1,4 +1,4 @@
-//! Looks for the local run's secrets in everything that a delivery wrote.
+//! Searches everything that a delivery wrote for the local run's secrets.
 
 use crate::Harness;
 use anyhow::{Context as _, bail, ensure};
@@ -8,38 +8,38 @@ use serde_json::json;
 use std::io::Read as _;
 use std::path::Path;
 
-/// Where a secret was found.
+/// A secret that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leak {
     /// The place: a log group, an object, an execution.
     pub place: String,
-    /// Which secret.
+    /// The name of the secret.
     pub secret: &'static str,
 }
 
-/// What was looked through.
+/// The result of a search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sweep {
     /// The leaks.
     pub leaks: Vec<Leak>,
-    /// In how many jobs' outputs [`SENSITIVE`] lies, as it may.
+    /// The number of places where [`SENSITIVE`] is allowed and was found.
     pub kept: usize,
-    /// In how many places [`REDACTED`] stands in its place.
+    /// The number of places that contain [`REDACTED`] instead.
     pub redacted: usize,
-    /// How many places were looked at.
+    /// The number of searched places.
     pub places: usize,
-    /// How many bytes they had.
+    /// The number of searched bytes.
     pub bytes: usize,
 }
 
 /// The sensitive output of a stack of `examples/fixture`, which another stack prints.
 pub const SENSITIVE: &str = "canary-9f31c07ab24e";
 
-/// What the other stack's log says.
+/// The text that the other stack's log contains instead.
 pub const REDACTED: &str = "the password is [redacted]";
 
-/// How the names of the objects end that may hold a stack's own secrets: what goes from job to job.
-/// The sources are the repository's own.
+/// The name suffixes of the objects that jobs pass to each other, which may contain a stack's own
+/// secrets. The sources may contain those of the repository.
 const CLEAR: [&str; 4] = [
     "/plan.tfplan",
     "/plan.json",
@@ -47,10 +47,10 @@ const CLEAR: [&str; 4] = [
     "/errored.tfstate",
 ];
 
-/// How many calls are under way at once.
+/// The number of concurrent calls.
 const AT_ONCE: usize = 4;
 
-/// How often a queue is asked before it is said to have no end.
+/// The maximum number of receive calls for one queue.
 const RECEIVES: usize = 500;
 
 impl Sweep {
@@ -60,7 +60,7 @@ impl Sweep {
         self.redacted += usize::from(contains(bytes, REDACTED.as_bytes()));
     }
 
-    /// Where a delivered stack's own secrets may lie.
+    /// Searches a place that may contain a delivered stack's own secrets.
     fn look_inside(&mut self, harness: &Harness, place: &str, bytes: &[u8]) {
         self.look_for_ours(harness, place, bytes);
         let kept = place.ends_with("/outputs.json") && contains(bytes, SENSITIVE.as_bytes());
@@ -85,11 +85,11 @@ impl Sweep {
     }
 }
 
-/// Looks through every log, message, queue, object, item, execution and audit entry. Queues are
-/// empty afterwards: of a queue with order, only what is deleted lets the next message come.
+/// Searches every log, message, queue, object, item, execution and audit entry. Empties the queues,
+/// because in a FIFO queue the next message is available only after the previous one is deleted.
 ///
 /// # Errors
-/// When a place cannot be read: nothing is passed over.
+/// When a place cannot be read. No place is skipped.
 pub async fn sweep(harness: &Harness, audit_clone: Option<&Path>) -> anyhow::Result<Sweep> {
     let local = &harness.local;
     let mut sweep = Sweep::default();
@@ -150,7 +150,7 @@ pub async fn sweep(harness: &Harness, audit_clone: Option<&Path>) -> anyhow::Res
         );
         sweep.look(harness, "audit branch", &log.stdout);
     }
-    // Last, so that what the reader took while the queues were read is among them.
+    // Last, so that it includes what the reader received while the queues were searched.
     let place = format!("queue {}", name_of(&local.installed.status_queue_url));
     for message in harness.messages() {
         sweep.look(harness, &place, message.as_bytes());
@@ -158,10 +158,10 @@ pub async fn sweep(harness: &Harness, audit_clone: Option<&Path>) -> anyhow::Res
     Ok(sweep)
 }
 
-/// The addresses of all queues of the local run, those of dead letters too.
+/// Returns the URLs of all queues of the local run, including dead-letter queues.
 ///
 /// # Errors
-/// When one that Sluicegate has is not among them.
+/// When one of Sluicegate's queues is missing.
 pub async fn queues(harness: &Harness) -> anyhow::Result<Vec<String>> {
     let said = harness
         .aws(&["sqs", "list-queues", "--query", "QueueUrls"])
@@ -183,16 +183,16 @@ pub async fn queues(harness: &Harness) -> anyhow::Result<Vec<String>> {
     Ok(urls)
 }
 
-/// In the name of the queue of status messages that nobody read.
+/// Part of the name of the queue for unread status messages.
 pub const STATUS_UNREAD: &str = "status-unread";
 
-/// A queue's name: the end of its address.
+/// Returns a queue's name, the last part of its URL.
 #[must_use]
 pub fn name_of(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or(url)
 }
 
-/// Every message of a queue with all that stands on it, ten at most in one text; they are deleted.
+/// Returns every message of a queue with its attributes, in batches of at most ten, and deletes them.
 async fn drain(harness: &Harness, url: &str) -> anyhow::Result<Vec<String>> {
     let receive = [
         "sqs",
@@ -235,7 +235,7 @@ async fn drain(harness: &Harness, url: &str) -> anyhow::Result<Vec<String>> {
     bail!("queue {url} still had messages after it was asked {RECEIVES} times")
 }
 
-/// Messages as the AWS command line shows them.
+/// Messages in the output of the AWS CLI.
 #[derive(Deserialize)]
 struct Batch {
     #[serde(rename = "Messages", default)]
@@ -248,7 +248,7 @@ struct Message {
     receipt: String,
 }
 
-/// Every execution as it is described, and its history.
+/// Returns the description and history of every execution.
 async fn executions(harness: &Harness) -> anyhow::Result<Vec<(String, String)>> {
     let ask = |(question, arn): (&'static str, String)| async move {
         let said = harness
@@ -267,7 +267,7 @@ async fn executions(harness: &Harness) -> anyhow::Result<Vec<(String, String)>> 
         .await
 }
 
-/// Reads the names that the AWS command line lists.
+/// Parses a list of names in the output of the AWS CLI.
 pub(crate) fn list(text: &str) -> anyhow::Result<Vec<String>> {
     serde_json::from_str(text).with_context(|| format!("not a list of names: {text}"))
 }
@@ -276,7 +276,7 @@ fn contains(bytes: &[u8], secret: &[u8]) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret)
 }
 
-/// Whether a copied object may hold a stack's own secrets; so may all that an archive holds.
+/// Returns whether a copied object may contain a stack's own secrets, including members of an archive.
 fn in_the_clear(copy: &Path, file: &Path) -> bool {
     let key = file
         .strip_prefix(copy)
@@ -286,7 +286,7 @@ fn in_the_clear(copy: &Path, file: &Path) -> bool {
     key.starts_with("sources/") || CLEAR.iter().any(|name| key.contains(name))
 }
 
-/// Every file below a directory; of an archive (a source, a plan file), what is in it too.
+/// Visits every file below a directory, and the members of each archive (a source, a plan file).
 fn files(dir: &Path, look: &mut impl FnMut(&Path, &[u8])) -> anyhow::Result<()> {
     if !dir.exists() {
         return Ok(());

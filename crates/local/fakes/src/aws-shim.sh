@@ -1,6 +1,6 @@
 #!/bin/sh
-# `aws` for builds: the calls to ECR that a build of an image makes, sent to the emulator. Anything
-# else goes to the AWS CLI, if there is one.
+# `aws` for builds. Sends the ECR calls that an image build makes to the emulator, and passes every
+# other call to the AWS CLI, if it is installed.
 set -eu
 
 endpoint=${AWS_ENDPOINT_URL_ECR:-${AWS_ENDPOINT_URL:-}}
@@ -51,7 +51,7 @@ if [ -n "$endpoint" ]; then
       if [ -z "$query" ]; then
         printf '%s\n' "$answer"
       else
-        # As text, whatever --output says.
+                # Text output, regardless of --output.
         printf %s "$answer" | tr -d '\n' | sed -n 's/.*"imageDigest" *: *"\([^"]*\)".*/\1/p'
       fi
       exit
@@ -59,11 +59,11 @@ if [ -n "$endpoint" ]; then
   esac
 fi
 
-# The next `aws` in PATH that is not this one.
+# Find the next `aws` in PATH after this one.
 IFS=:
 for dir in $PATH; do
   if [ -x "$dir/aws" ] && ! [ "$dir/aws" -ef "$0" ]; then
-    # By its own Python: the first line of a script cannot hold a path with a space.
+        # Run by its own Python: a shebang line cannot contain a path with a space.
     if [ -x "$dir/python" ] && head -n 1 "$dir/aws" | grep -q python; then
       exec "$dir/python" "$dir/aws" "$@"
     fi

@@ -1,4 +1,4 @@
-//! What the fakes need of the emulator: logs, events and objects.
+//! The interface of the fakes to the emulator: logs, events and objects.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -6,42 +6,42 @@ use serde_json::Value;
 /// One line of a job's log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogLine {
-    /// When it was written, in milliseconds since 1970.
+    /// The time of writing, in milliseconds since 1970.
     pub at: i64,
-    /// The line without its end.
+    /// The line without its line ending.
     pub text: String,
 }
 
 /// An event for the account's default bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Such as `aws.batch`.
+    /// For example `aws.batch`.
     pub source: String,
-    /// Such as `Batch Job State Change`.
+    /// For example `Batch Job State Change`.
     pub detail_type: String,
-    /// ARNs.
+    /// ARNs of the affected resources.
     pub resources: Vec<String>,
-    /// The event itself.
+    /// The event's content.
     pub detail: Value,
 }
 
-/// A call to the emulator failed.
+/// A failed call to the emulator.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CloudError {
     /// The log group or object does not exist.
     #[error("{0} does not exist")]
     Missing(String),
-    /// Anything else.
+    /// Any other failure.
     #[error("the emulator did not do what was asked: {0}")]
     Failed(String),
 }
 
-/// The emulator as the fakes see it.
+/// The emulator as the fakes use it.
 #[async_trait]
 pub trait Cloud: Send + Sync + 'static {
-    /// Makes a log group; one that exists is fine.
+    /// Creates a log group. Succeeds if it already exists.
     async fn create_log_group(&self, group: &str) -> Result<(), CloudError>;
-    /// Makes a log stream; one that exists is fine.
+    /// Creates a log stream. Succeeds if it already exists.
     async fn create_log_stream(&self, group: &str, stream: &str) -> Result<(), CloudError>;
     /// Appends lines, oldest first.
     async fn write_logs(
@@ -50,8 +50,8 @@ pub trait Cloud: Send + Sync + 'static {
         stream: &str,
         lines: &[LogLine],
     ) -> Result<(), CloudError>;
-    /// Puts an event on the default bus.
+    /// Publishes an event to the default bus.
     async fn publish(&self, event: &Event) -> Result<(), CloudError>;
-    /// Reads an object whole.
+    /// Reads a whole object.
     async fn object(&self, bucket: &str, key: &str) -> Result<Vec<u8>, CloudError>;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# `docker` for builds on a machine without an engine: the few commands that a build of an image
-# needs, done by buildah. Images are built in a chroot; the registry is the local one, without TLS.
-# They lie in the build's own directory and go with it, not in the store of this machine.
+# `docker` for builds on a machine without a Docker engine. Supports the few commands that an image
+# build needs, using buildah with chroot isolation. The registry is the local one, without TLS.
+# Images are stored in the build's own directory and removed with it; the machine's store is unused.
 set -eu
 
 store=${TMPDIR:-/tmp}/buildah

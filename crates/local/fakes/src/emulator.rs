@@ -1,4 +1,4 @@
-//! The emulator behind [`Cloud`], by plain HTTP: it checks no signature.
+//! [`Cloud`] on the emulator over plain HTTP. The emulator checks no signature.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::cloud::{Cloud, CloudError, Event, LogLine};
 use crate::http::{self, JsonCall};
 
-/// How long the emulator may take to answer.
+/// The time limit for a response.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The largest object that a fake reads, in bytes.
+/// The maximum size of an object, in bytes.
 const LARGEST_OBJECT: u64 = 1 << 30;
 
 /// The emulator at an endpoint.
@@ -21,7 +21,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// `endpoint` is such as `http://127.0.0.1:4566`.
+    /// Creates a client. `endpoint` is an address such as `http://127.0.0.1:4566`.
     #[must_use]
     pub fn new(endpoint: &str, region: &str) -> Self {
         Self {
@@ -59,9 +59,9 @@ impl Emulator {
     }
 }
 
-/// A call that the emulator refused, or did not answer.
+/// A call that the emulator refused or did not answer.
 struct Refusal {
-    /// The exception's name; empty when there is none.
+    /// The exception's name, or empty.
     name: String,
     text: String,
 }
@@ -81,7 +81,7 @@ impl From<Refusal> for CloudError {
     }
 }
 
-/// Something that exists already is as good as made.
+/// Treats a resource that already exists as created.
 fn made(result: Result<Value, Refusal>, missing: &str) -> Result<(), CloudError> {
     match result {
         Ok(_) => Ok(()),
@@ -149,7 +149,7 @@ impl Cloud for Emulator {
     }
 }
 
-/// A key as a path: all but unreserved characters and slashes in percent form.
+/// Returns a key as a URL path. Percent-encodes all but unreserved characters and slashes.
 fn encoded(key: &str) -> String {
     let mut path = String::new();
     for byte in key.bytes() {

@@ -1,4 +1,4 @@
-//! Publishes events in the order in which they happened.
+//! Publishes events in the order in which they occurred.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 
 use super::cloud::{Cloud, Event};
 
-/// How long a shutdown waits for the last events.
+/// The time that a shutdown waits for the last events.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// Takes events and publishes them one after the other.
+/// Queues events and publishes them one after the other.
 #[derive(Debug)]
 pub(super) struct Publisher {
     events: mpsc::UnboundedSender<Event>,
@@ -36,7 +36,7 @@ impl Publisher {
     }
 }
 
-/// Waits a moment for events that are still on their way.
+/// Waits for events that are still being published, up to a limit.
 pub(super) async fn finish(task: JoinHandle<()>) {
     let abort = task.abort_handle();
     if tokio::time::timeout(LAST_WORDS, task).await.is_err() {

@@ -1,28 +1,28 @@
-//! Plain HTTP requests to addresses of this machine.
+//! Plain HTTP requests to local addresses.
 
 use std::time::Duration;
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
+    /// The status code.
     pub status: u16,
-    /// The body, as text, at most 1 MiB of it.
+    /// The body as text, limited to 1 MiB.
     pub body: String,
 }
 
-/// Gets an address.
+/// Sends a GET request.
 ///
 /// # Errors
-/// Text for a person: no connection, no answer in time.
+/// A message for a person: no connection, or no response in time.
 pub async fn get(url: &str, limit: Duration) -> Result<Answer, String> {
     get_with(url, Vec::new(), limit).await
 }
 
-/// Gets an address: the status, and at most `most` bytes of the body.
+/// Sends a GET request. Returns the status and at most `most` bytes of the body.
 ///
 /// # Errors
-/// Text for a person: no connection, no answer in time, a longer body.
+/// A message for a person: no connection, no response in time, or a longer body.
 pub async fn get_bytes(url: &str, most: u64, limit: Duration) -> Result<(u16, Vec<u8>), String> {
     let url = url.to_owned();
     blocking(move || {
@@ -37,14 +37,14 @@ pub async fn get_bytes(url: &str, most: u64, limit: Duration) -> Result<(u16, Ve
     .await
 }
 
-/// A call of an AWS JSON 1.1 API at an emulator, which reads the region and checks no signature.
+/// A call of an AWS JSON 1.1 API on the emulator, which reads the region and checks no signature.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonCall<'a> {
-    /// Such as `http://127.0.0.1:4566`.
+    /// For example `http://127.0.0.1:4566`.
     pub endpoint: &'a str,
     /// The region.
     pub region: &'a str,
-    /// The name that requests are signed for, such as `secretsmanager`.
+    /// The service name in the request signature, such as `secretsmanager`.
     pub service: &'a str,
     /// `X-Amz-Target`, such as `secretsmanager.PutSecretValue`.
     pub target: &'a str,
@@ -54,7 +54,7 @@ impl JsonCall<'_> {
     /// Sends a request.
     ///
     /// # Errors
-    /// Text for a person: no connection, no answer in time.
+    /// A message for a person: no connection, or no response in time.
     pub async fn post(&self, body: &serde_json::Value, limit: Duration) -> Result<Answer, String> {
         let (region, service) = (self.region, self.service);
         let scope = format!("Credential=test/20260101/{region}/{service}/aws4_request");
@@ -71,10 +71,10 @@ impl JsonCall<'_> {
     }
 }
 
-/// Gets an address, with headers.
+/// Sends a GET request with headers.
 ///
 /// # Errors
-/// Text for a person: no connection, no answer in time.
+/// A message for a person: no connection, or no response in time.
 pub async fn get_with(
     url: &str,
     headers: Vec<(String, String)>,
@@ -91,10 +91,10 @@ pub async fn get_with(
     .await
 }
 
-/// Posts a body, with headers.
+/// Sends a POST request with headers.
 ///
 /// # Errors
-/// Text for a person: no connection, no answer in time.
+/// A message for a person: no connection, or no response in time.
 pub async fn post(
     url: &str,
     headers: Vec<(String, String)>,
@@ -112,19 +112,19 @@ pub async fn post(
     .await
 }
 
-/// Puts a body.
+/// Sends a PUT request.
 ///
 /// # Errors
-/// Text for a person: no connection, no answer in time.
+/// A message for a person: no connection, or no response in time.
 pub async fn put(url: &str, body: &str, limit: Duration) -> Result<Answer, String> {
     let (url, body) = (url.to_owned(), body.to_owned());
     blocking(move || read(agent(limit).put(&url).send(&body))).await
 }
 
-/// Deletes what is at an address.
+/// Sends a DELETE request.
 ///
 /// # Errors
-/// Text for a person: no connection, no answer in time.
+/// A message for a person: no connection, or no response in time.
 pub async fn delete(url: &str, limit: Duration) -> Result<Answer, String> {
     let url = url.to_owned();
     blocking(move || read(agent(limit).delete(&url).call())).await

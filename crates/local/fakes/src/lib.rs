@@ -18,25 +18,25 @@ use std::path::PathBuf;
 pub use cloud::{Cloud, CloudError, Event, LogLine};
 pub use emulator::Emulator;
 
-/// What the jobs of the fakes have in common.
+/// Settings shared by jobs and builds.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// The region in ARNs and in the jobs' environment.
+    /// The region in ARNs and in the environment of jobs.
     pub region: String,
-    /// The account in ARNs, 12 digits.
+    /// The 12-digit account id in ARNs.
     pub account: String,
-    /// `AWS_ENDPOINT_URL` of the jobs; none in tests that have no emulator.
+    /// `AWS_ENDPOINT_URL` of the jobs, or none in tests without an emulator.
     pub endpoint: Option<String>,
-    /// `DOCKER_HOST` for what runs containers; docker's own default when there is none.
+    /// `DOCKER_HOST` for programs that run containers, or none for docker's default.
     pub docker_host: Option<String>,
-    /// The directory below which each job gets a scratch directory; it must exist.
+    /// The parent directory of each job's scratch directory. It must exist.
     pub scratch: PathBuf,
     /// `PATH` of the jobs.
     pub path: String,
 }
 
 impl Host {
-    /// The variables that every job gets: nothing of this process's own environment.
+    /// Returns the variables that every job gets, without this process's own environment.
     fn environment(&self, home: &std::path::Path) -> BTreeMap<String, String> {
         let home = home.display().to_string();
         let mut env = BTreeMap::from([
@@ -64,7 +64,7 @@ impl Host {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 fn now_ms() -> i64 {
     now().as_millisecond()
 }

@@ -1,4 +1,4 @@
-//! Writes a job's lines to CloudWatch Logs while it runs, in batches.
+//! Writes the output of a running job to CloudWatch Logs in batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +9,23 @@ use tokio::task::JoinHandle;
 use super::cloud::{Cloud, CloudError, LogLine};
 use super::now_ms;
 
-/// The API takes at most 1 MiB and 10,000 events a call; 26 bytes count for each event.
+/// The API limits a call to 1 MiB and 10,000 events. Each event counts 26 extra bytes.
 const BATCH_BYTES: usize = 1_000_000;
 const BATCH_LINES: usize = 5_000;
 const EVENT_BYTES: usize = 26;
-/// How long a line may wait for company.
+/// The maximum delay before a batch is sent.
 const EVERY: Duration = Duration::from_millis(250);
 const TRIES: u32 = 5;
 
-/// A log stream that takes lines.
+/// A writer for one log stream.
 pub(super) struct LogWriter {
-    /// Where the lines go in.
+    /// Receives the lines.
     pub(super) lines: mpsc::Sender<String>,
     task: JoinHandle<()>,
 }
 
 impl LogWriter {
-    /// Makes the stream. `create_group` makes a missing group too.
+    /// Creates the stream, and a missing group if `create_group` is true.
     pub(super) async fn open(
         cloud: Arc<dyn Cloud>,
         group: &str,
@@ -52,7 +52,7 @@ impl LogWriter {
         Ok(Self { lines, task })
     }
 
-    /// Returns once every line has been written or given up.
+    /// Returns when every line has been written or discarded.
     pub(super) async fn close(self) {
         drop(self.lines);
         self.task.await.ok();
@@ -72,7 +72,7 @@ async fn write(
         let due = tokio::time::Instant::now() + EVERY;
         let mut next = Some(first);
         while let Some(text) = next {
-            // The API refuses an empty message, and lines that go back in time.
+            // The API refuses empty messages and decreasing timestamps.
             last = now_ms().max(last);
             size += text.len() + EVENT_BYTES;
             let text = if text.is_empty() {

@@ -1,8 +1,8 @@
 //! Starts processes: [`run`] for a job in its own process group with a clean environment, [`output`]
-//! for a tool. Nothing else in the local crates starts one, so that every error names the program.
+//! for a tool. No other module of the local crates starts processes, so every error names the program.
 //!
-//! It ends as a container ends: once the first process is gone, so is every other one of its
-//! group. A process that leaves the group (`setsid`) escapes; a container would hold it.
+//! A job ends as a container does: when its first process exits, all other processes of the group are
+//! killed. A process that leaves the group (`setsid`) is not killed, unlike in a container.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,41 +20,41 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// A log line longer than this many bytes is cut into several, as CloudWatch Logs limits an event.
+/// The maximum length of a log line in bytes, as CloudWatch Logs limits events. Longer lines are split.
 const LONGEST_LINE: usize = 64 * 1024;
-/// How long the output may stay open after the last process of the group was killed.
+/// The time that the output may stay open after the last process of the group was killed.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What to run. The environment is exactly `env`, standard input is empty.
+/// A program to run. Its environment is exactly `env`; standard input is empty.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// The program: a path, or a name looked up in the `PATH` of `env`.
+    /// A path, or a name that is looked up in the `PATH` of `env`.
     pub program: String,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Its whole environment.
+    /// Its complete environment.
     pub env: BTreeMap<String, String>,
     /// Its working directory.
     pub dir: PathBuf,
 }
 
-/// A request to end a process: SIGTERM at once, SIGKILL to the group after the given time.
-/// `None` until somebody asks.
+/// A request to end a process: SIGTERM immediately, and SIGKILL to the group after the given time.
+/// `None` until the request is made.
 pub type Stop = watch::Receiver<Option<Duration>>;
 
 /// How long a process may run.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// After this time it is ended as if stopped.
+    /// The time after which the process is stopped.
     pub duration: Option<Duration>,
-    /// How long it has between SIGTERM and SIGKILL when its time is over.
+    /// The time between SIGTERM and SIGKILL after a timeout.
     pub grace: Duration,
 }
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct End {
-    /// Its exit code; 128 plus the signal's number when a signal ended it, as containers report.
+    /// Its exit code, or 128 plus the signal number if a signal ended it, as containers report.
     pub code: i32,
     /// Why it ended.
     pub cause: Cause,
@@ -63,15 +63,15 @@ pub struct End {
 /// Why a process ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cause {
-    /// By itself.
+    /// It exited by itself.
     Itself,
-    /// Somebody asked, see [`Stop`].
+    /// It was stopped by a request. See [`Stop`].
     Stopped,
-    /// Its time was over.
+    /// It exceeded its time limit.
     TimedOut,
 }
 
-/// A process could not be started.
+/// A program that could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start `{program}`: {cause}; {hint}")]
 pub struct StartError {
@@ -99,35 +99,34 @@ impl StartError {
 
 /// Starts a program.
 ///
-/// # Errors
+/// When the program cannot be started. The error names the program.
 /// When it cannot be started; the error names the program.
 pub fn spawn(command: &mut tokio::process::Command) -> Result<tokio::process::Child, StartError> {
     let child = command.spawn();
     child.map_err(|cause| StartError::new(command.as_std().get_program(), cause))
 }
 
-/// Runs a program to its end and returns its output. Standard input is empty.
+/// Runs a program and returns its output. Standard input is empty.
 ///
 /// # Errors
-/// When it cannot be started; the error names the program.
+/// When the program cannot be started. The error names the program.
 pub async fn output(command: &mut tokio::process::Command) -> Result<Output, StartError> {
     let output = command.stdin(Stdio::null()).output().await;
     output.map_err(|cause| StartError::new(command.as_std().get_program(), cause))
 }
 
-/// As [`output`], and blocks until the program's end.
+/// Runs a program as [`output`] does, and blocks until it exits.
 ///
 /// # Errors
-/// When it cannot be started; the error names the program.
+/// When the program cannot be started. The error names the program.
 pub fn output_blocking(command: &mut std::process::Command) -> Result<Output, StartError> {
     let output = command.stdin(Stdio::null()).output();
     output.map_err(|cause| StartError::new(command.get_program(), cause))
 }
 
-/// Runs `command` to its end and sends each line that it writes to `lines`.
+/// Runs `command` and sends each line of its output to `lines`.
 ///
-/// A receiver that is gone does not hold the process up. When this future is dropped, the whole
-/// group is killed.
+/// A dropped receiver does not block the process. Dropping this future kills the whole group.
 ///
 /// # Errors
 /// When the program cannot be started.
@@ -140,8 +139,8 @@ pub async fn run(
     watch(command, limits, stop, lines, None).await
 }
 
-/// As [`run`], for a program that only stands before what really runs, as `docker start --attach`
-/// does: SIGTERM and SIGKILL go to `signal` instead of its group, and it is expected to end by that.
+/// Runs a client program of another process, such as `docker start --attach`. As [`run`], but SIGTERM
+/// and SIGKILL go to `signal` instead of the process group, and are expected to end the program.
 ///
 /// # Errors
 /// When the program cannot be started.
@@ -228,7 +227,7 @@ async fn watch(
     })
 }
 
-/// Completes at `time`, or never.
+/// Completes at `time`, or never for `None`.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -243,15 +242,15 @@ fn exit_code(status: ExitStatus) -> i32 {
         .unwrap_or(255)
 }
 
-/// A process group. Dropping it kills every process that is left in it.
+/// A process group. Dropping it kills every remaining process of the group.
 #[derive(Debug)]
 pub struct Group(Option<Pid>);
 
 impl Group {
-    /// The group whose leader has this process id.
+    /// Returns the group with this leader.
     #[must_use]
     pub fn led_by(pid: Option<u32>) -> Self {
-        // 0 and 1 would be this process's own group and everybody's.
+        // 0 and 1 would address this process's own group and all processes.
         Self(
             pid.and_then(|pid| i32::try_from(pid).ok())
                 .filter(|pid| *pid > 1)
@@ -261,7 +260,7 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
-            // An empty group is no error: it ended in between.
+            // Ignore the error: the group may have ended in between.
             killpg(group, signal).ok();
         }
     }
@@ -273,7 +272,7 @@ impl Drop for Group {
     }
 }
 
-/// Sends `output` line by line; bytes that are no UTF-8 are replaced.
+/// Sends `output` line by line. Invalid UTF-8 is replaced.
 async fn forward(output: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
@@ -299,18 +298,18 @@ async fn forward(output: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
                 .trim_end_matches('\r')
                 .to_owned();
             line.clear();
-            // Nobody listens any more; read on, so that the process does not block on a full pipe.
+            // After the receiver is dropped, keep reading so that the process does not block on a full pipe.
             lines.send(text).await.ok();
         }
     }
 }
 
-/// A directory of a job's own, removed with all that is in it.
+/// A job's own directory, removed with its content when dropped.
 #[derive(Debug)]
 pub struct Scratch(Option<tempfile::TempDir>);
 
 impl Scratch {
-    /// Makes a fresh directory below `parent`, readable by its owner only.
+    /// Creates a new directory in `parent`, accessible only to its owner.
     ///
     /// # Errors
     /// When `parent` does not exist or cannot be written to.
@@ -319,7 +318,7 @@ impl Scratch {
         Ok(Self(Some(dir)))
     }
 
-    /// Where it is.
+    /// Returns the directory's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0
@@ -335,7 +334,7 @@ impl Drop for Scratch {
         if fs::remove_dir_all(&path).is_ok() {
             return;
         }
-        // A directory without the right to write keeps its files: tools leave read-only caches.
+        // Files in a directory without write permission cannot be removed, and tools leave read-only caches.
         open_up(&path);
         if let Err(error) = fs::remove_dir_all(&path) {
             tracing::warn!(path = %path.display(), %error, "a job's directory could not be removed");

@@ -1,4 +1,4 @@
-//! A small HTTP server: an axum router on a bound listener, with a shutdown that waits for nobody.
+//! A small HTTP server: an axum router on a bound listener, with a shutdown that does not wait for clients.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Put into a response's extensions: the connection is cut instead of answered.
+/// A response extension that closes the connection instead of sending the response.
 #[derive(Clone, Copy, Debug)]
 pub struct CutConnection;
 
-/// A running server. Dropping it stops it too, without waiting.
+/// A running server. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -43,17 +43,17 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Returns the listening address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops listening and cuts the connections that are still open.
+    /// Stops listening and closes open connections.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         if let Some(task) = self.task.take() {
-            // A panic in there was reported by the runtime already.
+            // The runtime has already reported a panic of the task.
             task.await.ok();
         }
     }
@@ -73,7 +73,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                // Small answers to a caller on the same machine: waiting for more only costs time.
+                // Send small responses immediately: the client is on the same machine.
                 stream.set_nodelay(true).ok();
                 let router = TowerToHyperService::new(router.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
@@ -91,7 +91,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     connections.shutdown().await;
 }
 
-/// An answer marked [`CutConnection`] becomes an error, at which hyper closes the connection.
+/// Turns a response marked [`CutConnection`] into an error, for which hyper closes the connection.
 async fn answer(
     router: TowerToHyperService<Router>,
     request: Request<Incoming>,

@@ -1,21 +1,21 @@
-//! What builds find first in their `PATH`: an `aws` for the emulator's registry, and a `docker`
-//! where no engine answers.
+//! Tools that come first in the `PATH` of builds: `aws` for the emulator's registry, and `docker` on
+//! machines without a Docker engine.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// What builds images.
+/// The program that builds images.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Builder {
-    /// A Docker engine that answers.
+    /// A running Docker engine.
     Docker,
-    /// buildah, in a chroot: no engine, no container.
+    /// buildah with chroot isolation, without an engine or containers.
     Buildah,
 }
 
-/// Writes the tools into `dir`, which is made if missing.
+/// Writes the tools to `dir`. Creates the directory if it is missing.
 ///
 /// # Errors
 /// When `dir` cannot be written to.

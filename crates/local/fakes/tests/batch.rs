@@ -1,4 +1,4 @@
-//! What a caller of the fake Batch server sees, and what is left in the setup after it.
+//! The behavior of the fake Batch server, and the state that it leaves.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,7 +26,7 @@ struct Setup {
 }
 
 impl Setup {
-    /// A fake with one queue `q` of 1 vCPU; the image `shell` is `sh -c`.
+    /// Creates a fake with one queue `q` of 1 vCPU. The image `shell` runs `sh -c`.
     async fn new() -> Self {
         let scratch = TempDir::new().unwrap();
         let cloud = Arc::new(MemoryCloud::default());
@@ -266,7 +266,7 @@ async fn a_job_that_fails_is_tried_again_as_often_as_it_may() {
     assert_eq!(job["statusReason"], "Essential container in task exited");
 }
 
-/// As the definition of plan jobs has it: the order counts.
+/// Returns the retry rules of plan jobs. Their order matters.
 fn plan_rules() -> Value {
     json!([
         { "action": "RETRY", "onExitCode": "143" },
@@ -290,7 +290,7 @@ async fn the_exit_decides_whether_a_job_is_tried_again() {
         .await;
     assert_eq!(described["jobDefinitions"][0]["retryStrategy"], strategy);
 
-    // Interrupted, interrupted, failed: the failure is the end.
+    // Interrupted twice, then failed: the failure is final.
     let script = r#"test "$AWS_BATCH_JOB_ATTEMPT" = 3 && exit 1; exit 143"#;
     let id = setup.submit("plan", script).await;
     let job = setup.reach(&id, "FAILED").await;
@@ -306,7 +306,7 @@ async fn the_exit_decides_whether_a_job_is_tried_again() {
     let job = setup.reach(&id, "FAILED").await;
     assert_eq!(job["attempts"].as_array().unwrap().len(), 1);
 
-    // What a submission says goes before what its definition says.
+    // The submission's strategy overrides the definition's.
     let own =
         json!({ "attempts": 2, "evaluateOnExit": [{ "action": "EXIT", "onExitCode": "14*" }] });
     let submitted = setup
@@ -338,7 +338,7 @@ async fn a_job_that_spot_interrupts_is_tried_again_and_one_that_is_terminated_is
     setup
         .define("plan", json!({ "retryStrategy": strategy }))
         .await;
-    // Deaf to SIGTERM: only the status reason tells what happened.
+    // Ignores SIGTERM: only the status reason shows the interruption.
     let script = r#"test "$AWS_BATCH_JOB_ATTEMPT" = 2 && exit 0
         trap '' TERM; echo started; while :; do sleep 1; done"#;
     let id = setup.submit("plan", script).await;

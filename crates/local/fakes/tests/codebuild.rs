@@ -1,4 +1,4 @@
-//! What a caller of the fake CodeBuild server sees, and what is left in the setup after it.
+//! The behavior of the fake CodeBuild server, and the state that it leaves.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -113,14 +113,14 @@ impl Setup {
         .await
     }
 
-    /// Runs a buildspec with no source.
+    /// Runs a buildspec without a source.
     async fn run(&self, buildspec: &str) -> Value {
         self.project(buildspec).await;
         let id = self.start(json!({})).await;
         self.end(&id).await
     }
 
-    /// What the commands wrote, without CodeBuild's own lines.
+    /// Returns the output of the commands, without CodeBuild's own lines.
     fn output(&self, build: &Value) -> Vec<String> {
         let log = self.log(build);
         log.into_iter()

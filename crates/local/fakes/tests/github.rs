@@ -1,4 +1,4 @@
-//! What git and a caller of the API see of the fake GitHub.
+//! The fake GitHub as git and API clients see it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -69,7 +69,7 @@ impl Setup {
         Repository::clone(&self.origin(), TOKEN, &self.dir.path().join(name)).await
     }
 
-    /// Runs git with the token, and gives what it wrote.
+    /// Runs git with the token and returns its output.
     async fn git(&self, dir: &Path, args: &[&str]) -> Result<String, String> {
         let basic = base64::Engine::encode(
             &base64::engine::general_purpose::STANDARD,

@@ -1,4 +1,4 @@
-//! The tools that builds find first: an `aws` for the emulator's registry, a `docker` by buildah.
+//! The tools for builds: `aws` for the emulator's registry, and `docker` using buildah.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -42,7 +42,7 @@ async fn run(tools: &Path, endpoint: &str, line: &str) -> (i32, String) {
     )
 }
 
-/// A registry that knows the tag `known` of `shop` and gives the password `secret`.
+/// Serves a registry that has the tag `known` of `shop` and issues the password `secret`.
 async fn registry(headers: HeaderMap, body: String) -> (StatusCode, String) {
     let target = headers["x-amz-target"].to_str().unwrap();
     assert!(
@@ -110,7 +110,7 @@ async fn docker_is_buildah_where_no_engine_answers() {
         ),
         ("docker image inspect a", "inspect --type image a"),
     ] {
-        // Nothing is put in the machine's own store.
+        // The machine's own store is not used.
         let expected = format!(
             "--root /tmp/buildah/root --runroot /tmp/buildah/run --storage-driver vfs {expected}"
         );

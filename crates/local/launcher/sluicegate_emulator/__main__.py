@@ -1,4 +1,4 @@
-"""`python -m sluicegate_emulator`: see the README for the environment it reads."""
+"""`python -m sluicegate_emulator`. The README describes the environment variables."""
 
 from sluicegate_emulator.process import main
 

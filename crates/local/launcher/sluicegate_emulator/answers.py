@@ -1,10 +1,10 @@
-"""Answers arrive whole: what a client of the Go SDK needs so that it does not ask twice.
+"""Sends small responses in one piece, so that clients of the Go SDK do not repeat requests.
 
-The SDK closes a request's body as soon as it sees the head of the answer. Its transport may be about to look for the body's end
-just then (on a busy machine, with an emulator that answers in half a millisecond): it takes the closed body for an error, closes
-the connection and asks again. A CreateAlias is then refused, since the alias exists. What the client has read by then stays
-readable, so an answer that arrives with its head in one segment is safe. Newer versions of the SDK are patched; the AWS provider
-5.100 is built with an older one.
+The SDK closes a request's body as soon as it receives the response headers. At that moment its transport may still be reading
+the end of the body (on a busy machine, with an emulator that responds in half a millisecond). It then treats the closed body as
+an error, closes the connection and repeats the request. A repeated CreateAlias fails, because the alias exists. Data that the
+client has already received stays readable, so a response whose headers and body arrive in one segment is safe. Newer versions of
+the SDK contain a fix; the AWS provider 5.100 uses an older one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
 
 IDLE = 3600
-"""Seconds that an idle connection stays open: more than the 90 of Go's client, so that the client closes it, never the server
-while a request is under way."""
+"""Seconds that an idle connection stays open. Longer than the 90 seconds of Go's client, so that the client closes the
+connection, and never the server during a request."""
 
 _stream_send = H11Protocol.stream_send
 
 
 async def _send_event(self: H11Protocol, event: object) -> None:
-    """Keeps the head of an answer whose length is known until the first of its body is there."""
+    """Holds back the headers of a response of known length until the first part of its body is available."""
     try:
         data = self.connection.send(event)
     except h11.LocalProtocolError:
@@ -37,7 +37,7 @@ async def _send_event(self: H11Protocol, event: object) -> None:
 
 
 async def stream_send(self: H11Protocol, event: object) -> None:
-    """Lets a head go whose body never came: the client is to see an answer that was cut off."""
+    """Sends headers whose body was never written, so that the client sees a truncated response."""
     if isinstance(event, StreamClosed) and (head := getattr(self, "_head", b"")):
         self._head = b""
         await self.send(RawData(data=head))
@@ -45,6 +45,6 @@ async def stream_send(self: H11Protocol, event: object) -> None:
 
 
 def apply() -> None:
-    """Replaces what writes to a connection, those of load balancers too."""
+    """Replaces the function that writes to connections, including those of load balancers."""
     H11Protocol.stream_send = stream_send
     H11Protocol._send_h11_event = _send_event

@@ -1,4 +1,4 @@
-"""EventBridge: events of AWS services from the fakes, and dead-letter queues of rule targets."""
+"""EventBridge: events from the fakes as AWS services, and dead-letter queues of rule targets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _failure: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVa
 
 
 def put_events(original: Callable) -> Callable:
-    """PutEvents that takes `aws.*` sources: here the fakes are the AWS services."""
+    """Wraps PutEvents to accept `aws.*` sources, because the fakes are the AWS services here."""
 
     def put(data: dict, allow_aws_source: bool = True) -> tuple:
         return original(data, allow_aws_source=True)
@@ -23,7 +23,7 @@ def put_events(original: Callable) -> Callable:
 
 
 def start_execution(arn: str, payload: str) -> None:
-    """Starts a target's state machine and keeps the reason when it refuses."""
+    """Starts a target's state machine, and records the reason when it refuses."""
     from ministack.services import stepfunctions
 
     status, _, body = stepfunctions._start_execution({"stateMachineArn": arn, "input": payload})
@@ -33,7 +33,7 @@ def start_execution(arn: str, payload: str) -> None:
 
 
 def check_lambda(original: Callable) -> Callable:
-    """Keeps the reason when a target's function does not exist."""
+    """Records the reason when a target's function does not exist."""
 
     def dispatch(arn: str, payload: str) -> None:
         from ministack.services import lambda_svc
@@ -48,10 +48,10 @@ def check_lambda(original: Callable) -> Callable:
 
 
 def invoke_target(original: Callable) -> Callable:
-    """Delivers to a rule's target; an event that cannot be delivered goes to the target's dead-letter queue.
+    """Delivers to a rule's target. An event that cannot be delivered goes to the target's dead-letter queue.
 
-    The errors that can happen here (the target does not exist, it refuses the input) are the ones that EventBridge
-    does not retry, so the retry policy plays no part.
+    EventBridge does not retry the errors that can occur here (the target does not exist, or refuses the input), so the
+    retry policy has no effect.
     """
 
     def invoke(target: dict, event: dict, rule: dict, view: object = None) -> None:
@@ -90,7 +90,7 @@ def _dead_letter(arn: str, body: str, attributes: dict[str, str]) -> None:
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     eventbridge._put_events = put_events(eventbridge._put_events)
     eventbridge._dispatch_to_stepfunctions = start_execution
     eventbridge._dispatch_to_lambda = check_lambda(eventbridge._dispatch_to_lambda)

@@ -1,11 +1,11 @@
-"""Failures of task states on order, for tests: `/_sluicegate/faults`, only with `SLUICEGATE_FAULTS=1`.
+"""Injected failures of task states, for tests: `/_sluicegate/faults`, only with `SLUICEGATE_FAULTS=1`.
 
     POST   {"state": "RunPlan", "error": "States.TaskFailed", "cause": "...", "times": 1, "skip": 0, "after": false}
     GET    {"armed": [...], "fired": [{"state", "error", "cause", "after"}, ...]}
-    DELETE forgets both
+    DELETE clears both
 
-A fault hits the next attempts of the task state of that name, in any execution, Map and Parallel included: `skip`
-attempts pass first, then `times` attempts fail with the error. With `after` the task runs first and its reply is lost.
+A fault applies to the next attempts of the named task state in any execution, including in Map and Parallel: `skip` attempts
+run normally, then `times` attempts fail with the error. With `after`, the task runs first and its reply is lost.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Fault:
 
     @classmethod
     def parse(cls, body: bytes) -> Fault:
-        """Reads a request's body. Raises `ValueError` saying what is wrong."""
+        """Parses a request's body. Raises `ValueError` with the reason when it is invalid."""
         data = json.loads(body or b"{}")
         if not isinstance(data, dict) or not isinstance(data.get("state"), str):
             raise ValueError('expected a JSON object with "state": the name of a task state')
@@ -50,7 +50,7 @@ _fired: list[dict] = []
 
 
 def take(state: str) -> Fault | None:
-    """The fault that hits this attempt of a task state, if one does."""
+    """Returns the fault that applies to this attempt of a task state, if any."""
     with _lock:
         for fault in _armed:
             if fault.state != state:
@@ -67,7 +67,7 @@ def take(state: str) -> Fault | None:
 
 
 def answer(method: str, body: bytes) -> tuple[int, dict, bytes]:
-    """The HTTP interface."""
+    """Serves the HTTP interface."""
     status, reply = 200, {}
     with _lock:
         if method == "POST":
@@ -86,7 +86,7 @@ def answer(method: str, body: bytes) -> tuple[int, dict, bytes]:
 
 
 def apply() -> None:
-    """Adds the interface to the emulator's port when tests asked for it."""
+    """Adds the interface to the emulator's port if `SLUICEGATE_FAULTS` is 1."""
     if os.environ.get("SLUICEGATE_FAULTS") != "1":
         return
     from ministack import app

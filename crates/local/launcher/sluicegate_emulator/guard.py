@@ -1,8 +1,8 @@
-"""What cleans up when the emulator was killed: a small process that waits for its death.
+"""The cleanup after a killed emulator: a small process that waits for the emulator to end.
 
-`python -m sluicegate_emulator.guard GROUP` reads its input to the end. The emulator holds the other side, and writes
-a byte before it ends in order; without one the guard kills what is left in the emulator's process group (Lambda workers) and
-removes the instance's containers.
+`python -m sluicegate_emulator.guard GROUP` reads its input to the end. The emulator holds the other side of the pipe, and
+writes a byte before it ends normally. Without that byte, the guard kills the remaining processes of the emulator's process
+group (Lambda workers) and removes the instance's containers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 
 
 def kill_rest() -> None:
-    """Kills the other processes of this process's group."""
+    """Kills the other processes of this process group."""
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdigit() and int(name) != os.getpid():
             with contextlib.suppress(OSError):
@@ -24,7 +24,7 @@ def kill_rest() -> None:
 
 
 def start(docker_host: str | None) -> subprocess.Popen:
-    """Starts the guard of this process, which must lead a process group; `docker_host` is where its engine is."""
+    """Starts the guard of this process, which must lead a process group. `docker_host` is the address of its engine."""
     environment = {name: value for name, value in os.environ.items() if name != "DOCKER_HOST"}
     if docker_host is not None:
         environment["DOCKER_HOST"] = docker_host
@@ -37,13 +37,13 @@ def start(docker_host: str | None) -> subprocess.Popen:
 
 
 def dismiss(guard: subprocess.Popen) -> None:
-    """Ends the guard in order."""
+    """Ends the guard without a cleanup."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         guard.communicate(b".", timeout=2)
 
 
 def main() -> None:
-    """Waits, and cleans up after a death."""
+    """Waits for the emulator to end, and cleans up if it was killed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read():

@@ -1,7 +1,7 @@
-"""`batch:submitJob` and `codebuild:startBuild` from Step Functions, carried out by the fakes.
+"""Runs `batch:submitJob` and `codebuild:startBuild` of Step Functions on the fakes.
 
-The fakes are found at `AWS_ENDPOINT_URL_BATCH` and `AWS_ENDPOINT_URL_CODEBUILD`. Names of fields follow the AWS
-service models: Step Functions speaks PascalCase, the services camelCase, and the keys of maps stay as they are.
+The fakes are at `AWS_ENDPOINT_URL_BATCH` and `AWS_ENDPOINT_URL_CODEBUILD`. Field names follow the AWS service models: Step
+Functions uses PascalCase and the services camelCase. Keys of maps stay unchanged.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ministack.services import stepfunctions as sfn
 
 POLL_SECONDS = 0.15
 SILENCE_SECONDS = 60
-"""How long a fake may leave a running job's status unanswered before the task fails."""
+"""The time that a fake may fail to return a running job's status before the task fails."""
 
 Error = sfn._ExecutionError
 
 
 @dataclass(frozen=True)
 class Service:
-    """One fake and the one integration that starts something there."""
+    """One fake and its one integration that starts something."""
 
     name: str
     prefix: str
@@ -42,11 +42,11 @@ class Service:
     status: str
     finished: Callable[[str], bool]
     result: Callable[[dict], dict]
-    """What Step Functions makes of the job's PascalCase detail."""
+    """Converts the job's PascalCase detail to the result of the integration."""
 
     @property
     def endpoint(self) -> str | None:
-        """The fake's address."""
+        """The fake's address, or None."""
         return os.environ.get(self.variable)
 
 
@@ -82,7 +82,7 @@ SERVICES = (BATCH, CODEBUILD)
 
 
 def _parse(resource: str) -> tuple[Service, str, bool] | None:
-    """The service, its operation in camelCase, and whether to wait for its end; None for resources of others."""
+    """Returns the service, its operation in camelCase, and whether to wait for its end. None for other resources."""
     for service in SERVICES:
         for prefix in (f"arn:aws:states:::{service.name}:", f"arn:aws:states:::aws-sdk:{service.name}:"):
             if resource.startswith(prefix):
@@ -95,16 +95,16 @@ def _parse(resource: str) -> tuple[Service, str, bool] | None:
 
 
 def handles(resource: str) -> bool:
-    """Whether a task's resource goes to a fake that is there."""
+    """Returns whether a task's resource belongs to a configured fake."""
     parsed = _parse(resource)
     return parsed is not None and parsed[0].endpoint is not None
 
 
 def run(resource: str, arguments: object, cancelled: threading.Event) -> dict:
-    """Makes the call, and with `.sync` waits for the end of what it started.
+    """Makes the call. With `.sync`, waits for the end of what it started.
 
     Raises `States.TaskFailed` with the job as its cause, or `Batch.<Code>` / `CodeBuild.<Code>` for a refused call.
-    When `cancelled` is set the job is stopped.
+    Stops the job when `cancelled` is set.
     """
     service, operation, sync = _parse(resource)
     reply = call(service, operation[0].upper() + operation[1:], arguments or {})
@@ -124,7 +124,7 @@ def run(resource: str, arguments: object, cancelled: threading.Event) -> dict:
 
 
 def _follow(service: Service, id_: str, cancelled: threading.Event) -> dict | None:
-    """The job at its end; None when the task was cancelled first."""
+    """Returns the ended job, or None when the task was cancelled first."""
     answered = time.monotonic()
     while not cancelled.wait(POLL_SECONDS):
         try:
@@ -142,7 +142,7 @@ def _follow(service: Service, id_: str, cancelled: threading.Event) -> dict | No
 
 
 def call(service: Service, operation: str, arguments: dict) -> dict:
-    """One API call with Step Functions' PascalCase arguments; the reply is the service's own."""
+    """Makes one API call with Step Functions' PascalCase arguments. Returns the service's own response."""
     model = _model(service.name)
     if operation not in model.operation_names:
         raise Error("States.Runtime", f"{service.prefix} has no operation {operation}")
@@ -166,7 +166,7 @@ def _request(service: Service, operation: str, parameters: dict) -> dict:
 
 
 @functools.cache
-def _session():  # noqa: ANN202: botocore is imported late, it costs a third of a second
+def _session():  # noqa: ANN202: botocore is imported lazily, because its import takes a third of a second
     import botocore.session
 
     return botocore.session.get_session()
@@ -206,7 +206,7 @@ def _models(name: str):  # noqa: ANN202
 
 
 def _camel(value: object, shape, where: str) -> object:  # noqa: ANN001
-    """Arguments as the service names them. Raises `States.Runtime` for a field the service does not have."""
+    """Renames argument fields to the service's names. Raises `States.Runtime` for a field that the service does not have."""
     if shape.type_name == "structure" and isinstance(value, dict):
         names = {name[0].upper() + name[1:]: name for name in shape.members}
         for key in value:
@@ -220,7 +220,7 @@ def _camel(value: object, shape, where: str) -> object:  # noqa: ANN001
 
 
 def _pascal(value: object, shape) -> object:  # noqa: ANN001
-    """A reply as Step Functions shows it: PascalCase fields, times in milliseconds."""
+    """Converts a response to Step Functions' form: PascalCase fields, times in milliseconds."""
     if shape.type_name == "structure" and isinstance(value, dict):
         return {k[0].upper() + k[1:]: _pascal(v, shape.members[k]) for k, v in value.items() if k in shape.members}
     if shape.type_name == "list" and isinstance(value, list):
@@ -233,7 +233,7 @@ def _pascal(value: object, shape) -> object:  # noqa: ANN001
 
 
 def _forward(service: Service) -> Callable:
-    """The service on MiniStack's own port, for clients that do not know the fake's address."""
+    """Serves the service on MiniStack's own port, for clients that do not know the fake's address."""
     import asyncio
     import urllib.error
     import urllib.request
@@ -259,7 +259,7 @@ def _forward(service: Service) -> Callable:
 
 
 def apply() -> None:
-    """Sends the two services to the fakes that are configured."""
+    """Routes the two services to the configured fakes."""
     for service, module in ((BATCH, batch), (CODEBUILD, codebuild)):
         if service.endpoint:
             module.handle_request = _forward(service)

@@ -1,10 +1,10 @@
-"""Every patch, in the order it is applied. The README has a row per patch."""
+"""Lists every patch in the order of application. The README has a row for each patch."""
 
 from __future__ import annotations
 
 
 def apply_all() -> None:
-    """Patches the imported MiniStack; call once, before it serves."""
+    """Patches the imported MiniStack. Call once, before it serves."""
     from sluicegate_emulator import answers, events, faults, jobs, lambdas, readback
     from sluicegate_emulator.containers import balancers, engine, registry, services, targets
     from sluicegate_emulator.states import api, fan_out, retry, run, task

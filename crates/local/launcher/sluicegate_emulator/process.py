@@ -1,4 +1,4 @@
-"""The emulator's process: its environment, its start and its end."""
+"""The emulator's process: environment, startup and shutdown."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _at_end: list[Callable[[], None]] = []
 
 
 def at_end(clean: Callable[[], None]) -> None:
-    """Registers work for the end of the process; the last registered runs first."""
+    """Registers a cleanup function. The last registered function runs first."""
     _at_end.append(clean)
 
 
 def check_version() -> None:
-    """Exits with a message when the installed MiniStack is not the one the patches are written for."""
+    """Exits with a message when the installed MiniStack is not the supported version."""
     try:
         found = importlib.metadata.version("ministack")
     except importlib.metadata.PackageNotFoundError:
@@ -35,7 +35,7 @@ def check_version() -> None:
 
 
 def set_environment() -> None:
-    """Sets what MiniStack reads at import. Exits with a message when something needed is missing."""
+    """Sets the variables that MiniStack reads on import. Exits with a message when a required one is missing."""
     for name in ("GATEWAY_PORT", "TMPDIR"):
         if not os.environ.get(name):
             sys.exit(f"sluicegate_emulator: the environment variable {name} is not set; see the launcher's README")
@@ -64,9 +64,9 @@ async def _serve(original: Callable, app: object, config: object) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    if os.environ.get("SLUICEGATE_OWNED"):  # its owner holds the other end, and is gone when this can be read
+    if os.environ.get("SLUICEGATE_OWNED"):  # the owner holds the other end; readable means that it is gone
         loop.add_reader(sys.stdin.fileno(), stop.set)
-    if engine.gateway():  # containers reach the emulator here
+    if engine.gateway():  # for containers
         config.bind.append(f"{engine.gateway()}:{os.environ['GATEWAY_PORT']}")
     server = asyncio.create_task(original(app, config, shutdown_trigger=asyncio.Event().wait))
     stopped = asyncio.create_task(stop.wait())
@@ -77,12 +77,12 @@ async def _serve(original: Callable, app: object, config: object) -> None:
 
 
 def _end(status: int) -> None:
-    """Cleans up and ends the process, whatever threads still run."""
+    """Cleans up and ends the process, even if threads still run."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for clean in reversed(_at_end):
         try:
             clean()
-        except Exception as err:  # noqa: BLE001: the rest must still be cleaned
+        except Exception as err:  # noqa: BLE001: the other cleanups must still run
             print(f"sluicegate_emulator: {clean.__qualname__} failed at the end: {err}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -96,10 +96,10 @@ def _kill_workers() -> None:
 
 
 def main() -> None:
-    """Checks, patches and serves; does not return."""
+    """Checks the version, applies the patches and serves. Does not return."""
     check_version()
     set_environment()
-    with contextlib.suppress(OSError):  # already the leader of a group
+    with contextlib.suppress(OSError):  # already a process group leader
         os.setsid()
     watching = guard.start(os.environ.get("DOCKER_HOST"))
     at_end(lambda: guard.dismiss(watching))
@@ -112,7 +112,7 @@ def main() -> None:
     from sluicegate_emulator.containers import engine
 
     engine.connect()
-    engine.remove_all()  # of a predecessor of the same name that was killed
+    engine.remove_all()  # left by a killed emulator of the same name
     at_end(_kill_workers)
     at_end(engine.close)
     patches.apply_all()

@@ -1,4 +1,4 @@
-"""What was written is read back: fields that MiniStack takes and forgets, so that a second `terraform apply` is a no-op."""
+"""Keeps fields that MiniStack drops, so that a second `terraform apply` has no changes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from xml.sax.saxutils import escape
 from ministack.services import cloudwatch, ec2, ecs, eventbridge, lambda_svc, s3
 from ministack.services import stepfunctions as sfn
 
-# --- CloudWatch alarms: the provider speaks the query protocol, of which MiniStack answers a part
+# --- CloudWatch alarms: the provider uses the query protocol, which MiniStack supports only in part
 
 
 @functools.cache
-def _model():  # noqa: ANN202: botocore is imported late, it costs a third of a second
+def _model():  # noqa: ANN202: botocore is imported lazily, because its import takes a third of a second
     import botocore.session
 
     return botocore.session.get_session().get_service_model("cloudwatch")
 
 
 def _parse(shape, params: dict, prefix: str) -> object:  # noqa: ANN001
-    """A value of the query protocol, by its model; None when it is absent."""
+    """Parses a value of the query protocol by its model. Returns None when it is absent."""
     if shape.type_name == "structure":
         values = {name: _parse(member, params, f"{prefix}.{name}") for name, member in shape.members.items()}
         return {name: value for name, value in values.items() if value is not None} or None
@@ -41,7 +41,7 @@ def _parse(shape, params: dict, prefix: str) -> object:  # noqa: ANN001
 
 
 def _render(value: object, name: str) -> str:
-    """A value in the XML of the query protocol."""
+    """Returns a value in the XML of the query protocol."""
     if value is None:
         return ""
     if isinstance(value, dict):
@@ -58,7 +58,7 @@ def _render(value: object, name: str) -> str:
 
 
 def put_alarm(original: Callable, operation: str) -> Callable:
-    """PutMetricAlarm and PutCompositeAlarm that keep every field of a query request."""
+    """Wraps PutMetricAlarm and PutCompositeAlarm to keep every field of a query request."""
 
     def put(params: dict, data: dict, is_cbor: bool, is_json: bool = False) -> tuple:
         query = not is_cbor and not is_json
@@ -72,7 +72,7 @@ def put_alarm(original: Callable, operation: str) -> Callable:
             for name in ("Metrics", "ThresholdMetricId", "EvaluateLowSampleCountPercentile"):
                 if name in data:
                     alarm[name] = data[name]
-            for name in ("Statistic", "Period", "AlarmDescription"):  # not to be invented
+            for name in ("Statistic", "Period", "AlarmDescription"):  # MiniStack would add defaults
                 if name not in data:
                     alarm.pop(name, None)
         if not query:
@@ -86,7 +86,7 @@ def put_alarm(original: Callable, operation: str) -> Callable:
 
 
 def describe_alarms(original: Callable) -> Callable:
-    """DescribeAlarms that answers a query request with every field."""
+    """Wraps DescribeAlarms to return every field for a query request."""
 
     def describe(params: dict, data: dict, is_cbor: bool, is_json: bool = False) -> tuple:
         if is_cbor or is_json:
@@ -106,7 +106,7 @@ def describe_alarms(original: Callable) -> Callable:
 
 
 def keep_tracing(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """CreateStateMachine and UpdateStateMachine that keep the tracing configuration."""
+    """Wraps CreateStateMachine and UpdateStateMachine to keep the tracing configuration."""
 
     def keep(data: dict) -> tuple:
         reply = original(data)
@@ -121,9 +121,9 @@ def keep_tracing(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
 
 
 def keep_service_fields(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """CreateService and UpdateService that keep `availabilityZoneRebalancing`, and no empty network configuration.
+    """Wraps CreateService and UpdateService to keep `availabilityZoneRebalancing`, and to drop an empty network configuration.
 
-    The provider takes an empty one for one without addresses, and crashes.
+    The provider reads an empty network configuration as one without addresses, and crashes.
     """
 
     def keep(data: dict) -> tuple:
@@ -145,7 +145,7 @@ def keep_service_fields(original: Callable[[dict], tuple]) -> Callable[[dict], t
 
 
 def keep_egress_tags(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """AuthorizeSecurityGroupEgress that tags a rule which the group had from its creation."""
+    """Wraps AuthorizeSecurityGroupEgress to tag a rule that the group has had since its creation."""
 
     def keep(params: dict) -> tuple:
         reply = original(params)
@@ -160,7 +160,7 @@ def keep_egress_tags(original: Callable[[dict], tuple]) -> Callable[[dict], tupl
 
 
 def put_event_invoke_config(original: Callable) -> Callable:
-    """PutFunctionEventInvokeConfig that does not invent a maximum event age."""
+    """Wraps PutFunctionEventInvokeConfig so that it adds no maximum event age."""
 
     def put(name: str, qualifier: str | None, data: dict) -> tuple:
         status, headers, body = original(name, qualifier, data)
@@ -174,7 +174,7 @@ def put_event_invoke_config(original: Callable) -> Callable:
 
 
 def put_permission(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """PutPermission that takes a whole policy."""
+    """Wraps PutPermission to accept a complete policy."""
 
     def put(data: dict) -> tuple:
         if not data.get("Policy"):
@@ -193,7 +193,7 @@ _FLOW_LOG_FIELDS = {
 
 
 def keep_flow_log(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """CreateFlowLogs that keeps role, format, interval and tags."""
+    """Wraps CreateFlowLogs to keep role, format, interval and tags."""
 
     def keep(params: dict) -> tuple:
         before = set(ec2._flow_logs)
@@ -208,7 +208,7 @@ def keep_flow_log(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
 
 
 def describe_flow_logs(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """DescribeFlowLogs that answers what `keep_flow_log` kept."""
+    """Wraps DescribeFlowLogs to return what `keep_flow_log` kept."""
 
     def describe(params: dict) -> tuple:
         status, headers, body = original(params)
@@ -225,7 +225,7 @@ _UPLOAD_TAGS = "sluicegate-tags"
 
 
 def create_multipart_upload(original: Callable) -> Callable:
-    """CreateMultipartUpload that keeps the tags for the object to come."""
+    """Wraps CreateMultipartUpload to keep the tags for the future object."""
 
     def create(bucket: str, key: str, headers: dict) -> tuple:
         tags = dict(urllib.parse.parse_qsl(headers.get("x-amz-tagging", ""), keep_blank_values=True))
@@ -241,7 +241,7 @@ def create_multipart_upload(original: Callable) -> Callable:
 
 
 def complete_multipart_upload(original: Callable) -> Callable:
-    """CompleteMultipartUpload that gives the object the tags of its upload, and those only."""
+    """Wraps CompleteMultipartUpload to set the object's tags to those of its upload."""
 
     def complete(bucket: str, key: str, body: bytes, query: dict, headers: dict | None = None) -> tuple:
         name = s3._qp(query, "uploadId")
@@ -258,7 +258,7 @@ def complete_multipart_upload(original: Callable) -> Callable:
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     cloudwatch._put_metric_alarm = put_alarm(cloudwatch._put_metric_alarm, "PutMetricAlarm")
     cloudwatch._put_composite_alarm = put_alarm(cloudwatch._put_composite_alarm, "PutCompositeAlarm")
     cloudwatch._describe_alarms = describe_alarms(cloudwatch._describe_alarms)

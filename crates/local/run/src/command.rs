@@ -21,7 +21,7 @@ struct Cli {
     command: Command,
 }
 
-/// Where the project and this person's tools are.
+/// The locations of the project and of the user's tools.
 #[derive(Debug, Args)]
 pub struct Place {
     /// The project's root.
@@ -41,10 +41,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// Checks which tools this machine has.
+    /// Checks that the required tools are installed.
     ///
     /// # Errors
-    /// What is missing, and how to get it.
+    /// Names what is missing and how to get it.
     pub fn inspect(self) -> anyhow::Result<Machine> {
         let (root, target) = (self.root()?, self.target()?);
         let homes = Homes {
@@ -79,16 +79,16 @@ enum Command {
         /// Lets tests inject faults into the emulator.
         #[arg(long)]
         faults: bool,
-        /// Runs no containers.
+        /// Runs services and jobs without containers.
         #[arg(long)]
         no_containers: bool,
-        /// Ends with its owner: when standard input closes before a byte came.
+        /// Ends when standard input closes before a byte is received.
         #[arg(long)]
         owned: bool,
     },
-    /// Stops every local run and removes what it left, and the runner's images.
+    /// Stops every local run, and removes what is left of them and the runner's images.
     Down,
-    /// Prints every local run and how far it is.
+    /// Prints every local run and its progress.
     Status,
     /// Prints the terraform CLI configuration of this machine.
     TerraformConfig,
@@ -101,7 +101,7 @@ fn sample(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.to_owned(), PathBuf::from(dir)))
 }
 
-/// Runs the command line.
+/// Parses the command line and runs the command.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
     match Box::pin(dispatch(cli)).await {
@@ -205,7 +205,7 @@ async fn down(root: &Path, path: &str) -> anyhow::Result<()> {
     }
     std::fs::remove_dir(&runs).ok();
     if let Some(engine) = &engine {
-        // Only here: they are in no local run's registry, and are used again by the next one.
+        // Only here: the images do not belong to one local run, and the next one reuses them.
         for image in containers::remove_runner_images(engine, root).await? {
             writeln!(
                 out,

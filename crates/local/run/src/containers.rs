@@ -1,4 +1,4 @@
-//! The containers of a local run: what its Batch jobs run as, and how whatever is left is found.
+//! The containers of a local run: what its Batch jobs run as, and how leftovers are found.
 
 use super::engine::Engine;
 use super::machine::Machine;
@@ -12,14 +12,14 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::process::Command;
 
-/// The label of every container of a local run; its value is the local run's instance. The emulator gives
-/// the same label to those of services, and removes all that bear it at its end.
+/// The label of every container of a local run. Its value is the local run's instance. The emulator
+/// gives the same label to containers of services, and removes all labeled containers when it ends.
 pub const LABEL: &str = "sluicegate.instance";
 
 /// The name of the runner's image in the job definitions.
 pub(super) const IMAGE: &str = "runner";
 
-/// How the names of the images begin that scripts/build-runner-image.sh builds for the local run.
+/// The name prefix of images that scripts/build-runner-image.sh builds for the local run.
 const RUNNER_IMAGES: &str = "sluicegate-runner:local-";
 
 /// What Batch jobs run as.
@@ -28,7 +28,7 @@ const RUNNER_IMAGES: &str = "sluicegate-runner:local-";
 pub enum Jobs {
     /// Containers of this image.
     Containers(String),
-    /// Native processes, and why.
+    /// Native processes, with the reason.
     Processes(String),
 }
 
@@ -41,7 +41,7 @@ impl std::fmt::Display for Jobs {
     }
 }
 
-/// Decides what jobs run as, and has the runner's image built where it is missing.
+/// Decides what jobs run as. Builds the runner's image if it is missing.
 pub(super) async fn jobs(machine: &Machine, wanted: Containers) -> Jobs {
     let why = match (wanted, &machine.engine) {
         (Containers::Never, _) => "no containers are wanted",
@@ -57,14 +57,14 @@ pub(super) async fn jobs(machine: &Machine, wanted: Containers) -> Jobs {
     Jobs::Processes(why.to_owned())
 }
 
-/// The image of the runner as it is now; quick when it was built before.
+/// Returns the name of the runner's current image. Fast if the image was built before.
 async fn runner_image(machine: &Machine, engine: &Engine) -> anyhow::Result<String> {
     let script = machine.root.join("scripts/build-runner-image.sh");
     let mut command = Command::new(&script);
     command
         .arg("local")
         .current_dir(&machine.root)
-        // What a cargo around this process sets would have dependencies built anew.
+        // Variables that an outer cargo sets would make cargo rebuild dependencies.
         .env_clear()
         .env("PATH", &machine.path)
         .env("DOCKER_HOST", &engine.address)
@@ -77,7 +77,7 @@ async fn runner_image(machine: &Machine, engine: &Engine) -> anyhow::Result<Stri
         .stderr(Stdio::piped())
         .process_group(0);
     let child = process::spawn(&mut command)?;
-    // Compilers that the script started end with it.
+    // Compilers that the script starts are in its group and end with it.
     let group = Group::led_by(child.id());
     let output = child.wait_with_output().await?;
     drop(group);
@@ -90,12 +90,12 @@ async fn runner_image(machine: &Machine, engine: &Engine) -> anyhow::Result<Stri
     image.with_context(|| format!("{} named no image", script.display()))
 }
 
-/// What stands for the runner's image in the fake Batch server.
+/// Returns what the fake Batch server runs for the runner's image.
 pub(super) fn stands_for_runner(machine: &Machine, jobs: &Jobs, instance: &str) -> Image {
     let runs = match jobs {
         Jobs::Containers(image) => Runs::Container(Container {
             image: image.clone(),
-            // The AWS provider has 700 MB: the image of the local run leaves the mirror out.
+            // The local run's image leaves out the mirror, because the AWS provider is 700 MB large.
             mounts: vec![(machine.mirror.clone(), "/mirror".to_owned())],
             label: (LABEL.to_owned(), instance.to_owned()),
         }),
@@ -111,7 +111,7 @@ pub(super) fn stands_for_runner(machine: &Machine, jobs: &Jobs, instance: &str) 
     }
 }
 
-/// The ids of the containers that an instance has, whatever their state.
+/// Returns the ids of an instance's containers in any status.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -121,10 +121,10 @@ async fn ids(engine: &Engine, instance: &str) -> anyhow::Result<Vec<String>> {
     Ok(ids.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Removes the containers that an instance left, with their volumes.
+/// Removes an instance's remaining containers and their volumes.
 ///
 /// # Errors
-/// When the engine does not remove one.
+/// When the engine fails to remove one.
 pub async fn remove(engine: &Engine, instance: &str) -> anyhow::Result<()> {
     for id in ids(engine, instance).await? {
         engine.docker(&["rm", "--force", "--volumes", &id]).await?;
@@ -132,19 +132,19 @@ pub async fn remove(engine: &Engine, instance: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes the images of a local run's registry. The emulator removes those that it knows of; a
-/// local run without containers has an emulator without an engine, but its builds use the engine.
+/// Removes the images of a local run's registry. The emulator removes only images that it pulled; in a
+/// local run without containers, the emulator has no engine but builds use it.
 ///
 /// # Errors
-/// When the engine does not remove one.
+/// When the engine fails to remove one.
 pub async fn remove_images(engine: &Engine, registry: &str) -> anyhow::Result<()> {
     rmi(engine, &named(engine, &format!("{registry}/")).await?).await
 }
 
-/// Removes the runner's images of a checkout's local runs, and returns their names.
+/// Removes the runner's images for a checkout's local runs, and returns their names.
 ///
 /// # Errors
-/// When the engine does not remove one.
+/// When the engine fails to remove one.
 pub async fn remove_runner_images(engine: &Engine, root: &Path) -> anyhow::Result<Vec<String>> {
     let start = format!("{RUNNER_IMAGES}{}-", super::checkout(root));
     let images = named(engine, &start).await?;
@@ -162,7 +162,7 @@ async fn rmi(engine: &Engine, images: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The images whose names begin with `start`.
+/// Returns the images whose names begin with `start`.
 async fn named(engine: &Engine, start: &str) -> anyhow::Result<Vec<String>> {
     let names = engine
         .docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"])

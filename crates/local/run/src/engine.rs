@@ -1,30 +1,30 @@
-//! The Docker engine of this machine, as `scripts/engine.sh` finds it.
+//! The Docker engine that `scripts/engine.sh` finds.
 
 use anyhow::{Context as _, bail};
 use fakes::process;
 use std::path::Path;
 use std::process::Command;
 
-/// The script that decides whether there is an engine, below the project's root.
+/// The script that finds the engine, relative to the project's root.
 const FINDER: &str = "scripts/engine.sh";
 
-/// A Docker engine that answers.
+/// A running Docker engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
     /// `DOCKER_HOST` for everything that uses the engine.
     pub address: String,
-    /// Whether the engine runs on this machine, so that a container on its host network reaches
-    /// 127.0.0.1 and the files of this machine.
+    /// Whether the engine runs on this machine. If so, a container on the host network reaches 127.0.0.1
+    /// and can mount local files.
     pub is_here: bool,
-    /// The `PATH` that has `docker`.
+    /// A `PATH` that contains `docker`.
     path: String,
 }
 
 impl Engine {
-    /// Finds the engine; none when none answers. `DOCKER_HOST` and docker's contexts are honoured.
+    /// Finds the engine. Returns none if no engine answers. Honors `DOCKER_HOST` and docker's contexts.
     ///
     /// # Errors
-    /// When the script that looks for it cannot be run.
+    /// When the script cannot be run.
     pub fn find(root: &Path, path: &str) -> anyhow::Result<Option<Self>> {
         let mut finder = Command::new(root.join(FINDER));
         let output = process::output_blocking(finder.env("PATH", path))?;
@@ -52,10 +52,10 @@ impl Engine {
         Ok(Some(engine))
     }
 
-    /// Runs `docker` and returns what it prints.
+    /// Runs `docker` and returns its standard output.
     ///
     /// # Errors
-    /// What docker reports.
+    /// The message that docker prints.
     pub async fn docker(&self, args: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::new("docker");
         command.args(args).env_clear().envs(self.environment());
@@ -72,8 +72,8 @@ impl Engine {
     }
 }
 
-/// An engine with another name runs in a virtual machine or on another host; a rootless one has its
-/// own loopback.
+/// Returns whether the engine runs on this machine. An engine with another host name runs in a virtual
+/// machine or on another host; a rootless engine has its own loopback interface.
 fn is_here(info: &str, machine: &str) -> bool {
     let (name, options) = info.trim().split_once(' ').unwrap_or_default();
     name == machine && !options.contains("name=rootless")
@@ -95,7 +95,7 @@ mod tests {
         assert!(!is_here("", "build-7"));
     }
 
-    /// Runs the finder with a `docker` that succeeds when `DOCKER_HOST` is `unix:///alive`.
+    /// Runs the script with a `docker` that succeeds only if `DOCKER_HOST` is `unix:///alive`.
     fn found(variables: &[(&str, &str)]) -> String {
         let bin = tempfile::tempdir().unwrap();
         let docker = bin.path().join("docker");

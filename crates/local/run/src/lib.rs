@@ -17,84 +17,84 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The file in a local run's directory that says where everything is.
+/// The file in a local run's directory that describes the local run.
 pub const RUN_FILE: &str = "local-run.json";
-/// The file that `up` writes its steps to, a line each.
+/// The file to which `up` writes its steps, one per line.
 pub const STEPS_FILE: &str = "up.log";
 
-/// The file that holds what Terraform installed, as `terraform output -json` writes it.
+/// The file with Terraform's outputs, as `terraform output -json` writes them.
 pub const SETTINGS_FILE: &str = "sluicegate.json";
 
 /// The region of every local run.
 pub const REGION: &str = "eu-central-1";
-/// The emulator's account.
+/// The emulator's account id.
 pub const ACCOUNT: &str = "000000000000";
 
-/// A checkout of the project, in six characters: part of the names of what its local runs leave.
-/// scripts/build-runner-image.sh makes it too.
+/// Returns a six-character id of a checkout. It is part of the names of resources that outlive a local
+/// run. scripts/build-runner-image.sh computes the same id.
 #[must_use]
 pub fn checkout(root: &Path) -> String {
     let root = domain::ids::Sha256Digest::of(root.as_os_str().as_encoded_bytes());
     root.as_str().get(..6).unwrap_or_default().to_owned()
 }
 
-/// Where everything of a local run is.
+/// The addresses, paths and settings of a local run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LocalRun {
-    /// The process that owns it.
+    /// The id of the process that owns it.
     pub pid: i32,
-    /// Its directory; gone when it ends.
+    /// Its directory, removed when it ends.
     pub dir: PathBuf,
-    /// The emulator: `http://127.0.0.1:<port>`.
+    /// The emulator's address: `http://127.0.0.1:<port>`.
     pub endpoint: String,
-    /// The fake Batch server.
+    /// The address of the fake Batch server.
     pub batch: String,
-    /// The fake CodeBuild server.
+    /// The address of the fake CodeBuild server.
     pub codebuild: String,
-    /// The fake GitHub.
+    /// The address of the fake GitHub.
     pub github: String,
-    /// The webhook's address.
+    /// The address of the webhook.
     pub webhook: String,
-    /// Whether containers run.
+    /// Whether a Docker engine is used.
     pub docker: machine::Docker,
     /// What Batch jobs run as.
     pub jobs: containers::Jobs,
-    /// The name of this local run on its containers, see [`containers::LABEL`].
+    /// The value of its containers' label. See [`containers::LABEL`].
     pub instance: String,
-    /// Programs that look at it.
+    /// Programs to inspect it.
     pub tools: Tools,
     /// The sample repositories.
     pub samples: Vec<Sample>,
-    /// The values of the secrets: made for this local run, and searched for in everything it wrote.
+    /// The secret values, generated for this local run and searched for in everything that it wrote.
     pub secrets: Secrets,
-    /// What Terraform installed.
+    /// Terraform's outputs.
     pub installed: Installed,
 }
 
-/// Programs that look at a local run.
+/// Programs to inspect a local run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tools {
-    /// Python with the AWS command line beside it.
+    /// Python of the environment that contains the AWS CLI.
     pub python: PathBuf,
-    /// The operator's command line.
+    /// The `sluicegate` CLI.
     pub sluicegate: PathBuf,
 }
 
-/// A sample repository as it was made in the fake GitHub.
+/// A sample repository in the fake GitHub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sample {
     /// The numeric id.
     pub id: u64,
     /// `owner/name`.
     pub full_name: String,
-    /// The bare repository's directory.
+    /// The directory of the bare repository.
     pub bare: PathBuf,
 }
 
 /// The secrets of a local run.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Secrets {
-    /// Signs webhooks.
+    /// The signing key of webhooks.
     pub webhook: String,
     /// The forge's token.
     pub token: String,
@@ -106,55 +106,55 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// What Terraform installed: its outputs.
+/// The outputs of the installation's Terraform.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Installed {
-    /// The function URL as AWS gives it.
+    /// The function URL as AWS returns it.
     pub webhook_url: String,
-    /// The status queue.
+    /// The URL of the status queue.
     pub status_queue_url: String,
-    /// Events that could not be delivered.
+    /// The URL of the queue with undelivered events.
     pub events_lost_queue_url: String,
-    /// The state machine.
+    /// The ARN of the state machine.
     pub state_machine_arn: String,
-    /// The table.
+    /// The name of the table.
     pub table_name: String,
-    /// The event bus.
+    /// The name of the event bus.
     pub event_bus_name: String,
-    /// Buckets.
+    /// The names of the buckets.
     pub buckets: Buckets,
-    /// Secrets.
+    /// The ARNs of the secrets.
     pub secret_arns: SecretArns,
-    /// Functions' names, by step.
+    /// Function names by step.
     pub functions: std::collections::BTreeMap<String, String>,
-    /// Log groups' names.
+    /// Log group names by component.
     pub log_groups: std::collections::BTreeMap<String, String>,
 }
 
-/// Names of buckets.
+/// Bucket names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Buckets {
-    /// Sources, jobs, plans.
+    /// Sources, jobs and plans.
     pub artifacts: String,
-    /// The audit.
+    /// The audit entries.
     pub audit: String,
-    /// The delivered stacks' states.
+    /// The Terraform states of delivered stacks.
     pub state: String,
-    /// Who asked the other buckets.
+    /// The access logs of the other buckets.
     pub access_logs: String,
 }
 
-/// ARNs of secrets.
+/// Secret ARNs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecretArns {
-    /// The webhook's key.
+    /// The signing key of webhooks.
     pub webhook: String,
     /// The forge's token.
     pub git: String,
 }
 
 impl LocalRun {
-    /// Finds the local run in a directory.
+    /// Reads the local run in a directory.
     ///
     /// # Errors
     /// When there is none, or its file is not readable.
@@ -165,7 +165,7 @@ impl LocalRun {
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))
     }
 
-    /// Ends the process that owns the local run, and waits until everything of it is gone.
+    /// Ends the process that owns the local run, and waits until its processes and directory are gone.
     ///
     /// # Errors
     /// When it does not end in time.
@@ -173,8 +173,8 @@ impl LocalRun {
         stop(self.pid, &self.dir).await
     }
 
-    /// Runs terraform on the local root with this run's state and variables: `plan`, `apply` or
-    /// `destroy`, with options of its own. Returns what it prints.
+    /// Runs `terraform plan`, `apply` or `destroy` on the local root with this run's state, variables and
+    /// the given options. Returns the output.
     ///
     /// # Errors
     /// When terraform fails.
@@ -191,8 +191,8 @@ impl LocalRun {
         root.with_variables(args).await
     }
 
-    /// The AWS command line. It is run by Python, since the first line of the `aws` script cannot
-    /// hold a path with a space.
+    /// Returns a command for the AWS CLI. It is run by Python, because the shebang line of the `aws` script
+    /// cannot contain a path with a space.
     #[must_use]
     pub fn aws(&self) -> tokio::process::Command {
         let python = &self.tools.python;
@@ -202,13 +202,13 @@ impl LocalRun {
         command
     }
 
-    /// The registry of its images, `127.0.0.1:<port>`.
+    /// Returns the address of the image registry, `127.0.0.1:<port>`.
     #[must_use]
     pub fn registry(&self) -> &str {
         self.endpoint.trim_start_matches("http://")
     }
 
-    /// The environment in which the AWS command line, terraform and `sluicegate` reach this local run.
+    /// Returns the environment in which the AWS CLI, terraform and `sluicegate` access this local run.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -216,7 +216,7 @@ impl LocalRun {
             ("AWS_ENDPOINT_URL_BATCH", self.batch.clone()),
             ("AWS_ENDPOINT_URL_CODEBUILD", self.codebuild.clone()),
             ("AWS_REGION", REGION.to_owned()),
-            // The AWS command line reads only this one.
+            // The AWS CLI reads only this one.
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
@@ -226,7 +226,7 @@ impl LocalRun {
 }
 
 impl LocalRun {
-    /// What `sluicegate` needs to know of this installation: where the outputs of its Terraform are.
+    /// Returns the settings by which `sluicegate` finds this installation's Terraform outputs.
     #[must_use]
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let file = self.dir.join(SETTINGS_FILE);
@@ -234,7 +234,7 @@ impl LocalRun {
     }
 }
 
-/// Looks every 100 ms whether something holds. Says whether it did in time.
+/// Polls a condition every 100 ms. Returns whether it became true in time.
 pub async fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let end = tokio::time::Instant::now() + limit;
     while !holds() {

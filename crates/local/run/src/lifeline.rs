@@ -1,7 +1,8 @@
-//! When a local run ends: at a signal, or with the process that brought it up.
+//! The lifetime of a local run: it ends at a signal, or with the process that started it.
 //!
 //! The owner holds the other end of the local run's standard input. It closes however the owner ends,
-//! also by `kill -9`, and then the local run goes with all that is its own; a byte lets it stay.
+//! including by `kill -9`, and then the local run ends and removes everything it owns. A byte on
+//! standard input makes the local run independent of its owner.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -9,27 +10,27 @@ use tokio::process::ChildStdin;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-/// The owner's end. The local run lives as long as it does.
+/// The owner's end of the pipe. The local run ends when it is dropped.
 #[derive(Debug, Default)]
 pub struct Lifeline(Option<ChildStdin>);
 
 impl Lifeline {
-    /// Holds the local run whose standard input this is.
+    /// Ties the local run with this standard input to `self`.
     pub fn hold(&mut self, input: Option<ChildStdin>) {
         self.0 = input;
     }
 
-    /// Lets the local run live on without an owner, until somebody ends it.
+    /// Makes the local run independent of this process. It then runs until it is stopped.
     ///
     /// # Errors
-    /// When the local run is gone.
+    /// When the local run has already ended.
     pub fn let_go(self) -> std::io::Result<()> {
         let Some(input) = self.0 else { return Ok(()) };
         std::fs::File::from(input.into_owned_fd()?).write_all(b".")
     }
 }
 
-/// SIGINT and SIGTERM, from the moment this is made.
+/// Receives SIGINT and SIGTERM after [`Signals::listen`].
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Signal,
@@ -37,7 +38,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over.
+    /// Starts to receive the signals.
     ///
     /// # Errors
     /// When the system refuses.
@@ -48,31 +49,31 @@ impl Signals {
         })
     }
 
-    /// Completes at the next signal.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
     }
 }
 
-/// Who owns a local run.
+/// The owner of a local run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// The process at the other end of standard input.
     StandardInput,
-    /// No process: only a signal ends it.
+    /// No owner: only a signal ends the local run.
     None,
 }
 
-/// Why a local run ends.
+/// The reason why a local run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// Somebody asked, and removes its directory.
+    /// A signal was received. The sender removes the directory.
     Asked,
-    /// Its owner is gone: nobody else removes its directory.
+    /// The owner is gone. The local run removes its directory itself.
     Orphaned,
 }
 
-/// What ends a local run.
+/// The events that end a local run.
 pub(super) struct Ends {
     signals: Signals,
     orphaned: Arc<Notify>,
@@ -82,8 +83,8 @@ impl Ends {
     pub(super) fn listen(owner: Owner) -> std::io::Result<Self> {
         let orphaned = Arc::new(Notify::new());
         if owner == Owner::StandardInput {
-            // A thread, since a read of standard input cannot be given up: a task would hold the
-            // end of the process up.
+            // A thread, because a read of standard input cannot be canceled: a task would delay the exit of
+            // the process.
             let gone = Arc::clone(&orphaned);
             std::thread::spawn(move || {
                 if !matches!(std::io::stdin().read(&mut [0]), Ok(1)) {

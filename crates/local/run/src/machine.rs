@@ -1,4 +1,4 @@
-//! What this machine has: tools, a provider mirror, a Docker engine.
+//! What this machine provides: tools, a provider mirror, a Docker engine.
 
 use crate::engine::Engine;
 use anyhow::{Context as _, bail};
@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Whether containers can run here.
+/// Whether containers can run on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Docker {
     /// An engine answers: services and image builds are real containers.
     Engine,
-    /// None answers: images are built by buildah, services are not shown.
+    /// No engine answers: buildah builds images, and services do not run.
     None,
 }
 
@@ -23,37 +23,37 @@ pub enum Docker {
 pub struct Machine {
     /// The project's root.
     pub root: PathBuf,
-    /// Where cargo puts what it builds.
+    /// Cargo's target directory.
     pub target: PathBuf,
-    /// Where the binaries of this workspace are.
+    /// The directory of this workspace's binaries.
     pub bin: PathBuf,
-    /// Python with the emulator.
+    /// Python of the environment that contains the emulator.
     pub python: PathBuf,
     /// Terraform.
     pub terraform: PathBuf,
-    /// The directory that holds `registry.terraform.io/hashicorp/aws`.
+    /// The directory that contains `registry.terraform.io/hashicorp/aws`.
     pub mirror: PathBuf,
-    /// The Docker engine, when one answers.
+    /// The Docker engine, if one answers.
     pub engine: Option<Engine>,
-    /// `PATH` for all that is started.
+    /// `PATH` for all started processes.
     pub path: String,
-    /// Where tools keep their caches.
+    /// The directories in which tools keep their caches.
     pub homes: Homes,
 }
 
-/// Directories in which a person's tools keep what is theirs.
+/// The user's home directories for tools.
 #[derive(Debug, Clone)]
 pub struct Homes {
     /// The home directory.
     pub home: PathBuf,
-    /// `CARGO_HOME`; none where it is the usual one.
+    /// `CARGO_HOME`, or none for the default.
     pub cargo: Option<PathBuf>,
-    /// `RUSTUP_HOME`; none where it is the usual one.
+    /// `RUSTUP_HOME`, or none for the default.
     pub rustup: Option<PathBuf>,
 }
 
 impl Homes {
-    /// The variables by which a build with another home directory finds this person's Rust.
+    /// Returns the variables by which a build with another home directory finds the user's Rust toolchain.
     #[must_use]
     pub fn of_rust(&self) -> BTreeMap<String, String> {
         let place = |given: &Option<PathBuf>, usual: &str| {
@@ -68,10 +68,10 @@ impl Homes {
 }
 
 impl Machine {
-    /// Looks at this machine.
+    /// Finds the tools on this machine.
     ///
     /// # Errors
-    /// What is missing, and how to get it.
+    /// Names what is missing and how to get it.
     pub fn inspect(root: &Path, target: &Path, path: &str, homes: &Homes) -> anyhow::Result<Self> {
         let python = target.join("local-tools/bin/python");
         if !python.exists() {
@@ -82,7 +82,7 @@ impl Machine {
         )?;
         let program = std::env::current_exe().context("find this program")?;
         let mut bin = program.parent().map(Path::to_path_buf).unwrap_or_default();
-        // A test's binary lies one directory further down.
+        // A test binary is one directory deeper.
         if bin.ends_with("deps") {
             bin.pop();
         }
@@ -101,10 +101,10 @@ impl Machine {
     }
 }
 
-/// What finds the provider mirror, below the project's root.
+/// The script that finds the provider mirror, relative to the project's root.
 const FINDER: &str = "scripts/provider-mirror.sh";
 
-/// A terraform CLI configuration that takes providers from a mirror.
+/// Returns a Terraform CLI configuration that installs providers from a mirror.
 #[must_use]
 pub fn terraform_config(mirror: &Path) -> String {
     let path = mirror.display().to_string();
@@ -117,12 +117,12 @@ fn find(path: &str, program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The folder that terraform takes the AWS provider from, as `scripts/provider-mirror.sh` finds it:
-/// the scripts look for it before anything is built, so the one finder is there. The mirror of the
-/// user's CLI configuration comes first.
+/// Returns the provider mirror that `scripts/provider-mirror.sh` finds. The search is in the script
+/// because other scripts need it before anything is built. The mirror of the user's CLI configuration
+/// has precedence.
 ///
 /// # Errors
-/// What to do when there is none.
+/// Explains how to get a mirror when there is none.
 pub fn find_mirror(root: &Path, target: &Path, home: &Path) -> anyhow::Result<PathBuf> {
     mirror_by(Command::new(root.join(FINDER)), target, home)
 }

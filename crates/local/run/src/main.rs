@@ -1,4 +1,4 @@
-//! `sluicegate-local`: the local run. `scripts/` and the tests call it.
+//! `sluicegate-local`: the CLI of the local run, used by `scripts/` and the tests.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The finder of the provider mirror, on machines that are folders.
+//! Tests of the search for the provider mirror, on machines simulated by directories.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -31,14 +31,14 @@ impl Fresh {
         path
     }
 
-    /// Puts a mirror into a folder.
+    /// Creates a mirror in a directory.
     fn mirror(&self, path: &str) -> PathBuf {
         let path = self.place(path);
         std::fs::create_dir_all(path.join("registry.terraform.io/hashicorp/aws")).unwrap();
         path
     }
 
-    /// The script, which looks at this machine only.
+    /// Returns the script, restricted to this simulated machine.
     fn script(&self) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
         let mut script = Command::new(root.join(FINDER));
@@ -62,7 +62,7 @@ fn a_machine_without_a_mirror_says_what_to_do() {
     let mut machine = Fresh::new();
     let error = machine.found().unwrap_err().to_string();
     assert!(error.contains("run scripts/setup.sh"), "{error}");
-    // As a shell profile may set it, with nothing there.
+    // A shell profile may set the variable to a file that does not exist.
     machine.config = Some(machine.place("nowhere.tfrc"));
     let error = machine.found().unwrap_err().to_string();
     assert!(error.contains("run scripts/setup.sh"), "{error}");
@@ -83,7 +83,7 @@ fn the_users_configuration_comes_first_then_ours_then_the_usual_places() {
     machine.write("home/.terraformrc", &config);
     assert_eq!(machine.found().unwrap(), mine);
 
-    // The file that the variable names stands for the one in the home directory.
+    // The file that the variable names replaces the one in the home directory.
     let named = machine.mirror("named mirror");
     let text = format!(
         "# filesystem_mirror {{ path = {mine:?} }}\nprovider_installation {{\n  filesystem_mirror {{\n    path    = \"/nonexistent\"\n    include = [\"x/*/*\"]\n  }}\n  filesystem_mirror {{\n    path = {named:?}\n  }}\n  direct {{}}\n}}\n"
@@ -91,14 +91,14 @@ fn the_users_configuration_comes_first_then_ours_then_the_usual_places() {
     machine.config = Some(machine.write("named.tfrc", &text));
     assert_eq!(machine.found().unwrap(), named);
 
-    // Neither a file that is missing nor one without a mirror is in the way of the others.
+    // A missing file, or one without a mirror, does not block the other places.
     machine.config = Some(machine.place("nowhere.tfrc"));
     assert_eq!(machine.found().unwrap(), ours);
     machine.config = Some(machine.write("plain.tfrc", "disable_checkpoint = true\n"));
     assert_eq!(machine.found().unwrap(), ours);
 }
 
-/// Does what `terraform providers mirror` does, by way of Python's zip.
+/// Does what `terraform providers mirror` does, using Python's zip.
 const TERRAFORM: &str = r#"#!/bin/sh
 [ "$2" = get ] && exit 0
 python3 - "$5" << 'P'

@@ -1,4 +1,4 @@
-//! Starts a local run as a child process, and takes it down. For its owners: the demo and the tests.
+//! Starts a local run as a child process and stops it. Used by the demo and the tests.
 
 use crate::lifeline::Lifeline;
 use crate::machine::Machine;
@@ -9,24 +9,24 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// The file that holds the process id of a local run.
+/// The file with the process id of a local run.
 const PID_FILE: &str = "pid";
-/// The directory with the logs of the last local run that failed.
+/// The directory with the logs of the last failed local run.
 pub const LAST_FAILURE: &str = "last-failure";
 
-/// The directory of a checkout's local runs. It is not below the project's root, since builds must
-/// not find its workspace, its git repository or its tools' settings in a parent directory.
+/// Returns the directory of a checkout's local runs. It is outside the project, because builds must not
+/// find the project's workspace, git repository or tool settings in a parent directory.
 #[must_use]
 pub fn runs(root: &Path) -> PathBuf {
-    // Short: a provider's socket is seven directories further down, and its path has at most 107 bytes.
+    // Short: the path of a provider's socket, seven directories deeper, is limited to 107 bytes.
     std::env::temp_dir().join(format!("sluicegate-{}", crate::checkout(root)))
 }
 
-/// Starts `sluicegate-local up` in `dir` and waits until it is ready. Each step is passed to
-/// `on_step`. The local run ends when `lifeline` is dropped, so also with this process.
+/// Starts `sluicegate-local up` in `dir` and waits until it is ready. Passes each step to `on_step`. The
+/// local run ends when `lifeline` is dropped, and therefore also when this process ends.
 ///
 /// # Errors
-/// When it does not start; its logs are left for [`take_down`].
+/// When it does not start. Its logs remain for [`take_down`].
 pub async fn start(
     machine: &Machine,
     dir: &Path,
@@ -48,7 +48,7 @@ pub async fn start(
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)
-        // Ctrl-C ends the owner, which then takes the local run down in order.
+        // Ctrl-C reaches only the owner, which then stops the local run in order.
         .process_group(0);
     let mut child = process::spawn(&mut command)?;
     lifeline.hold(child.stdin.take());
@@ -72,7 +72,7 @@ pub async fn start(
     }
 }
 
-/// Stops a local run. After a failure its logs are kept in [`LAST_FAILURE`], below `runs`.
+/// Stops a local run. After a failure, its logs are copied to [`LAST_FAILURE`] in `runs`.
 ///
 /// # Errors
 /// When its process does not end in time.

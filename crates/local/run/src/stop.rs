@@ -1,4 +1,4 @@
-//! Ends the process that owns a local run, and no other.
+//! Ends the process that owns a local run, and no other process.
 
 use super::wait_until;
 use anyhow::{Context as _, bail};
@@ -8,20 +8,20 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Whose a process id is.
+/// The holder of a process id.
 #[derive(Debug, PartialEq, Eq)]
 enum Holder {
     /// The process that owns the local run.
     LocalRun,
-    /// No process, or one that got the number after the local run had ended.
+    /// No process, or another process that reuses the id.
     Another,
 }
 
-/// Ends the process that owns a local run's directory, and waits until both are gone. A process that
-/// is not the local run's gets no signal.
+/// Ends the process that owns a local run's directory, and waits until both are gone. Sends no signal
+/// to a process that is not the local run.
 ///
 /// # Errors
-/// When the process does not end in time, or nobody can say whose it is.
+/// When the process does not end in time, or its owner cannot be determined.
 pub async fn stop(pid: i32, dir: &Path) -> anyhow::Result<()> {
     let holds = || holder(pid, dir).is_ok_and(|holder| holder == Holder::LocalRun);
     let holder = holder(pid, dir).with_context(|| {
@@ -44,10 +44,10 @@ pub async fn stop(pid: i32, dir: &Path) -> anyhow::Result<()> {
     remove(dir)
 }
 
-/// Removes a directory; one that is gone, or goes meanwhile, is fine.
+/// Removes a directory. Succeeds if it is already gone or is removed concurrently.
 ///
 /// # Errors
-/// When it is still there.
+/// When it still exists.
 pub fn remove(dir: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if dir.exists() => {
@@ -58,7 +58,7 @@ pub fn remove(dir: &Path) -> anyhow::Result<()> {
 }
 
 fn holder(pid: i32, dir: &Path) -> io::Result<Holder> {
-    // 0 and below are groups.
+    // 0 and negative ids are process groups.
     if pid < 1 {
         return Ok(Holder::Another);
     }
@@ -75,18 +75,18 @@ fn holder(pid: i32, dir: &Path) -> io::Result<Holder> {
     })
 }
 
-/// A process's command line, its arguments separated by spaces. A zombie's is empty.
+/// Returns a process's command line with its arguments separated by spaces. A zombie's is empty.
 fn proc_line(pid: i32) -> io::Result<Option<String>> {
     match std::fs::read(format!("/proc/{pid}/cmdline")) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).replace('\0', " "))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // It ended while it was read.
+        // The process ended during the read.
         Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The same where there is no `/proc`, as on macOS.
+/// As [`proc_line`], for systems without `/proc`, such as macOS.
 fn ps_line(pid: i32) -> io::Result<Option<String>> {
     let mut ps = Command::new("ps");
     ps.args(["-ww", "-o", "args=", "-p", &pid.to_string()]);
@@ -107,7 +107,7 @@ mod tests {
     use std::process::{Child, Stdio};
     use tempfile::TempDir;
 
-    /// A process with the command line of a local run.
+    /// Starts a process with the command line of a local run.
     fn local(dir: &Path) -> Child {
         Command::new("sh")
             .args(["-c", "read line", "sluicegate-local", "up", "--dir"])

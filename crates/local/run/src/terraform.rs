@@ -22,7 +22,7 @@ struct Output {
     value: Installed,
 }
 
-/// Terraform on the local root, with all that it writes below the local run's directory.
+/// Terraform on the local root. Everything that it writes is in the local run's directory.
 pub(super) struct Root<'a> {
     pub(super) machine: &'a Machine,
     pub(super) dir: &'a Path,
@@ -42,7 +42,7 @@ impl Root<'_> {
         format!("-var-file={}", self.dir.join("local.tfvars.json").display())
     }
 
-    /// Writes the variables of the local root.
+    /// Writes the variables file of the local root.
     pub(super) fn write_variables(
         &self,
         name: &str,
@@ -60,7 +60,7 @@ impl Root<'_> {
                     "full_name": sample.full_name,
                     "branches": ["main"],
                     "clone_url": format!("{forge}/{}.git", sample.full_name),
-                    // The sample's stack makes the services and their roles.
+                    // The sample's stack creates the services and their roles.
                     "services": ["*/*"],
                     "task_role_arns": [
                         format!("arn:aws:iam::{}:role/*", super::ACCOUNT),
@@ -69,7 +69,7 @@ impl Root<'_> {
             })
             .collect();
         let environment = match jobs {
-            // The image says where both are.
+            // The image sets both.
             Jobs::Containers(_) => json!({}),
             Jobs::Processes(_) => json!({
                 "SLUICEGATE_TERRAFORM": self.machine.terraform,
@@ -94,7 +94,7 @@ impl Root<'_> {
         Ok(())
     }
 
-    /// `init` and `apply`.
+    /// Runs `init` and `apply`.
     pub(super) async fn apply(&self) -> anyhow::Result<Installed> {
         self.run(&["init", "-input=false", "-no-color", "-lockfile=readonly"])
             .await?;
@@ -136,7 +136,7 @@ impl Root<'_> {
             .process_group(0)
             .kill_on_drop(true);
         let child = process::spawn(&mut command)?;
-        // Its providers are processes of their own, and do not end with it when it is killed.
+        // Providers are separate processes, which do not end when terraform is killed.
         let group = Group::led_by(child.id());
         let output = child
             .wait_with_output()

@@ -1,4 +1,4 @@
-//! Brings a local run up, holds it, and takes it down.
+//! Starts a local run, keeps it running, and stops it.
 
 use super::containers;
 use super::engine::Engine;
@@ -20,42 +20,42 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-/// What a local run is to be.
+/// The options of a local run.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// Its directory, empty or not there yet.
+    /// Its directory: empty, or not yet created.
     pub dir: PathBuf,
-    /// The sample repositories: `owner/name` and the directory that the first commit is made of.
+    /// The sample repositories: `owner/name`, and the directory for the first commit.
     pub samples: Vec<(String, PathBuf)>,
-    /// Whether faults can be ordered at the emulator.
+    /// Whether tests can inject faults into the emulator.
     pub faults: Faults,
-    /// Whether services and jobs are containers where an engine answers.
+    /// Whether services and jobs are containers, if an engine answers.
     pub containers: Containers,
-    /// Whether it ends with the process that ordered it.
+    /// The owner, whose end also ends the local run.
     pub owner: Owner,
 }
 
-/// Whether faults can be ordered.
+/// Whether faults can be injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Faults {
-    /// They can; for the tests.
+    /// Faults can be injected. For tests.
     OnOrder,
-    /// They cannot.
+    /// Faults cannot be injected.
     Never,
 }
 
 /// Whether the emulator and the fake Batch server use a Docker engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Containers {
-    /// Where one answers.
+    /// If an engine answers.
     IfPossible,
-    /// Never: quicker, for tests that are not about the application.
+    /// Never. Faster, for tests that do not need the application.
     Never,
 }
 
-/// Everything that has to be taken down again.
+/// Everything that has to be stopped at the end.
 struct Held {
-    /// `127.0.0.1:<port>`, where images are pushed to.
+    /// The address of the image registry: `127.0.0.1:<port>`.
     registry: String,
     emulator: Child,
     batch: batch::Handle,
@@ -63,10 +63,10 @@ struct Held {
     github: github::Handle,
 }
 
-/// Brings a local run up and holds it until a signal comes or its owner is gone.
+/// Starts a local run and keeps it until a signal is received or its owner is gone.
 ///
 /// # Errors
-/// What could not be started; whatever was is taken down again.
+/// Names what could not be started. Everything that was started is stopped.
 pub async fn hold(machine: &Machine, order: &Order) -> anyhow::Result<()> {
     let mut ends = Ends::listen(order.owner)?;
     std::fs::create_dir_all(&order.dir)?;
@@ -93,8 +93,8 @@ pub async fn hold(machine: &Machine, order: &Order) -> anyhow::Result<()> {
     close(result, removed, &order.dir)
 }
 
-/// Ends with the first error: an image that cannot be removed must not hide why the local run did not
-/// come up, nor leave an orphan's directory.
+/// Completes the shutdown. Returns the first error: an image that cannot be removed must not hide why
+/// the local run did not start, nor prevent the removal of an orphan's directory.
 fn close(
     ended: anyhow::Result<End>,
     removed: anyhow::Result<()>,
@@ -102,13 +102,13 @@ fn close(
 ) -> anyhow::Result<()> {
     if ended? == End::Orphaned {
         super::remove(dir)?;
-        // The directory of all runs; another one may be in it.
+        // The parent directory of all local runs. Not removed while it contains another one.
         dir.parent().map(std::fs::remove_dir);
     }
     removed
 }
 
-/// The steps on the way up, a line each: whoever waits for the local run shows them.
+/// The log of startup steps, one per line, which the process that waits for the local run shows.
 struct Steps(std::fs::File);
 
 impl Steps {
@@ -308,8 +308,8 @@ async fn listen() -> anyhow::Result<TcpListener> {
         .context("bind a free port on 127.0.0.1")
 }
 
-/// A port that nobody has now. The emulator binds it a moment later; should somebody else be
-/// quicker, it says so and ends.
+/// Returns a free port. The emulator binds it shortly afterwards, and exits with a message if another
+/// process has taken it.
 fn free_port() -> anyhow::Result<u16> {
     Ok(StdListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
@@ -369,7 +369,7 @@ fn start_emulator(
         .env("IOT_MTLS_ENABLED", "0")
         .env("LAMBDA_EXECUTOR", "local")
         .env("SLUICEGATE_INSTANCE", instance)
-        // It ends when this process does, however that is.
+        // The emulator ends with this process, however this process ends.
         .env("SLUICEGATE_OWNED", "1")
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
@@ -406,7 +406,7 @@ async fn wait_for_emulator(child: &mut Child, endpoint: &str, dir: &Path) -> any
     )
 }
 
-/// Puts the Lambdas' zips where Terraform takes them from.
+/// Links the Lambdas' zips to the place from which Terraform reads them.
 fn link_functions(machine: &Machine, dir: &Path) -> anyhow::Result<PathBuf> {
     let artifacts = dir.join("artifacts");
     std::fs::create_dir_all(&artifacts)?;
@@ -426,7 +426,7 @@ fn link_functions(machine: &Machine, dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(artifacts)
 }
 
-/// The function URL as this machine reaches it: AWS's name for it resolves nowhere.
+/// Returns the function URL at this machine's address. The AWS name in it does not resolve.
 fn local_function_url(endpoint: &str, url: &str) -> anyhow::Result<String> {
     let id = url
         .trim_start_matches("https://")
@@ -470,7 +470,7 @@ async fn take_down(held: Held) {
         codebuild,
         github,
     } = held;
-    // Jobs first: they talk to the emulator until their end.
+    // Jobs first: they use the emulator until they end.
     batch.shutdown().await;
     codebuild.shutdown().await;
     github.shutdown().await;

@@ -1,6 +1,6 @@
-//! The real terraform and the real AWS provider manage the fakes' resources.
+//! Terraform with the AWS provider manages the resources of the fakes.
 //!
-//! Needs `terraform` in `PATH` and a provider mirror; `scripts/setup.sh` sees to it.
+//! Needs `terraform` in `PATH` and a provider mirror. `scripts/setup.sh` provides the mirror.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,7 +23,7 @@ use tokio::process::Command;
 
 use support::{MemoryCloud, call, host, listener, url};
 
-/// A directory that holds `registry.terraform.io/hashicorp/aws`.
+/// Returns a directory that contains `registry.terraform.io/hashicorp/aws`.
 fn mirror() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
@@ -35,7 +35,7 @@ fn mirror() -> PathBuf {
     }
 }
 
-/// A directory with a configuration, and the variables that point terraform at the fakes.
+/// A directory with a configuration, and the variables that direct terraform to the fakes.
 struct Terraform {
     dir: TempDir,
     env: BTreeMap<&'static str, String>,
@@ -99,7 +99,7 @@ provider "aws" {
         assert_eq!(code, Some(0), "terraform {args:?}:\n{text}");
     }
 
-    /// Applies with one value of the variable and then another, and destroys.
+    /// Applies with two values of the variable, one after the other, and destroys.
     async fn live(&self) {
         self.init().await;
         self.apply("1").await;
@@ -111,7 +111,7 @@ provider "aws" {
         self.ok(&["init", "-no-color", "-input=false"]).await;
     }
 
-    /// Applies, and checks that a second plan has nothing to do.
+    /// Applies, and checks that a second plan has no changes.
     async fn apply(&self, value: &str) {
         let var = format!("-var=size={value}");
         self.ok(&["apply", "-no-color", "-auto-approve", &var])
@@ -285,7 +285,7 @@ async fn terraform_manages_batch() {
     batch.shutdown().await;
 }
 
-/// The provider waits half a minute after each change of a queue, so three of them go side by side.
+/// Three queues run concurrently, because the provider waits half a minute after each change of a queue.
 #[tokio::test]
 async fn terraform_manages_batch_queues() {
     let scratch = TempDir::new().unwrap();

@@ -1,5 +1,5 @@
-//! Jobs of the fake Batch server as containers, and what is left on the engine after them. Where no
-//! Docker engine answers, each test says that it did not run.
+//! Jobs of the fake Batch server as containers, and what is left on the engine. Without a Docker
+//! engine, each test prints that it was skipped.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -29,7 +29,7 @@ use support::{MemoryCloud, call, eventually, host, is_empty, listener, url};
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// The whole image: shows its environment, tries to write, waits for SIGTERM, eats memory.
+/// The whole image: prints its environment, tries to write, waits for SIGTERM, or allocates memory.
 const PROBE: &str = r#"
 #include <signal.h>
 #include <stdio.h>
@@ -100,7 +100,7 @@ struct Setup {
 }
 
 impl Setup {
-    /// A fake whose image `probe` is a container; none where no engine answers.
+    /// Creates a fake whose image `probe` is a container. Returns none if no engine answers.
     async fn new() -> Option<Self> {
         let instance = format!("test-{}", uuid::Uuid::new_v4().simple());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
@@ -219,7 +219,7 @@ impl Setup {
         .await
     }
 
-    /// Waits for a job's first line: its container runs then.
+    /// Waits for a job's first line, which shows that its container runs.
     async fn says(&self, id: &str, line: &str) {
         let job = self.reach(id, "RUNNING").await;
         eventually(line, async || {
@@ -238,7 +238,7 @@ impl Setup {
         left(&self.engine, &self.instance).await
     }
 
-    /// Shuts down; nothing of the instance is left, on disk or on the engine.
+    /// Shuts down, and checks that nothing of the instance is left on disk or on the engine.
     async fn end(self) {
         self.batch.shutdown().await;
         let left = left(&self.engine, &self.instance).await;
@@ -274,7 +274,7 @@ fn build(image: &str) {
     ]);
 }
 
-/// The ids of the containers that an instance has.
+/// Returns the ids of an instance's containers.
 async fn left(engine: &Engine, instance: &str) -> Vec<String> {
     let filter = format!("--filter=label={LABEL}={instance}");
     let ids = engine.docker(&["ps", "--all", "--quiet", &filter]).await;
@@ -351,7 +351,7 @@ async fn an_exit_code_is_the_jobs_own_and_each_attempt_has_a_container() {
     };
     let twice = json!({ "retryStrategy": { "attempts": 2 } });
     setup.define("twice", "registry/probe:1", twice).await;
-    // 125 is what `docker run` itself ends with when it fails.
+    // 125 is also the exit code of `docker run` when it fails itself.
     let id = setup.submit("twice", &["exit", "125"]).await;
     let job = setup.reach(&id, "FAILED").await;
     assert_eq!(job["container"]["exitCode"], 125);

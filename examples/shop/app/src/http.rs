@@ -1,4 +1,4 @@
-//! The addresses of the service. The answers are plain text.
+//! The HTTP endpoints of the service. Responses are plain text.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,27 +18,25 @@ use crate::{
     settings::{HEALTHY, MAX_KEY_LENGTH, NAME},
 };
 
-/// Largest item in bytes. A DynamoDB item holds 400 KB, its key included.
+/// Maximum size of an item in bytes. DynamoDB limits an item to 400 KB, including its key.
 const MAX_ITEM_BYTES: usize = 64 * 1024;
 
-/// Time that a health check gives the table. The load balancer's own limit is 5 seconds.
+/// Time limit for the table in a health check. The load balancer's own limit is 5 seconds.
 const HEALTH_BUDGET: Duration = Duration::from_secs(2);
 
-/// What the addresses need.
+/// Shared state of the endpoints.
 pub(crate) struct Shop {
-    /// Where the items are.
     pub(crate) items: Items,
-    /// Commit that this release was built from, empty when nobody said.
+    /// Commit of this release, or empty if it is unknown.
     pub(crate) commit: String,
     /// Text from the parameter store that `/` shows.
     pub(crate) greeting: String,
-    /// `SHOP_HEALTH=broken` was set: makes an instance unhealthy without a change of code.
+    /// Whether `SHOP_HEALTH=broken` is set, which makes an instance unhealthy without a code change.
     pub(crate) broken: bool,
-    /// Turns true when the process was asked to stop.
+    /// Becomes true when the process receives a stop signal.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-/// All routes.
 pub(crate) fn router(shop: Shop) -> Router {
     let shop = Arc::new(shop);
     Router::new()
@@ -102,7 +100,7 @@ fn refuse(Unavailable(cause): Unavailable) -> Refusal {
     )
 }
 
-/// Letters, digits, `.`, `_` and `-`, and not too many of them.
+/// Accepts a limited number of letters, digits, `.`, `_` and `-`.
 fn accept(key: &str) -> Result<&str, Refusal> {
     let fits = (1..=MAX_KEY_LENGTH).contains(&key.len());
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -116,7 +114,7 @@ fn accept(key: &str) -> Result<&str, Refusal> {
     }
 }
 
-/// While the process stops, tells every client not to send another request on its connection.
+/// Asks every client to close its connection while the process stops.
 async fn say_goodbye(State(shop): State<Arc<Shop>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if *shop.stopping.borrow() {

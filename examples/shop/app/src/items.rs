@@ -1,4 +1,4 @@
-//! The items: pairs of a key and a text, in one DynamoDB table with the hash key `key`.
+//! Items: pairs of a key and a text, in a DynamoDB table with the hash key `key`.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use aws_smithy_http_client::{
     tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 
-/// The table did not answer, or not in time. The text is for the log, not for the caller.
+/// The table did not respond, or not in time. The text is for the log, not for the client.
 #[derive(Debug)]
 pub(crate) struct Unavailable(pub(crate) String);
 
@@ -21,7 +21,7 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    /// Prepares a client from the environment (credentials, region, endpoint). Sends nothing.
+    /// Creates a client from the environment (credentials, region, endpoint). Sends no request.
     pub(crate) async fn connect(table: String) -> Result<Self, String> {
         let context = TlsContext::builder()
             .with_trust_store(mozilla_roots())
@@ -46,7 +46,7 @@ impl Items {
         })
     }
 
-    /// The text stored under a key. Reads what the last `put` wrote, whoever served it.
+    /// Returns the text of a key. The read is consistent: it sees the last `put` of any instance.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<String>, Unavailable> {
         let read = self
             .client
@@ -61,7 +61,7 @@ impl Items {
         }))
     }
 
-    /// Stores a text under a key, in place of what was there.
+    /// Stores a text for a key, and replaces an existing one.
     pub(crate) async fn put(&self, key: &str, text: String) -> Result<(), Unavailable> {
         let write = self
             .client
@@ -73,7 +73,7 @@ impl Items {
         Ok(())
     }
 
-    /// Whether the table answers a read within `budget`. Asks for a key that no item can have.
+    /// Checks that the table responds to a read within `budget`. Reads a key that no item can have.
     pub(crate) async fn ping(&self, budget: Duration) -> Result<(), Unavailable> {
         match tokio::time::timeout(budget, self.get("/health")).await {
             Ok(read) => read.map(drop),
@@ -86,8 +86,8 @@ fn unavailable<E: std::error::Error + Send + Sync + 'static>(error: E) -> Unavai
     Unavailable(DisplayErrorContext(&error).to_string())
 }
 
-/// Mozilla's root certificates in the form that the client takes. It would look for files of the
-/// operating system otherwise, and the image has none.
+/// Returns Mozilla's root certificates in the client's format. By default the client would read files
+/// of the operating system, which the image does not have.
 fn mozilla_roots() -> TrustStore {
     let mut store = TrustStore::empty();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {

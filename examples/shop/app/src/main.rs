@@ -1,4 +1,4 @@
-//! A shop's items over HTTP, kept in DynamoDB. See the README of the repository.
+//! A shop's items over HTTP, stored in DynamoDB. See the README of the repository.
 
 mod http;
 mod items;
@@ -18,8 +18,8 @@ use tokio::{
     time::sleep,
 };
 
-/// Longest time for requests under way once no new ones are taken. ECS kills 30 seconds after it
-/// asked for the stop.
+/// Time limit for open requests after the socket is closed. ECS kills a task 30 seconds after it
+/// requests the stop.
 const FINISH: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,7 +42,7 @@ async fn serve() -> Result<(), String> {
         format!("SHOP_DRAIN_SECONDS is {drain:?}: expected a whole number of seconds")
     })?;
 
-    // Both before anything slow: from here on no request is refused and no stop is missed.
+    // Both before any slow step: from here on, no request is refused and no stop is missed.
     let listener = TcpListener::bind(&address)
         .await
         .map_err(|error| format!("cannot listen on SHOP_LISTEN={address}: {error}"))?;
@@ -60,13 +60,13 @@ async fn serve() -> Result<(), String> {
         stopping: seen,
     });
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error means that the sender is gone, which is a reason to stop as well.
+        // An error means that the sender is gone, which is also a reason to stop.
         let _ = closed.changed().await;
     });
     log(&format!("listening on {address}"));
 
-    // A load balancer goes on sending for a moment after it was told of the stop. So requests are
-    // still taken for that long, then the socket is closed and those under way are finished.
+    // A load balancer sends requests for a moment after the task's stop. The service accepts them during
+    // that time, then closes the socket and completes open requests.
     let stop = async move {
         terminate.recv().await;
         log("stopping: asked to by SIGTERM");
@@ -87,7 +87,7 @@ fn setting(name: &str, default: &str) -> String {
     env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// One line to standard output, where ECS takes the log from. A closed pipe stops nothing.
+/// Writes one line to standard output, from which ECS collects the log. Ignores a closed pipe.
 fn log(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }

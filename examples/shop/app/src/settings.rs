@@ -1,10 +1,10 @@
-//! What a release changes: the lines that a demonstration edits, one at a time.
+//! Values that differ between releases: the lines that the demo edits, one at a time.
 
-/// Name that `/` answers with. Any other text is a change of code that nothing else notices.
+/// Name in the response of `/`. Any other text is a code change without further effects.
 pub(crate) const NAME: &str = "shop";
 
-/// Longest key in bytes. The tests expect 128: any other number fails them.
+/// Maximum key length in bytes. The tests expect 128 and fail for any other number.
 pub(crate) const MAX_KEY_LENGTH: usize = 128;
 
-/// `false` is a release whose `/health` never answers 200, while its tests pass and it starts.
+/// `false` makes a release whose `/health` never returns 200, although its tests pass and it starts.
 pub(crate) const HEALTHY: bool = true;

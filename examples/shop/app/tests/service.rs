@@ -1,4 +1,4 @@
-//! The built program against a table that answers as DynamoDB does.
+//! The built program against a fake DynamoDB table.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use tokio::{
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// Table in memory. Each answer takes `delay`.
+/// A table in memory. Each response takes `delay`.
 #[derive(Clone, Default)]
 struct Table {
     items: Arc<Mutex<HashMap<String, Value>>>,
@@ -98,7 +98,7 @@ impl Shop {
         Ok(Self { child, address })
     }
 
-    /// Sends one request and answers with the status line's code and the body.
+    /// Sends one request and returns the status code and the body.
     async fn send(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let (status, _, body) = exchange(&self.address, method, path, body).await.unwrap();
         (status, body)
@@ -209,7 +209,7 @@ async fn sigterm_loses_no_request() -> Outcome {
     shop.terminate()?;
     sleep(Duration::from_millis(100)).await;
 
-    // Sent after the signal: still answered, and the client is told to go elsewhere.
+    // Sent after the signal: still answered, and the response closes the connection.
     let (status, head, _) = exchange(&shop.address, "GET", "/version", "").await?;
     assert_eq!(status, 200);
     assert!(head.contains("connection: close"), "{head}");

@@ -15,7 +15,7 @@ resource "aws_vpc" "this" {
   tags = { Name = local.name }
 }
 
-# Takes the rules out of the group that everything without another one would get.
+# Removes the rules of the default security group, which applies when no other group is set.
 resource "aws_default_security_group" "none" {
   vpc_id = aws_vpc.this.id
 }
@@ -24,8 +24,8 @@ resource "aws_internet_gateway" "this" {
   vpc_id = aws_vpc.this.id
 }
 
-# Public subnets only: tasks reach AWS without a NAT gateway, which would cost more than they do.
-# Their security group lets nobody in but the load balancer.
+# Public subnets only: tasks reach AWS without a NAT gateway, which would cost more than the tasks.
+# Their security group allows traffic only from the load balancer.
 resource "aws_subnet" "public" {
   count = 2
 
@@ -36,7 +36,7 @@ resource "aws_subnet" "public" {
   tags = { Name = "${local.name}-${count.index}" }
 
   lifecycle {
-    # A subnet stays where it is when the list of zones grows.
+    # A subnet keeps its zone when the list of zones grows.
     ignore_changes = [availability_zone]
   }
 }
@@ -128,7 +128,7 @@ resource "aws_lb_target_group" "this" {
   port        = local.port
   protocol    = "HTTP"
 
-  # Requests take well below a second: no reason to let a stopping task wait for the usual 300.
+  # Requests take well below a second, so a stopping task does not need the default delay of 300.
   deregistration_delay = 10
 
   health_check {

@@ -1,4 +1,4 @@
-# The first four are what the pipeline deploys by.
+# The pipeline's deploy step uses the first four outputs.
 
 output "cluster" {
   description = "Name of the ECS cluster."

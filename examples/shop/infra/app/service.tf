@@ -25,7 +25,7 @@ data "aws_iam_policy_document" "ecs" {
   }
 }
 
-# What the program may do.
+# The permissions of the program.
 resource "aws_iam_role" "task" {
   name               = "${local.name}-task"
   assume_role_policy = data.aws_iam_policy_document.ecs.json
@@ -44,7 +44,7 @@ resource "aws_iam_role_policy" "task" {
   policy = data.aws_iam_policy_document.task.json
 }
 
-# What ECS may do to start the program.
+# The permissions that ECS needs to start the program.
 resource "aws_iam_role" "execution" {
   name               = "${local.name}-execution"
   assume_role_policy = data.aws_iam_policy_document.ecs.json
@@ -79,7 +79,7 @@ resource "aws_iam_role_policy" "execution" {
   policy = data.aws_iam_policy_document.execution.json
 }
 
-# The template. It never runs itself: each delivery copies it, puts its image in and adds
+# The template. It never runs itself: each delivery copies it, sets the image and adds
 # SLUICEGATE_COMMIT.
 resource "aws_ecs_task_definition" "this" {
   family                   = local.name
@@ -134,8 +134,8 @@ resource "aws_ecs_service" "this" {
   deployment_maximum_percent         = 200
   health_check_grace_period_seconds  = 30
 
-  # A delivery that does not come up is reported as failed; going back is the pipeline's work, since
-  # infrastructure may have to go back with it.
+  # ECS reports a failed delivery. The pipeline performs the rollback, because the infrastructure may
+  # have to be rolled back too.
   deployment_circuit_breaker {
     enable   = true
     rollback = false
@@ -154,10 +154,10 @@ resource "aws_ecs_service" "this" {
   }
 
   lifecycle {
-    # Both belong to the pipeline's deploy step.
+    # The pipeline's deploy step manages both.
     ignore_changes = [task_definition, desired_count]
   }
 
-  # ECS refuses a target group without a listener, and tasks need their rights to start and to stop.
+  # ECS refuses a target group without a listener, and tasks need their permissions to start and to stop.
   depends_on = [aws_lb_listener.http, aws_lb_listener.https, aws_iam_role_policy.task, aws_iam_role_policy.execution]
 }

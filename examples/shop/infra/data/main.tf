@@ -1,7 +1,7 @@
 terraform {
   required_version = ">= 1.10"
 
-  # The pipeline says where the state is.
+  # The pipeline configures the backend.
   backend "s3" {}
 
   required_providers {
@@ -28,7 +28,7 @@ resource "aws_dynamodb_table" "items" {
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "key"
 
-  # The only thing here that cannot be made again.
+  # The table holds the only data here that cannot be recreated.
   deletion_protection_enabled = true
 
   attribute {

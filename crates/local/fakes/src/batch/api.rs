@@ -1,4 +1,4 @@
-//! The REST API: which path does what.
+//! The REST API: routes each path to its operation.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ async fn tags(
     })
 }
 
-/// The values of `tagKeys` in a query.
+/// Returns the values of `tagKeys` in a query string.
 fn tag_keys(query: &str) -> Vec<String> {
     let values = query
         .split('&')
@@ -77,7 +77,6 @@ fn tag_keys(query: &str) -> Vec<String> {
     values.map(decode).collect()
 }
 
-/// Undoes percent-encoding.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

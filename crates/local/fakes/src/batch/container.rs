@@ -1,9 +1,9 @@
-//! A job as a container of a Docker engine on this machine.
+//! Runs a job as a container of a Docker engine on this machine.
 //!
-//! The engine is asked by its command line: `create`, `start --attach` for lines and end, `kill`
-//! for signals, `inspect` for what became of it, `rm` always. The steps are apart, so that a signal
-//! that comes while the container starts is not lost, and an exit code of the job's is never taken
-//! for one of `docker` itself.
+//! Uses the docker CLI in separate steps: `create`, `start --attach` for output and exit, `kill` for
+//! signals, `inspect` for the result, and always `rm`. With separate steps, a signal that arrives
+//! while the container starts is not lost, and the job's exit code cannot be confused with one of
+//! `docker` itself.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,22 +19,22 @@ use super::work::{Finished, Work};
 use crate::Host;
 use crate::process::{self, Command};
 
-/// The only directory that a job may write to: a volume of its own, gone with the container.
+/// The only directory that a job may write to: a volume that is removed with the container.
 const SCRATCH: &str = "/tmp";
-/// How long the engine may take for one step.
+/// The time limit for one docker command.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two tries to signal a container that has not started yet.
+/// The pause between attempts to signal a container that has not started.
 const AGAIN: Duration = Duration::from_millis(100);
 const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 
-/// What the containers of an image have in common.
+/// Settings shared by all containers of an image.
 #[derive(Clone, Debug)]
 pub struct Container {
-    /// The image as the engine has it; nothing is pulled.
+    /// The image name in the engine. It is never pulled.
     pub image: String,
-    /// Directories of this machine that the container sees, read-only, and under which path.
+    /// Host directories mounted read-only, each with its path in the container.
     pub mounts: Vec<(PathBuf, String)>,
-    /// The label by which whoever cleans up finds the containers: name and value.
+    /// The label, as name and value, that identifies the containers for cleanup.
     pub label: (String, String),
 }
 
@@ -46,7 +46,7 @@ impl Container {
             Ok(_) => started(host, &name, work).await,
             Err(error) => Err(format!("CannotCreateContainerError: {error}")),
         };
-        // `--force` is content when there is none.
+        // `--force` makes a missing container a success.
         let remove = ["rm", "--force", "--volumes", &name].map(str::to_owned);
         if let Err(error) = docker(host, remove.into()).await {
             tracing::warn!(container = name, error, "a job's container was not removed");
@@ -54,7 +54,7 @@ impl Container {
         finished
     }
 
-    /// The arguments of `docker create`.
+    /// Returns the arguments of `docker create`.
     fn create(&self, host: &Host, name: &str, work: &Work<'_>) -> Vec<String> {
         let spec = work.spec;
         let (label, value) = &self.label;
@@ -63,18 +63,18 @@ impl Container {
             .into();
         args.extend([
             format!("--label={label}={value}"),
-            // The emulator listens on this machine's loopback only.
+            // The emulator listens only on this machine's loopback address.
             "--network=host".to_owned(),
             "--cap-drop=ALL".to_owned(),
             "--security-opt=no-new-privileges".to_owned(),
             "--read-only".to_owned(),
             format!("--mount=type=volume,dst={SCRATCH}"),
-            // The lines are read as they come; the engine need not keep them.
+            // Output is read through `--attach`; the engine does not need to store it.
             "--log-driver=none".to_owned(),
             format!("--cpus={}", cpus(spec.vcpus, machine_cpus())),
         ]);
         if let Some(memory) = resource(&spec.container, "MEMORY") {
-            // The same number for both: no swap, as on Fargate.
+            // Equal memory and swap limits: no swap, as on Fargate.
             args.extend([
                 format!("--memory={memory}m"),
                 format!("--memory-swap={memory}m"),
@@ -100,7 +100,7 @@ impl Container {
     }
 }
 
-/// The environment of a job as it is natively, but for the paths of this machine.
+/// Returns the environment of a native job without the paths of this machine.
 fn environment(host: &Host, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut env = host.environment(Path::new(SCRATCH));
     env.remove("PATH");
@@ -108,7 +108,7 @@ fn environment(host: &Host, own: &BTreeMap<String, String>) -> BTreeMap<String, 
     env
 }
 
-/// What `--cpus` is given: the engine refuses more than the machine has.
+/// Returns the value for `--cpus`, capped because the engine refuses more than the machine has.
 fn cpus(thousandths: u64, machine: u64) -> String {
     let given = thousandths.min(machine * 1000);
     format!("{}.{:03}", given / 1000, given % 1000)
@@ -118,7 +118,7 @@ fn machine_cpus() -> u64 {
     std::thread::available_parallelism().map_or(1, |cpus| u64::try_from(cpus.get()).unwrap_or(1))
 }
 
-/// Starts a container that was made, and waits for its end.
+/// Starts a created container and waits until it exits.
 async fn started(host: &Host, name: &str, work: Work<'_>) -> Result<Finished, String> {
     let command = Command {
         program: "docker".to_owned(),
@@ -144,8 +144,8 @@ async fn started(host: &Host, name: &str, work: Work<'_>) -> Result<Finished, St
     state.finished(ended.cause)
 }
 
-/// Sends the container each signal that it is told. One that finds it not started yet is sent
-/// again until it has, or until a later one takes its place.
+/// Forwards each received signal to the container. Retries a signal until the container has started
+/// or a later signal replaces it.
 async fn deliver(host: &Host, name: &str, mut told: mpsc::UnboundedReceiver<Signal>) -> Infallible {
     while let Some(mut signal) = told.recv().await {
         loop {
@@ -160,7 +160,7 @@ async fn deliver(host: &Host, name: &str, mut told: mpsc::UnboundedReceiver<Sign
     std::future::pending().await
 }
 
-/// What the engine says of a container after its end.
+/// The result of `docker inspect` for a container that has exited.
 #[derive(Debug, Eq, PartialEq)]
 struct State {
     code: i32,
@@ -203,7 +203,7 @@ impl State {
     }
 }
 
-/// Nothing of this process's own environment.
+/// Returns the environment for docker commands, without this process's own variables.
 fn engine_environment(host: &Host) -> BTreeMap<String, String> {
     let path = ("PATH".to_owned(), host.path.clone());
     let address = host.docker_host.clone();
@@ -211,7 +211,7 @@ fn engine_environment(host: &Host) -> BTreeMap<String, String> {
     [path].into_iter().chain(address).collect()
 }
 
-/// Runs `docker` and gives what it says; the error is what it complains of.
+/// Runs `docker` and returns its standard output. The error is its standard error.
 async fn docker(host: &Host, args: Vec<String>) -> Result<String, String> {
     let mut command = tokio::process::Command::new("docker");
     command

@@ -1,4 +1,4 @@
-//! One job: what it is, where it stands, and how `DescribeJobs` shows it.
+//! One job: its specification, its status, and its representation in `DescribeJobs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::retry::Strategy;
 use crate::now_ms;
 use crate::process::Stop;
 
-/// The states of a job, in their order.
+/// The statuses of a job, in order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Status {
     Submitted,
@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-/// A job as it was submitted.
+/// A submitted job.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
     pub(super) id: String,
@@ -50,23 +50,23 @@ pub(super) struct Spec {
     pub(super) queue: String,
     pub(super) definition_arn: String,
     pub(super) definition: String,
-    /// `containerProperties` of the definition with the overrides put in.
+    /// `containerProperties` of the definition with the overrides applied.
     pub(super) container: Value,
     pub(super) parameters: Value,
     pub(super) tags: Value,
     pub(super) propagate_tags: bool,
-    /// With the parameters put in.
+    /// With parameters substituted.
     pub(super) command: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) image: String,
-    /// In thousandths.
+    /// In thousandths of a vCPU.
     pub(super) vcpus: u64,
     pub(super) retry: Strategy,
     pub(super) timeout: Option<Duration>,
     pub(super) log: Log,
 }
 
-/// Where the job's lines go.
+/// The log group and stream of the job.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     pub(super) group: String,
@@ -74,11 +74,11 @@ pub(super) struct Log {
     pub(super) create_group: bool,
 }
 
-/// A job and where it stands.
+/// A job with its current status.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) spec: Spec,
-    /// Jobs of a queue are taken in this order.
+    /// The submission order, in which a queue schedules its jobs.
     pub(super) number: usize,
     pub(super) status: Status,
     pub(super) status_reason: Option<String>,
@@ -86,13 +86,13 @@ pub(super) struct Job {
     pub(super) started_at: Option<i64>,
     pub(super) stopped_at: Option<i64>,
     pub(super) attempts: Vec<Value>,
-    /// Of the latest attempt: task ARN, log stream, exit code, reason.
+    /// The latest attempt.
     pub(super) latest: Attempt,
-    /// Why somebody ended it.
+    /// The reason given when the job was terminated or canceled.
     pub(super) end_reason: Option<String>,
     pub(super) cancelled: bool,
     pub(super) terminated: bool,
-    /// Whether Spot took the capacity of the attempt that runs.
+    /// Whether a Spot interruption ended the current attempt.
     interrupted: bool,
     stop: watch::Sender<Option<Duration>>,
 }
@@ -126,7 +126,7 @@ impl Job {
         }
     }
 
-    /// Ends the job in whatever state it is; one that has ended stays as it is.
+    /// Terminates the job in any status. Does nothing when the job has already ended.
     pub(super) fn terminate(&mut self, reason: &str, grace: Duration) {
         if self.status.is_final() {
             return;
@@ -136,7 +136,7 @@ impl Job {
         self.stop.send_replace(Some(grace));
     }
 
-    /// Ends the attempt that runs, for a reason that is not the job's.
+    /// Interrupts the running attempt, as a Spot interruption does.
     pub(super) fn interrupt(&mut self, grace: Duration) {
         if self.status == Status::Running && self.end_reason.is_none() {
             self.interrupted = true;
@@ -144,7 +144,7 @@ impl Job {
         }
     }
 
-    /// Whether the attempt that ended was interrupted; the next one is not.
+    /// Returns whether the ended attempt was interrupted, and clears the flag.
     pub(super) fn take_interruption(&mut self) -> bool {
         let interrupted = std::mem::take(&mut self.interrupted) && self.end_reason.is_none();
         if interrupted {
@@ -153,7 +153,7 @@ impl Job {
         interrupted
     }
 
-    /// Ends the job if no container was asked for yet; else nothing happens.
+    /// Cancels the job if it has not reached STARTING. Otherwise does nothing.
     pub(super) fn cancel(&mut self, reason: &str) {
         if self.status < Status::Starting {
             self.cancelled = true;
@@ -186,7 +186,7 @@ impl Job {
         summary
     }
 
-    /// The job as `DescribeJobs` and the events show it.
+    /// Returns the job as `DescribeJobs` and the events represent it.
     pub(super) fn detail(&self) -> Value {
         let spec = &self.spec;
         let mut container = spec.container.clone();
@@ -230,7 +230,7 @@ impl Job {
     }
 }
 
-/// Sets a member of an object unless there is nothing to set.
+/// Sets a member of an object if there is a value.
 pub(super) fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {
     if let (Some(members), Some(value)) = (object.as_object_mut(), value) {
         members.insert(name.to_owned(), value.into());

@@ -1,9 +1,9 @@
-//! AWS Batch: compute environments, queues, job definitions and jobs on Fargate, where a job is a
+//! AWS Batch on Fargate: compute environments, queues, job definitions and jobs. A job runs as a
 //! native process or a container.
 //!
-//! Kept of Batch: the states of a job, retries, the timeout, `TerminateJob` and `CancelJob`, the
-//! capacity of a compute environment, logs and events. Refused by name: array and multi-node jobs,
-//! dependencies, EC2 and EKS.
+//! Supported: job statuses, retries, timeouts, `TerminateJob`, `CancelJob`, compute environment
+//! capacity, logs and events. Refused with an error that names the feature: array jobs, multi-node
+//! jobs, dependencies, EC2 and EKS.
 
 mod api;
 mod container;
@@ -33,39 +33,39 @@ use super::cloud::Cloud;
 use super::events::{self, Publisher};
 use crate::server::Server;
 
-/// How the fake runs jobs.
+/// The configuration of the fake.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What all jobs have in common.
+    /// Settings shared by all jobs.
     pub host: Host,
-    /// What to run for which image; the first entry that fits is taken. A job whose image fits
-    /// none fails as one whose image cannot be pulled.
+    /// What each image runs; the first match applies. A job whose image matches no entry fails as if the
+    /// image could not be pulled.
     pub images: Vec<Image>,
-    /// Durations; `Timing::default()` is what AWS does.
+    /// Durations. `Timing::default()` matches AWS.
     pub timing: Timing,
 }
 
-/// What runs in place of a container image.
+/// What runs instead of a container image.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The image's name as the job definition says it; a `*` at the end stands for anything.
+    /// The image name in the job definition. A trailing `*` matches any suffix.
     pub name: String,
-    /// What a job of it runs as.
+    /// What a job with this image runs as.
     pub runs: Runs,
-    /// The image's own environment: what a job definition says goes before.
+    /// The image's own environment variables. Those of the job definition override them.
     pub env: BTreeMap<String, String>,
 }
 
 /// Durations of the fake.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Between SIGTERM and SIGKILL. AWS: 30 s.
+    /// The time between SIGTERM and SIGKILL. AWS: 30 s.
     pub grace: Duration,
-    /// The shortest `attemptDurationSeconds` accepted. AWS: 60 s.
+    /// The minimum `attemptDurationSeconds`. AWS: 60 s.
     pub least_timeout: Duration,
-    /// How long a job stays in each state before it runs. Seconds to minutes on AWS.
+    /// The time that a job spends in each status before it runs. AWS: seconds to minutes.
     pub step: Duration,
-    /// Between SIGTERM and SIGKILL when the fake itself shuts down.
+    /// The time between SIGTERM and SIGKILL when the fake itself shuts down.
     pub shutdown_grace: Duration,
 }
 
@@ -111,14 +111,14 @@ pub fn start(listener: TcpListener, config: Config, cloud: Arc<dyn Cloud>) -> io
 }
 
 impl Handle {
-    /// Where it listens; `AWS_ENDPOINT_URL_BATCH` is `http://` and this.
+    /// Returns the listening address. `AWS_ENDPOINT_URL_BATCH` is `http://` followed by it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Takes the capacity of a running job away, as Fargate Spot does: SIGTERM, SIGKILL after the
-    /// grace, and a status reason of its own. A job that does not run is left as it is.
+    /// Interrupts a running job as Fargate Spot does: SIGTERM, SIGKILL after the grace period, and a
+    /// distinct status reason. Does nothing when the job does not run.
     pub fn interrupt(&self, id: &str) {
         let grace = self.batch.config.timing.grace;
         if let Some(job) = self.batch.state().jobs.get_mut(id) {
@@ -126,7 +126,7 @@ impl Handle {
         }
     }
 
-    /// Stops listening, ends every job and returns when their processes and directories are gone.
+    /// Stops listening, ends every job, and returns when their processes and directories are removed.
     pub async fn shutdown(self) {
         self.server.shutdown().await;
         let mut tasks = std::mem::take(&mut *lock(&self.batch.tasks));
@@ -140,7 +140,7 @@ impl Handle {
     }
 }
 
-/// A request that is refused: the message of a `ClientException`.
+/// A refused request: the message of a `ClientException`.
 #[derive(Debug)]
 struct Refused(String);
 
@@ -162,7 +162,7 @@ struct Batch {
     config: Config,
     cloud: Arc<dyn Cloud>,
     state: Mutex<State>,
-    /// Told when something changed for which a waiting job may wait.
+    /// Notified when a change may let a waiting job start.
     wake: watch::Sender<()>,
     events: Mutex<Option<Publisher>>,
     tasks: Mutex<JoinSet<()>>,

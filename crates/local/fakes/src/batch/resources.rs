@@ -1,4 +1,4 @@
-//! Compute environments, queues and job definitions: what Terraform manages.
+//! Compute environments, queues and job definitions: the resources that Terraform manages.
 
 use serde_json::{Value, json};
 
@@ -7,12 +7,12 @@ use super::retry::Strategy;
 use super::submit::fargate_size;
 use super::{Answer, Batch, Refused, State, refuse};
 
-/// What the caller gave, or nothing.
+/// Returns an optional string member.
 pub(super) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
 }
 
-/// What the caller must give.
+/// Returns a required string member.
 pub(super) fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Refused> {
     let given = text(value, name).filter(|given| !given.is_empty());
     given.ok_or_else(|| {
@@ -22,7 +22,7 @@ pub(super) fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Refu
     })
 }
 
-/// The last part of an ARN, or the name itself.
+/// Returns the last part of an ARN, or the name itself.
 pub(super) fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
@@ -65,7 +65,7 @@ fn is_disabled(resource: &Value) -> bool {
 }
 
 impl State {
-    /// The compute environments of a queue, in order.
+    /// Returns the compute environments of a queue, in order.
     pub(super) fn environments_of(&self, queue: &str) -> impl Iterator<Item = &Value> {
         let order = self
             .queues
@@ -103,8 +103,8 @@ impl State {
         Ok(Value::Array(checked))
     }
 
-    /// The definition that `name`, `name:revision` or an ARN means; without a revision the latest
-    /// active one.
+    /// Returns the definition for `name`, `name:revision` or an ARN. Without a revision, returns the
+    /// latest active one.
     pub(super) fn definition(&self, wanted: &str) -> Option<&Value> {
         let wanted = short(wanted);
         let (name, revision) = match wanted.rsplit_once(':') {
@@ -121,7 +121,7 @@ impl State {
         }
     }
 
-    /// The tags of whatever has this ARN.
+    /// Returns the tags of the resource with this ARN.
     fn tags_of(&mut self, arn: &str) -> Result<&mut Value, Refused> {
         let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
         let (kind, name) = resource.split_once('/').unwrap_or_default();
@@ -314,7 +314,7 @@ impl Batch {
         Ok(json!({ "jobQueueName": name, "jobQueueArn": arn }))
     }
 
-    /// Deletes a queue; its jobs are ended, as on AWS.
+    /// Deletes a queue and ends its jobs, as on AWS.
     pub(super) fn delete_job_queue(&self, request: &Value) -> Answer {
         let name = short(required(request, "jobQueue")?);
         let mut state = self.state();

@@ -1,21 +1,21 @@
-//! `retryStrategy`: whether a job that failed gets another attempt.
+//! `retryStrategy`: decides whether a failed job gets another attempt.
 
 use serde_json::{Value, json};
 
 use super::resources::text;
 use super::{Refused, refuse};
 
-/// The most conditions that a strategy may have.
+/// The maximum number of conditions in a strategy.
 const MOST_RULES: usize = 5;
 
-/// How often a job is tried, and which ends are tried again.
+/// The number of attempts and the conditions for a retry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Strategy {
     pub(super) attempts: u32,
     rules: Vec<Rule>,
 }
 
-/// One entry of `evaluateOnExit`: all its patterns must fit.
+/// One entry of `evaluateOnExit`. All its patterns must match.
 #[derive(Clone, Debug)]
 struct Rule {
     again: bool,
@@ -24,11 +24,11 @@ struct Rule {
     status_reason: Option<Glob>,
 }
 
-/// A text, or with `*` at its end the beginning of one.
+/// A string, or a prefix when it ends with `*`.
 #[derive(Clone, Debug)]
 struct Glob(String);
 
-/// The end of an attempt, as the rules see it.
+/// The end of an attempt, as the conditions see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End<'a> {
     pub(super) exit_code: Option<i32>,
@@ -37,7 +37,7 @@ pub(super) struct End<'a> {
 }
 
 impl Strategy {
-    /// The strategy of a `SubmitJob`, or else of its job definition.
+    /// Returns the strategy of a `SubmitJob`, or else of its job definition.
     pub(super) fn of(request: &Value, definition: &Value) -> Result<Self, Refused> {
         let asked = |from: &Value| {
             let strategy = from.get("retryStrategy");
@@ -47,7 +47,7 @@ impl Strategy {
         Self::parse(&strategy.unwrap_or_else(|| json!({})))
     }
 
-    /// Reads a `retryStrategy`, and refuses one that AWS refuses.
+    /// Parses a `retryStrategy`. Refuses one that AWS refuses.
     pub(super) fn parse(strategy: &Value) -> Result<Self, Refused> {
         let attempts = strategy.get("attempts").and_then(Value::as_u64);
         let rules = strategy.get("evaluateOnExit").and_then(Value::as_array);
@@ -69,14 +69,14 @@ impl Strategy {
         })
     }
 
-    /// Whether an attempt that ended so is followed by another. The first rule that fits decides;
-    /// where none does, the job is tried again.
+    /// Returns whether another attempt follows. The first matching rule decides; without a match, the
+    /// job is retried.
     pub(super) fn tries_again(&self, attempt: u32, end: End<'_>) -> bool {
         let rule = self.rules.iter().find(|rule| rule.fits(end));
         attempt < self.attempts && rule.is_none_or(|rule| rule.again)
     }
 
-    /// As `DescribeJobs` shows it.
+    /// Returns the strategy as `DescribeJobs` represents it.
     pub(super) fn shown(&self) -> Value {
         let rules: Vec<Value> = self.rules.iter().map(Rule::shown).collect();
         json!({ "attempts": self.attempts, "evaluateOnExit": rules })

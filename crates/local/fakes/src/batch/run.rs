@@ -1,4 +1,4 @@
-//! The life of a job, from SUBMITTED to its end.
+//! The life cycle of a job, from SUBMITTED to its end.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ const STOPPED_EARLY: &str = "Job was ended before it started";
 /// How an attempt ended.
 struct Ended {
     code: Option<i32>,
-    /// The container's reason, where it could not run or was ended by the engine.
+    /// ECS's reason, if the container could not run or the engine ended it.
     reason: Option<String>,
     cause: Cause,
 }
 
 impl Batch {
-    /// Starts the life of a job that is in the state already.
+    /// Starts the life cycle of a job that is already in the state.
     pub(super) fn launch(self: &Arc<Self>, id: &str) {
         let state = self.state();
         let Some(job) = state.jobs.get(id) else {
@@ -63,7 +63,7 @@ impl Batch {
         }
     }
 
-    /// Takes the job to STARTING; false when somebody ended it first.
+    /// Moves the job to STARTING. Returns false if the job was ended first.
     async fn reach_container(&self, spec: &Spec, stop: &mut Stop) -> bool {
         let step = self.config.timing.step;
         for status in [Status::Pending, Status::Runnable] {
@@ -73,7 +73,7 @@ impl Batch {
                 () = tokio::time::sleep(step) => {}
             }
             let moved = self.change(&spec.id, |job| {
-                // A job that is tried again is RUNNABLE already.
+                // A retried job is already RUNNABLE.
                 job.status = job.status.max(status);
             });
             if !moved {
@@ -94,7 +94,7 @@ impl Batch {
         }
     }
 
-    /// Moves the job to STARTING if it is the first of its queue and there is room for it.
+    /// Moves the job to STARTING if it is the first of its queue and there is capacity for it.
     fn take_capacity(&self, id: &str) -> bool {
         let mut state = self.state();
         let has_room = state.has_room(id);
@@ -107,7 +107,7 @@ impl Batch {
         job.status = Status::Starting;
         self.announce(job);
         drop(state);
-        // The next of the queue may fit too.
+        // The next job of the queue may fit too.
         self.changed();
         true
     }
@@ -184,7 +184,7 @@ impl Batch {
         finished
     }
 
-    /// Writes an attempt's end down; true when another attempt follows.
+    /// Records the end of an attempt. Returns true if another attempt follows.
     fn conclude(&self, spec: &Spec, number: u32, started: i64, ended: &Ended) -> bool {
         let mut again = false;
         self.change(&spec.id, |job| {
@@ -210,7 +210,7 @@ impl Batch {
                 reason: ended.reason.as_deref(),
                 status_reason: &reason,
             };
-            // A job that was ended or took too long is not tried again.
+            // A job that was terminated or timed out is not retried.
             again = !good
                 && left_alone
                 && job.end_reason.is_none()
@@ -230,7 +230,7 @@ impl Batch {
         again
     }
 
-    /// Changes a job and says so on the bus; false when there is no such job.
+    /// Changes a job and publishes an event. Returns false if the job does not exist.
     fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> bool {
         let mut state = self.state();
         let Some(job) = state.jobs.get_mut(id) else {
@@ -263,8 +263,8 @@ impl Batch {
 }
 
 impl State {
-    /// Whether the job may start now: it is the first of its queue that waits, and an enabled
-    /// compute environment of the queue has room for its vCPUs.
+    /// Returns whether the job may start: it is the first waiting job of its queue, and an enabled
+    /// compute environment of the queue has capacity for its vCPUs.
     fn has_room(&self, id: &str) -> bool {
         let Some(job) = self.jobs.get(id) else {
             return false;

@@ -1,4 +1,4 @@
-//! `SubmitJob`: a definition with the caller's overrides becomes a job; and what is asked of jobs.
+//! `SubmitJob`, which applies a request's overrides to a job definition, and the other job operations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::resources::{required, short, text};
 use super::retry::Strategy;
 use super::{Answer, Batch, Refused, refuse};
 
-/// The most that a request may hold.
+/// The maximum size of a request, in bytes.
 const LARGEST_REQUEST: usize = 30 * 1024;
 const DEFAULT_LOG_GROUP: &str = "/aws/batch/job";
 
@@ -106,7 +106,7 @@ impl Batch {
         })
     }
 
-    /// The timeout that a request or definition asks for.
+    /// Returns the timeout of a request or definition.
     pub(super) fn timeout_of(&self, request: &Value) -> Result<Option<Duration>, Refused> {
         let asked = request
             .pointer("/timeout/attemptDurationSeconds")
@@ -140,7 +140,7 @@ impl Batch {
         if !state.queues.contains_key(queue) {
             return refuse(format!("JobQueue {queue} not found."));
         }
-        // A filter takes the place of the status, as on AWS.
+        // A filter replaces the status, as on AWS.
         let filters = request.get("filters").and_then(Value::as_array);
         let filters = filters.filter(|filters| !filters.is_empty());
         let status = text(request, "jobStatus").unwrap_or("RUNNING");
@@ -205,7 +205,7 @@ fn override_container(container: &mut Value, overrides: &Value) {
     merge(container, overrides, "resourceRequirements", "type");
 }
 
-/// Replaces or adds the entries of a list whose entries are told apart by `key`.
+/// Replaces or adds list entries, identified by `key`.
 fn merge(container: &mut Value, overrides: &Value, list: &str, key: &str) {
     let Some(new) = overrides.get(list).and_then(Value::as_array) else {
         return;
@@ -241,13 +241,13 @@ fn log(container: &Value, definition: &str) -> Log {
         prefix: text(options, "awslogs-stream-prefix")
             .unwrap_or(definition)
             .to_owned(),
-        // Batch makes its own group; any other must exist unless the job may make it.
+        // Batch creates its own group. Any other must exist unless the job may create it.
         create_group: group == DEFAULT_LOG_GROUP
             || text(options, "awslogs-create-group") == Some("true"),
     }
 }
 
-/// Puts parameters in the place of `Ref::name`; a name without a parameter stays.
+/// Substitutes parameters for `Ref::name`. A name without a parameter stays unchanged.
 fn fill_in(word: &str, parameters: &Value) -> String {
     let mut filled = String::new();
     let mut rest = word;
@@ -268,7 +268,7 @@ fn fill_in(word: &str, parameters: &Value) -> String {
     filled
 }
 
-/// How much a container asks for of a resource, in the definition's words.
+/// Returns the amount of a resource that a container requests, as the definition states it.
 pub(super) fn resource<'a>(container: &'a Value, kind: &str) -> Option<&'a str> {
     let list = container
         .get("resourceRequirements")
@@ -278,7 +278,7 @@ pub(super) fn resource<'a>(container: &'a Value, kind: &str) -> Option<&'a str> 
         .and_then(|entry| text(entry, "value"))
 }
 
-/// The thousandths of a vCPU that a container asks for, if Fargate has such a size.
+/// Returns the requested vCPUs in thousandths, if Fargate supports the size.
 pub(super) fn fargate_size(container: &Value) -> Result<u64, Refused> {
     let (Some(vcpu), Some(memory)) = (resource(container, "VCPU"), resource(container, "MEMORY"))
     else {

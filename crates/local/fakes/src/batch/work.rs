@@ -1,4 +1,4 @@
-//! What an attempt of a job runs as: a process of this machine, or a container.
+//! What an attempt of a job runs as: a native process or a container.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use super::job::Spec;
 use crate::Host;
 use crate::process::{self, Command, End, Limits, Scratch, Stop};
 
-/// What a job of an image runs as.
+/// What a job with an image runs as.
 #[derive(Clone, Debug)]
 pub enum Runs {
     /// A native process.
     Process {
         /// The program.
         program: String,
-        /// Its first arguments; the job's command follows.
+        /// Its first arguments. The job's command follows them.
         args: Vec<String>,
     },
     /// A container.
@@ -28,17 +28,17 @@ pub(super) struct Work<'a> {
     pub(super) spec: &'a Spec,
     /// From 1.
     pub(super) number: u32,
-    /// What the image, the job definition and Batch itself say; it goes before the host's.
+    /// The variables of the image, the job definition and Batch. They override those of the host.
     pub(super) env: BTreeMap<String, String>,
     pub(super) limits: Limits,
     pub(super) stop: Stop,
     pub(super) lines: mpsc::Sender<String>,
 }
 
-/// An attempt that ran.
+/// A finished attempt.
 pub(super) struct Finished {
     pub(super) end: End,
-    /// What ECS says of a container that the engine ended.
+    /// ECS's reason, if the engine ended the container.
     pub(super) reason: Option<String>,
 }
 

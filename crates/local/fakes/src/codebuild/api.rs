@@ -1,4 +1,4 @@
-//! The JSON 1.1 API: which `X-Amz-Target` does what.
+//! The JSON 1.1 API: routes each `X-Amz-Target` to its operation.
 
 use std::sync::Arc;
 

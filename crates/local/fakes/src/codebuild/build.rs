@@ -1,4 +1,4 @@
-//! One build: what it is, where it stands, and how `BatchGetBuilds` shows it.
+//! One build: its specification, its status, and its representation in `BatchGetBuilds`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Answer, CodeBuild, Refused, invalid, missing, required, seconds, sho
 use crate::now_ms;
 use crate::process::Stop;
 
-/// A build as it was started.
+/// A started build.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
     pub(super) id: String,
@@ -33,7 +33,7 @@ pub(super) struct Spec {
     pub(super) created_at: i64,
 }
 
-/// A build and where it stands.
+/// A build with its current status.
 #[derive(Debug)]
 pub(super) struct Build {
     pub(super) spec: Spec,
@@ -91,7 +91,7 @@ impl Build {
         self.ended_at.is_some()
     }
 
-    /// Ends the build if it has not ended.
+    /// Stops the build if it has not ended.
     pub(super) fn stop(&mut self, grace: Duration) {
         if !self.is_complete() {
             self.stop.send_replace(Some(grace));
@@ -297,7 +297,7 @@ impl CodeBuild {
         self.list_builds(Some(name))
     }
 
-    /// The ids of builds, newest first.
+    /// Returns the ids of builds, newest first.
     pub(super) fn list_builds(&self, project: Option<&str>) -> Answer {
         let state = self.state();
         let mut builds: Vec<&Build> = state.builds.values().collect();
@@ -317,7 +317,7 @@ impl CodeBuild {
     }
 }
 
-/// Puts the caller's variables over the project's, and returns all of them.
+/// Overrides the project's variables with the caller's, and returns all of them.
 fn override_variables(
     environment: &mut Value,
     request: &Value,

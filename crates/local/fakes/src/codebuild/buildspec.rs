@@ -1,10 +1,10 @@
-//! Reads a buildspec, version 0.2.
+//! Parses buildspecs, version 0.2.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// A buildspec; sections that no build here can use are refused, not ignored.
+/// A buildspec. Unsupported sections are refused, not ignored.
 #[derive(Debug, Deserialize)]
 pub(super) struct Buildspec {
     version: Version,
@@ -27,7 +27,7 @@ enum Version {
     Text(String),
 }
 
-/// A section that is only looked for.
+/// A section that is only checked for presence.
 #[derive(Debug, Deserialize)]
 struct Anything {}
 
@@ -77,7 +77,7 @@ pub(super) struct Phase {
     pub(super) commands: Vec<String>,
     #[serde(default)]
     pub(super) finally: Vec<String>,
-    /// Of the build image; natively the host's versions are used.
+    /// Ignored: a native build uses the versions of the host.
     #[serde(default, rename = "runtime-versions")]
     _runtime_versions: BTreeMap<String, String>,
 }
@@ -90,7 +90,7 @@ pub(super) enum OnFailure {
 }
 
 impl Buildspec {
-    /// Parses and checks; the error is for the build's phase context.
+    /// Parses and validates a buildspec. The error is for the build's phase context.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let spec: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         let version = match &spec.version {

@@ -1,9 +1,9 @@
-//! AWS CodeBuild: projects and builds, where a build runs the phases of its buildspec in a shell.
+//! AWS CodeBuild: projects and builds. A build runs the phases of its buildspec in a shell.
 //!
-//! Kept of CodeBuild: version 0.2 of the buildspec, the order of the phases and what a failed one
-//! leads to, `finally`, variables and their precedence, S3 sources, the timeout, `StopBuild`, logs
-//! and events. Refused by name: sources other than S3 and none, artifacts, batch builds, secrets
-//! and parameters by reference, `on-failure: RETRY`.
+//! Supported: buildspec version 0.2, phase order and failure handling, `finally`, variables with
+//! their precedence, S3 sources, timeouts, `StopBuild`, logs and events. Refused with an error that
+//! names the feature: sources other than S3 and none, artifacts, batch builds, secrets and
+//! parameters by reference, `on-failure: RETRY`.
 
 mod api;
 mod build;
@@ -30,15 +30,15 @@ use super::cloud::Cloud;
 use super::events::{self, Publisher};
 use crate::server::Server;
 
-/// How the fake runs builds.
+/// The configuration of the fake.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What all builds have in common.
+    /// Settings shared by all builds.
     pub host: Host,
-    /// A directory that comes first in the builds' `PATH`, see [`super::tools`].
+    /// A directory that comes first in the builds' `PATH`. See [`super::tools`].
     pub tools: Option<PathBuf>,
-    /// Variables of every build, below those of the buildspec: what the build image would bring,
-    /// such as `DOCKER_HOST`, or a cache that outlives the build, such as `CARGO_TARGET_DIR`.
+    /// Variables of every build, overridden by those of the buildspec: what the build image would
+    /// provide, such as `DOCKER_HOST`, or a cache shared by builds, such as `CARGO_TARGET_DIR`.
     pub env: BTreeMap<String, String>,
     /// Durations.
     pub timing: Timing,
@@ -47,9 +47,9 @@ pub struct Config {
 /// Durations of the fake.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Between SIGTERM and SIGKILL for a build that is stopped or takes too long.
+    /// The time between SIGTERM and SIGKILL for a build that is stopped or times out.
     pub grace: Duration,
-    /// How long a minute of `timeoutInMinutes` lasts; less than one only in tests.
+    /// The length of one minute of `timeoutInMinutes`. Tests shorten it.
     pub minute: Duration,
 }
 
@@ -92,13 +92,13 @@ pub fn start(listener: TcpListener, config: Config, cloud: Arc<dyn Cloud>) -> io
 }
 
 impl Handle {
-    /// Where it listens; `AWS_ENDPOINT_URL_CODEBUILD` is `http://` and this.
+    /// Returns the listening address. `AWS_ENDPOINT_URL_CODEBUILD` is `http://` followed by it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Stops listening, ends every build and returns when their processes and directories are gone.
+    /// Stops listening, ends every build, and returns when their processes and directories are removed.
     pub async fn shutdown(self) {
         self.server.shutdown().await;
         let mut tasks = std::mem::take(&mut *lock(&self.codebuild.tasks));
@@ -112,7 +112,7 @@ impl Handle {
     }
 }
 
-/// A request that is refused: the error's name and message.
+/// A refused request: the error's name and message.
 #[derive(Debug)]
 struct Refused {
     name: &'static str,
@@ -127,7 +127,7 @@ struct State {
     projects: BTreeMap<String, Value>,
     /// By id.
     builds: BTreeMap<String, Build>,
-    /// How many builds each project had.
+    /// The number of builds that each project has had.
     numbers: BTreeMap<String, u64>,
 }
 
@@ -169,23 +169,23 @@ fn missing<T>(message: impl Into<String>) -> Result<T, Refused> {
     })
 }
 
-/// What the caller gave, or nothing.
+/// Returns an optional string member.
 fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
 }
 
-/// What the caller must give.
+/// Returns a required string member.
 fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Refused> {
     let given = text(value, name).filter(|given| !given.is_empty());
     given.map_or_else(|| invalid(format!("{name} is required")), Ok)
 }
 
-/// The last part of an ARN, or the name itself.
+/// Returns the last part of an ARN, or the name itself.
 fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-/// Milliseconds since 1970 as this API writes times: seconds with a fraction.
+/// Converts milliseconds since 1970 to the time format of this API: seconds with a fraction.
 #[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
 fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0

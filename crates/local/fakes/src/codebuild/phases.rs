@@ -1,8 +1,8 @@
-//! The place where a build's commands run: directories, variables, and a shell for each phase.
+//! The environment in which a build's commands run: directories, variables, and a shell per phase.
 //!
-//! CodeBuild runs all commands in one shell, one after the other, and stops at the first that
-//! fails. Here each phase has a shell of its own that takes over directory and exported variables
-//! from the one before.
+//! CodeBuild runs all commands in one shell, one after the other, and stops at the first failure.
+//! Here each phase has its own shell, which inherits the directory and the exported variables of the
+//! previous phase.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ use crate::process::{self, Cause, Command, Limits, Scratch, Stop};
 pub(super) struct Outcome {
     pub(super) code: i32,
     pub(super) cause: Cause,
-    /// Index of the last command that was started.
+    /// The index of the last started command.
     pub(super) command: usize,
 }
 
@@ -102,7 +102,7 @@ impl Workshop {
         })
     }
 
-    /// Takes over what the buildspec says; the project and the caller go before it.
+    /// Applies the buildspec's settings. Those of the project and the caller override them.
     pub(super) fn configure(&mut self, env: &Env, spec: &Spec) {
         self.env.extend(env.variables.clone());
         self.env.extend(spec.variables.clone());
@@ -118,7 +118,7 @@ impl Workshop {
         self.scratch.path().join("control")
     }
 
-    /// Runs commands until one fails. `name` tells lists apart, `succeeding` is what they see in
+    /// Runs commands until one fails. `name` identifies the list; `succeeding` is the value of
     /// `CODEBUILD_BUILD_SUCCEEDING`.
     pub(super) async fn run(
         &self,
@@ -150,7 +150,7 @@ impl Workshop {
             duration: Some(left(deadline)),
             grace: self.timing.grace,
         };
-        // Without a log the lines go nowhere.
+        // Without a log, the lines are discarded.
         let lines = self.log.clone().unwrap_or_else(|| mpsc::channel(1).0);
         let end = process::run(&command, limits, stop.clone(), lines).await;
         let end = end.map_err(|error| error.to_string())?;
@@ -184,7 +184,7 @@ impl Workshop {
              pwd > \"$__sg/cwd\"\n"
         );
         for variable in &self.exported {
-            // A name that is no name would be code.
+            // An invalid name would be executed as code.
             if variable
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -217,7 +217,7 @@ impl Workshop {
         Ok(file)
     }
 
-    /// The values of exported variables as the last phase left them.
+    /// Returns the values of exported variables at the end of the last phase.
     pub(super) fn exported(&self, names: &[String]) -> BTreeMap<String, String> {
         let dir = self.control().join("exported");
         let value = |name: &String| Some((name.clone(), fs::read_to_string(dir.join(name)).ok()?));

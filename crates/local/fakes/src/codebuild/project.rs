@@ -1,11 +1,11 @@
-//! Projects: what Terraform manages.
+//! Projects: the resources that Terraform manages.
 
 use serde_json::{Value, json};
 
 use super::{Answer, CodeBuild, Refused, invalid, missing, required, seconds, short, text};
 use crate::now_ms;
 
-/// What a caller may set, and what a project has when nobody did.
+/// The members of a project that a caller may set.
 const MEMBERS: [&str; 19] = [
     "description",
     "source",
@@ -91,7 +91,7 @@ impl CodeBuild {
         set_members(project, request);
         if let Some(project) = project.as_object_mut() {
             project.insert("lastModified".to_owned(), json!(seconds(now_ms())));
-            // -1 means: no limit any more.
+            // -1 removes the limit.
             if project.get("concurrentBuildLimit").and_then(Value::as_i64) == Some(-1) {
                 project.remove("concurrentBuildLimit");
             }
@@ -99,7 +99,7 @@ impl CodeBuild {
         Ok(json!({ "project": project }))
     }
 
-    /// Deletes a project; one that is not there is fine, as on AWS.
+    /// Deletes a project. Succeeds if it does not exist, as on AWS.
     pub(super) fn delete_project(&self, request: &Value) -> Answer {
         self.state()
             .projects
@@ -170,7 +170,7 @@ fn set_members(project: &mut Value, request: &Value) {
     }
 }
 
-/// The group and stream of a build's log; none when the project turned it off.
+/// Returns the group and stream of a build's log, or none if the project disables it.
 pub(super) fn log_of(project: &Value, name: &str, id: &str) -> Option<(String, String)> {
     let config = project
         .pointer("/logsConfig/cloudWatchLogs")

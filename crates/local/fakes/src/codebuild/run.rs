@@ -1,4 +1,4 @@
-//! The life of a build, from SUBMITTED to COMPLETED.
+//! The life cycle of a build, from SUBMITTED to COMPLETED.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::logs::LogWriter;
 use crate::process::{Cause, Stop};
 use crate::{now, now_ms};
 
-/// The first phase that fails decides the build's status.
+/// The status of a build, unless a phase fails. The first failed phase decides it.
 pub(super) const SUCCEEDED: &str = "SUCCEEDED";
 const FAILED: &str = "FAILED";
 
-/// A phase that did not succeed: its status, and a code and message for its context.
+/// A failed phase: its status, and the code and message of its context.
 struct Failure {
     status: &'static str,
     code: &'static str,
@@ -37,7 +37,7 @@ impl Failure {
 }
 
 impl CodeBuild {
-    /// Starts the life of a build that is in the state already.
+    /// Starts the life cycle of a build that is already in the state.
     pub(super) fn launch(self: &Arc<Self>, id: &str) {
         let state = self.state();
         let Some(build) = state.builds.get(id) else {
@@ -61,7 +61,7 @@ impl CodeBuild {
                 match LogWriter::open(Arc::clone(&self.cloud), group, stream, true).await {
                     Ok(log) => Some(log),
                     Err(error) => {
-                        // As on AWS, a build runs on without its log.
+                        // As on AWS, a build continues without its log.
                         tracing::warn!(build = spec.id, %error, "the build has no log");
                         None
                     }
@@ -83,7 +83,7 @@ impl CodeBuild {
         }
     }
 
-    /// Everything between PROVISIONING and FINALIZING; the build's status.
+    /// Runs everything between PROVISIONING and FINALIZING. Returns the build's status.
     async fn work(&self, spec: &Spec, stop: Stop, log: Option<&LogWriter>) -> &'static str {
         let mut minutes = self.config.timing.minute;
         minutes *= u32::try_from(spec.timeout_minutes).unwrap_or(u32::MAX);
@@ -272,11 +272,11 @@ impl CodeBuild {
     }
 }
 
-/// Characters of a command in a message.
+/// The maximum number of characters of a command in a message.
 const LONGEST_QUOTE: usize = 400;
 const TIMED_OUT: &str = "Build has timed out.";
 
-/// What is wrong with how a list of commands ended.
+/// Returns the failure of a list of commands, if it failed.
 fn judge(outcome: Result<Outcome, String>, commands: &[String]) -> Option<Failure> {
     let outcome = match outcome {
         Ok(outcome) => outcome,
@@ -305,12 +305,11 @@ fn judge(outcome: Result<Outcome, String>, commands: &[String]) -> Option<Failur
     }
 }
 
-/// The time as CodeBuild writes it in logs.
+/// Returns the current time as CodeBuild writes it in logs.
 pub(super) fn timestamp() -> String {
     now().strftime("%Y/%m/%d %H:%M:%S.%6f").to_string()
 }
 
-/// What is left of a build's time.
 pub(super) fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

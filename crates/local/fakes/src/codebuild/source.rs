@@ -1,4 +1,4 @@
-//! Fetches a build's source: an archive in S3, or nothing.
+//! Fetches a build's source: an archive in S3, or none.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::text;
 use crate::cloud::Cloud;
 
-/// Unpacks the source below `dir`; the error is for the phase's context.
+/// Unpacks the source into `dir`. The error is for the phase's context.
 pub(super) async fn fetch(cloud: &dyn Cloud, source: &Value, dir: &Path) -> Result<(), String> {
     match text(source, "type") {
         Some("NO_SOURCE") | None => return Ok(()),
@@ -29,7 +29,7 @@ pub(super) async fn fetch(cloud: &dyn Cloud, source: &Value, dir: &Path) -> Resu
     let dir = dir.to_owned();
     let unpack = move || {
         let mut archive = zip::ZipArchive::new(Cursor::new(bytes))?;
-        // Refuses paths and links that lead out of the directory, and keeps the modes.
+        // `extract` refuses paths and links outside the directory, and keeps file modes.
         archive.extract(dir)
     };
     match tokio::task::spawn_blocking(unpack).await {

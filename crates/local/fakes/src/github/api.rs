@@ -1,4 +1,4 @@
-//! Which request does what, and the REST API.
+//! Request routing, and the REST API.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::faults::{Fault, FaultKind, Side};
 use super::{DEFAULT_BRANCH, Entry, GitHub, Repository, Status, git_http};
 use crate::server::CutConnection;
 
-/// What a push may hold.
+/// The maximum size of a push, in bytes.
 const LARGEST_BODY: usize = 256 * 1024 * 1024;
 const LONGEST_DESCRIPTION: usize = 140;
-/// Statuses that one context of a commit may have, as GitHub limits them.
+/// The maximum number of statuses for one commit and context, as on GitHub.
 const MOST_STATUSES: usize = 1000;
 
 pub(super) fn router(github: Arc<GitHub>) -> Router {
@@ -79,7 +79,7 @@ async fn any(
     }
 }
 
-/// Orders of tests: `GET|POST|DELETE /_fake/faults`, `GET /_fake/calls`.
+/// Serves the control API for tests: `GET|POST|DELETE /_fake/faults`, `GET /_fake/calls`.
 fn control(github: &GitHub, method: &Method, parts: &[&str], body: &[u8]) -> Response {
     let mut state = github.state();
     match (method, parts) {
@@ -261,7 +261,7 @@ async fn set_status(github: &GitHub, entry: &Entry, commit: &str, body: &[u8]) -
     reply(StatusCode::CREATED, &json!(status))
 }
 
-/// The newest status of each context, and what they are together.
+/// Returns the newest status of each context, and their combined state.
 fn combined(entry: &Entry, commit: &str, newest_first: Vec<Status>) -> Value {
     let mut by_context = BTreeMap::new();
     for status in newest_first {

@@ -1,10 +1,10 @@
-//! Faults on order, and a list of what was asked.
+//! Injected faults, and the list of received requests.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The part of GitHub that a fault is about.
+/// The part of GitHub that a fault affects.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
@@ -14,40 +14,40 @@ pub enum Side {
     Git,
 }
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Answers 500; nothing was done.
+    /// Responds with 500 and does nothing.
     ServerError,
-    /// Answers as GitHub does when the rate limit is used up: 403, or 429 for git.
+    /// Responds as GitHub does when the rate limit is exceeded: 403, or 429 for git.
     RateLimit,
-    /// Takes the request and never answers.
+    /// Accepts the request and never responds.
     Hang,
-    /// Takes the request and closes the connection.
+    /// Accepts the request and closes the connection.
     Close,
 }
 
-/// A fault on order.
+/// An injected fault.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Fault {
-    /// What it is about.
+    /// The part that it affects.
     pub side: Side,
-    /// What goes wrong.
+    /// How the requests fail.
     pub kind: FaultKind,
-    /// How many requests it meets; none: all until it is healed.
+    /// The number of requests that fail, or none for all until the fault is removed.
     #[serde(default)]
     pub count: Option<u32>,
 }
 
-/// A request that came in.
+/// A received request.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Call {
     /// Such as `POST`.
     pub method: String,
     /// The path without its query.
     pub path: String,
-    /// The fault that met it.
+    /// The fault that was applied.
     pub fault: Option<FaultKind>,
 }
 
@@ -70,7 +70,7 @@ impl Faults {
         &self.calls
     }
 
-    /// Writes a request down and says what is to go wrong with it.
+    /// Records a request and returns the fault to apply to it, if any.
     pub(super) fn meet(&mut self, side: Side, method: &str, path: &str) -> Option<FaultKind> {
         let ordered = self.ordered.get_mut(&side);
         let ordered = ordered.filter(|fault| fault.count != Some(0));

@@ -12,13 +12,13 @@ use tokio::io::AsyncWriteExt as _;
 use super::repository::git;
 use crate::process;
 
-/// How long a request may take.
+/// The time limit for a request.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the backend needs of a request.
+/// The parts of a request that the backend needs.
 pub(super) struct Request<'a> {
     pub(super) method: &'a Method,
-    /// Below the repository.
+    /// Relative to the repository.
     pub(super) path: &'a str,
     pub(super) query: &'a str,
     pub(super) headers: &'a HeaderMap,
@@ -26,7 +26,7 @@ pub(super) struct Request<'a> {
 }
 
 pub(super) async fn answer(bare: &Path, request: &Request<'_>) -> Response {
-    // The smart protocol only: files of the repository are not handed out.
+    // Only the smart protocol: files of the repository are not served directly.
     let known = ["info/refs", "git-upload-pack", "git-receive-pack"];
     if !known.contains(&request.path) {
         return StatusCode::NOT_FOUND.into_response();
@@ -72,7 +72,7 @@ async fn backend(bare: &Path, request: &Request<'_>) -> std::io::Result<Response
     let body = request.body;
     let feed = async {
         if let Some(stdin) = &mut stdin {
-            // The backend may end before it read everything.
+            // The backend may exit before it has read the whole body.
             stdin.write_all(body).await.ok();
         }
         drop(stdin);
@@ -81,7 +81,7 @@ async fn backend(bare: &Path, request: &Request<'_>) -> std::io::Result<Response
     Ok(parse(&output?.stdout))
 }
 
-/// A CGI program's output: headers, an empty line, the body.
+/// Parses the output of a CGI program: headers, an empty line, the body.
 fn parse(output: &[u8]) -> Response {
     let end = output.windows(4).position(|window| window == b"\r\n\r\n");
     let Some((head, body)) = end.and_then(|end| Some((output.get(..end)?, output.get(end + 4..)?)))

@@ -1,8 +1,7 @@
-//! A GitHub on this machine: git over HTTP, the parts of the REST API that a pipeline uses, and
-//! faults on order.
+//! A fake GitHub: git over HTTP, the parts of the REST API that a pipeline uses, and injected faults.
 //!
-//! Repositories are bare ones below a directory, so another process can commit to them with
-//! [`Repository`]; statuses lie in memory and go with the handle.
+//! Repositories are bare repositories in a directory, so another process can commit to them with
+//! [`Repository`]. Commit statuses are in memory and are lost when the handle is dropped.
 
 mod api;
 mod faults;
@@ -26,15 +25,15 @@ pub use self::faults::{Call, Fault, FaultKind, Side};
 pub use self::repository::{Change, GitError, Repository};
 pub use self::webhook::{PUSHED_AT, Push, Webhook};
 
-/// The branch that new repositories start with.
+/// The default branch of new repositories.
 pub const DEFAULT_BRANCH: &str = "main";
 
-/// What a fake GitHub needs to know.
+/// The configuration of a fake GitHub.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The directory of the repositories, each at `<owner>/<name>.git`; it must exist.
+    /// The directory of the repositories, each at `<owner>/<name>.git`. It must exist.
     pub root: PathBuf,
-    /// The token that every request must carry.
+    /// The token that every request must have.
     pub token: String,
 }
 
@@ -59,17 +58,17 @@ pub fn start(listener: TcpListener, config: Config) -> io::Result<Handle> {
 }
 
 impl Handle {
-    /// Where it listens; the API's base and the start of clone addresses is `http://` and this.
+    /// Returns the listening address. `http://` followed by it is the API base and the prefix of clone URLs.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Makes a repository with one commit on `main` that holds the files of a directory (those
-    /// that its own `.gitignore` leaves, and no state or cache of Terraform). Gives its path.
+    /// Creates a repository with one commit on `main` that contains the files of a directory, except
+    /// those that its `.gitignore` excludes and Terraform's state and caches. Returns its path.
     ///
     /// # Errors
-    /// When the name is no `owner/name`, the repository exists, or git fails.
+    /// When the name is not `owner/name`, the repository exists, or git fails.
     pub async fn create_repository(
         &self,
         id: u64,
@@ -101,29 +100,29 @@ impl Handle {
         Ok(bare)
     }
 
-    /// The statuses of a commit, newest first.
+    /// Returns the statuses of a commit, newest first.
     #[must_use]
     pub fn statuses(&self, full_name: &str, commit: &str) -> Vec<Status> {
         self.github.state().statuses_of(full_name, commit)
     }
 
-    /// Orders a fault; it takes the place of the side's earlier one.
+    /// Injects a fault. Replaces the earlier fault of the same side.
     pub fn fail(&self, fault: Fault) {
         self.github.state().faults.order(fault);
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.github.state().faults.heal();
     }
 
-    /// All requests so far, oldest first.
+    /// Returns all requests received since the start, oldest first.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.github.state().faults.calls().to_vec()
     }
 
-    /// Stops listening and cuts open connections; the repositories stay.
+    /// Stops listening and closes open connections. The repositories remain.
     pub async fn shutdown(self) {
         self.server.shutdown().await;
     }
@@ -132,15 +131,15 @@ impl Handle {
 /// A commit status as the API shows it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Status {
-    /// Of this GitHub.
+    /// Unique in this GitHub.
     pub id: u64,
     /// `error`, `failure`, `pending` or `success`.
     pub state: String,
-    /// What it is about; the newest of a context counts.
+    /// What the status is about. Only the newest status of a context applies.
     pub context: String,
-    /// For people, at most 140 characters.
+    /// Text for people, at most 140 characters.
     pub description: Option<String>,
-    /// Where to read more.
+    /// The address of the details.
     pub target_url: Option<String>,
 }
 
@@ -181,7 +180,7 @@ impl GitHub {
     }
 }
 
-/// Whether a name can be a path's part and means nothing else.
+/// Returns whether a name is a safe path component.
 fn plain(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && !name.starts_with('.') && name.chars().all(good)

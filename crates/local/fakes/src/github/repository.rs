@@ -1,7 +1,7 @@
-//! Repositories by running git: nothing of this machine's own git configuration has a say.
+//! Git repositories, managed with the git CLI. The git configuration of this machine is ignored.
 //!
-//! The author is always the same, and each commit is a minute younger than its parent: the same
-//! changes make the same commit ids, on every machine and at any time.
+//! The author is constant, and each commit is dated one minute after its parent. The same changes
+//! therefore produce the same commit ids on every machine and at any time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,58 +15,58 @@ use uuid::Uuid;
 use super::DEFAULT_BRANCH;
 use crate::process::{self, StartError};
 
-/// When the first commit of a repository was made: 2026-01-01T00:00:00Z.
+/// The time of a repository's first commit: 2026-01-01T00:00:00Z.
 const FIRST_COMMIT: i64 = 1_767_225_600;
 const BETWEEN_COMMITS: i64 = 60;
-/// What a developer's directory may hold besides the sample's files.
+/// Files in a developer's directory that do not belong to the sample.
 const NOT_SAMPLE: &str = ".terraform/\n*.tfstate\n*.tfstate.*\n*.tfplan\ntarget/\n__pycache__/\n";
 
-/// git could not do what was asked.
+/// A failed git command.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// The repository's name.
+    /// The repository name is invalid.
     #[error("{0:?} is not a repository name; expected owner/name")]
     Name(String),
-    /// It exists already.
+    /// The repository already exists.
     #[error("there is a repository at {} already", .0.display())]
     Exists(PathBuf),
-    /// git did not start.
+    /// git could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
     /// A file could not be read or written.
     #[error("git {command}: {cause}")]
     File {
-        /// The command's first words.
+        /// The first words of the command.
         command: String,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
-    /// git said no.
+    /// git exited with an error.
     #[error("git {command}: {said}")]
     Refused {
-        /// The command's first words.
+        /// The first words of the command.
         command: String,
-        /// What it wrote to standard error.
+        /// Its standard error.
         said: String,
     },
 }
 
-/// A file's new text.
+/// The new content of a file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
-    /// Below the repository's root.
+    /// The path from the repository's root.
     pub path: PathBuf,
-    /// The whole text. A new file that begins with `#!` may be executed.
+    /// The whole content. A new file that begins with `#!` is made executable.
     pub text: String,
 }
 
-/// A repository on disk, bare or a clone.
+/// A repository on disk: bare, or a clone.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Repository {
     dir: PathBuf,
 }
 
-/// git without anything of this machine's or user's configuration.
+/// Returns a git command that ignores the machine's and the user's configuration.
 pub(super) fn git(dir: &Path) -> Command {
     let mut command = Command::new("git");
     for variable in [
@@ -100,16 +100,16 @@ pub(super) fn git(dir: &Path) -> Command {
 }
 
 impl Repository {
-    /// A repository that exists.
+    /// Opens an existing repository.
     #[must_use]
     pub fn open(dir: &Path) -> Self {
-        // git runs in the directory, so a relative path would mean another place.
+        // git runs in this directory, so a relative path would resolve differently.
         Self {
             dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
         }
     }
 
-    /// Makes a bare repository with one commit on `main` of the files in a directory.
+    /// Creates a bare repository with one commit on `main` that contains the files of a directory.
     pub(super) async fn create(bare: &Path, files: &Path) -> Result<Self, GitError> {
         if bare.exists() {
             return Err(GitError::Exists(bare.to_owned()));
@@ -149,7 +149,7 @@ impl Repository {
         Ok(repository)
     }
 
-    /// Clones over HTTP with a token, which is not written into the clone.
+    /// Clones over HTTP with a token. The token is not written to the clone.
     ///
     /// # Errors
     /// When git fails.
@@ -161,7 +161,7 @@ impl Repository {
         command
             .args(["clone", "--quiet", "--template=", url])
             .arg(dir)
-            // In the environment, since anybody can read a command line.
+            // In the environment, because any user can read a command line.
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", "http.extraHeader")
             .env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {basic}"));
@@ -169,16 +169,16 @@ impl Repository {
         Ok(Self::open(dir))
     }
 
-    /// Where it is.
+    /// Returns the repository's path.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The commit that a branch is at.
+    /// Returns the commit of a branch.
     ///
     /// # Errors
-    /// When there is no such branch.
+    /// When the branch does not exist.
     pub async fn head(&self, branch: &str) -> Result<String, GitError> {
         let reference = format!("{branch}^{{commit}}");
         self.run(&[
@@ -191,10 +191,10 @@ impl Repository {
         .await
     }
 
-    /// A file's text on a branch or at a commit.
+    /// Returns the content of a file on a branch or at a commit.
     ///
     /// # Errors
-    /// When there is no such file.
+    /// When the file does not exist.
     pub async fn read(&self, revision: &str, path: &str) -> Result<String, GitError> {
         finish(
             self.git(&["cat-file", "blob", &format!("{revision}:{path}")]),
@@ -204,10 +204,10 @@ impl Repository {
         .await
     }
 
-    /// The commits of a revision, newest first, one a line: short id, time, subject.
+    /// Returns the log of a revision, newest first. Each line has the short id, the time and the subject.
     ///
     /// # Errors
-    /// When there is no such revision.
+    /// When the revision does not exist.
     pub async fn log(&self, revision: &str) -> Result<String, GitError> {
         self.run(&[
             "log",
@@ -219,10 +219,10 @@ impl Repository {
         .await
     }
 
-    /// All refs and what they are at.
+    /// Returns all refs with their commits.
     ///
     /// # Errors
-    /// When this is no repository.
+    /// When the directory is not a repository.
     pub async fn refs(&self) -> Result<Vec<(String, String)>, GitError> {
         let refs = self
             .run(&["for-each-ref", "--format=%(refname) %(objectname)"])
@@ -234,7 +234,7 @@ impl Repository {
         Ok(refs.lines().filter_map(pair).collect())
     }
 
-    /// Whether a full commit id is here.
+    /// Returns whether a full commit id exists here.
     pub(super) async fn has_commit(&self, commit: &str) -> bool {
         let is_id = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_id
@@ -244,10 +244,10 @@ impl Repository {
                 .is_ok()
     }
 
-    /// Commits changes to a branch of a bare repository, as a push would, and gives the commit.
+    /// Commits changes to a branch of a bare repository, as a push would, and returns the commit.
     ///
     /// # Errors
-    /// When there is no such branch, or somebody moved it meanwhile.
+    /// When the branch does not exist, or changed concurrently.
     pub async fn commit(
         &self,
         branch: &str,
@@ -304,7 +304,7 @@ impl Repository {
         }
         let commit = trimmed(&finish(command, "commit-tree", None).await?);
         let reference = format!("refs/heads/{branch}");
-        // An empty old value: the branch must not exist yet.
+        // An empty old value: the branch must not exist.
         let old = parent.unwrap_or("");
         self.run(&["update-ref", "-m", message, &reference, &commit, old])
             .await?;
@@ -325,7 +325,7 @@ impl Repository {
     }
 }
 
-/// An index file of its own: a bare repository has none, and two commits must not share one.
+/// A separate index file: a bare repository has none, and two commits must not share one.
 struct Index<'a> {
     repository: &'a Repository,
     file: PathBuf,

@@ -1,4 +1,4 @@
-//! The webhook of a push as GitHub sends it.
+//! The webhook of a push, as GitHub sends it.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -6,39 +6,39 @@ use sha2::Sha256;
 
 use super::DEFAULT_BRANCH;
 
-/// When every push happens, in seconds since 1970: whoever knows a commit knows its run.
+/// The time of every push, in seconds since 1970. It is constant, so that a commit determines its run.
 pub const PUSHED_AT: i64 = 1_767_225_600;
 
 const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 
-/// A push that happened.
+/// A push event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Push {
-    /// The repository's number.
+    /// The repository's numeric id.
     pub repository_id: u64,
     /// `owner/name`.
     pub full_name: String,
-    /// Without `refs/heads/`.
+    /// The branch, without `refs/heads/`.
     pub branch: String,
-    /// Where the branch was; none: it is new.
+    /// The previous commit of the branch, or none for a new branch.
     pub before: Option<String>,
-    /// Where the branch is.
+    /// The new commit of the branch.
     pub after: String,
-    /// Who pushed.
+    /// The user who pushed.
     pub pusher: String,
 }
 
-/// A request to a webhook's receiver.
+/// A request to a webhook endpoint.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Webhook {
     /// Names and values.
     pub headers: Vec<(String, String)>,
-    /// The very bytes that are signed.
+    /// The exact bytes that are signed.
     pub body: Vec<u8>,
 }
 
 impl Push {
-    /// The signed request. `delivery` is the id of this delivery, which a redelivery keeps.
+    /// Returns the signed request. `delivery` is the delivery id, which a redelivery keeps.
     #[must_use]
     pub fn webhook(&self, secret: &str, delivery: &str) -> Webhook {
         let body = self.payload().to_string().into_bytes();
@@ -126,9 +126,9 @@ impl Push {
     }
 }
 
-/// `sha256=` and the HMAC of the body in hex.
+/// Returns `sha256=` and the HMAC of the body in hex.
 fn sign(secret: &str, body: &[u8]) -> String {
-    // HMAC takes keys of any length.
+    // HMAC accepts keys of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
         return String::new();
     };
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_signature_is_githubs() {
-        // The example of GitHub's documentation on validating webhook deliveries.
+        // The example from GitHub's documentation on validating webhook deliveries.
         assert_eq!(
             sign("It's a Secret to Everybody", b"Hello, World!"),
             "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"

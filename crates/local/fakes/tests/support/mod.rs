@@ -1,4 +1,4 @@
-//! What the tests of the fakes share: a caller of JSON APIs, and a look at processes.
+//! Test support for the fakes: a client for JSON APIs, and checks on processes.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -34,7 +34,7 @@ pub fn host(scratch: &Path) -> Host {
     }
 }
 
-/// A request with a JSON body; the status and the JSON answered.
+/// Sends a request with a JSON body. Returns the status and the JSON response.
 pub async fn call(
     method: &'static str,
     url: String,
@@ -62,7 +62,7 @@ pub async fn call(
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 
-/// Asks until the answer is there.
+/// Polls until there is a result.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(20) {
@@ -74,7 +74,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
     panic!("waited too long for: {what}");
 }
 
-/// Whether a process with this id exists and is no zombie.
+/// Returns whether a process with this id exists and is not a zombie.
 pub fn lives(pid: &str) -> bool {
     let number: i32 = pid.trim().parse().unwrap();
     if kill(Pid::from_raw(number), None).is_err() {
@@ -106,7 +106,7 @@ struct Memory {
 }
 
 impl MemoryCloud {
-    /// The lines of a stream, oldest first; empty when there is no such stream.
+    /// Returns the lines of a stream, oldest first. A missing stream has none.
     #[must_use]
     pub fn log(&self, group: &str, stream: &str) -> Vec<String> {
         let state = self.state();
@@ -121,7 +121,7 @@ impl MemoryCloud {
             .collect()
     }
 
-    /// All events so far, oldest first.
+    /// Returns all published events, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.state().events.clone()

@@ -1,4 +1,4 @@
-"""ECS tasks as containers: the Docker engine, ECR's addresses, services that roll, load balancers that answer.
+"""ECS tasks as containers: the Docker engine, ECR addresses, ECS rollouts, and working load balancers.
 
-Without an engine ECS stays what MiniStack makes of it: a control plane whose deployments complete at once.
+Without an engine, ECS stays MiniStack's control plane, whose deployments complete immediately.
 """

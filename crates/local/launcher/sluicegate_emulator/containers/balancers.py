@@ -1,4 +1,4 @@
-"""Load balancers that answer: each gets a port of 127.0.0.1, and its DNS name says which."""
+"""Working load balancers: each has a port of 127.0.0.1, which its DNS name contains."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _doors: dict[str, Door] = {}
 
 
 def open_door(record: dict) -> None:
-    """Opens a load balancer's port and writes it into its DNS name; the server starts on MiniStack's loop."""
+    """Opens a load balancer's port and writes it to its DNS name. The server starts on MiniStack's event loop."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     door = Door(listening, asyncio.Event())
@@ -55,17 +55,17 @@ async def _serve(arn: str, record: dict, door: Door) -> None:
     config.bind = [f"fd://{door.socket.fileno()}"]
     config.loglevel = "WARNING"
     config.graceful_timeout = 1
-    config.keep_alive_timeout = 60  # as AWS's; hypercorn's five seconds cut off clients that reuse a connection
+    config.keep_alive_timeout = 60  # as on AWS; hypercorn's five seconds interrupt clients that reuse a connection
     try:
         await serve.original(_application(arn, record), config, shutdown_trigger=door.stop.wait)
-    except Exception:  # noqa: BLE001: one balancer's server must not take the emulator down
+    except Exception:  # noqa: BLE001: a failed load balancer must not stop the emulator
         logger.exception("the server of %s ended", arn)
     finally:
         door.socket.close()
 
 
 def _application(arn: str, record: dict) -> Callable:
-    """The ASGI application of one load balancer."""
+    """Returns the ASGI application of one load balancer."""
     spec = parse_arn(arn)
 
     async def application(scope: dict, receive: Callable, send: Callable) -> None:
@@ -98,7 +98,7 @@ def _application(arn: str, record: dict) -> Callable:
                     80 if 80 in ports else min(ports, default=80), client_ip=(scope.get("client") or ["127.0.0.1"])[0],
                     raw_query_string=query, raw_path=scope["raw_path"].decode("latin-1"),
                 )
-            except Exception as err:  # noqa: BLE001: answered as the balancer's own failure
+            except Exception as err:  # noqa: BLE001: reported as the load balancer's own error
                 logger.exception("a request to %s failed", arn)
                 status, reply, content = 500, {}, json.dumps({"message": str(err)}).encode()
             if isinstance(content, StreamingResponse):
@@ -110,7 +110,7 @@ def _application(arn: str, record: dict) -> Callable:
 
 
 def create(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """CreateLoadBalancer: the new record gets its port before the answer is written."""
+    """Wraps CreateLoadBalancer: opens a port for the new load balancer before the response is written."""
 
     def create_lb(params: dict) -> tuple:
         before = set(alb._lbs)
@@ -127,7 +127,7 @@ def create(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
 
 
 def delete(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """DeleteLoadBalancer: its port is closed, its listeners go with it."""
+    """Wraps DeleteLoadBalancer: closes its port and deletes its listeners."""
 
     def delete_lb(params: dict) -> tuple:
         arn = alb._p(params, "LoadBalancerArn")
@@ -143,7 +143,7 @@ def delete(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     alb._ACTION_MAP["CreateLoadBalancer"] = create(alb._ACTION_MAP["CreateLoadBalancer"])
     alb._ACTION_MAP["DeleteLoadBalancer"] = delete(alb._ACTION_MAP["DeleteLoadBalancer"])
     original = alb.reset

@@ -1,4 +1,4 @@
-"""The Docker engine: used for ECS tasks only, and left as it was found."""
+"""The Docker engine: used only for ECS tasks, and cleaned up at the end."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ministack.services import ecs
 logger = logging.getLogger("ecs")
 
 LABEL = "sluicegate.instance"
-"""The label of every container of an instance; its value is `SLUICEGATE_INSTANCE`."""
+"""The label of every container of an instance. Its value is `SLUICEGATE_INSTANCE`."""
 
 _state: dict = {"client": None, "gateway": None, "closing": False}
 
 
 class Closing(RuntimeError):
-    """The emulator is ending: no container may be started any more."""
+    """Raised when a container is to be started while the emulator shuts down."""
 
 
 def connect() -> None:
-    """Looks for an engine; call before MiniStack does, which is then told that there is none.
+    """Looks for an engine. Must run before MiniStack's own search, which then finds none.
 
-    MiniStack would use it for databases, caches and more, pulling images from the internet; here only ECS gets it.
+    MiniStack would use the engine for databases, caches and more, and pull images from the internet. Here only ECS uses it.
     """
     try:
         import docker
 
         client = docker.from_env(timeout=60)
         client.ping()
-    except Exception as err:  # noqa: BLE001: no engine, whatever the reason
+    except Exception as err:  # noqa: BLE001: any error means that there is no engine
         logger.info("no Docker engine: ECS deployments complete at once, no container runs (%s)", err)
         client = None
     os.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
@@ -44,37 +44,37 @@ def connect() -> None:
 
 
 def client():  # noqa: ANN201: docker is imported late
-    """The engine's client, or None. Raises `Closing` at the emulator's end."""
+    """Returns the engine's client, or None. Raises `Closing` while the emulator shuts down."""
     if _state["closing"]:
         raise Closing("the emulator is ending")
     return _state["client"]
 
 
 def gateway() -> str | None:
-    """The address under which containers on the default bridge see this machine, if this process can listen there."""
+    """Returns this machine's address for containers on the default bridge, if this process can listen on it."""
     return _state["gateway"]
 
 
 def _local_gateway(docker_client) -> str | None:  # noqa: ANN001
-    """The default bridge's gateway address, when it is one of this machine's."""
+    """Returns the gateway address of the default bridge, if it is an address of this machine."""
     try:
         [config, *_] = docker_client.networks.get("bridge").attrs["IPAM"]["Config"]
         address = config.get("Gateway") or str(next(ipaddress.ip_network(config["Subnet"]).hosts()))
         with socket.socket() as probe:
             probe.bind((address, 0))
-    except Exception as err:  # noqa: BLE001: an engine in a virtual machine, or without a bridge
+    except Exception as err:  # noqa: BLE001: the engine is in a virtual machine or has no bridge
         logger.warning("containers cannot reach the emulator: the engine's bridge is not on this machine (%s)", err)
         return None
     return address
 
 
 def instance() -> str:
-    """The name of this instance."""
+    """Returns the name of this instance."""
     return os.environ["SLUICEGATE_INSTANCE"]
 
 
 def remove_all() -> None:
-    """Removes this instance's containers, whatever their state, and the images pulled from its registry."""
+    """Removes this instance's containers in any status, and the images pulled from its registry."""
     docker_client = _state["client"]
     if docker_client is None:
         return
@@ -87,7 +87,7 @@ def remove_all() -> None:
             break
         time.sleep(0.1)
     registry = f"127.0.0.1:{os.environ['GATEWAY_PORT']}/"
-    # The plain list: `images.list()` asks for each image once more, and fails when another instance removes one meanwhile.
+    # Not `images.list()`: it inspects each image, and fails when another instance removes one concurrently.
     for image in docker_client.api.images():
         for name in (image.get("RepoTags") or []) + (image.get("RepoDigests") or []):
             if name.startswith(registry):
@@ -96,13 +96,13 @@ def remove_all() -> None:
 
 
 def close() -> None:
-    """Ends the use of the engine: nothing is started any more, and everything of this instance is removed."""
+    """Stops the use of the engine and removes everything of this instance."""
     _state["closing"] = True
     remove_all()
 
 
 def apply() -> None:
-    """Gives ECS this client, and every container the instance's label."""
+    """Gives ECS this client, and labels every container with the instance."""
     ecs._get_docker = client
     original = container_reaper.own_labels
     container_reaper.own_labels = lambda service, **extra: {**original(service, **extra), LABEL: instance()}

@@ -1,4 +1,4 @@
-"""ECR: addresses at which the emulator's registry answers."""
+"""ECR repository addresses at which the emulator's registry responds."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _AWS_HOST = re.compile(r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/")
 
 
 def host() -> str:
-    """The registry's host and port."""
+    """Returns the registry's host and port."""
     return f"127.0.0.1:{os.environ['GATEWAY_PORT']}"
 
 
 def reachable(image: str) -> str:
-    """An image's name with AWS's registry host replaced by the emulator's."""
+    """Replaces AWS's registry host in an image name with the emulator's."""
     return _AWS_HOST.sub(f"{host()}/", image)
 
 
 def authorization_token(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """GetAuthorizationToken with the emulator's registry as its endpoint."""
+    """Wraps GetAuthorizationToken: returns the emulator's registry as the endpoint."""
 
     def answer(data: dict) -> tuple:
         status, headers, body = original(data)
@@ -36,6 +36,6 @@ def authorization_token(original: Callable[[dict], tuple]) -> Callable[[dict], t
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     ecr._repo_uri = lambda name: f"{host()}/{name}"
     ecr._get_authorization_token = authorization_token(ecr._get_authorization_token)

@@ -1,4 +1,4 @@
-"""ECS services and tasks: reachable images, an emulator that tasks can reach, rollouts that lose no request."""
+"""ECS services and tasks: image addresses, access to the emulator, and rollouts without lost requests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ministack.services import ecs
 from sluicegate_emulator.containers import engine, registry, targets
 
 STEADY_SECONDS = 1.0
-"""How long a container must have run before its task counts as started."""
+"""The time that a container must run before its task counts as started."""
 
 
 def start_worker(original: Callable) -> Callable:
-    """Starts a task with images from the emulator's registry, whatever host their names give."""
+    """Starts a task with images from the emulator's registry, regardless of the host in their names."""
 
     def start(task: dict, definition: dict, overrides: list, docker_client: object) -> None:
         for container in definition.get("containerDefinitions", []):
@@ -28,7 +28,7 @@ def start_worker(original: Callable) -> Callable:
 
 
 def register_metadata(original: Callable) -> Callable:
-    """A container's environment: the emulator at an address it can reach, and credentials it takes."""
+    """Returns a container's environment, with a reachable address of the emulator and valid credentials."""
 
     def register(task_arn: str, cluster_arn: str, definition: dict, container: dict, launch_type: str, env: dict,
                  host_mode: bool, _address: str | None) -> str:
@@ -51,7 +51,7 @@ def register_metadata(original: Callable) -> Callable:
 
 
 def make_deployment(original: Callable) -> Callable:
-    """A new service's deployment is in progress until its tasks are steady."""
+    """Keeps a new service's deployment in progress until its tasks are steady."""
 
     def make(definition: str, desired: int, status: str = "PRIMARY") -> dict:
         deployment = original(definition, desired, status)
@@ -63,7 +63,7 @@ def make_deployment(original: Callable) -> Callable:
 
 
 def _groups(task: dict) -> list[tuple[str, int]]:
-    """The target groups (ARN, port) that a service task is registered in."""
+    """Returns the target groups (ARN, port) in which a service task is registered."""
     service = _service(task)[1] or {}
     return [
         (one["targetGroupArn"], one.get("containerPort", 80))
@@ -73,14 +73,14 @@ def _groups(task: dict) -> list[tuple[str, int]]:
 
 
 def _service(task: dict) -> tuple[str, dict | None]:
-    """The key and record of the service that a task belongs to."""
+    """Returns the key and record of the service that a task belongs to."""
     cluster = ecs._cluster_name_from_arn(task.get("clusterArn", ""))
     key = f"{cluster}/{task.get('group', '').partition(':')[2]}"
     return key, ecs._services.get(key)
 
 
 def schedule(original: Callable) -> Callable:
-    """Watches a started service task: steady once its targets are healthy, replaced when they are not."""
+    """Monitors a started service task: steady when its targets are healthy, replaced when they are not."""
 
     def watch_or_schedule(cluster: str, key: str, account: str, region: str, healthy_task: dict | None = None) -> None:
         if healthy_task is None:
@@ -123,7 +123,7 @@ def _watch(cluster: str, key: str, task: dict) -> None:
 
 
 def clean_up(original: Callable) -> Callable:
-    """Removes a stopped task's containers once its targets are drained, in the background."""
+    """Removes a stopped task's containers in the background, after its targets are drained."""
 
     def clean(task: dict, docker_client: object, extra_container: object = None) -> None:
         address = ecs._task_ip(task)
@@ -144,7 +144,7 @@ def clean_up(original: Callable) -> Callable:
 
 
 def reconcile(original: Callable) -> Callable:
-    """After a failed deployment that is not rolled back its tasks go, and those of the one before it stay."""
+    """Removes the tasks of a failed deployment without rollback, and keeps those of the previous deployment."""
 
     def reconcile_tasks(cluster: str, key: str) -> None:
         service = ecs._services.get(key)
@@ -163,7 +163,7 @@ def reconcile(original: Callable) -> Callable:
 
 
 def complete(original: Callable) -> Callable:
-    """A completed rollout leaves no older deployment behind, failed ones without tasks included."""
+    """Removes older deployments without running tasks, including failed ones, when a rollout completes."""
 
     def complete_deployment(cluster: str, key: str, expected_deployment_id: str | None = None) -> None:
         original(cluster, key, expected_deployment_id)
@@ -182,8 +182,8 @@ def complete(original: Callable) -> Callable:
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
-    os.environ["HOSTNAME"] = ""  # MiniStack looks for a container of that name to share its network
+    """Replaces MiniStack's functions with those above."""
+    os.environ["HOSTNAME"] = ""  # MiniStack would share the network of a container with that name
     ecs._start_task_worker = start_worker(ecs._start_task_worker)
     ecs._register_metadata = register_metadata(ecs._register_metadata)
     ecs._make_deployment = make_deployment(ecs._make_deployment)

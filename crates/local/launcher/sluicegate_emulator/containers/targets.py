@@ -19,7 +19,7 @@ from ministack.services import alb
 logger = logging.getLogger("alb")
 
 INTERVAL_SECONDS = 2.0
-"""Checks come at least this often, however long the group's own interval is: a local run need not wait for it."""
+"""The maximum interval between checks. Shorter than a group's own interval, so that a local run does not have to wait."""
 
 Key = tuple[str, str, int]
 """A target: ARN of its group, address, port."""
@@ -27,7 +27,7 @@ Key = tuple[str, str, int]
 
 @dataclass
 class Health:
-    """What the checks of one target found."""
+    """The results of the checks of one target."""
 
     state: str = "initial"
     reason: str = "Elb.RegistrationInProgress"
@@ -44,15 +44,15 @@ _started = threading.Event()
 
 
 def state_of(group: str, address: str, port: int) -> str:
-    """A target's state: initial, healthy, unhealthy, or unused when it is not registered."""
+    """Returns a target's state: initial, healthy, unhealthy, or unused when it is not registered."""
     with _lock:
         found = _health.get((group, address, port))
         return found.state if found else "unused"
 
 
 def drained(address: str, seconds: float) -> None:
-    """Waits until no request is under way to an address any more, at most `seconds`."""
-    time.sleep(0.3)  # requests that chose the target just before it was withdrawn
+    """Waits until no request to an address is in progress, at most `seconds`."""
+    time.sleep(0.3)  # for requests that selected the target just before it was deregistered
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with _lock:
@@ -62,7 +62,7 @@ def drained(address: str, seconds: float) -> None:
 
 
 def draining_seconds(group: str) -> float:
-    """A target group's deregistration delay."""
+    """Returns a target group's deregistration delay."""
     for attribute in alb._tg_attrs.get(group, []):
         if attribute["Key"] == "deregistration_delay.timeout_seconds":
             return float(attribute["Value"])
@@ -70,7 +70,7 @@ def draining_seconds(group: str) -> float:
 
 
 def start() -> None:
-    """Starts the checks; more than once does nothing."""
+    """Starts the checks. Does nothing when they have already started."""
     if not _started.is_set():
         _started.set()
         threading.Thread(target=_run, daemon=True, name="target-health").start()
@@ -80,7 +80,7 @@ def _run() -> None:
     while True:
         try:
             _pass()
-        except Exception:  # noqa: BLE001: a group deleted in between; the next pass sees it gone
+        except Exception:  # noqa: BLE001: a group was deleted concurrently; the next pass skips it
             logger.debug("health pass", exc_info=True)
         time.sleep(0.1)
 
@@ -122,13 +122,13 @@ def _check(key: Key, record: dict, health: Health) -> None:
 
 
 def _starting(health: Health, record: dict) -> bool:
-    """A new target is asked four times a second: its threshold is counted in intervals all the same."""
+    """Returns whether a failing new target is still initial: it is checked four times a second, but its threshold counts intervals."""
     interval = min(INTERVAL_SECONDS, record.get("HealthCheckIntervalSeconds", 30))
     return health.state == "initial" and health.bad * 0.25 < record.get("UnhealthyThresholdCount", 2) * interval
 
 
 def _ask(record: dict, address: str, port: int) -> str | None:
-    """None when the target answers as its group wants it, else AWS's reason code."""
+    """Returns None when the target responds as its group requires, otherwise AWS's reason code."""
     connection = http.client.HTTPConnection(address, port, timeout=record.get("HealthCheckTimeoutSeconds", 5))
     try:
         connection.request("GET", record.get("HealthCheckPath", "/"), headers={"User-Agent": "ELB-HealthChecker/2.0"})
@@ -147,7 +147,7 @@ def _ask(record: dict, address: str, port: int) -> str | None:
 
 
 def forward(original: Callable) -> Callable:
-    """Routes to healthy targets; to all that were checked when none is healthy; 503 when none was."""
+    """Routes to healthy targets, or to all checked targets if none is healthy. Responds with 503 if none was checked."""
 
     async def forward_to_group(group: str, method: str, path: str, headers: dict, body: bytes, query: dict,
                                raw_query: str | None = None, raw_path: str | None = None) -> tuple:
@@ -169,7 +169,7 @@ def forward(original: Callable) -> Callable:
 
 
 def proxy(original: Callable) -> Callable:
-    """Counts the requests under way to a target, until the last byte of the answer."""
+    """Counts the requests in progress to a target, until the last byte of the response."""
 
     async def proxy_http_target(target: dict, record: dict, *rest: object) -> tuple:
         key = (target["Id"], int(target.get("Port") or record["Port"]))
@@ -204,7 +204,7 @@ def proxy(original: Callable) -> Callable:
 
 
 def describe_health(params: dict) -> tuple:
-    """DescribeTargetHealth with what the checks found."""
+    """Implements DescribeTargetHealth with the results of the checks."""
     group = alb._p(params, "TargetGroupArn")
     record = alb._tgs.get(group)
     if not record:
@@ -231,7 +231,7 @@ def describe_health(params: dict) -> tuple:
 
 
 def registered(original: Callable) -> Callable:
-    """Starts the checks with the first target."""
+    """Starts the checks when the first target is registered."""
 
     def register(*arguments: object, **named: object) -> object:
         start()
@@ -241,7 +241,7 @@ def registered(original: Callable) -> Callable:
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     alb._forward_to_tg = forward(alb._forward_to_tg)
     alb._proxy_http_target = proxy(alb._proxy_http_target)
     alb._ACTION_MAP["DescribeTargetHealth"] = describe_health

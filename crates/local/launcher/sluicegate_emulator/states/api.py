@@ -27,7 +27,7 @@ def _too_long(field: str, limit: int) -> tuple:
 
 
 def start_execution(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """Names, input, and the same start twice: while it runs with the same input it is one start."""
+    """Validates names and input. The same start is idempotent while the execution runs with the same input."""
 
     def start(data: dict) -> tuple:
         name, text = data.get("name"), data.get("input", "{}")
@@ -51,7 +51,7 @@ def start_execution(original: Callable[[dict], tuple]) -> Callable[[dict], tuple
 
 
 def stop_execution(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """Stops an execution for good: its tokens are gone, its jobs are stopped, its status stays ABORTED."""
+    """Stops an execution permanently: its tokens become invalid, its jobs are stopped, its status stays ABORTED."""
 
     def stop(data: dict) -> tuple:
         execution = sfn._executions.get(data.get("executionArn"))
@@ -67,7 +67,7 @@ def stop_execution(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]
 def _with_attempt(act: Callable[[dict, Attempt], bool], original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
     def answer(data: dict) -> tuple:
         token = data.get("taskToken") or ""
-        if sfn._task_tokens.get(token):  # an activity's: MiniStack's own
+        if sfn._task_tokens.get(token):  # of an activity: handled by MiniStack
             return original(data)
         attempt, issued = TOKENS.find(token)
         if attempt is not None and act(data, attempt):
@@ -80,7 +80,7 @@ def _with_attempt(act: Callable[[dict, Attempt], bool], original: Callable[[dict
 
 
 def send_task_success(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """The output must be JSON of at most 256 KiB; the first answer counts."""
+    """Requires output that is JSON of at most 256 KiB. The first answer counts."""
     answer = _with_attempt(lambda data, attempt: attempt.succeed(json.loads(data["output"])), original)
 
     def send(data: dict) -> tuple:
@@ -97,7 +97,7 @@ def send_task_success(original: Callable[[dict], tuple]) -> Callable[[dict], tup
 
 
 def send_task_failure(original: Callable[[dict], tuple]) -> Callable[[dict], tuple]:
-    """The error is at most 256 characters, the cause at most 32768."""
+    """Requires an error of at most 256 characters and a cause of at most 32768."""
     answer = _with_attempt(
         lambda data, attempt: attempt.fail(Error(data.get("error", ""), data.get("cause", ""))), original
     )
@@ -112,7 +112,7 @@ def send_task_failure(original: Callable[[dict], tuple]) -> Callable[[dict], tup
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     sfn._start_execution = start_execution(sfn._start_execution)
     sfn._stop_execution = stop_execution(sfn._stop_execution)
     sfn._send_task_success = send_task_success(sfn._send_task_success)

@@ -16,7 +16,7 @@ Error = sfn._ExecutionError
 
 
 class Attempt:
-    """The outcome of one attempt, set once by whoever is first: the call, a callback, a deadline or a stop."""
+    """The outcome of one attempt, set once by the first of: the call, a callback, a deadline, a stop."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,7 +24,7 @@ class Attempt:
         self._beat = time.monotonic()
         self._stopped = False
         self.cancelled = threading.Event()
-        """Set when nobody waits for this attempt any more: a running job is to be stopped."""
+        """Set when the wait for the attempt ended without an outcome: a running job must then be stopped."""
 
     def succeed(self, value: object) -> bool:
         """Ends the attempt with a value. False when it had ended before."""
@@ -57,11 +57,11 @@ class Attempt:
             self._changed.notify_all()
 
     def wait(self, timeout: float | None, heartbeat: float | None, scope: Scope) -> object:
-        """The attempt's value.
+        """Waits for the attempt's outcome and returns its value.
 
-        Raises its error, `States.Timeout` after `timeout` seconds, `States.HeartbeatTimeout` when no heartbeat came for
-        `heartbeat` seconds, `Stopped` when the scope is stopped. Whatever ends the wait without an outcome cancels the
-        attempt.
+        Raises the attempt's error, `States.Timeout` after `timeout` seconds, `States.HeartbeatTimeout` after `heartbeat`
+        seconds without a heartbeat, or `Stopped` when the scope is stopped. Cancels the attempt when the wait ends without an
+        outcome.
         """
         end = None if timeout is None else time.monotonic() + timeout
         scope.listen(self._stop)
@@ -90,7 +90,7 @@ class Attempt:
 
 
 class Tokens:
-    """The task tokens that were given out: each belongs to one attempt, and is gone when that has ended."""
+    """The issued task tokens. Each belongs to one attempt, and expires when the attempt ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class Tokens:
         self._issued: set[str] = set()
 
     def issue(self, attempt: Attempt) -> str:
-        """A new token for an attempt."""
+        """Issues a new token for an attempt."""
         token = "AQCsluicegate" + base64.b64encode(secrets.token_bytes(60)).decode()
         with self._lock:
             self._open[token] = attempt
@@ -106,17 +106,17 @@ class Tokens:
         return token
 
     def retire(self, token: str) -> None:
-        """Makes a token answer `TaskTimedOut`."""
+        """Expires a token: it then causes `TaskTimedOut`."""
         with self._lock:
             self._open.pop(token, None)
 
     def find(self, token: str) -> tuple[Attempt | None, bool]:
-        """The attempt a token still belongs to, and whether the token was ever given out."""
+        """Returns the attempt to which a token still belongs, and whether the token was ever issued."""
         with self._lock:
             return self._open.get(token), token in self._issued
 
     def clear(self) -> None:
-        """Forgets everything (the emulator's reset)."""
+        """Removes all tokens (the emulator's reset)."""
         with self._lock:
             self._open.clear()
             self._issued.clear()
@@ -125,11 +125,11 @@ class Tokens:
 TOKENS = Tokens()
 
 LIMIT = 256 * 1024
-"""Step Functions' limit of a payload, in bytes of UTF-8."""
+"""The payload limit of Step Functions, in bytes of UTF-8."""
 
 
 def check_size(value: object, what: str) -> None:
-    """Raises `States.DataLimitExceeded` when a payload is larger than Step Functions carries."""
+    """Raises `States.DataLimitExceeded` when a payload exceeds the limit."""
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
     if size > LIMIT:
         raise Error(

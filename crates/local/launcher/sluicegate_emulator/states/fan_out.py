@@ -1,4 +1,4 @@
-"""Parallel and Map: own variables per branch, the first failure fails the state at once and stops the others."""
+"""Parallel and Map: separate variables per branch; the first failure fails the state immediately and stops the other branches."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from sluicegate_emulator.states.scope import CURRENT, Scope, Stopped, current, s
 
 
 def run_all(works: list[Callable[[], object]], limit: int) -> list:
-    """Runs the works, at most `limit` at a time (0: all), and gives their results in order.
+    """Runs the functions, at most `limit` at a time (0: all), and returns their results in order.
 
-    The first error stops the rest and is raised without waiting for them. Raises `Stopped` when the caller's scope is
-    stopped.
+    Raises the first error and stops the others without waiting for them. Raises `Stopped` when the caller's scope is stopped.
     """
     scope = Scope(current())
     changed = threading.Condition()
@@ -38,13 +37,13 @@ def run_all(works: list[Callable[[], object]], limit: int) -> list:
                     return
                 state["next"] += 1
             try:
-                # Of its own: what one branch recorded last is not before what the next one records.
+                # A separate context: the last event of one branch does not precede the next event of another.
                 result, error = contextvars.copy_context().run(works[index]), None
             except Stopped:
                 return
             except Error as err:
                 result, error = None, err
-            except Exception as err:  # noqa: BLE001: a defect in one branch is that branch's error
+            except Exception as err:  # noqa: BLE001: a defect in one branch is an error of that branch
                 sfn.logger.exception("a branch failed in itself")
                 result, error = None, Error("States.Runtime", str(err))
             with changed:
@@ -70,7 +69,7 @@ def run_all(works: list[Callable[[], object]], limit: int) -> list:
 
 
 def run_parallel(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
-    """One attempt of a Parallel state; gives (output, name of the next state)."""
+    """Runs one attempt of a Parallel state. Returns (output, name of the next state)."""
     jsonata = sfn._state_query_language(state, ctx) == "JSONata"
     if jsonata:
         data = sfn._apply_jsonata_arguments(state, raw, ctx)
@@ -87,7 +86,7 @@ def run_parallel(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
 
 
 def run_map(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
-    """One attempt of an inline Map state; a distributed one stays MiniStack's. Gives (output, name of the next state)."""
+    """Runs one attempt of an inline Map state; MiniStack runs a distributed one. Returns (output, name of the next state)."""
     jsonata = sfn._state_query_language(state, ctx) == "JSONata"
     processor = state.get("Iterator") or state.get("ItemProcessor", {})
     data = sfn._apply_input_path(state, raw, ctx)
@@ -153,6 +152,6 @@ def _finish(state: dict, raw: object, ctx: dict, results: list, jsonata: bool) -
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     sfn._run_parallel_branches = run_parallel
     sfn._run_map_items = run_map

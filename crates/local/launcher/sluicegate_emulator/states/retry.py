@@ -11,11 +11,11 @@ from sluicegate_emulator.states.attempt import Error
 from sluicegate_emulator.states.scope import current
 
 TERMINAL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
-"""What `States.ALL` and `States.TaskFailed` do not match."""
+"""Errors that `States.ALL` and `States.TaskFailed` do not match."""
 
 
 def error_matches(names: list[str], error: str) -> bool:
-    """Whether an `ErrorEquals` list names an error, as the Step Functions guide on error handling describes it."""
+    """Returns whether an `ErrorEquals` list matches an error, as described in the Step Functions guide on error handling."""
     if error in names:
         return True
     if error == "States.HeartbeatTimeout" and "States.Timeout" in names:
@@ -26,7 +26,7 @@ def error_matches(names: list[str], error: str) -> bool:
 
 
 def delay(retrier: dict, count: int) -> float:
-    """Seconds to wait before retry number `count` (from 0)."""
+    """Returns the seconds to wait before retry number `count` (from 0)."""
     seconds = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** count
     seconds = min(seconds, retrier.get("MaxDelaySeconds", seconds))
     if retrier.get("JitterStrategy") == "FULL":
@@ -35,7 +35,7 @@ def delay(retrier: dict, count: int) -> float:
 
 
 def with_retry_and_catch(state: dict, raw: object, ctx: dict, attempt: Callable[[], tuple]) -> tuple:
-    """Runs `attempt` under the state's Retry and Catch; gives (output, name of the next state)."""
+    """Runs `attempt` with the state's Retry and Catch. Returns (output, name of the next state)."""
     entered = ctx["State"]
     counts: dict[int, int] = {}
     while True:
@@ -58,12 +58,12 @@ def with_retry_and_catch(state: dict, raw: object, ctx: dict, attempt: Callable[
 
 
 def scaled_sleep(seconds: float) -> None:
-    """Sleeps (times `SFN_WAIT_SCALE`) until the scope is stopped."""
+    """Sleeps (multiplied by `SFN_WAIT_SCALE`). Raises `Stopped` when the scope is stopped."""
     current().sleep(seconds * sfn._SFN_WAIT_SCALE)
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     sfn._error_matches = error_matches
     sfn._with_retry_and_catch = with_retry_and_catch
     sfn._scaled_sleep = scaled_sleep

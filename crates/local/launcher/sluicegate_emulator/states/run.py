@@ -1,4 +1,4 @@
-"""An execution from its start to its one end, and one level of states in it."""
+"""The life cycle of an execution, and one level of its states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _last_event: contextvars.ContextVar[int] = contextvars.ContextVar("last_event", 
 
 
 def scope_of(arn: str, parent: Scope | None = None) -> Scope:
-    """The scope of an execution: made at its start, kept until its end."""
+    """Returns the scope of an execution, which is created at its start and kept until its end."""
     with _ending:
         if arn not in _scopes:
             _scopes[arn] = Scope(parent)
@@ -27,7 +27,7 @@ def scope_of(arn: str, parent: Scope | None = None) -> Scope:
 
 
 def end(execution: dict, status: str, *, output: str | None = None, error: str = "", cause: str = "") -> bool:
-    """Gives an execution its one terminal status and stops what still runs. False when it had ended before."""
+    """Sets an execution's final status and stops what still runs. Returns False when it had already ended."""
     with _ending:
         if execution["status"] != "RUNNING":
             return False
@@ -46,12 +46,12 @@ def end(execution: dict, status: str, *, output: str | None = None, error: str =
 
 
 def run_execution(arn: str) -> None:
-    """Walks an execution to its end; runs in the execution's own thread (MiniStack's thread target)."""
+    """Runs an execution to its end, in the execution's own thread (MiniStack's thread target)."""
     execution = sfn._executions.get(arn)
     if not execution:
         return
     scope = scope_of(arn, CURRENT.get())
-    if execution["status"] != "RUNNING":  # stopped before this thread came up
+    if execution["status"] != "RUNNING":  # stopped before this thread started
         scope.stop()
         return
     before = CURRENT.set(scope)
@@ -84,7 +84,7 @@ def run_execution(arn: str) -> None:
         return
     except Error as err:
         end(execution, "FAILED", error=err.error, cause=err.cause)
-    except Exception as err:  # noqa: BLE001: a defect here must end the execution, not hang it
+    except Exception as err:  # noqa: BLE001: after a defect here the execution must end, not hang
         sfn.logger.exception("execution %s failed in the emulator itself", arn)
         end(execution, "FAILED", error="States.Runtime", cause=str(err))
     else:
@@ -96,9 +96,9 @@ def run_execution(arn: str) -> None:
 
 
 def walk(states: dict, start_at: str | None, data: object, execution: dict, ctx: dict) -> object:
-    """Runs one level of states (an execution, a branch, an iteration) from `start_at`; gives its output.
+    """Runs one level of states (an execution, a branch, an iteration) from `start_at`. Returns its output.
 
-    Raises the state's error when no Catch took it, `Stopped` when the scope is stopped.
+    Raises a state's error that no Catch handled, or `Stopped` when the scope is stopped.
     """
     scope = current()
     name = start_at
@@ -136,7 +136,7 @@ def _step(kind: str | None, state: dict, data: object, execution: dict, ctx: dic
 
 
 def add_event(execution: dict, kind: str, details: dict | None = None) -> dict:
-    """Appends to an execution's history, in one piece, and names the event before it."""
+    """Appends an event to an execution's history atomically, with the id of the previous event."""
     with _recording:
         event = {
             "id": len(execution["events"]) + 1,
@@ -151,7 +151,7 @@ def add_event(execution: dict, kind: str, details: dict | None = None) -> dict:
 
 
 def assign(state: dict, raw: object, ctx: dict | None, result: object = None, error_output: object = None) -> None:
-    """A state's `Assign`: every expression sees the variables as they were before it."""
+    """Evaluates a state's `Assign`. Every expression sees the variables as they were before it."""
     fields = state.get("Assign")
     if ctx is None or not isinstance(fields, dict) or sfn._state_query_language(state, ctx) != "JSONata":
         return
@@ -160,7 +160,7 @@ def assign(state: dict, raw: object, ctx: dict | None, result: object = None, er
 
 
 def choose(original: Callable[..., tuple]) -> Callable[..., tuple]:
-    """A Choice whose `Output` also applies when no rule matched and `Default` is taken."""
+    """Wraps a Choice so that `Output` also applies when no rule matched and `Default` is taken."""
 
     def execute_choice(state: dict, raw: object, ctx: dict | None = None) -> tuple:
         if sfn._state_query_language(state, ctx) == "JSONata" and "Default" in state:
@@ -173,7 +173,7 @@ def choose(original: Callable[..., tuple]) -> Callable[..., tuple]:
 
 
 def forget() -> None:
-    """Stops everything (the emulator's reset)."""
+    """Stops all executions (the emulator's reset)."""
     with _ending:
         scopes = list(_scopes.values())
         _scopes.clear()
@@ -182,7 +182,7 @@ def forget() -> None:
 
 
 def apply() -> None:
-    """Puts the functions above in place of MiniStack's."""
+    """Replaces MiniStack's functions with those above."""
     sfn._run_execution = run_execution
     sfn._run_sub_machine = walk
     sfn._add_event = add_event

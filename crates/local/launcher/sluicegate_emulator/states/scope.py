@@ -1,7 +1,7 @@
-"""Who may still run: a tree of scopes, one per execution and one per Parallel or Map in it.
+"""Which threads may still run: a tree of scopes, one per execution and one per Parallel or Map in it.
 
-Stopping a scope stops everything below it. A thread learns of it where it waits (`sleep`, `Attempt.wait`) or between
-two states (`check`), by the `Stopped` exception.
+Stopping a scope stops everything below it. A thread is notified by the `Stopped` exception while it waits (`sleep`,
+`Attempt.wait`) or between two states (`check`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 
 class Stopped(BaseException):
-    """The scope of this thread was stopped. Not an `Exception`: no handler of state errors may take it for one."""
+    """The scope of this thread was stopped. Not an `Exception`, so that no handler of state errors catches it."""
 
 
 class Scope:
-    """A part of an execution that can be stopped as one."""
+    """A part of an execution that can be stopped as a unit."""
 
     def __init__(self, parent: Scope | None = None) -> None:
         self._lock = threading.Lock()
@@ -27,7 +27,7 @@ class Scope:
             parent.listen(self.stop)
 
     def stop(self) -> None:
-        """Stops this scope and all below it. Returns at once; may be called from any thread, and more than once."""
+        """Stops this scope and all scopes below it. Returns immediately. Safe to call from any thread, and repeatedly."""
         with self._lock:
             self._stopped.set()
             listeners, self._listeners = self._listeners, []
@@ -35,7 +35,7 @@ class Scope:
             listener()
 
     def close(self) -> None:
-        """Detaches a scope whose work is done from its parent."""
+        """Detaches a finished scope from its parent."""
         if self._parent is not None:
             self._parent.forget(self.stop)
 
@@ -45,7 +45,7 @@ class Scope:
         return self._stopped.is_set()
 
     def check(self) -> None:
-        """Raises `Stopped` when the scope was stopped."""
+        """Raises `Stopped` if the scope was stopped."""
         if self.stopped:
             raise Stopped
 
@@ -55,7 +55,7 @@ class Scope:
             raise Stopped
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Calls `listener` once when the scope stops; at once when it was stopped already."""
+        """Calls `listener` once when the scope stops, or immediately if it is already stopped."""
         with self._lock:
             if not self.stopped:
                 self._listeners.append(listener)
@@ -63,18 +63,18 @@ class Scope:
         listener()
 
     def forget(self, listener: Callable[[], None]) -> None:
-        """Takes a listener back."""
+        """Removes a listener."""
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
 
 CURRENT: contextvars.ContextVar[Scope | None] = contextvars.ContextVar("scope", default=None)
-"""The scope of the calling thread; threads started with a copied context inherit it."""
+"""The scope of the calling thread. Threads started with a copied context inherit it."""
 
 
 def current() -> Scope:
-    """The scope of the calling thread; outside of an execution one that nobody stops."""
+    """Returns the scope of the calling thread. Outside an execution, returns a scope that is never stopped."""
     return CURRENT.get() or Scope()
 
 

@@ -16,7 +16,7 @@ CALLBACK = ".waitForTaskToken"
 
 
 def execute_task(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
-    """Runs a Task state; gives (output, name of the next state)."""
+    """Runs a Task state. Returns (output, name of the next state)."""
     return with_retry_and_catch(state, raw, ctx, lambda: _attempt(state, raw, execution, ctx))
 
 
@@ -36,7 +36,7 @@ def _attempt(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
         timeout = _seconds(state, "TimeoutSeconds", raw, ctx, jsonata)
         heartbeat = _seconds(state, "HeartbeatSeconds", raw, ctx, jsonata)
         if ":activity:" in resource:
-            timeout = heartbeat = None  # counted from when a worker takes the task: MiniStack's own affair
+            timeout = heartbeat = None  # MiniStack counts both from when a worker takes the task
         kind, action = _describe(resource)
         _event(execution, "TaskScheduled", kind, action, parameters=json.dumps(arguments), region=sfn.get_region())
         try:
@@ -74,7 +74,7 @@ def _attempt(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
 
 
 def _start(attempt: Attempt, resource: str, arguments: object, token: str | None) -> None:
-    """Makes the call in a thread of its own; with a token only its failure counts, its reply does not."""
+    """Makes the call in a separate thread. With a token, only a failure counts and the reply is ignored."""
 
     def call() -> None:
         try:
@@ -84,7 +84,7 @@ def _start(attempt: Attempt, resource: str, arguments: object, token: str | None
                 value = sfn._invoke_resource(resource.removesuffix(CALLBACK), arguments)
         except Error as err:
             attempt.fail(err)
-        except Exception as err:  # noqa: BLE001: a defect of an integration is an error of the task, not of the thread
+        except Exception as err:  # noqa: BLE001: a defect of an integration fails the task, not the thread
             sfn.logger.exception("the integration %s failed in itself", resource)
             attempt.fail(Error("States.Runtime", str(err)))
         else:
@@ -107,7 +107,7 @@ def _seconds(state: dict, field: str, raw: object, ctx: dict, jsonata: bool) -> 
 
 
 def _describe(resource: str) -> tuple[str, str]:
-    """The resource type and resource of a history event."""
+    """Returns the resource type and resource of a history event."""
     parts = resource.split(":")
     if resource.startswith("arn:aws:states:::"):
         return ":".join(parts[5:-1]), parts[-1]
@@ -120,7 +120,7 @@ def _event(execution: dict, kind: str, service: str, action: str, **details: obj
 
 
 def _named_service_errors(call: Callable) -> Callable:
-    """Gives errors of the Lambda service itself their name: MiniStack calls a throttled call `Lambda.Unknown`."""
+    """Gives errors of the Lambda service their own name. MiniStack reports a throttled call as `Lambda.Unknown`."""
 
     def call_lambda(function: str, event: object) -> object:
         try:
