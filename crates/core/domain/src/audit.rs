@@ -231,8 +231,8 @@ impl Entry {
     /// # Errors
     /// Returns what is wrong with the bytes, phrased to follow the entry's name in a sentence.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let entry: Self =
-            serde_json::from_slice(bytes).map_err(|error| format!("is not an audit entry: {error}"))?;
+        let entry: Self = serde_json::from_slice(bytes)
+            .map_err(|error| format!("is not an audit entry: {error}"))?;
         if entry.schema != AUDIT_SCHEMA {
             return Err(format!(
                 "has schema {}, expected {AUDIT_SCHEMA}",

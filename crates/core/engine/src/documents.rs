@@ -125,10 +125,7 @@ pub async fn load_run(records: &dyn Records, run: &RunId) -> Result<Run> {
 }
 
 fn no_run(run: &RunId) -> StepError {
-    StepError::new(
-        ErrorName::RunNotFound,
-        format!("run not found: {run}"),
-    )
+    StepError::new(ErrorName::RunNotFound, format!("run not found: {run}"))
 }
 
 /// Changes a document: loads it, lets `decide` change it, and saves it. Starts again if another

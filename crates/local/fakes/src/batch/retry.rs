@@ -133,7 +133,9 @@ impl Glob {
         };
         let start = pattern.strip_suffix('*').unwrap_or(pattern);
         if pattern.is_empty() || pattern.len() > 512 || !start.chars().all(allowed) {
-            return refuse(format!("evaluateOnExit.{name} is not a pattern: {pattern:?}"));
+            return refuse(format!(
+                "evaluateOnExit.{name} is not a pattern: {pattern:?}"
+            ));
         }
         Ok(Some(Self(pattern.to_owned())))
     }
