@@ -396,7 +396,7 @@ async fn a_job_that_nobody_waits_for_is_ended_before_anything_is_decided() {
     assert!(!world.batch.has_open(&job));
     let error = world.finish(&job).await.unwrap_err();
     assert_eq!(error.name, ErrorName::JobLost);
-    assert!(error.message.contains("does not wait for it"), "{error}");
+    assert!(error.message.contains("no longer waits for it"), "{error}");
     let side_effects = SideEffects::Possible;
     assert_eq!(world.state().await, StackState::Failed { side_effects });
 }
