@@ -23,6 +23,8 @@ export CARGO_BUILD_TARGET
 [[ -f ${TF_CLI_CONFIG_FILE:-} ]] || unset TF_CLI_CONFIG_FILE
 # The message of a failed test explains the failure. For a backtrace: RUST_BACKTRACE=1 cargo nextest run TEST.
 export RUST_BACKTRACE=0
+# Expected files are compared, never rewritten.
+unset UPDATE_EXPECT INSTA_UPDATE INSTA_FORCE_PASS
 # Incremental builds cost time and space on the first build, and this is often the first.
 export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 engine=$(scripts/engine.sh)
@@ -120,7 +122,8 @@ suite_emulator() {
 # The artifacts for AWS: builds and runs each Lambda once, and builds the runner's image if an engine answers.
 suite_aws() {
   scripts/build-lambdas.sh x86_64 || return 1
-  if [[ $(uname -m) == x86_64 ]]; then python3 scripts/call-lambdas.py "$target/lambda-x86_64" || return 1; fi
+  if [[ $(uname -m) == x86_64 ]]; then python3 scripts/call-lambdas.py "$target/lambda-x86_64" || return 1
+  else echo "the Lambdas are not called: they are built for x86_64, and this machine is $(uname -m)"; fi
   if [[ -n $long ]]; then scripts/build-lambdas.sh arm64 || return 1; fi
   if [[ $engine == none ]]; then
     echo "no Docker engine answers: the runner's image is not built"
@@ -130,7 +133,7 @@ suite_aws() {
   local image status=0
   image=sluicegate-runner:test-$(printf %s "$root" | sha256sum | cut -c1-6)
   TERRAFORM_SHA256=any scripts/build-runner-image.sh "$image" || status=1
-  ((status)) || docker image inspect --format '{{.Size}}' "$image" | awk '{ printf "runner-image %8.2f MB\n", $1 / 1e6 }'
+  ((status)) || docker image inspect --format '{{.Size}}' "$image" | awk '{ printf "runner-image %8.2f MB\n", $1 / 1e6 }' || status=1
   docker image rm --force "$image" >/dev/null 2>&1
   rm -rf "$target/runner-image"
   return $status

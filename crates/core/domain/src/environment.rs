@@ -260,8 +260,8 @@ impl Environment {
     /// Returns the fence under which a run holds the environment.
     ///
     /// # Errors
-    /// Fails with `LockLost` when the run has ended or was superseded, when it does not hold the
-    /// environment, or when the fence in its record differs from the environment's.
+    /// Fails with `LockLost` when the run has ended, when it does not hold the environment, or when
+    /// the fence in its record differs from the environment's.
     pub fn fence_of(&self, run: &Run) -> Result<u64, StepError> {
         let id = run.id();
         if let Some(end) = run.end() {
@@ -274,8 +274,10 @@ impl Environment {
             Lock::Held { fence, .. } if fence != holder.fence => {
                 Err(self.lost(id, &other_fence(fence, holder.fence)))
             }
-            Lock::Superseded { .. } => Err(self.lost(id, "a newer commit superseded it")),
-            Lock::None | Lock::Waiting { .. } | Lock::Held { .. } => Ok(holder.fence),
+            // The environment decides; the run's own record may lag behind it.
+            Lock::None | Lock::Waiting { .. } | Lock::Superseded { .. } | Lock::Held { .. } => {
+                Ok(holder.fence)
+            }
         }
     }
 

@@ -201,8 +201,6 @@ fn only_the_run_that_holds_the_environment_has_its_fence() {
     environment.release(holder.id(), at(101));
     environment.acquire(wait_of(&holder), QueueRule::Newest, at(102));
     lost.push(why(&environment, &holder));
-    holder.superseded(at(102)).unwrap();
-    lost.push(why(&environment, &holder));
     holder.close(None, 1, at(103)).unwrap();
     lost.push(why(&environment, &holder));
     insta::assert_snapshot!(lost.join("\n"));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of [`JobSpec`] and [`JobResult`] that this code writes and reads.
-pub const JOB_SCHEMA: u32 = 1;
+pub const JOB_SCHEMA: u32 = 2;
 
 /// The time limit of `terraform plan`, in seconds. The Batch job's time limit in Terraform is
 /// longer, so that the runner stops Terraform and not Batch. A test compares them.

@@ -302,13 +302,15 @@ impl Run {
         Ok(())
     }
 
-    /// Records that the run requested its environment. A repeated call keeps the first time.
+    /// Records that the run requested its environment. A repeated call keeps the first time. A run
+    /// that was superseded, but whose wait was not ended, requests it anew: the environment decides
+    /// again.
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn lock_requested(&mut self, now: Timestamp) -> Change {
         self.open()?;
-        if self.lock == Lock::None {
+        if matches!(self.lock, Lock::None | Lock::Superseded { .. }) {
             self.lock = Lock::Waiting { since: now };
         }
         Ok(())
@@ -327,13 +329,14 @@ impl Run {
         Ok(())
     }
 
-    /// Records that a newer commit superseded the run. A repeated call keeps the first time.
+    /// Records that a newer commit superseded the run. A repeated call keeps the first time. A run
+    /// that holds its environment by now stays as it is.
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn superseded(&mut self, now: Timestamp) -> Change {
         self.open()?;
-        if !matches!(self.lock, Lock::Superseded { .. }) {
+        if !matches!(self.lock, Lock::Superseded { .. } | Lock::Held { .. }) {
             self.lock = Lock::Superseded { at: now };
         }
         Ok(())

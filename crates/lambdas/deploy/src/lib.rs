@@ -63,7 +63,9 @@ impl Deploy {
             return;
         }
         // A failure to announce must not hide the error itself.
-        if let Ok(run) = load_run(&*self.records, id).await {
+        if let Ok(run) = load_run(&*self.records, id).await
+            && !run.is_ended()
+        {
             let transition = Transition::DeployFailed(run.leg().kind(), error.clone());
             self.announcer.announce(&run, transition).await;
         }

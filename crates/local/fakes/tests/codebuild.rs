@@ -405,8 +405,8 @@ async fn a_source_that_cannot_be_used_fails_the_build_by_name() {
     setup.cloud.put("b", "traversal.zip", archive(&files));
     for (location, word) in [
         ("b/none.zip", "does not exist"),
-        ("b/text", "no archive"),
-        ("b/traversal.zip", "no archive"),
+        ("b/text", "not an archive"),
+        ("b/traversal.zip", "not an archive"),
     ] {
         let source = json!({ "sourceTypeOverride": "S3", "sourceLocationOverride": location });
         let id = setup.start(source).await;

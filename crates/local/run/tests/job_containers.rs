@@ -105,6 +105,9 @@ impl Setup {
         let instance = format!("test-{}", uuid::Uuid::new_v4().simple());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
         let Some(engine) = Engine::find(&root, PATH).unwrap() else {
+            // scripts/test.sh sets it exactly when an engine answered.
+            let expected = std::env::var_os("DOCKER_HOST");
+            assert!(expected.is_none(), "no engine answers at {expected:?}");
             eprintln!("NOT RUN, no Docker engine answers");
             return None;
         };

@@ -286,3 +286,28 @@ async fn a_proof_is_worth_nothing_once_another_run_holds_the_environment() {
     world.records.give_environment_to(&world.run(3).await);
     lock_lost(promote(&world.records, &world.owned(3).await.unwrap(), &good).await);
 }
+
+/// The call that ends the wait of run 1 fails after run 1 was marked as superseded. Then the newer
+/// run ends, and the state machine retries: run 1 asks again on another token.
+#[tokio::test]
+async fn a_superseded_run_that_asks_again_may_get_the_environment() {
+    let world = World::new().await;
+    world.acquire(2, "t2").await.unwrap();
+    let throttled = StepError::new(ErrorName::AwsThrottled, "SendTaskSuccess: Rate exceeded");
+    world.tokens.fail_next("succeed", throttled, 1);
+    world.acquire(1, "t1").await.unwrap_err();
+    assert!(matches!(
+        world.run(1).await.lock(),
+        domain::run::Lock::Superseded { .. }
+    ));
+
+    world.end(2).await;
+    let ended = world.run(2).await;
+    world.environments().release(&ended).await.unwrap();
+    world.acquire(1, "t1 again").await.unwrap();
+    assert_eq!(
+        world.replies().last().map(String::as_str),
+        Some(r#"t1 again {"verdict":"held"}"#)
+    );
+    assert!(world.owned(1).await.is_ok());
+}
