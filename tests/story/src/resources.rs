@@ -59,7 +59,7 @@ impl Held {
         environment: &str,
         stack: &str,
     ) -> anyhow::Result<()> {
-        let key = format!("{}/{environment}/{stack}.tfstate", shop.id);
+        let key = format!("github-{}/{environment}/{stack}.tfstate", shop.id);
         let bytes = harness
             .object(&harness.local.installed.buckets.state, &key)
             .await?
