@@ -160,7 +160,7 @@ async fn recovers(case: &Case) -> Result<(), String> {
         if ended.run.outcome() != Outcome::Rejected {
             return Err(format!("a frozen environment: {:?}", ended.run.outcome()));
         }
-        cloud.records.change_environment(|environment| {
+        cloud.table.change_environment(|environment| {
             environment.unfreeze(samples::now());
         });
     }

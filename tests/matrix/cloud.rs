@@ -11,8 +11,8 @@ use domain::step::{ApprovalAnswer, RecordInput, Step as Lambda};
 use engine::announce::Announcer;
 use engine::documents::{environment_key, load, load_run, update_run};
 use engine::fakes::{
-    FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeRegistry, FakeServices,
-    FakeStatusQueue, FakeTokens, samples,
+    FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue,
+    FakeTable, FakeTokens, samples,
 };
 use engine::{Clock, Result, Services as _, Step, Tokens as _};
 use jiff::{SignedDuration, Timestamp};
@@ -89,7 +89,7 @@ pub(crate) struct Ended {
 /// An AWS account with one enrolled repository.
 pub(crate) struct Cloud {
     machine: Arc<Machine>,
-    pub(crate) records: FakeRecords,
+    pub(crate) table: FakeTable,
     pub(crate) artifacts: FakeObjects,
     pub(crate) audit: FakeObjects,
     pub(crate) forge: FakeForge,
@@ -115,7 +115,7 @@ impl Cloud {
         let artifacts = FakeObjects::new(samples::BUCKET);
         Arc::new(Self {
             machine: Arc::clone(machine),
-            records: FakeRecords::new(),
+            table: FakeTable::new(),
             batch: Batch::new(artifacts.clone()),
             artifacts,
             audit: FakeObjects::new(samples::AUDIT_BUCKET),
@@ -215,7 +215,7 @@ impl Cloud {
         while self.batch.has_open_jobs() {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
-        let run = load_run(&self.records, &event.run_id()).await.unwrap();
+        let run = load_run(&self.table, &event.run_id()).await.unwrap();
         Ended {
             execution: arn,
             end,
@@ -242,7 +242,7 @@ impl Cloud {
 
     pub(crate) async fn environment(&self) -> domain::environment::Environment {
         let key = environment_key(samples::repository().key, &samples::environment());
-        load(&self.records, &key).await.unwrap().unwrap()
+        load(&self.table, &key).await.unwrap().unwrap()
     }
 
     /// Returns the task definition in the service's configuration.
@@ -267,7 +267,7 @@ impl Cloud {
 
     fn validate(&self) -> validate::Validate {
         validate::Validate {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             objects: Arc::new(self.artifacts.clone()),
             source: Arc::new(self.forge.clone()),
             announcer: self.announcer(),
@@ -278,7 +278,7 @@ impl Cloud {
 
     fn plan(&self) -> plan::Plan {
         plan::Plan {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             objects: Arc::new(self.artifacts.clone()),
             batch: Arc::new(self.batch.clone()),
             tokens: Arc::new(self.tokens.clone()),
@@ -291,7 +291,7 @@ impl Cloud {
 
     fn apply(&self) -> apply::Apply {
         apply::Apply {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             objects: Arc::new(self.artifacts.clone()),
             batch: Arc::new(self.batch.clone()),
             announcer: self.announcer(),
@@ -303,7 +303,7 @@ impl Cloud {
 
     fn build_trigger(&self) -> build_trigger::BuildTrigger {
         build_trigger::BuildTrigger {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             registry: Arc::new(self.registry.clone()),
             announcer: self.queue_announcer(),
             repositories: repositories(),
@@ -314,7 +314,7 @@ impl Cloud {
 
     fn deploy(&self) -> deploy::Deploy {
         deploy::Deploy {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             objects: Arc::new(self.artifacts.clone()),
             services: Arc::new(self.services.clone()),
             registry: Arc::new(self.registry.clone()),
@@ -327,7 +327,7 @@ impl Cloud {
 
     fn rollback(&self) -> rollback::Rollback {
         rollback::Rollback {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             announcer: self.announcer(),
             clock: self.clock(),
         }
@@ -335,7 +335,7 @@ impl Cloud {
 
     pub(crate) fn record(&self) -> record::Record {
         record::Record {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             audit: Arc::new(self.audit.clone()),
             audit_branch: Arc::new(self.forge.clone()),
             tokens: Arc::new(self.tokens.clone()),
@@ -457,7 +457,7 @@ impl Cloud {
                 .collect();
             for stack in waiting {
                 let at = self.clock.now();
-                update_run(&self.records, run.id(), |run| {
+                update_run(&self.table, run.id(), |run| {
                     run.approval_decided(&stack, answer, "an operator", at)?;
                     Ok(())
                 })
@@ -472,7 +472,7 @@ impl Cloud {
     /// Returns every run, in the order of the keys.
     pub(crate) async fn runs(&self) -> Vec<Run> {
         let ids: BTreeSet<RunId> = self
-            .records
+            .table
             .keys()
             .iter()
             .filter_map(|key| key.pk.strip_prefix("RUN#"))
@@ -480,7 +480,7 @@ impl Cloud {
             .collect();
         let mut runs = Vec::new();
         for id in ids {
-            runs.push(load_run(&self.records, &id).await.unwrap());
+            runs.push(load_run(&self.table, &id).await.unwrap());
         }
         runs
     }

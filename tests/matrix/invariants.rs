@@ -188,8 +188,8 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
             .iter()
             .map(|it| String::from_utf8_lossy(&it.bytes).into_owned()),
     );
-    for key in cloud.records.keys() {
-        texts.extend(cloud.records.peek(&key).map(|record| record.doc));
+    for key in cloud.table.keys() {
+        texts.extend(cloud.table.peek(&key).map(|record| record.doc));
     }
     texts.push(format!("{:?}", ended.end));
     check(

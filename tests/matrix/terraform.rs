@@ -126,7 +126,7 @@ impl Batch {
             let job = BatchJob {
                 id: id.clone(),
                 progress: JobProgress::Open,
-                said: "RUNNABLE".to_owned(),
+                description: "RUNNABLE".to_owned(),
             };
             inner.jobs.push((name.clone(), job));
             id
@@ -149,12 +149,12 @@ impl Batch {
         })
     }
 
-    fn end(&self, id: &str, said: &str) {
+    fn end(&self, id: &str, description: &str) {
         self.with(|inner| {
             for (_, job) in inner.jobs.iter_mut().filter(|(_, job)| job.id == id) {
                 if job.progress == JobProgress::Open {
                     job.progress = JobProgress::Ended;
-                    said.clone_into(&mut job.said);
+                    description.clone_into(&mut job.description);
                 }
             }
         });
@@ -167,7 +167,7 @@ impl Batch {
         }
         self.with(|inner| {
             let mut jobs = inner.jobs.iter();
-            jobs.any(|(_, job)| job.id == id && job.said == "SUCCEEDED")
+            jobs.any(|(_, job)| job.id == id && job.description == "SUCCEEDED")
         })
     }
 

@@ -27,7 +27,7 @@ pub enum Kind {
     /// The output cannot be written.
     OutputFailed,
     /// The result is negative, and the output of the command says why.
-    Said,
+    AlreadyReported,
 }
 
 impl Kind {
@@ -45,7 +45,7 @@ impl Kind {
             Self::AuditUnreadable => "AuditUnreadable",
             Self::AuditChanged => "AuditChanged",
             Self::OutputFailed => "OutputFailed",
-            Self::Said => "Said",
+            Self::AlreadyReported => "AlreadyReported",
         }
     }
 
@@ -86,8 +86,8 @@ impl Failure {
 
     /// Creates the failure of a command whose output says why the result is negative.
     #[must_use]
-    pub fn said() -> Self {
-        Self::new(Kind::Said, "", "")
+    pub fn already_reported() -> Self {
+        Self::new(Kind::AlreadyReported, "", "")
     }
 
     /// Creates the failure for a defect of Sluicegate.
@@ -136,7 +136,7 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         // A closed pipe, such as that of `head`, needs no message.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self::said();
+            return Self::already_reported();
         }
         Self::new(
             Kind::OutputFailed,

@@ -4,18 +4,18 @@ pub mod args;
 pub mod commands;
 pub mod failure;
 pub mod output;
+pub mod pipeline;
 pub mod settings;
 pub mod text;
 pub mod view;
-pub mod world;
 
 use args::{Audit, Cli, Command, Config};
 use commands::{answer, audit, config, logs, runs, show, unfreeze, watch};
 use domain::run::ApprovalDecision;
 use failure::Outcome;
 use output::Output;
+use pipeline::Pipeline;
 use settings::Settings;
-use world::World;
 
 /// Runs a command. Calls `connect` only if the command needs the pipeline.
 ///
@@ -23,27 +23,29 @@ use world::World;
 /// The errors of the command.
 pub async fn run(
     cli: &Cli,
-    connect: impl AsyncFnOnce(Settings) -> Outcome<World>,
+    connect: impl AsyncFnOnce(Settings) -> Outcome<Pipeline>,
     out: &mut Output<'_>,
 ) -> Outcome {
-    let world = async || connect(Settings::read(&cli.place)?).await;
+    let pipeline = async || connect(Settings::read(&cli.place)?).await;
     match &cli.command {
-        Command::Runs(args) => runs::list(&world().await?, args, out).await,
-        Command::Show(args) => show::show(&world().await?, args, out).await,
-        Command::Watch(args) => watch::watch(&world().await?, args, out).await,
-        Command::Logs(args) => logs::logs(&world().await?, args, out).await,
-        Command::Audit(Audit::List(args)) => audit::list(&audit::chains(args, world).await?, out),
+        Command::Runs(args) => runs::list(&pipeline().await?, args, out).await,
+        Command::Show(args) => show::show(&pipeline().await?, args, out).await,
+        Command::Watch(args) => watch::watch(&pipeline().await?, args, out).await,
+        Command::Logs(args) => logs::logs(&pipeline().await?, args, out).await,
+        Command::Audit(Audit::List(args)) => {
+            audit::list(&audit::chains(args, pipeline).await?, out)
+        }
         Command::Audit(Audit::Verify(args)) => {
-            audit::verify(&audit::chains(args, world).await?, out)
+            audit::verify(&audit::chains(args, pipeline).await?, out)
         }
         Command::Config(Config::Check { path }) => config::check(path, out),
         Command::Approve(args) => {
-            answer::answer(&world().await?, args, ApprovalDecision::Approved, out).await
+            answer::answer(&pipeline().await?, args, ApprovalDecision::Approved, out).await
         }
         Command::Reject(args) => {
-            answer::answer(&world().await?, args, ApprovalDecision::Rejected, out).await
+            answer::answer(&pipeline().await?, args, ApprovalDecision::Rejected, out).await
         }
-        Command::Unfreeze(args) => unfreeze::unfreeze(&world().await?, args, out).await,
+        Command::Unfreeze(args) => unfreeze::unfreeze(&pipeline().await?, args, out).await,
     }
 }
 

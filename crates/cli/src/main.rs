@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use cli::args::Cli;
 use cli::output::Output;
-use cli::world::World;
+use cli::pipeline::Pipeline;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
         json: cli.json,
         drawn: 0,
     };
-    let Err(failure) = cli::run(&cli, World::in_aws, &mut output).await else {
+    let Err(failure) = cli::run(&cli, Pipeline::in_aws, &mut output).await else {
         return ExitCode::SUCCESS;
     };
     let text = failure.to_output(cli.json);

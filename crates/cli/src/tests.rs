@@ -5,7 +5,7 @@
 )]
 use super::*;
 use crate::failure::Failure;
-use crate::world::{LogSource, StreamLine};
+use crate::pipeline::{LogSource, StreamLine};
 use async_trait::async_trait;
 use clap::Parser as _;
 use domain::audit::{Entry, Head};
@@ -13,7 +13,7 @@ use domain::error::{ErrorName, StepError};
 use domain::plan::{Counts, LegKind, Verdict};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
 use engine::documents::{insert, load_run, update_run};
-use engine::fakes::{FakeClock, FakeObjects, FakeRecords, FakeTokens, samples};
+use engine::fakes::{FakeClock, FakeObjects, FakeTable, FakeTokens, samples};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl LogSource for FakeLogs {
 }
 
 struct Desk {
-    records: FakeRecords,
+    table: FakeTable,
     artifacts: FakeObjects,
     audit: FakeObjects,
     tokens: FakeTokens,
@@ -102,7 +102,7 @@ fn asking() -> Run {
 impl Desk {
     async fn new() -> Self {
         let desk = Self {
-            records: FakeRecords::new(),
+            table: FakeTable::new(),
             artifacts: FakeObjects::new(samples::BUCKET),
             audit: FakeObjects::new(samples::AUDIT_BUCKET),
             tokens: FakeTokens::new(),
@@ -111,7 +111,7 @@ impl Desk {
             terminal: false,
         };
         for run in [good(), broken(), asking(), samples::claimed_run(4)] {
-            insert(&desk.records, &run).await.unwrap();
+            insert(&desk.table, &run).await.unwrap();
         }
         desk.tokens.open("canary-token");
         let mut head: Option<Head> = None;
@@ -125,9 +125,9 @@ impl Desk {
         desk
     }
 
-    fn world(&self) -> World {
-        World {
-            records: Arc::new(self.records.clone()),
+    fn pipeline(&self) -> Pipeline {
+        Pipeline {
+            table: Arc::new(self.table.clone()),
             artifacts: Arc::new(self.artifacts.clone()),
             audit: Arc::new(self.audit.clone()),
             tokens: Arc::new(self.tokens.clone()),
@@ -149,8 +149,8 @@ impl Desk {
             terminal: self.terminal,
             drawn: 0,
         };
-        let world = self.world();
-        let end = crate::run(&cli, async |_| Ok(world), &mut output).await;
+        let pipeline = self.pipeline();
+        let end = crate::run(&cli, async |_| Ok(pipeline), &mut output).await;
         let mut text = String::from_utf8(out).unwrap();
         text.push_str(&String::from_utf8(err).unwrap());
         if let Err(failure) = end {
@@ -175,7 +175,7 @@ async fn runs_are_listed() {
         desk.run(&["runs", "--limit", "1", "--json"]).await
     );
     let mut empty = Desk::new().await;
-    empty.records = FakeRecords::new();
+    empty.table = FakeTable::new();
     assert_eq!(empty.run(&["runs"]).await, "no runs yet\n");
 }
 
@@ -199,13 +199,13 @@ async fn a_run_is_followed_to_its_end() {
     let desk = Desk::new().await;
     insta::assert_snapshot!("watch_good", desk.run(&["watch", &id(1)]).await);
     insta::assert_snapshot!("watch_broken", desk.run(&["watch", &id(2)]).await);
-    let (records, run) = (desk.records.clone(), samples::push_event(3).run_id());
+    let (table, run) = (desk.table.clone(), samples::push_event(3).run_id());
     tokio::spawn(async move {
         let step = |change: fn(&mut Run)| {
-            let (records, run) = (records.clone(), run.clone());
+            let (table, run) = (table.clone(), run.clone());
             async move {
                 tokio::time::sleep(std::time::Duration::from_millis(700)).await;
-                let changed = update_run(&records, &run, |run| {
+                let changed = update_run(&table, &run, |run| {
                     change(run);
                     Ok(())
                 });
@@ -328,16 +328,16 @@ async fn the_newest_entry_is_checked_against_the_noted_head() {
     let desk = Desk::new().await;
     let keys = desk.audit.keys();
     let newest = desk.audit.peek(&keys[1]).unwrap();
-    let body = engine::RecordBody {
+    let body = engine::ItemBody {
         doc: serde_json::to_string(&Head::of(2, &newest)).unwrap(),
         index: None,
         expires: None,
     };
-    let key = engine::RecordKey {
+    let key = engine::ItemKey {
         pk: "AUDIT#github-42".into(),
         sk: "HEAD".into(),
     };
-    desk.records.overwrite(&key, &body);
+    desk.table.overwrite(&key, &body);
     assert!(
         desk.run(&["audit", "verify"])
             .await
@@ -357,9 +357,9 @@ async fn a_plan_is_answered_once() {
     insta::assert_snapshot!("approve_down", desk.run(&args).await);
     insta::assert_snapshot!("approve", desk.run(&args).await);
     insta::assert_snapshot!("approve_again", desk.run(&args).await);
-    let said = desk.tokens.outputs();
+    let outputs = desk.tokens.outputs();
     assert_eq!(
-        said,
+        outputs,
         [(
             "canary-token".to_owned(),
             "{\"verdict\":\"approved\"}".to_owned()
@@ -368,7 +368,7 @@ async fn a_plan_is_answered_once() {
     let late = desk.run(&["reject", &run, "data"]).await;
     insta::assert_snapshot!("reject_late", late);
     insta::assert_snapshot!("approve_nobody", desk.run(&["approve", &run, "app"]).await);
-    let stored = load_run(&desk.records, &samples::push_event(3).run_id())
+    let stored = load_run(&desk.table, &samples::push_event(3).run_id())
         .await
         .unwrap();
     let StackState::Planned { approval, .. } = stored.forward().stacks()[0].state() else {
@@ -386,8 +386,8 @@ async fn an_environment_is_freed() {
     let desk = Desk::new().await;
     let run = samples::sealed_run(2);
     let error = StepError::new(ErrorName::Unhealthy, "no answer");
-    desk.records.give_environment_to(&run);
-    desk.records.change_environment(|environment| {
+    desk.table.give_environment_to(&run);
+    desk.table.change_environment(|environment| {
         environment.freeze(run.id(), &error, samples::now());
         environment.release(run.id(), samples::now());
     });
@@ -398,7 +398,7 @@ async fn an_environment_is_freed() {
         "unfreeze_unknown",
         desk.run(&["unfreeze", "github-7", "production"]).await
     );
-    let environment = desk.records.environment();
+    let environment = desk.table.environment();
     assert_eq!(environment.frozen(), None);
     assert_eq!(environment.holder(), None);
 }

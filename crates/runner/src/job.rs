@@ -10,9 +10,9 @@ use domain::keys::{self, JobFile};
 use engine::{Clock, Objects, Written};
 use terraform_cli::{Cancel, CancelHandle};
 
+use crate::duplicate_job::{self, Patience};
 use crate::log::Log;
 use crate::outcome::Stop;
-use crate::rival::{self, Patience};
 use crate::settings::Settings;
 use crate::start::{Claim, Start, changes_nothing};
 use crate::work::Prepared;
@@ -29,7 +29,7 @@ pub struct Request {
 }
 
 /// The services and settings of a job.
-pub struct World {
+pub struct JobContext {
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
     /// The clock.
@@ -82,41 +82,44 @@ impl Ended {
 /// # Errors
 /// Fails if S3 does not respond or the result cannot be written. For AWS, the job then failed
 /// without a result.
-pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
+pub async fn run(request: &Request, context: &JobContext) -> Result<Ended, StepError> {
     let began = Instant::now();
     // Without a response from S3, no result may be written: another start of this job may be
     // running.
-    let standing = world.objects.get(&job_key(request, JobFile::Spec)).await?;
-    let record = match sealed_record(request, standing) {
-        Ok(record) => record,
+    let standing = context
+        .objects
+        .get(&job_key(request, JobFile::Spec))
+        .await?;
+    let spec = match sealed_record(request, standing) {
+        Ok(spec) => spec,
         Err(error) => {
             let work = Work::over(Err(error.into()));
-            return finish(request, world, began, work, Claim::First).await;
+            return finish(request, context, began, work, Claim::First).await;
         }
     };
     let start = Start {
         schema: JOB_SCHEMA,
-        at: world.clock.now(),
-        by: world.nonce.clone(),
-        batch: world.settings.batch.clone(),
+        at: context.clock.now(),
+        by: context.nonce.clone(),
+        batch: context.settings.batch.clone(),
     };
-    let claim = claim(request, world, &start).await?;
-    if let Claim::Rival { first } = &claim {
-        return rival::wait(request, world, &record, first).await;
+    let claim = claim(request, context, &start).await?;
+    if let Claim::Duplicate { first } = &claim {
+        return duplicate_job::wait(request, context, &spec, first).await;
     }
     if claim != Claim::First {
-        let exit_code = standing_exit(request, world).await?;
+        let exit_code = standing_exit(request, context).await?;
         match (&claim, exit_code) {
             // Only a plan that was interrupted, or that left no result, is repeated.
             (Claim::Again, None | Some(INTERRUPTED_EXIT)) => {
-                world
+                context
                     .log
                     .step("the attempt before was interrupted: the plan is made again");
                 let key = job_key(request, JobFile::Started);
-                world.objects.put(&key, written(&start)?).await?;
+                context.objects.put(&key, written(&start)?).await?;
             }
             (_, Some(exit_code)) => {
-                world
+                context
                     .log
                     .step("the job ran before, and its result stands: nothing is done");
                 return Ok(Ended::Finished { exit_code });
@@ -124,19 +127,19 @@ pub async fn run(request: &Request, world: &World) -> Result<Ended, StepError> {
             (_, None) => return Ok(Ended::StartedBefore),
         }
     }
-    let work = within_budget(request, world, &record).await;
-    finish(request, world, began, work, claim).await
+    let work = within_budget(request, context, &spec).await;
+    finish(request, context, began, work, claim).await
 }
 
 /// Claims the job for this process, unless another process has claimed it.
-async fn claim(request: &Request, world: &World, start: &Start) -> Result<Claim, StepError> {
+async fn claim(request: &Request, context: &JobContext, start: &Start) -> Result<Claim, StepError> {
     let key = job_key(request, JobFile::Started);
-    let put = world.objects.put_if_absent(&key, written(start)?).await;
+    let put = context.objects.put_if_absent(&key, written(start)?).await;
     if let Ok(Written::Yes) = put {
         return Ok(Claim::First);
     }
     // The object exists, or the response was lost: the stored object decides.
-    match world.objects.get(&key).await? {
+    match context.objects.get(&key).await? {
         Some(standing) => {
             let standing: Option<Start> = serde_json::from_slice(&standing).ok();
             Ok(start.after(standing.as_ref(), request.verb))
@@ -149,10 +152,10 @@ async fn claim(request: &Request, world: &World, start: &Start) -> Result<Claim,
 /// result that cannot be read, because the Lambda that reads it reports the error.
 pub(crate) async fn standing_exit(
     request: &Request,
-    world: &World,
+    context: &JobContext,
 ) -> Result<Option<u8>, StepError> {
     let key = job_key(request, JobFile::Result);
-    let standing = world.objects.get(&key).await?;
+    let standing = context.objects.get(&key).await?;
     Ok(standing.map(|bytes| {
         serde_json::from_slice(&bytes).map_or(0, |result: JobResult| result.exit_code)
     }))
@@ -172,48 +175,48 @@ fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobSpec
     let key = job_key(request, JobFile::Spec);
     let violation = |message: String| StepError::new(ErrorName::ContractViolation, message);
     let Some(bytes) = standing else {
-        return Err(violation(format!("no job record at {key}")));
+        return Err(violation(format!("no job spec at {key}")));
     };
     if !request.job.seals(&bytes) {
         let message = format!(
-            "the job record at {key} is not the one that job id {} was made from",
+            "the job spec at {key} is not the one that job id {} was made from",
             request.job
         );
         return Err(StepError::new(ErrorName::PlanTampered, message));
     }
-    let record: JobSpec = serde_json::from_slice(&bytes)
-        .map_err(|error| violation(format!("the job record at {key} cannot be read: {error}")))?;
-    if record.schema != JOB_SCHEMA {
+    let spec: JobSpec = serde_json::from_slice(&bytes)
+        .map_err(|error| violation(format!("the job spec at {key} cannot be read: {error}")))?;
+    if spec.schema != JOB_SCHEMA {
         return Err(violation(format!(
-            "the job record at {key} has schema {}, expected {JOB_SCHEMA}",
-            record.schema
+            "the job spec at {key} has schema {}, expected {JOB_SCHEMA}",
+            spec.schema
         )));
     }
-    if record.run != request.run || record.verb != request.verb {
+    if spec.run != request.run || spec.verb != request.verb {
         return Err(violation(format!(
-            "the job record at {key} is for {} of run {}, the command says {} of run {}",
-            record.verb.as_str(),
-            record.run,
+            "the job spec at {key} is for {} of run {}, the command says {} of run {}",
+            spec.verb.as_str(),
+            spec.run,
             request.verb.as_str(),
             request.run
         )));
     }
-    Ok(record)
+    Ok(spec)
 }
 
 /// Uploads the log and writes the result, as the last step of a job. The result of a repeated plan
 /// replaces the interrupted one.
 async fn finish(
     request: &Request,
-    world: &World,
+    context: &JobContext,
     began: Instant,
     work: Work,
     claim: Claim,
 ) -> Result<Ended, StepError> {
     let exit_code = work.exit_code;
     let outcome = work.outcome.unwrap_or_else(|stop| {
-        world.log.error(&stop.error.to_string());
-        stop.into_outcome(|text| world.log.clean(text))
+        context.log.error(&stop.error.to_string());
+        stop.into_outcome(|text| context.log.clean(text))
     });
     let result = JobResult {
         schema: JOB_SCHEMA,
@@ -226,20 +229,24 @@ async fn finish(
     };
     let bytes = written(&result)?;
     // The log is optional: a result without a log is valid.
-    if let Err(error) = world
+    if let Err(error) = context
         .objects
-        .put(&job_key(request, JobFile::Log), world.log.kept())
+        .put(&job_key(request, JobFile::Log), context.log.kept())
         .await
     {
-        world
+        context
             .log
             .error(&format!("the log could not be uploaded: {error}"));
     }
     let key = job_key(request, JobFile::Result);
     let put = if claim == Claim::Again {
-        world.objects.put(&key, bytes).await.map(|()| Written::Yes)
+        context
+            .objects
+            .put(&key, bytes)
+            .await
+            .map(|()| Written::Yes)
     } else {
-        world.objects.put_if_absent(&key, bytes).await
+        context.objects.put_if_absent(&key, bytes).await
     };
     Ok(match put? {
         Written::Yes => Ended::Written(Box::new(result)),
@@ -279,19 +286,19 @@ impl Work {
 }
 
 /// Does the work. A SIGTERM and the time limit both request the same stop.
-async fn within_budget(request: &Request, world: &World, record: &JobSpec) -> Work {
+async fn within_budget(request: &Request, context: &JobContext, spec: &JobSpec) -> Work {
     let (handle, cancel) = CancelHandle::new();
-    let limit = Duration::from_secs(record.timeout_seconds.into());
+    let limit = Duration::from_secs(spec.timeout_seconds.into());
     let mut late = false;
     let mut outcome = {
         let work = async {
-            let prepared = Prepared::new(request, world, record, cancel).await?;
+            let prepared = Prepared::new(request, context, spec, cancel).await?;
             prepared.execute().await
         };
         tokio::pin!(work);
         let ended = tokio::select! {
             outcome = &mut work => Some(outcome),
-            () = world.cancel.cancelled() => None,
+            () = context.cancel.cancelled() => None,
             () = tokio::time::sleep(limit) => {
                 late = true;
                 None
@@ -300,7 +307,7 @@ async fn within_budget(request: &Request, world: &World, record: &JobSpec) -> Wo
         match ended {
             Some(outcome) => outcome,
             None => {
-                world.log.step(if late {
+                context.log.step(if late {
                     "out of time: stopping"
                 } else {
                     "received SIGTERM: stopping"
@@ -319,13 +326,13 @@ async fn within_budget(request: &Request, world: &World, record: &JobSpec) -> Wo
     if late {
         stop.error.message = format!(
             "the job ran longer than its {} s and was stopped: {}",
-            record.timeout_seconds, stop.error.message
+            spec.timeout_seconds, stop.error.message
         );
         return Work::over(outcome);
     }
     // A retry does not help a plan that was too slow. A plan whose container was stopped is
     // retried.
-    let taken_away = world.cancel.is_cancelled() && changes_nothing(request.verb);
+    let taken_away = context.cancel.is_cancelled() && changes_nothing(request.verb);
     let exit_code = if taken_away { INTERRUPTED_EXIT } else { 0 };
     Work { outcome, exit_code }
 }

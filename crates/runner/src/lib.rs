@@ -2,7 +2,7 @@
 
 pub mod archive;
 pub mod cli;
-pub mod clock;
+pub mod duplicate_job;
 pub mod guard;
 pub mod hcl;
 pub mod job;
@@ -10,7 +10,6 @@ pub mod log;
 pub mod outcome;
 pub mod redact;
 pub mod refusal;
-pub mod rival;
 pub mod settings;
 pub mod stack;
 pub mod start;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use clap::Parser as _;
 use domain::error::{ErrorName, StepError};
 use domain::job::RESULT_SECONDS;
+use engine::SystemClock;
 use runner::cli::Cli;
-use runner::clock::SystemClock;
-use runner::job::{self, Ended, World};
+use runner::duplicate_job::Patience;
+use runner::job::{self, Ended, JobContext};
 use runner::log::Log;
 use runner::redact::Redactor;
-use runner::rival::Patience;
 use runner::settings::Settings;
 use terraform_cli::CancelHandle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -77,7 +77,7 @@ async fn run(cli: Cli) -> Result<Ended, StepError> {
         .map(|(key, value)| (key.as_str(), value.as_str()));
     let redactor = Redactor::of_environment(variables);
     let clock = Arc::new(SystemClock);
-    let world = World {
+    let context = JobContext {
         objects: Arc::new(aws::Bucket::new(&clients, &settings.bucket)),
         clock: clock.clone(),
         log: Log::new(Box::new(std::io::stdout()), redactor, clock),
@@ -90,5 +90,5 @@ async fn run(cli: Cli) -> Result<Ended, StepError> {
         nonce: uuid::Uuid::new_v4().to_string(),
         settings,
     };
-    job::run(&cli.into(), &world).await
+    job::run(&cli.into(), &context).await
 }

@@ -59,14 +59,14 @@ pub fn is_effective(initialised: &[u8], backend: &Backend, path_style: bool) -> 
 /// not declare. `declared` is `None` if they are unknown; Terraform then prints a warning.
 #[must_use]
 pub fn variables(
-    record: &JobSpec,
+    spec: &JobSpec,
     inputs: &BTreeMap<StackName, Outputs>,
     declared: Option<&BTreeSet<String>>,
 ) -> Value {
     let wanted = |name: &str| declared.is_none_or(|names| names.contains(name));
     let mut values = Map::new();
     if wanted("environment") {
-        values.insert("environment".to_owned(), record.environment.as_str().into());
+        values.insert("environment".to_owned(), spec.environment.as_str().into());
     }
     for (stack, outputs) in inputs.iter().filter(|(stack, _)| wanted(stack.as_str())) {
         let object: Map<String, Value> = outputs

@@ -35,7 +35,7 @@ pub enum Claim {
     /// A retry of a plan by Batch: the attempt before has ended, and a plan changes nothing.
     Again,
     /// Another Batch job has claimed the job spec: this one waits for its result.
-    Rival {
+    Duplicate {
         /// The Batch job that started first.
         first: String,
     },
@@ -56,7 +56,7 @@ impl Start {
             return Claim::First;
         }
         match (&self.batch, &standing.batch) {
-            (Some(own), Some(first)) if own.job != first.job => Claim::Rival {
+            (Some(own), Some(first)) if own.job != first.job => Claim::Duplicate {
                 first: first.job.clone(),
             },
             (Some(own), Some(first)) if own.attempt > first.attempt && changes_nothing(verb) => {
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_a_later_attempt_of_the_same_plan_job_runs_again_and_another_job_waits() {
-        let rival = || Claim::Rival {
+        let duplicate = || Claim::Duplicate {
             first: "a".to_owned(),
         };
         let first = start("p", Some(("a", 1)));
@@ -100,8 +100,8 @@ mod tests {
             (start("q", Some(("a", 2))), Verb::Apply, Claim::Repeated),
             (start("q", Some(("a", 1))), Verb::Plan, Claim::Repeated),
             (start("q", None), Verb::Plan, Claim::Repeated),
-            (start("q", Some(("b", 1))), Verb::Plan, rival()),
-            (start("q", Some(("b", 2))), Verb::Apply, rival()),
+            (start("q", Some(("b", 1))), Verb::Plan, duplicate()),
+            (start("q", Some(("b", 2))), Verb::Apply, duplicate()),
         ] {
             assert_eq!(own.after(Some(&first), verb), expected, "{own:?} {verb:?}");
         }

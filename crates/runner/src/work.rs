@@ -10,7 +10,7 @@ use domain::keys::JobFile;
 use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
 use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
 
-use crate::job::{Request, World, job_key};
+use crate::job::{JobContext, Request, job_key};
 use crate::outcome::{self, Stop};
 use crate::workspace::Workspace;
 use crate::{archive, guard, hcl, stack};
@@ -21,8 +21,8 @@ const MAX_ARCHIVE: usize = 256 * 1024 * 1024;
 /// A job whose source is unpacked and checked.
 pub(crate) struct Prepared<'a> {
     request: &'a Request,
-    world: &'a World,
-    record: &'a JobSpec,
+    context: &'a JobContext,
+    spec: &'a JobSpec,
     workspace: Workspace,
     dir: PathBuf,
     terraform: Terraform,
@@ -34,18 +34,18 @@ impl<'a> Prepared<'a> {
     /// Fetches, unpacks and checks the source, and writes the files that Terraform needs.
     pub(crate) async fn new(
         request: &'a Request,
-        world: &'a World,
-        record: &'a JobSpec,
+        context: &'a JobContext,
+        spec: &'a JobSpec,
         cancel: Cancel,
     ) -> Result<Self, Stop> {
-        world.log.step(&format!(
+        context.log.step(&format!(
             "{} stack {} of {} at {}",
-            record.verb.as_str(),
-            record.stack,
-            record.repository,
-            record.commit
+            spec.verb.as_str(),
+            spec.stack,
+            spec.repository,
+            spec.commit
         ));
-        let bytes = fetch(world, &record.source, "the source archive").await?;
+        let bytes = fetch(context, &spec.source, "the source archive").await?;
         if bytes.len() > MAX_ARCHIVE {
             let message = format!(
                 "the source archive has {} bytes, at most {MAX_ARCHIVE} are taken",
@@ -53,39 +53,39 @@ impl<'a> Prepared<'a> {
             );
             return Err(StepError::new(ErrorName::SourceRefused, message).into());
         }
-        let inputs = read_inputs(world, record).await?;
-        let workspace = Workspace::create(&world.settings.temp, record)
+        let inputs = read_inputs(context, spec).await?;
+        let workspace = Workspace::create(&context.settings.temp, spec)
             .map_err(|error| internal("make the working directory", &error))?;
         let paths = archive::unpack(&bytes, &workspace.source(), &archive::LIMITS)?;
         guard::check_paths(paths.iter().map(String::as_str))?;
         guard::check_contents(&workspace.source(), paths.iter().map(String::as_str))?;
-        let dir = stack_dir(&workspace.source(), &record.dir)?;
+        let dir = stack_dir(&workspace.source(), &spec.dir)?;
         let files = read_stack(&dir).map_err(|error| internal("read the stack", &error))?;
         let facts = hcl::scan(&files);
         let names: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
-        guard::check_stack(&record.dir, &names, &facts)?;
+        guard::check_stack(&spec.dir, &names, &facts)?;
 
         let home = workspace.home();
         let config = home.join("terraform.rc");
-        let text = terraform_cli::cli_config(world.settings.mirror.as_deref())
+        let text = terraform_cli::cli_config(context.settings.mirror.as_deref())
             .map_err(|error| StepError::new(ErrorName::SettingsInvalid, error.to_string()))?;
         std::fs::write(&config, text).map_err(|error| internal("write the CLI config", &error))?;
-        let backend = stack::backend_override(&record.backend, world.settings.path_style());
+        let backend = stack::backend_override(&spec.backend, context.settings.path_style());
         std::fs::write(dir.join(guard::OVERRIDE_FILE), backend.to_string())
             .map_err(|error| internal("write the backend override", &error))?;
 
-        let environment = Environment::scrubbed(world.settings.variables.clone(), &home, &config)
-            .with_default_tag("sluicegate_repository", record.repository.as_str())
-            .with_default_tag("sluicegate_environment", record.environment.as_str())
-            .with_default_tag("sluicegate_stack", record.stack.as_str());
-        let log = world.log.clone();
-        let terraform = Terraform::new(&world.settings.terraform, &dir, environment)
-            .cancelled_by(cancel, world.grace)
+        let environment = Environment::scrubbed(context.settings.variables.clone(), &home, &config)
+            .with_default_tag("sluicegate_repository", spec.repository.as_str())
+            .with_default_tag("sluicegate_environment", spec.environment.as_str())
+            .with_default_tag("sluicegate_stack", spec.stack.as_str());
+        let log = context.log.clone();
+        let terraform = Terraform::new(&context.settings.terraform, &dir, environment)
+            .cancelled_by(cancel, context.grace)
             .on_line(move |line| log.terraform(line));
         Ok(Self {
             request,
-            world,
-            record,
+            context,
+            spec,
             workspace,
             dir,
             terraform,
@@ -109,7 +109,7 @@ impl<'a> Prepared<'a> {
         };
         self.terraform.init(&options).await.map_err(planning)?;
         self.check_backend()?;
-        match self.record.verb {
+        match self.spec.verb {
             Verb::Plan => self.plan().await,
             Verb::Apply => self.apply().await,
         }
@@ -118,13 +118,13 @@ impl<'a> Prepared<'a> {
     fn check_backend(&self) -> Result<(), Stop> {
         let file = self.dir.join(".terraform/terraform.tfstate");
         let initialised = std::fs::read(file).unwrap_or_default();
-        let path_style = self.world.settings.path_style();
-        if stack::is_effective(&initialised, &self.record.backend, path_style) {
+        let path_style = self.context.settings.path_style();
+        if stack::is_effective(&initialised, &self.spec.backend, path_style) {
             return Ok(());
         }
         let message = format!(
             "{:?}: terraform did not take the pipeline's backend; expected `terraform {{ backend \"s3\" {{}} }}` and no other backend in any file",
-            self.record.dir
+            self.spec.dir
         );
         Err(StepError::new(ErrorName::SourceRefused, message).into())
     }
@@ -138,7 +138,7 @@ impl<'a> Prepared<'a> {
         }
         let message = format!(
             "{:?}: {} not formatted; run `terraform fmt -recursive` there, push",
-            self.record.dir,
+            self.spec.dir,
             if unformatted.len() == 1 {
                 "a file is".to_owned()
             } else {
@@ -185,9 +185,9 @@ impl<'a> Prepared<'a> {
         let options = PlanOptions {
             out: file.to_owned(),
             var_files: vec![self.write_variables()?],
-            destroy: self.record.plan_kind == PlanKind::Destroy,
+            destroy: self.spec.plan_kind == PlanKind::Destroy,
         };
-        self.step(match self.record.plan_kind {
+        self.step(match self.spec.plan_kind {
             PlanKind::Normal => "plan",
             PlanKind::Destroy => "plan -destroy",
         });
@@ -207,7 +207,7 @@ impl<'a> Prepared<'a> {
             .unread
             .is_empty()
             .then_some(&self.facts.variables);
-        let values = stack::variables(self.record, &self.inputs, declared);
+        let values = stack::variables(self.spec, &self.inputs, declared);
         let file = self.workspace.home().join("sluicegate.tfvars.json");
         std::fs::write(&file, values.to_string())
             .map_err(|error| internal("write the variables", &error))?;
@@ -215,11 +215,11 @@ impl<'a> Prepared<'a> {
     }
 
     async fn apply(&self) -> Result<JobOutcome, Stop> {
-        let Some(sealed) = &self.record.plan else {
+        let Some(sealed) = &self.spec.plan else {
             let message = "the job spec of an apply names no plan".to_owned();
             return Err(StepError::new(ErrorName::ContractViolation, message).into());
         };
-        let bytes = fetch(self.world, &sealed.file, "the plan file").await?;
+        let bytes = fetch(self.context, &sealed.file, "the plan file").await?;
         let file = self.workspace.home().join("plan.tfplan");
         std::fs::write(&file, bytes).map_err(|error| internal("write the plan", &error))?;
         let state = terraform_cli::state_version(&file)
@@ -282,7 +282,7 @@ impl<'a> Prepared<'a> {
         let terraform = self
             .terraform
             .clone()
-            .cancelled_by(Cancel::never(), self.world.grace);
+            .cancelled_by(Cancel::never(), self.context.grace);
         let outputs = terraform
             .output()
             .await
@@ -298,11 +298,11 @@ impl<'a> Prepared<'a> {
             return;
         };
         let key = job_key(self.request, JobFile::ErroredState);
-        let said = match self.world.objects.put(&key, bytes).await {
+        let note = match self.context.objects.put(&key, bytes).await {
             Ok(()) => format!("; terraform could not write the state: a copy is at {key}"),
             Err(error) => format!("; terraform could not write the state, and it is lost: {error}"),
         };
-        stop.error.message.push_str(&said);
+        stop.error.message.push_str(&note);
     }
 
     async fn upload_outputs(&self, outputs: &Outputs) -> Result<ObjectRef, Stop> {
@@ -318,25 +318,25 @@ impl<'a> Prepared<'a> {
     async fn upload(&self, file: JobFile, bytes: Vec<u8>) -> Result<ObjectRef, Stop> {
         let key = job_key(self.request, file);
         let sha256 = Sha256Digest::of(&bytes);
-        self.world.objects.put(&key, bytes).await?;
+        self.context.objects.put(&key, bytes).await?;
         Ok(ObjectRef { key, sha256 })
     }
 
     fn step(&self, text: &str) {
-        self.world.log.step(text);
+        self.context.log.step(text);
     }
 }
 
 /// Reads an object, and checks its digest.
-async fn fetch(world: &World, object: &ObjectRef, what: &str) -> Result<Vec<u8>, Stop> {
-    let Some(bytes) = world.objects.get(&object.key).await? else {
+async fn fetch(context: &JobContext, object: &ObjectRef, what: &str) -> Result<Vec<u8>, Stop> {
+    let Some(bytes) = context.objects.get(&object.key).await? else {
         let message = format!("{what} is not at {}; it may have expired", object.key);
         return Err(StepError::new(ErrorName::ContractViolation, message).into());
     };
     let found = Sha256Digest::of(&bytes);
     if found != object.sha256 {
         let message = format!(
-            "{what} at {} has the digest {found}, the record says {}",
+            "{what} at {} has the digest {found}, the spec says {}",
             object.key, object.sha256
         );
         return Err(StepError::new(ErrorName::PlanTampered, message).into());
@@ -347,12 +347,12 @@ async fn fetch(world: &World, object: &ObjectRef, what: &str) -> Result<Vec<u8>,
 /// Reads the outputs of the stacks that this one needs. Masks their sensitive values in the log
 /// from now on, because an apply can print the inputs of its plan.
 async fn read_inputs(
-    world: &World,
-    record: &JobSpec,
+    context: &JobContext,
+    spec: &JobSpec,
 ) -> Result<BTreeMap<StackName, Outputs>, Stop> {
     let mut inputs = BTreeMap::new();
-    for (stack, object) in &record.inputs {
-        let bytes = fetch(world, object, &format!("the outputs of stack {stack}")).await?;
+    for (stack, object) in &spec.inputs {
+        let bytes = fetch(context, object, &format!("the outputs of stack {stack}")).await?;
         let outputs: Outputs = serde_json::from_slice(&bytes).map_err(|error| {
             // Only the position, because the text of the error may quote a value.
             let (line, column) = (error.line(), error.column());
@@ -363,7 +363,7 @@ async fn read_inputs(
             StepError::new(ErrorName::ContractViolation, message)
         })?;
         for output in outputs.values().filter(|output| output.sensitive) {
-            world.log.hide(&output.value);
+            context.log.hide(&output.value);
         }
         inputs.insert(stack.clone(), outputs);
     }

@@ -20,10 +20,10 @@ impl Workspace {
     ///
     /// # Errors
     /// The errors of the file system.
-    pub fn create(temp: &Path, record: &JobSpec) -> io::Result<Self> {
+    pub fn create(temp: &Path, spec: &JobSpec) -> io::Result<Self> {
         let name = format!(
             "sluicegate-{}-{}-{}",
-            record.repository_key, record.environment, record.stack
+            spec.repository_key, spec.environment, spec.stack
         );
         let fixed = temp.join(name);
         let root = match std::fs::DirBuilder::new().mode(0o700).create(&fixed) {

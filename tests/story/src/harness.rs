@@ -8,7 +8,7 @@ use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent, Trigger};
 use domain::ids::{CommitId, EnvironmentName, RepositoryKey, RunId};
 use domain::run::{Outcome, Run};
 use engine::status::{self, StatusData};
-use engine::{Objects, Records, documents};
+use engine::{Objects, Table, documents};
 use fakes::github::{self, Change};
 use fakes::{http, process};
 use local_run::{LocalRun, REGION, Sample};
@@ -28,7 +28,7 @@ pub struct Harness {
     /// Where progress is printed.
     pub progress: Progress,
     /// Sluicegate's own table.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The audit bucket.
     pub audit: Arc<dyn Objects>,
     clients: Clients,
@@ -75,7 +75,7 @@ impl Harness {
             progress.clone(),
         ));
         Self {
-            records: Arc::new(aws::Table::new(&clients, &local.installed.table_name)),
+            table: Arc::new(aws::DynamoTable::new(&clients, &local.installed.table_name)),
             audit: Arc::new(aws::Bucket::new(&clients, &local.installed.buckets.audit)),
             local,
             progress,
@@ -253,7 +253,7 @@ impl Harness {
         let end = tokio::time::Instant::now() + RUN_LIMIT;
         loop {
             let found: Option<Run> =
-                documents::load(&*self.records, &documents::run_key(run)).await?;
+                documents::load(&*self.table, &documents::run_key(run)).await?;
             if let Some(found) = found.filter(&is) {
                 return Ok(found);
             }
@@ -302,7 +302,7 @@ impl Harness {
             RepositoryKey::github(sample.id),
             &EnvironmentName::parse(name)?,
         );
-        documents::load(&*self.records, &key)
+        documents::load(&*self.table, &key)
             .await?
             .context("the environment has no record")
     }

@@ -88,21 +88,21 @@ fn job(detail: &JobDetail) -> BatchJob {
     };
     let last = detail.attempts.as_deref().unwrap_or_default().last();
     let container = last.and_then(|attempt| attempt.container.as_ref());
-    let mut said = format!("Batch says {}", status.map_or("nothing", JobStatus::as_str));
+    let mut description = format!("Batch says {}", status.map_or("nothing", JobStatus::as_str));
     if let Some(code) = container.and_then(|container| container.exit_code) {
-        said = format!("{said}, exit code {code}");
+        description = format!("{description}, exit code {code}");
     }
     let reasons = [
         detail.status_reason.as_deref(),
         container.and_then(|container| container.reason.as_deref()),
     ];
     for reason in reasons.into_iter().flatten() {
-        said = format!("{said}: {reason}");
+        description = format!("{description}: {reason}");
     }
     BatchJob {
         id: detail.job_id.clone().unwrap_or_default(),
         progress,
-        said,
+        description,
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
         let job = job(&detail);
         assert_eq!(job.progress, JobProgress::Ended);
         assert_eq!(
-            job.said,
+            job.description,
             "Batch says FAILED, exit code 137: Essential container in task exited: \
              OutOfMemoryError: Container killed due to memory usage"
         );

@@ -26,4 +26,4 @@ pub use queue_reader::{QueueReader, ReceivedMessage};
 pub use registry::Ecr;
 pub use secrets::SecretStore;
 pub use services::Ecs;
-pub use table::Table;
+pub use table::DynamoTable;

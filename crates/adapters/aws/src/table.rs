@@ -3,7 +3,7 @@ use crate::errors::{incomplete, named};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use engine::{Record, RecordBody, RecordKey, Records, Result, Written};
+use engine::{Item, ItemBody, ItemKey, Result, Table, Written};
 use std::collections::HashMap;
 
 const PK: &str = "pk";
@@ -17,14 +17,14 @@ const INDEX: &str = "by-kind";
 
 /// The DynamoDB table.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub struct DynamoTable {
     client: aws_sdk_dynamodb::Client,
     name: String,
 }
 
-type Item = HashMap<String, AttributeValue>;
+type Attributes = HashMap<String, AttributeValue>;
 
-impl Table {
+impl DynamoTable {
     /// The table of this name.
     #[must_use]
     pub fn new(clients: &Clients, name: &str) -> Self {
@@ -34,11 +34,11 @@ impl Table {
         }
     }
 
-    fn call(&self, operation: &str, key: &RecordKey) -> String {
+    fn call(&self, operation: &str, key: &ItemKey) -> String {
         format!("{operation} {}/{} in table {}", key.pk, key.sk, self.name)
     }
 
-    fn put(&self, key: &RecordKey, body: &RecordBody, version: u64) -> PutItemFluentBuilder {
+    fn put(&self, key: &ItemKey, body: &ItemBody, version: u64) -> PutItemFluentBuilder {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let mut put = self
             .client
@@ -59,7 +59,7 @@ impl Table {
         put
     }
 
-    async fn written(&self, put: PutItemFluentBuilder, key: &RecordKey) -> Result<Written> {
+    async fn written(&self, put: PutItemFluentBuilder, key: &ItemKey) -> Result<Written> {
         match put.send().await {
             Ok(_) => Ok(Written::Yes),
             Err(error) => match error.as_service_error() {
@@ -70,13 +70,13 @@ impl Table {
     }
 }
 
-fn record(call: &str, item: &Item) -> Result<Record> {
-    let doc = item.get(DOC).and_then(|value| value.as_s().ok());
-    let version = item
+fn item(call: &str, attributes: &Attributes) -> Result<Item> {
+    let doc = attributes.get(DOC).and_then(|value| value.as_s().ok());
+    let version = attributes
         .get(VERSION)
         .and_then(|value| value.as_n().ok()?.parse().ok());
     match (doc, version) {
-        (Some(doc), Some(version)) => Ok(Record {
+        (Some(doc), Some(version)) => Ok(Item {
             doc: doc.clone(),
             version,
         }),
@@ -86,8 +86,8 @@ fn record(call: &str, item: &Item) -> Result<Record> {
 }
 
 #[async_trait]
-impl Records for Table {
-    async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
+impl Table for DynamoTable {
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>> {
         let call = self.call("GetItem", key);
         let get = self
             .client
@@ -97,10 +97,10 @@ impl Records for Table {
             .key(SK, AttributeValue::S(key.sk.clone()))
             .consistent_read(true);
         let answer = get.send().await.map_err(|error| named(&call, &error))?;
-        answer.item().map(|item| record(&call, item)).transpose()
+        answer.item().map(|found| item(&call, found)).transpose()
     }
 
-    async fn insert(&self, key: &RecordKey, body: &RecordBody) -> Result<Written> {
+    async fn insert(&self, key: &ItemKey, body: &ItemBody) -> Result<Written> {
         let put = self
             .put(key, body, 1)
             .condition_expression("attribute_not_exists(#pk)")
@@ -108,7 +108,7 @@ impl Records for Table {
         self.written(put, key).await
     }
 
-    async fn replace(&self, key: &RecordKey, body: &RecordBody, version: u64) -> Result<Written> {
+    async fn replace(&self, key: &ItemKey, body: &ItemBody, version: u64) -> Result<Written> {
         let put = self
             .put(key, body, version + 1)
             .condition_expression("#version = :version")
@@ -117,11 +117,11 @@ impl Records for Table {
         self.written(put, key).await
     }
 
-    async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Record>> {
+    async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Item>> {
         let call = format!("Query {INDEX} {index_pk} in table {}", self.name);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found = Vec::new();
-        let mut from: Option<Item> = None;
+        let mut from: Option<Attributes> = None;
         while found.len() < limit {
             let left = i32::try_from(limit - found.len()).unwrap_or(i32::MAX);
             let query = self
@@ -136,8 +136,8 @@ impl Records for Table {
                 .limit(left)
                 .set_exclusive_start_key(from.take());
             let answer = query.send().await.map_err(|error| named(&call, &error))?;
-            for item in answer.items() {
-                found.push(record(&call, item)?);
+            for attributes in answer.items() {
+                found.push(item(&call, attributes)?);
             }
             match answer.last_evaluated_key {
                 Some(last) => from = Some(last),

@@ -247,17 +247,17 @@ resource "terraform_data" "slow" {
         out: stack.path("p2"),
         ..PlanOptions::default()
     };
-    let (report, (planned, rival)) = tokio::join!(terraform.apply(&plan.out), async {
+    let (report, (planned, concurrent)) = tokio::join!(terraform.apply(&plan.out), async {
         slow.recv().await;
         let planned = other.plan(&second).await;
-        let rival = other.apply(&second.out).await;
+        let concurrent = other.apply(&second.out).await;
         handle.cancel();
-        (planned, rival)
+        (planned, concurrent)
     });
     assert!(planned.unwrap().has_changes, "a plan needs no lock");
-    let rival = rival.unwrap().end;
-    let Err(Error::StateLocked { lock }) = rival else {
-        panic!("{rival:?}")
+    let concurrent = concurrent.unwrap().end;
+    let Err(Error::StateLocked { lock }) = concurrent else {
+        panic!("{concurrent:?}")
     };
     assert_eq!(lock.operation, "OperationTypeApply");
     assert!(!lock.id.is_empty() && lock.who.contains('@'));

@@ -3,7 +3,7 @@
 use crate::args::OfStack;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
-use crate::world::World;
+use crate::pipeline::Pipeline;
 use domain::error::ErrorName;
 use domain::ids::{RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Change, Run, RunError};
@@ -19,27 +19,27 @@ use serde_json::json;
 /// Fails if no approval is pending, and with the errors of the table, of Step Functions and of the
 /// output.
 pub async fn answer(
-    world: &World,
+    pipeline: &Pipeline,
     args: &OfStack,
     decision: ApprovalDecision,
     out: &mut Output<'_>,
 ) -> Outcome {
     let id = super::id_of(&args.run, RunId::parse)?;
     let stack = super::id_of(&args.stack, StackName::parse)?;
-    let now = world.clock.now();
+    let now = pipeline.clock.now();
     let by: String = args
         .by
         .chars()
         .filter(|c| !c.is_control())
         .take(100)
         .collect();
-    let requested = change(world, &id, |run| {
+    let requested = change(pipeline, &id, |run| {
         run.approval_decided(&stack, decision, &by, now)
     })
     .await?;
     if let Some(Approval::Requested { token, .. }) = &requested {
         let output = serde_json::to_string(&ApprovalAnswer { verdict: decision })?;
-        match world.tokens.succeed(token, &output).await {
+        match pipeline.tokens.succeed(token, &output).await {
             Ok(TokenState::Open) => {}
             Ok(TokenState::Closed) => {
                 return Err(Failure::new(
@@ -50,7 +50,7 @@ pub async fn answer(
             }
             Err(error) => {
                 if let Some(requested) = requested {
-                    change(world, &id, |run| {
+                    change(pipeline, &id, |run| {
                         run.approval_reopened(&stack, requested.clone())
                     })
                     .await?;
@@ -68,11 +68,11 @@ pub async fn answer(
 
 /// Changes the run. Fails with `NotWaiting` if its approval cannot change now.
 async fn change<T>(
-    world: &World,
+    pipeline: &Pipeline,
     id: &RunId,
     decide: impl Fn(&mut Run) -> Change<T>,
 ) -> Outcome<T> {
-    let changed = update_run(&*world.records, id, |run| match decide(run) {
+    let changed = update_run(&*pipeline.table, id, |run| match decide(run) {
         Ok(done) => Ok(Ok(done)),
         // The hint for this name is about the pipeline's versions, not about approvals.
         Err(RunError::Refused(error)) if error.name == ErrorName::ContractViolation => {

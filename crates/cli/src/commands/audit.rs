@@ -3,11 +3,11 @@
 use crate::args::AuditSource;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
+use crate::pipeline::Pipeline;
 use crate::text;
-use crate::world::World;
 use domain::audit::{Entry, Found, Head, Problem, verify as verify_chain};
 use domain::ids::RepositoryKey;
-use engine::RecordKey;
+use engine::ItemKey;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -48,11 +48,14 @@ pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
 ///
 /// # Errors
 /// The errors of the bucket and the table.
-pub async fn of_bucket(world: &World, repository: Option<RepositoryKey>) -> Outcome<Vec<Chain>> {
+pub async fn of_bucket(
+    pipeline: &Pipeline,
+    repository: Option<RepositoryKey>,
+) -> Outcome<Vec<Chain>> {
     let prefix = repository.map_or_else(|| "audit/".to_owned(), |key| format!("audit/{key}/"));
     let mut folders: BTreeMap<String, Vec<Found>> = BTreeMap::new();
-    for name in world.audit.list(&prefix).await? {
-        let Some(bytes) = world.audit.get(&name).await? else {
+    for name in pipeline.audit.list(&prefix).await? {
+        let Some(bytes) = pipeline.audit.get(&name).await? else {
             continue;
         };
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -65,32 +68,32 @@ pub async fn of_bucket(world: &World, repository: Option<RepositoryKey>) -> Outc
     let mut chains = Vec::new();
     for (folder, entries) in folders {
         let id = folder.trim_start_matches("audit/");
-        let key = RecordKey {
+        let key = ItemKey {
             pk: format!("AUDIT#{id}"),
             sk: "HEAD".into(),
         };
-        let noted = world.records.get(&key).await?;
+        let noted = pipeline.table.get(&key).await?;
         chains.push(Chain {
-            place: format!("s3://{}/{folder}", world.audit.bucket()),
+            place: format!("s3://{}/{folder}", pipeline.audit.bucket()),
             entries,
-            anchor: noted.and_then(|record| serde_json::from_str(&record.doc).ok()),
+            anchor: noted.and_then(|item| serde_json::from_str(&item.doc).ok()),
             problems: Vec::new(),
         });
     }
     Ok(chains)
 }
 
-/// Reads the chains that the arguments select. Calls `world` only if AWS is needed.
+/// Reads the chains that the arguments select. Calls `pipeline` only if AWS is needed.
 ///
 /// # Errors
 /// The errors of the source.
 pub async fn chains(
     args: &AuditSource,
-    world: impl AsyncFnOnce() -> Outcome<World>,
+    pipeline: impl AsyncFnOnce() -> Outcome<Pipeline>,
 ) -> Outcome<Vec<Chain>> {
     match &args.repo {
         Some(path) => of_clone(path),
-        None => of_bucket(&world().await?, args.repository).await,
+        None => of_bucket(&pipeline().await?, args.repository).await,
     }
 }
 

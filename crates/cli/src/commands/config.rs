@@ -56,10 +56,10 @@ fn good(file: &Path, config: &Config, out: &mut Output<'_>) -> Outcome {
 fn bad(errors: &[ConfigError], out: &mut Output<'_>) -> Outcome {
     if out.json {
         out.value(&json!({"valid": false, "errors": errors, "config": null}))?;
-        return Err(Failure::said());
+        return Err(Failure::already_reported());
     }
     for error in errors {
         out.text(&format!("{error}\n"))?;
     }
-    Err(Failure::said())
+    Err(Failure::already_reported())
 }

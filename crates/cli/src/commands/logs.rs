@@ -3,8 +3,8 @@
 use crate::args::Logs;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
+use crate::pipeline::{Pipeline, StreamLine};
 use crate::text;
-use crate::world::{StreamLine, World};
 use domain::ids::{JobId, RunId, StackName};
 use domain::run::{Leg, Run, StackRun};
 use serde::{Deserialize, Serialize};
@@ -49,15 +49,15 @@ struct Diagnostic {
 /// # Errors
 /// Fails if the run or the stack does not exist, and with the errors of the bucket, of CloudWatch
 /// Logs and of the output.
-pub async fn logs(world: &World, args: &Logs, out: &mut Output<'_>) -> Outcome {
-    let run = super::run(&*world.records, &args.run).await?;
+pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Outcome {
+    let run = super::run(&*pipeline.table, &args.run).await?;
     let stack = match &args.stack {
         Some(name) => Some(known_stack(&run, name)?),
         None => None,
     };
-    let mut lines = jobs(world, run.id(), stack.as_ref()).await?;
+    let mut lines = jobs(pipeline, run.id(), stack.as_ref()).await?;
     if stack.is_none() || lines.is_empty() {
-        for (source, group) in &world.log_groups {
+        for (source, group) in &pipeline.log_groups {
             // For one stack, only the output of its jobs is relevant.
             let wanted = match source.as_str() {
                 "network" | "state_machine" => false,
@@ -65,10 +65,10 @@ pub async fn logs(world: &World, args: &Logs, out: &mut Output<'_>) -> Outcome {
                 _ => stack.is_none(),
             };
             if wanted {
-                lines.extend(stream(world, &run, source, group).await?);
+                lines.extend(stream(pipeline, &run, source, group).await?);
             }
         }
-        if world.log_groups.is_empty() {
+        if pipeline.log_groups.is_empty() {
             out.warn("the log groups are not known: pass --settings to see build and Lambda logs")?;
         }
     }
@@ -109,10 +109,10 @@ fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
 }
 
 /// Returns the logs of the jobs of a run, ordered by the time of their first line.
-async fn jobs(world: &World, run: &RunId, stack: Option<&StackName>) -> Outcome<Vec<Line>> {
+async fn jobs(pipeline: &Pipeline, run: &RunId, stack: Option<&StackName>) -> Outcome<Vec<Line>> {
     let prefix = format!("runs/{run}/jobs/");
     let mut jobs: Vec<Vec<Line>> = Vec::new();
-    for key in world.artifacts.list(&prefix).await? {
+    for key in pipeline.artifacts.list(&prefix).await? {
         let rest = key.trim_start_matches(&prefix);
         let Some((job, "log.jsonl")) = rest.split_once('/') else {
             continue;
@@ -120,7 +120,7 @@ async fn jobs(world: &World, run: &RunId, stack: Option<&StackName>) -> Outcome<
         if stack.is_some_and(|stack| stack_of(job).as_deref() != Some(stack.as_str())) {
             continue;
         }
-        let bytes = world.artifacts.get(&key).await?.unwrap_or_default();
+        let bytes = pipeline.artifacts.get(&key).await?.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         jobs.push(text.lines().flat_map(|line| of_job(job, line)).collect());
     }
@@ -172,8 +172,8 @@ fn place(range: &Value) -> Option<String> {
 /// Returns the lines of a log group that belong to the run. A line belongs to it if it names the
 /// run. A build or a Batch job has its own stream; if a line of that stream names the run, the
 /// whole stream belongs to it.
-async fn stream(world: &World, run: &Run, source: &str, group: &str) -> Outcome<Vec<Line>> {
-    let lines = world.logs.read(group, run.started_at()).await?;
+async fn stream(pipeline: &Pipeline, run: &Run, source: &str, group: &str) -> Outcome<Vec<Line>> {
+    let lines = pipeline.logs.read(group, run.started_at()).await?;
     let end = run.end().map(|end| end.at);
     let until = end.and_then(|end| end.saturating_add(LATE).ok());
     let names = |line: &StreamLine| line.text.contains(run.id().as_str());

@@ -12,16 +12,16 @@ pub mod watch;
 use crate::failure::{Failure, Kind, Outcome};
 use domain::ids::{IdError, RunId};
 use domain::run::Run;
-use engine::Records;
+use engine::Table;
 use engine::documents::load_run;
 
 /// Reads the run that a command names.
 ///
 /// # Errors
 /// Fails if `id` is not a run id, or the run does not exist.
-pub async fn run(records: &dyn Records, id: &str) -> Outcome<Run> {
+pub async fn run(table: &dyn Table, id: &str) -> Outcome<Run> {
     let id = id_of(id, RunId::parse)?;
-    Ok(load_run(records, &id).await?)
+    Ok(load_run(table, &id).await?)
 }
 
 /// Parses an id from the command line.

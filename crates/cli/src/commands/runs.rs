@@ -3,9 +3,9 @@
 use crate::args::Runs;
 use crate::failure::Outcome;
 use crate::output::Output;
+use crate::pipeline::Pipeline;
 use crate::text;
 use crate::view::Brief;
-use crate::world::World;
 use domain::run::Run;
 use engine::documents::RUNS;
 
@@ -13,11 +13,11 @@ use engine::documents::RUNS;
 ///
 /// # Errors
 /// The errors of the table and of the output.
-pub async fn list(world: &World, args: &Runs, out: &mut Output<'_>) -> Outcome {
+pub async fn list(pipeline: &Pipeline, args: &Runs, out: &mut Output<'_>) -> Outcome {
     let mut runs: Vec<Run> = Vec::new();
     let mut unreadable = 0;
-    for record in world.records.list(RUNS, args.limit).await? {
-        match serde_json::from_str(&record.doc) {
+    for item in pipeline.table.list(RUNS, args.limit).await? {
+        match serde_json::from_str(&item.doc) {
             Ok(run) => runs.push(run),
             Err(_) => unreadable += 1,
         }

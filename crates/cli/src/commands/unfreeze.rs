@@ -3,7 +3,7 @@
 use crate::args::Unfreeze;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
-use crate::world::World;
+use crate::pipeline::Pipeline;
 use domain::environment::Environment;
 use domain::ids::EnvironmentName;
 use engine::documents::{environment_key, load};
@@ -15,21 +15,21 @@ use serde_json::json;
 /// # Errors
 /// Fails if the environment does not exist, and with the errors of the table, of Step Functions and
 /// of the output.
-pub async fn unfreeze(world: &World, args: &Unfreeze, out: &mut Output<'_>) -> Outcome {
+pub async fn unfreeze(pipeline: &Pipeline, args: &Unfreeze, out: &mut Output<'_>) -> Outcome {
     let repository = args.repository;
     let next = "`sluicegate show RUN` names the repository's key and the environment.";
     let name = EnvironmentName::parse(&args.environment)
         .map_err(|error| Failure::new(Kind::ArgumentInvalid, error.to_string(), next))?;
     let key = environment_key(repository, &name);
-    let known: Option<Environment> = load(&*world.records, &key).await?;
+    let known: Option<Environment> = load(&*pipeline.table, &key).await?;
     if known.is_none() {
         let what = format!("repository {repository} has no environment {name}");
         return Err(Failure::new(Kind::EnvironmentNotFound, what, next));
     }
     let environments = Environments {
-        records: &*world.records,
-        tokens: &*world.tokens,
-        clock: &*world.clock,
+        table: &*pipeline.table,
+        tokens: &*pipeline.tokens,
+        clock: &*pipeline.clock,
     };
     let frozen = environments.unfreeze(repository, &name).await?;
     if out.json {

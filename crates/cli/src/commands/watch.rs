@@ -3,8 +3,8 @@
 use crate::args::Watch;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::pipeline::Pipeline;
 use crate::text::Fact;
-use crate::world::World;
 use crate::{text, view};
 use domain::run::Run;
 use std::collections::BTreeSet;
@@ -15,19 +15,19 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Fails if the run does not exist or fails, and with the errors of the table and of the output.
-pub async fn watch(world: &World, args: &Watch, out: &mut Output<'_>) -> Outcome {
-    let mut said = BTreeSet::new();
+pub async fn watch(pipeline: &Pipeline, args: &Watch, out: &mut Output<'_>) -> Outcome {
+    let mut shown = BTreeSet::new();
     let mut last: Option<Run> = None;
     loop {
-        let run = super::run(&*world.records, &args.run).await?;
+        let run = super::run(&*pipeline.table, &args.run).await?;
         if last.as_ref() != Some(&run) {
-            show(&run, &mut said, out)?;
+            show(&run, &mut shown, out)?;
         }
         if run.is_ended() {
             return if run.outcome().is_success() {
                 Ok(())
             } else {
-                Err(Failure::said())
+                Err(Failure::already_reported())
             };
         }
         last = Some(run);
@@ -35,7 +35,7 @@ pub async fn watch(world: &World, args: &Watch, out: &mut Output<'_>) -> Outcome
     }
 }
 
-fn show(run: &Run, said: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcome {
+fn show(run: &Run, shown: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcome {
     if out.json {
         return out.line(&view::full(run)?);
     }
@@ -50,7 +50,7 @@ fn show(run: &Run, said: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcome
         facts.extend(lines.map(|text| Fact { at: end.at, text }));
     }
     // The new events, in the order in which they happened.
-    facts.retain(|fact| said.insert(fact.text.clone()));
+    facts.retain(|fact| shown.insert(fact.text.clone()));
     facts.sort_by_key(|fact| fact.at);
     for fact in facts {
         out.text(&format!("{}  {}\n", text::time(fact.at), fact.text))?;

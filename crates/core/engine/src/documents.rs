@@ -1,7 +1,7 @@
 //! Typed documents in the table: load, decide and save, with retries when another process writes
 //! first.
 
-use crate::{IndexKey, Record, RecordBody, RecordKey, Records, Result, Written};
+use crate::{IndexKey, Item, ItemBody, ItemKey, Result, Table, Written};
 use domain::environment::Environment;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{EnvironmentName, RepositoryKey, RunId};
@@ -16,15 +16,15 @@ const TRIES: u32 = 20;
 /// A document that is stored in the table.
 pub trait Document: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync {
     /// Returns the document's key.
-    fn key(&self) -> RecordKey;
+    fn key(&self) -> ItemKey;
     /// Returns the document's place in the index, if it is listed.
     fn index(&self) -> Option<IndexKey>;
 }
 
 /// Returns the key of a run.
 #[must_use]
-pub fn run_key(run: &RunId) -> RecordKey {
-    RecordKey {
+pub fn run_key(run: &RunId) -> ItemKey {
+    ItemKey {
         pk: format!("RUN#{run}"),
         sk: "RUN".into(),
     }
@@ -32,8 +32,8 @@ pub fn run_key(run: &RunId) -> RecordKey {
 
 /// Returns the key of an environment.
 #[must_use]
-pub fn environment_key(repository: RepositoryKey, name: &EnvironmentName) -> RecordKey {
-    RecordKey {
+pub fn environment_key(repository: RepositoryKey, name: &EnvironmentName) -> ItemKey {
+    ItemKey {
         pk: format!("ENV#{repository}#{name}"),
         sk: "ENV".into(),
     }
@@ -46,7 +46,7 @@ pub const RUNS: &str = "RUNS";
 pub const ENVIRONMENTS: &str = "ENVIRONMENTS";
 
 impl Document for Run {
-    fn key(&self) -> RecordKey {
+    fn key(&self) -> ItemKey {
         run_key(self.id())
     }
     fn index(&self) -> Option<IndexKey> {
@@ -60,7 +60,7 @@ impl Document for Run {
 }
 
 impl Document for Environment {
-    fn key(&self) -> RecordKey {
+    fn key(&self) -> ItemKey {
         environment_key(self.repository(), self.name())
     }
     fn index(&self) -> Option<IndexKey> {
@@ -71,22 +71,22 @@ impl Document for Environment {
     }
 }
 
-fn body<D: Document>(doc: &D) -> Result<RecordBody> {
+fn body<D: Document>(doc: &D) -> Result<ItemBody> {
     let json = serde_json::to_string(doc)
-        .map_err(|error| StepError::new(ErrorName::Internal, format!("write a record: {error}")))?;
-    Ok(RecordBody {
+        .map_err(|error| StepError::new(ErrorName::Internal, format!("write an item: {error}")))?;
+    Ok(ItemBody {
         doc: json,
         index: doc.index(),
         expires: None,
     })
 }
 
-fn read<D: Document>(key: &RecordKey, record: &Record) -> Result<D> {
-    serde_json::from_str(&record.doc).map_err(|error| {
+fn read<D: Document>(key: &ItemKey, item: &Item) -> Result<D> {
+    serde_json::from_str(&item.doc).map_err(|error| {
         StepError::new(
             ErrorName::ContractViolation,
             format!(
-                "record {}/{} is not what this version writes: {error}",
+                "item {}/{} is not what this version writes: {error}",
                 key.pk, key.sk
             ),
         )
@@ -97,8 +97,8 @@ fn read<D: Document>(key: &RecordKey, record: &Record) -> Result<D> {
 ///
 /// # Errors
 /// Fails when the table cannot be written.
-pub async fn insert<D: Document>(records: &dyn Records, doc: &D) -> Result<Written> {
-    records.insert(&doc.key(), &body(doc)?).await
+pub async fn insert<D: Document>(table: &dyn Table, doc: &D) -> Result<Written> {
+    table.insert(&doc.key(), &body(doc)?).await
 }
 
 /// Reads a document. Returns none if it does not exist.
@@ -106,9 +106,9 @@ pub async fn insert<D: Document>(records: &dyn Records, doc: &D) -> Result<Writt
 /// # Errors
 /// Fails with `ContractViolation` when the document has another version, and when the table cannot
 /// be read.
-pub async fn load<D: Document>(records: &dyn Records, key: &RecordKey) -> Result<Option<D>> {
-    match records.get(key).await? {
-        Some(record) => read(key, &record).map(Some),
+pub async fn load<D: Document>(table: &dyn Table, key: &ItemKey) -> Result<Option<D>> {
+    match table.get(key).await? {
+        Some(item) => read(key, &item).map(Some),
         None => Ok(None),
     }
 }
@@ -118,10 +118,8 @@ pub async fn load<D: Document>(records: &dyn Records, key: &RecordKey) -> Result
 /// # Errors
 /// Fails with `RunNotFound` when the run does not exist, with `ContractViolation` when it has
 /// another version, and when the table cannot be read.
-pub async fn load_run(records: &dyn Records, run: &RunId) -> Result<Run> {
-    load(records, &run_key(run))
-        .await?
-        .ok_or_else(|| no_run(run))
+pub async fn load_run(table: &dyn Table, run: &RunId) -> Result<Run> {
+    load(table, &run_key(run)).await?.ok_or_else(|| no_run(run))
 }
 
 fn no_run(run: &RunId) -> StepError {
@@ -135,23 +133,23 @@ fn no_run(run: &RunId) -> StepError {
 /// Fails with the error of `decide`, with `RecordConflict` when every attempt conflicted, and when
 /// the table cannot be read or written.
 async fn update<D: Document, T>(
-    records: &dyn Records,
-    key: &RecordKey,
+    table: &dyn Table,
+    key: &ItemKey,
     missing: impl Fn() -> Result<D>,
     mut decide: impl FnMut(&mut D) -> Result<T>,
 ) -> Result<T> {
     for _ in 0..TRIES {
-        let found = records.get(key).await?;
+        let found = table.get(key).await?;
         let before: D = match &found {
-            Some(record) => read(key, record)?,
+            Some(item) => read(key, item)?,
             None => missing()?,
         };
         let mut after = before.clone();
         let answer = decide(&mut after)?;
         let written = match &found {
             Some(_) if after == before => Written::Yes,
-            Some(record) => records.replace(key, &body(&after)?, record.version).await?,
-            None => records.insert(key, &body(&after)?).await?,
+            Some(item) => table.replace(key, &body(&after)?, item.version).await?,
+            None => table.insert(key, &body(&after)?).await?,
         };
         if written == Written::Yes {
             return Ok(answer);
@@ -160,7 +158,7 @@ async fn update<D: Document, T>(
     Err(StepError::new(
         ErrorName::RecordConflict,
         format!(
-            "record {}/{} changed at each of {TRIES} tries",
+            "item {}/{} changed at each of {TRIES} tries",
             key.pk, key.sk
         ),
     ))
@@ -172,11 +170,11 @@ async fn update<D: Document, T>(
 /// Fails with `RunNotFound` when the run does not exist, with the error of `decide`, with
 /// `RecordConflict` when every attempt conflicted, and when the table cannot be read or written.
 pub async fn update_run<T>(
-    records: &dyn Records,
+    table: &dyn Table,
     run: &RunId,
     decide: impl FnMut(&mut Run) -> Result<T>,
 ) -> Result<T> {
-    update(records, &run_key(run), || Err(no_run(run)), decide).await
+    update(table, &run_key(run), || Err(no_run(run)), decide).await
 }
 
 /// Changes an environment. Creates it if it does not exist. `decide` may run several times.
@@ -185,11 +183,11 @@ pub async fn update_run<T>(
 /// Fails with the error of `decide`, with `RecordConflict` when every attempt conflicted, and when
 /// the table cannot be read or written.
 pub(crate) async fn update_environment<T>(
-    records: &dyn Records,
+    table: &dyn Table,
     repository: RepositoryKey,
     name: &EnvironmentName,
     decide: impl FnMut(&mut Environment) -> Result<T>,
 ) -> Result<T> {
     let fresh = || Ok(Environment::new(repository, name.clone()));
-    update(records, &environment_key(repository, name), fresh, decide).await
+    update(table, &environment_key(repository, name), fresh, decide).await
 }

@@ -6,7 +6,7 @@
 //! call sends it.
 
 use crate::documents::{environment_key, load, load_run, run_key, update_environment, update_run};
-use crate::{Clock, Records, Result, TokenState, Tokens};
+use crate::{Clock, Result, Table, TokenState, Tokens};
 use domain::environment::{
     Environment, Frozen, LastGood, LockVerdict, Notification, QUEUE_LIMIT, Reply, Waiter,
     freezing_error,
@@ -50,9 +50,9 @@ impl Owned {
 /// # Errors
 /// Fails with `LockLost` when the run has ended or does not hold its environment, with `Internal`
 /// before the commit is accepted, and when the table cannot be read.
-pub async fn owned(records: &dyn Records, run: &Run) -> Result<Owned> {
+pub async fn owned(table: &dyn Table, run: &Run) -> Result<Owned> {
     let (repository, name) = place(run)?;
-    let environment: Environment = load(records, &environment_key(repository, name))
+    let environment: Environment = load(table, &environment_key(repository, name))
         .await?
         .unwrap_or_else(|| Environment::new(repository, name.clone()));
     let fence = environment.fence_of(run)?;
@@ -68,9 +68,9 @@ pub async fn owned(records: &dyn Records, run: &Run) -> Result<Owned> {
 ///
 /// # Errors
 /// Fails when the table cannot be read.
-pub async fn of_run(records: &dyn Records, run: &Run) -> Result<Option<Environment>> {
+pub async fn of_run(table: &dyn Table, run: &Run) -> Result<Option<Environment>> {
     match place(run) {
-        Ok((repository, name)) => load(records, &environment_key(repository, name)).await,
+        Ok((repository, name)) => load(table, &environment_key(repository, name)).await,
         Err(_) => Ok(None),
     }
 }
@@ -80,8 +80,8 @@ pub async fn of_run(records: &dyn Records, run: &Run) -> Result<Option<Environme
 /// # Errors
 /// Fails with `LockLost` when the run no longer holds the environment, and when the table cannot be
 /// read or written.
-pub async fn promote(records: &dyn Records, owned: &Owned, good: &LastGood) -> Result<()> {
-    change(records, &owned.environment, |environment| {
+pub async fn promote(table: &dyn Table, owned: &Owned, good: &LastGood) -> Result<()> {
+    change(table, &owned.environment, |environment| {
         environment.promote(owned.fence, good.clone())
     })
     .await
@@ -94,12 +94,12 @@ pub async fn promote(records: &dyn Records, owned: &Owned, good: &LastGood) -> R
 /// Fails with `LockLost` when the run no longer holds the environment, and when the table cannot be
 /// read or written.
 pub async fn record_rollback(
-    records: &dyn Records,
+    table: &dyn Table,
     owned: &Owned,
     outputs: &BTreeMap<StackName, ObjectRef>,
     now: Timestamp,
 ) -> Result<()> {
-    change(records, &owned.environment, |environment| {
+    change(table, &owned.environment, |environment| {
         environment.record_rollback(&owned.run, owned.fence, outputs.clone(), now)
     })
     .await
@@ -110,16 +110,11 @@ pub async fn record_rollback(
 ///
 /// # Errors
 /// Fails when the table cannot be read or written.
-pub async fn freeze(
-    records: &dyn Records,
-    run: &Run,
-    error: &StepError,
-    now: Timestamp,
-) -> Result<()> {
+pub async fn freeze(table: &dyn Table, run: &Run, error: &StepError, now: Timestamp) -> Result<()> {
     let Ok((repository, name)) = place(run) else {
         return Ok(());
     };
-    update_environment(records, repository, name, |environment| {
+    update_environment(table, repository, name, |environment| {
         environment.freeze(run.id(), error, now);
         Ok(())
     })
@@ -130,7 +125,7 @@ pub async fn freeze(
 #[derive(Clone, Copy)]
 pub struct Environments<'a> {
     /// The table with the runs and the environments.
-    pub records: &'a dyn Records,
+    pub table: &'a dyn Table,
     /// The task tokens of the waits.
     pub tokens: &'a dyn Tokens,
     /// The source of the current time.
@@ -146,7 +141,7 @@ impl Environments<'_> {
     /// Fails when the table cannot be read or written, and when Step Functions cannot be called.
     pub async fn acquire(&self, run: &RunId, token: &str) -> Result<Vec<Run>> {
         let now = self.clock.now();
-        let run = update_run(self.records, run, |run| {
+        let run = update_run(self.table, run, |run| {
             match run.lock_requested(now) {
                 // A failed build may already have ended the run.
                 Ok(()) | Err(RunError::Ended { .. }) => Ok(run.clone()),
@@ -156,7 +151,7 @@ impl Environments<'_> {
         .await?;
         let (repository, name) = place(&run)?;
         let rule = run.config()?.queue;
-        update_environment(self.records, repository, name, |environment| {
+        update_environment(self.table, repository, name, |environment| {
             let waiter = Waiter {
                 run: run.id().clone(),
                 commit: run.trigger().commit().clone(),
@@ -169,9 +164,9 @@ impl Environments<'_> {
         .await?;
         // A failed build can end the run during this call. The run's end is written before the
         // environment is released, so the later of the two processes removes the wait.
-        let run = load_run(self.records, run.id()).await?;
+        let run = load_run(self.table, run.id()).await?;
         if run.is_ended() {
-            update_environment(self.records, repository, name, |environment| {
+            update_environment(self.table, repository, name, |environment| {
                 environment.release(run.id(), now);
                 Ok(())
             })
@@ -191,7 +186,7 @@ impl Environments<'_> {
             return Ok(Vec::new());
         };
         let now = self.clock.now();
-        update_environment(self.records, repository, name, |environment| {
+        update_environment(self.table, repository, name, |environment| {
             if let Some(error) = freezing_error(run) {
                 environment.freeze(run.id(), error, now);
             }
@@ -212,7 +207,7 @@ impl Environments<'_> {
         name: &EnvironmentName,
     ) -> Result<Option<Frozen>> {
         let now = self.clock.now();
-        let frozen = update_environment(self.records, repository, name, |environment| {
+        let frozen = update_environment(self.table, repository, name, |environment| {
             Ok(environment.unfreeze(now))
         })
         .await?;
@@ -232,7 +227,7 @@ impl Environments<'_> {
         let mut superseded = Vec::new();
         let key = environment_key(repository, name);
         for _ in 0..SENT_LIMIT {
-            let environment: Option<Environment> = load(self.records, &key).await?;
+            let environment: Option<Environment> = load(self.table, &key).await?;
             let Some(next) = environment.and_then(|it| it.outbox().first().cloned()) else {
                 return Ok(superseded);
             };
@@ -241,7 +236,7 @@ impl Environments<'_> {
             }
             let token = self.send(&next).await?;
             let ended = token == TokenState::Closed && self.has_ended(&next.run).await?;
-            update_environment(self.records, repository, name, |environment| {
+            update_environment(self.table, repository, name, |environment| {
                 environment.mark_sent(&next);
                 if ended {
                     environment.release(&next.run, self.clock.now());
@@ -275,7 +270,7 @@ impl Environments<'_> {
     /// Records that a newer commit superseded the run. This happens before the run is notified,
     /// because its outcome is read from its record.
     async fn mark_superseded(&self, run: &RunId) -> Result<Option<Run>> {
-        let marked = update_run(self.records, run, |run| {
+        let marked = update_run(self.table, run, |run| {
             match run.superseded(self.clock.now()) {
                 Ok(()) => Ok(Some(run.clone())),
                 // The run ended while it waited.
@@ -291,7 +286,7 @@ impl Environments<'_> {
     }
 
     async fn has_ended(&self, run: &RunId) -> Result<bool> {
-        let run: Option<Run> = load(self.records, &run_key(run)).await?;
+        let run: Option<Run> = load(self.table, &run_key(run)).await?;
         Ok(run.is_none_or(|run| run.is_ended()))
     }
 }
@@ -302,12 +297,12 @@ fn place(run: &Run) -> Result<(RepositoryKey, &EnvironmentName)> {
 }
 
 async fn change(
-    records: &dyn Records,
+    table: &dyn Table,
     environment: &Environment,
     decide: impl FnMut(&mut Environment) -> Result<()>,
 ) -> Result<()> {
     let (repository, name) = (environment.repository(), environment.name());
-    update_environment(records, repository, name, decide).await
+    update_environment(table, repository, name, decide).await
 }
 
 #[cfg(test)]

@@ -94,10 +94,13 @@ pub async fn result(
 ) -> Result<JobResult> {
     let key = keys::job(run, job, JobFile::Result);
     let mut found = objects.get(&key).await?;
-    let mut said = String::new();
+    let mut description = String::new();
     if found.is_none() {
         let jobs = end(batch, job).await?;
-        said = jobs.iter().fold(said, |said, job| said + "; " + &job.said);
+        for job in &jobs {
+            description.push_str("; ");
+            description.push_str(&job.description);
+        }
         // The result may have been written while Batch was asked.
         found = objects.get(&key).await?;
     }
@@ -108,7 +111,7 @@ pub async fn result(
         );
         return Err(StepError::new(
             ErrorName::JobLost,
-            format!("job {job} of stack {stack} left no result: {why}{said}"),
+            format!("job {job} of stack {stack} left no result: {why}{description}"),
         ));
     };
     let result: JobResult = serde_json::from_slice(&bytes).map_err(|error| {
@@ -147,7 +150,10 @@ async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
         None => Ok(jobs),
         Some(open) => Err(StepError::new(
             ErrorName::AwsUnavailable,
-            format!("job {name} was ended and is still there: {}", open.said),
+            format!(
+                "job {name} was ended and is still there: {}",
+                open.description
+            ),
         )),
     }
 }
@@ -159,7 +165,7 @@ async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
 pub async fn terminate_open(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
     let jobs = batch.find(name).await?;
     for open in jobs.iter().filter(|job| job.progress == JobProgress::Open) {
-        tracing::warn!(job = %name, id = open.id, said = open.said, "ended: {ORPHANED}");
+        tracing::warn!(job = %name, id = open.id, description = open.description, "ended: {ORPHANED}");
         batch.terminate(&open.id, ORPHANED).await?;
     }
     Ok(jobs)

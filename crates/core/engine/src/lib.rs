@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod announce;
+mod clock;
 pub mod documents;
 pub mod environments;
 #[cfg(feature = "fakes")]
@@ -10,5 +11,6 @@ pub mod status;
 mod step;
 mod traits;
 
+pub use clock::SystemClock;
 pub use step::{HttpRequest, HttpResponse, Step, UrlStep};
 pub use traits::*;

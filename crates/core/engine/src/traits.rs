@@ -12,7 +12,7 @@ pub type Result<T> = std::result::Result<T, StepError>;
 
 /// The key of an item in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordKey {
+pub struct ItemKey {
     /// The partition key, such as `RUN#shop-1a2b3c4d-9f8e7d`.
     pub pk: String,
     /// The sort key, such as `RUN`.
@@ -21,7 +21,7 @@ pub struct RecordKey {
 
 /// An item to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordBody {
+pub struct ItemBody {
     /// The document, as JSON.
     pub doc: String,
     /// The item's place in the index `by-kind`, if it is listed.
@@ -41,7 +41,7 @@ pub struct IndexKey {
 
 /// An item as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct Item {
     /// The document, as JSON.
     pub doc: String,
     /// The version, from 1. Each write increments it.
@@ -59,15 +59,15 @@ pub enum Written {
 
 /// The pipeline's table.
 #[async_trait]
-pub trait Records: Send + Sync {
+pub trait Table: Send + Sync {
     /// Reads an item with a strongly consistent read.
-    async fn get(&self, key: &RecordKey) -> Result<Option<Record>>;
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>>;
     /// Writes an item that must not exist yet, as version 1.
-    async fn insert(&self, key: &RecordKey, body: &RecordBody) -> Result<Written>;
+    async fn insert(&self, key: &ItemKey, body: &ItemBody) -> Result<Written>;
     /// Writes the next version of an item that must have this version.
-    async fn replace(&self, key: &RecordKey, body: &RecordBody, version: u64) -> Result<Written>;
+    async fn replace(&self, key: &ItemKey, body: &ItemBody, version: u64) -> Result<Written>;
     /// Reads the items of a partition of the index, in descending order of the sort key.
-    async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Record>>;
+    async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Item>>;
 }
 
 /// An S3 bucket.
@@ -136,7 +136,7 @@ pub struct BatchJob {
     /// The job's progress.
     pub progress: JobProgress,
     /// Batch's description for a person: the state, the reason and the exit code.
-    pub said: String,
+    pub description: String,
 }
 
 /// The progress of a job in Batch.

@@ -32,14 +32,14 @@ use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
 use engine::jobs::StateBucket;
 use engine::status::Transition;
-use engine::{BatchJobs, Clock, Objects, Records, Result, Step, jobs};
+use engine::{BatchJobs, Clock, Objects, Result, Step, Table, jobs};
 use serde::Serialize;
 use std::sync::Arc;
 
 /// The `apply` Lambda.
 pub struct Apply {
     /// The DynamoDB table of runs and environments.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
     /// Finds and ends Batch jobs that the state machine does not know of.
@@ -90,8 +90,8 @@ impl Step for Apply {
 impl Apply {
     /// Consumes the plan. A repeated call returns the job that consumed it.
     async fn start(&self, run: &RunId, name: &StackName) -> Result<StackJob> {
-        let run = load_run(&*self.records, run).await?;
-        let owned = environments::owned(&*self.records, &run).await?;
+        let run = load_run(&*self.table, run).await?;
+        let owned = environments::owned(&*self.table, &run).await?;
         self.use_plan(&run, &owned, name).await
     }
 
@@ -123,7 +123,7 @@ impl Apply {
         consumed?;
         self.objects.put(&key, bytes).await?;
         // From here on the plan is consumed, and no other job can use it.
-        let run = update_run(&*self.records, run.id(), |run| {
+        let run = update_run(&*self.table, run.id(), |run| {
             run.applying(name, job.clone(), spec.attempt, self.clock.now())?;
             Ok(run.clone())
         })
@@ -161,7 +161,7 @@ impl Apply {
         job: &JobId,
         error: Option<CaughtError>,
     ) -> Result<FinishOutput> {
-        let run = load_run(&*self.records, run).await?;
+        let run = load_run(&*self.table, run).await?;
         let answer = |verdict| {
             Ok(FinishOutput {
                 stack: name.clone(),
@@ -191,7 +191,7 @@ impl Apply {
         .await;
         match result.map(|result| result.outcome) {
             Ok(JobOutcome::Applied { outputs, .. }) => {
-                let run = update_run(&*self.records, run.id(), |run| {
+                let run = update_run(&*self.table, run.id(), |run| {
                     run.applied(name, job, outputs.clone(), self.clock.now())?;
                     Ok(run.clone())
                 })
@@ -201,7 +201,7 @@ impl Apply {
             }
             Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
                 let attempt = stack.jobs();
-                let (run, stale) = update_run(&*self.records, run.id(), |run| {
+                let (run, stale) = update_run(&*self.table, run.id(), |run| {
                     // The failure is recorded even if the stack is not planned again.
                     let stale = run.plan_stale(name, job, self.clock.now())?;
                     Ok((run.clone(), stale))
@@ -258,7 +258,7 @@ impl Apply {
         side_effects: SideEffects,
         error: &StepError,
     ) -> Result<()> {
-        let run = update_run(&*self.records, run, |run| {
+        let run = update_run(&*self.table, run, |run| {
             run.apply_failed(name, job, side_effects, self.clock.now())?;
             Ok(run.clone())
         })

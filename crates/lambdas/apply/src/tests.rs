@@ -12,13 +12,13 @@ use domain::plan::{
 use domain::run::{Approval, ApprovalDecision};
 use engine::documents::insert;
 use engine::fakes::{
-    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples,
+    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeStatusQueue, FakeTable, samples,
 };
 use engine::status::TransitionKind;
 use std::collections::BTreeSet;
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     objects: FakeObjects,
     batch: FakeBatch,
     status: FakeStatusQueue,
@@ -28,14 +28,14 @@ struct World {
 impl World {
     /// Creates run 1, which holds the environment and has a sealed plan for its stack `data`.
     async fn new(verdict: Verdict) -> Self {
-        let records = FakeRecords::new();
+        let table = FakeTable::new();
         let objects = FakeObjects::new(samples::BUCKET);
         let batch = FakeBatch::new();
         let status = FakeStatusQueue::new();
         let clock = Arc::new(FakeClock::default());
         let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         let apply = Apply {
-            records: Arc::new(records.clone()),
+            table: Arc::new(table.clone()),
             objects: Arc::new(objects.clone()),
             batch: Arc::new(batch.clone()),
             announcer: Announcer::new(Arc::new(status.clone()), clock.clone())
@@ -47,10 +47,10 @@ impl World {
         let mut run = samples::sealed_run(1);
         samples::edit(&mut run, "/forward/stacks/0/jobs", 1);
         samples::edit(&mut run, "/forward/stacks/0/state", planned(verdict, None));
-        insert(&records, &run).await.unwrap();
-        records.give_environment_to(&run);
+        insert(&table, &run).await.unwrap();
+        table.give_environment_to(&run);
         Self {
-            records,
+            table,
             objects,
             batch,
             status,
@@ -85,12 +85,12 @@ impl World {
     }
 
     async fn state(&self) -> StackState {
-        let run = load_run(&self.records, &run()).await.unwrap();
+        let run = load_run(&self.table, &run()).await.unwrap();
         run.leg().stacks()[0].state().clone()
     }
 
     async fn set_state(&self, state: StackState) {
-        update_run(&self.records, &run(), |run| {
+        update_run(&self.table, &run(), |run| {
             samples::edit(run, "/forward/stacks/0/state", &state);
             Ok(())
         })
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// Returns the kinds of the status messages in the queue, each id once.
-    fn told(&self) -> Vec<TransitionKind> {
+    fn announced(&self) -> Vec<TransitionKind> {
         let mut seen = BTreeSet::new();
         let messages = self.status.messages().into_iter();
         messages
@@ -126,8 +126,8 @@ impl World {
     /// Returns everything that other processes can see.
     fn shown(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
-        for key in self.records.keys() {
-            let record = self.records.peek(&key).unwrap();
+        for key in self.table.keys() {
+            let record = self.table.peek(&key).unwrap();
             lines.push(format!("{} {}", key.pk, record.doc));
         }
         lines.extend(self.objects.keys());
@@ -227,7 +227,7 @@ async fn exactly_the_sealed_plan_is_applied() {
     for _ in 0..2 {
         assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
     }
-    let run = load_run(&world.records, &run()).await.unwrap();
+    let run = load_run(&world.table, &run()).await.unwrap();
     assert_eq!(run.forward().stacks()[0].outputs(), Some(&object(5)));
 }
 
@@ -245,7 +245,7 @@ async fn a_plan_is_used_once() {
 #[tokio::test]
 async fn without_the_lock_nothing_is_applied() {
     let world = World::new(Verdict::Auto).await;
-    world.records.give_environment_to(&samples::sealed_run(2));
+    world.table.give_environment_to(&samples::sealed_run(2));
     let error = world.start().await.unwrap_err();
     assert_eq!(error.name, ErrorName::LockLost);
     let holder = samples::push_event(2).run_id();
@@ -262,7 +262,7 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         token: "token".into(),
         since: samples::now(),
     });
-    let mut said = Vec::new();
+    let mut errors = Vec::new();
     for approval in [asked, answered(ApprovalDecision::Rejected), None] {
         let state = planned(Verdict::NeedsApproval, approval);
         world.set_state(state.clone()).await;
@@ -271,16 +271,16 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         assert_eq!(error.name, ErrorName::ApprovalRejected);
         assert!(world.objects.keys().is_empty(), "not even a job record");
         assert_eq!(world.state().await, state);
-        said.push(error.to_string());
+        errors.push(error.to_string());
     }
     assert_eq!(
-        world.told(),
+        world.announced(),
         [TransitionKind::ApprovalDenied],
         "once for all calls"
     );
     let since = samples::now();
     assert_eq!(
-        said,
+        errors,
         [
             format!(
                 "ApprovalRejected: the plan of stack data was not approved in time, since {since}; it was not applied"
@@ -297,7 +297,7 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         .await;
     assert!(world.start().await.is_ok());
     assert_eq!(
-        world.told(),
+        world.announced(),
         [
             TransitionKind::ApprovalDenied,
             TransitionKind::ApprovalGranted,
@@ -348,7 +348,7 @@ async fn a_stale_plan_is_made_again_once() {
         let error = world.finish(&again).await.unwrap_err();
         assert_eq!(error.name, ErrorName::StalePlan);
     }
-    let run = load_run(&world.records, &run()).await.unwrap();
+    let run = load_run(&world.table, &run()).await.unwrap();
     assert!(!run.has_side_effects());
 }
 
@@ -449,7 +449,7 @@ async fn a_result_that_cannot_be_read_now_is_read_later() {
 async fn a_rollback_applies_the_last_good_source() {
     let world = World::new(Verdict::Auto).await;
     let good = samples::last_good(2);
-    update_run(&world.records, &run(), |run| {
+    update_run(&world.table, &run(), |run| {
         let side_effects = SideEffects::Possible;
         let failed = StackState::Failed { side_effects };
         samples::edit(run, "/forward/stacks/0/state", failed);
@@ -490,9 +490,9 @@ async fn what_is_asked_again_is_done_once() {
     }
     let good = story(|_| {}).await;
     for operation in ["get", "replace"] {
-        let failed = story(|it| it.records.fail_next(operation, throttled(), 2)).await;
+        let failed = story(|it| it.table.fail_next(operation, throttled(), 2)).await;
         assert_eq!(failed, good);
-        let lost = story(|it| it.records.lose_reply(operation, throttled(), 2)).await;
+        let lost = story(|it| it.table.lose_reply(operation, throttled(), 2)).await;
         assert_eq!(lost, good);
     }
     for operation in ["get", "put"] {

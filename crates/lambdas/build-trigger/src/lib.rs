@@ -31,13 +31,13 @@ use domain::step::{
 use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
 use engine::status::Transition;
-use engine::{Clock, Records, Registry, Result, Step};
+use engine::{Clock, Registry, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `build-trigger` Lambda.
 pub struct BuildTrigger {
     /// The DynamoDB table.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The image registry.
     pub registry: Arc<dyn Registry>,
     /// Announces the run's transitions.
@@ -67,7 +67,7 @@ impl BuildTrigger {
     /// Looks for an image that was built from the same files. Without one, returns the parameters
     /// of the build.
     async fn decide(&self, run: &RunId) -> Result<BuildTriggerOutput> {
-        let run = load_run(&*self.records, run).await?;
+        let run = load_run(&*self.table, run).await?;
         let Some(build) = &run.config()?.build else {
             return Ok(BuildTriggerOutput::None);
         };
@@ -85,7 +85,7 @@ impl BuildTrigger {
             return Ok(BuildTriggerOutput::Ready);
         }
         let now = self.clock.now();
-        let run = update_run(&*self.records, run.id(), |run| {
+        let run = update_run(&*self.table, run.id(), |run| {
             run.build_started(now)?;
             Ok(run.clone())
         })
@@ -146,7 +146,7 @@ impl BuildTrigger {
 
     /// Records the image that the build pushed. Fails if the build failed or the image is missing.
     async fn finish(&self, run: &RunId, error: Option<CaughtError>) -> Result<BuildTriggerOutput> {
-        let run = load_run(&*self.records, run).await?;
+        let run = load_run(&*self.table, run).await?;
         if run.artifact().is_some() {
             // A repeated call announces it again: the first one may have stopped before its
             // announcement.
@@ -154,17 +154,17 @@ impl BuildTrigger {
             return Ok(BuildTriggerOutput::Ready);
         }
         if let Some(error) = error {
-            let run = update_run(&*self.records, run.id(), |run| {
+            let run = update_run(&*self.table, run.id(), |run| {
                 run.build_failed(self.clock.now())?;
                 Ok(run.clone())
             })
             .await?;
             self.announcer.announce(&run, Transition::BuildFailed).await;
-            let said = error.to_step_error().message;
+            let cause = error.to_step_error().message;
             return Err(StepError::new(
                 ErrorName::BuildFailed,
                 format!(
-                    "the tests or the build of commit {} failed: {said}",
+                    "the tests or the build of commit {} failed: {cause}",
                     run.trigger().commit()
                 ),
             ));
@@ -182,7 +182,7 @@ impl BuildTrigger {
     }
 
     async fn ready(&self, run: &RunId, digest: ImageDigest, origin: ArtifactOrigin) -> Result<()> {
-        let run = update_run(&*self.records, run, |run| {
+        let run = update_run(&*self.table, run, |run| {
             let artifact = Artifact::Image {
                 digest: digest.clone(),
             };

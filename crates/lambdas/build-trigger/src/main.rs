@@ -2,7 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| build_trigger::BuildTrigger {
-        records: wiring.records(),
+        table: wiring.table(),
         registry: wiring.registry(),
         announcer: wiring.queue_announcer(),
         repositories: wiring.repositories(),

@@ -6,10 +6,10 @@
 use super::*;
 use domain::run::Build;
 use engine::documents::insert;
-use engine::fakes::{FakeClock, FakeRecords, FakeRegistry, FakeStatusQueue, samples};
+use engine::fakes::{FakeClock, FakeRegistry, FakeStatusQueue, FakeTable, samples};
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     registry: FakeRegistry,
     status: FakeStatusQueue,
     step: BuildTrigger,
@@ -18,22 +18,22 @@ struct World {
 impl World {
     /// Creates a sealed run and an empty registry.
     async fn new() -> Self {
-        let records = FakeRecords::new();
+        let table = FakeTable::new();
         let registry = FakeRegistry::new();
         let status = FakeStatusQueue::new();
         let clock = Arc::new(FakeClock::default());
         let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         let step = BuildTrigger {
-            records: Arc::new(records.clone()),
+            table: Arc::new(table.clone()),
             registry: Arc::new(registry.clone()),
             announcer: Announcer::new(Arc::new(status.clone()), clock.clone()),
             repositories,
             clock,
             bucket: samples::BUCKET.into(),
         };
-        insert(&records, &samples::sealed_run(1)).await.unwrap();
+        insert(&table, &samples::sealed_run(1)).await.unwrap();
         Self {
-            records,
+            table,
             registry,
             status,
             step,
@@ -54,15 +54,11 @@ impl World {
     }
 
     async fn build(&self) -> Build {
-        load_run(&self.records, &run())
-            .await
-            .unwrap()
-            .build()
-            .clone()
+        load_run(&self.table, &run()).await.unwrap().build().clone()
     }
 
     async fn change(&self, change: impl Fn(&mut Run)) {
-        update_run(&self.records, &run(), |run| {
+        update_run(&self.table, &run(), |run| {
             change(run);
             Ok(())
         })
@@ -73,8 +69,8 @@ impl World {
     /// Returns everything that other processes can see.
     fn shown(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
-        for key in self.records.keys() {
-            lines.push(self.records.peek(&key).unwrap().doc);
+        for key in self.table.keys() {
+            lines.push(self.table.peek(&key).unwrap().doc);
         }
         lines.extend(self.registry.tags(&image(), &samples::image_digest(1)));
         let messages = self.status.messages().into_iter();
@@ -291,9 +287,9 @@ async fn what_is_asked_again_is_done_once() {
     for reuse in [true, false] {
         let good = story(reuse, |_| {}).await;
         for operation in ["get", "replace"] {
-            let failed = story(reuse, |it| it.records.fail_next(operation, throttled(), 2)).await;
+            let failed = story(reuse, |it| it.table.fail_next(operation, throttled(), 2)).await;
             assert_eq!(failed, good);
-            let lost = story(reuse, |it| it.records.lose_reply(operation, throttled(), 2)).await;
+            let lost = story(reuse, |it| it.table.lose_reply(operation, throttled(), 2)).await;
             assert_eq!(lost, good);
         }
         for operation in ["find", "tag"] {

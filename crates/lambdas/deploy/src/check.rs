@@ -27,7 +27,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 impl Deploy {
     /// Returns the progress of the rollout on the run's current leg.
     pub(crate) async fn check(&self, run: &RunId) -> Result<DeployVerdict> {
-        let run = load_run(&*self.records, run).await?;
+        let run = load_run(&*self.table, run).await?;
         let (Some(rollout), Some(plan)) = (run.rollout(), run.release_plan()?) else {
             return Err(StepError::new(
                 ErrorName::ContractViolation,
@@ -53,7 +53,7 @@ impl Deploy {
             tracing::error!(run = %run.id(), %error, "the deployed image may expire");
         }
         let (leg, now) = (run.leg().kind(), self.clock.now());
-        let run = update_run(&*self.records, run.id(), |run| {
+        let run = update_run(&*self.table, run.id(), |run| {
             run.rollout_healthy(leg, now)?;
             Ok(run.clone())
         })

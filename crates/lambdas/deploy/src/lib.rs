@@ -14,14 +14,14 @@ use domain::step::{DeployInput, DeployOutput};
 use engine::announce::Announcer;
 use engine::documents::load_run;
 use engine::status::Transition;
-use engine::{Clock, Objects, Probe, Records, Registry, Result, Services, Step};
+use engine::{Clock, Objects, Probe, Registry, Result, Services, Step, Table};
 use std::sync::Arc;
 
 /// The `deploy` Lambda.
 #[derive(Clone)]
 pub struct Deploy {
     /// The DynamoDB table.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The artifacts bucket, which holds the outputs of the stacks.
     pub objects: Arc<dyn Objects>,
     /// The ECS services.
@@ -63,7 +63,7 @@ impl Deploy {
             return;
         }
         // A failure to announce must not hide the error itself.
-        if let Ok(run) = load_run(&*self.records, id).await
+        if let Ok(run) = load_run(&*self.table, id).await
             && !run.is_ended()
         {
             let transition = Transition::DeployFailed(run.leg().kind(), error.clone());

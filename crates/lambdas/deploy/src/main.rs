@@ -2,7 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| deploy::Deploy {
-        records: wiring.records(),
+        table: wiring.table(),
         objects: wiring.artifacts(),
         services: wiring.services(),
         registry: wiring.registry(),

@@ -26,11 +26,11 @@ impl Deploy {
     /// The release is recorded in the run before the target runs it. So a repeated call prepares
     /// nothing again, and every rollout is known to its run.
     pub(crate) async fn start(&self, run: &RunId) -> Result<DeployVerdict> {
-        let run = load_run(&*self.records, run).await?;
+        let run = load_run(&*self.table, run).await?;
         let Some(plan) = run.release_plan()? else {
             return Ok(DeployVerdict::None);
         };
-        let owned = environments::owned(&*self.records, &run).await?;
+        let owned = environments::owned(&*self.table, &run).await?;
         self.roll_out(&run, &owned, &plan).await
     }
 
@@ -77,7 +77,7 @@ impl Deploy {
             healthy_at: None,
         };
         let leg = run.leg().kind();
-        update_run(&*self.records, run.id(), |run| {
+        update_run(&*self.table, run.id(), |run| {
             Ok(run.rollout_started(leg, rollout.clone())?)
         })
         .await

@@ -14,8 +14,8 @@ use domain::run::Run;
 use domain::step::DeployVerdict;
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
-    FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRecords, FakeRegistry, FakeServices,
-    FakeStatusQueue, samples,
+    FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue,
+    FakeTable, samples,
 };
 
 const TEMPLATE: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:7";
@@ -28,7 +28,7 @@ const OUTPUTS: &str = r#"{
 }"#;
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     objects: FakeObjects,
     services: FakeServices,
     registry: FakeRegistry,
@@ -46,7 +46,7 @@ impl World {
         samples::build(&mut run, 2);
         samples::find_unchanged(&mut run);
         let world = Self {
-            records: FakeRecords::new(),
+            table: FakeTable::new(),
             objects: FakeObjects::new(samples::BUCKET),
             services: FakeServices::new(),
             registry: FakeRegistry::new(),
@@ -61,10 +61,10 @@ impl World {
             let digest = samples::image_digest(n);
             world.registry.push(&image, &digest, &[tag.as_str()]);
         }
-        insert(&world.records, &run).await.unwrap();
+        insert(&world.table, &run).await.unwrap();
         world.set_outputs(OUTPUTS).await;
-        world.records.deliver(&samples::last_good(1));
-        world.records.give_environment_to(&run);
+        world.table.deliver(&samples::last_good(1));
+        world.table.give_environment_to(&run);
         world
     }
 
@@ -81,7 +81,7 @@ impl World {
     }
 
     async fn change(&self, change: impl Fn(&mut Run)) {
-        update_run(&self.records, self.run.id(), |run| {
+        update_run(&self.table, self.run.id(), |run| {
             change(run);
             Ok(())
         })
@@ -93,7 +93,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         Deploy {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             objects: Arc::new(self.objects.clone()),
             services: Arc::new(self.services.clone()),
             registry: Arc::new(self.registry.clone()),
@@ -118,7 +118,7 @@ impl World {
     }
 
     async fn stored(&self) -> Run {
-        load_run(&self.records, self.run.id()).await.unwrap()
+        load_run(&self.table, self.run.id()).await.unwrap()
     }
 
     /// Returns the rollout of the current leg.
@@ -269,7 +269,7 @@ async fn a_start_that_is_repeated_registers_nothing_twice() {
 #[tokio::test]
 async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
     let world = World::new().await;
-    world.records.change_environment(|environment| {
+    world.table.change_environment(|environment| {
         environment.release(world.run.id(), samples::now());
     });
     assert_eq!(world.start().await.unwrap_err().name, ErrorName::LockLost);
@@ -298,8 +298,8 @@ async fn what_already_runs_is_not_registered_again() {
         commit: samples::commit(2),
         ..samples::last_good(1)
     };
-    world.records.deliver(&with_template(good));
-    world.records.give_environment_to(&world.run);
+    world.table.deliver(&with_template(good));
+    world.table.give_environment_to(&world.run);
     assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
     assert!(world.services.revisions().is_empty());
     assert_eq!(world.task_definition().await, TEMPLATE);
@@ -307,7 +307,7 @@ async fn what_already_runs_is_not_registered_again() {
 
 #[tokio::test]
 async fn outputs_that_do_not_serve_are_named_without_their_values() {
-    let mut said = Vec::new();
+    let mut errors = Vec::new();
     for (name, text) in [
         ("missing", OUTPUTS.replace("\"service\"", "\"servis\"")),
         (
@@ -327,16 +327,16 @@ async fn outputs_that_do_not_serve_are_named_without_their_values() {
     ] {
         let world = World::new().await;
         world.set_outputs(&text).await;
-        said.push(format!("{name}: {}", world.start().await.unwrap_err()));
+        errors.push(format!("{name}: {}", world.start().await.unwrap_err()));
     }
     let world = World::new().await;
     world.objects.set("runs/r/jobs/j/outputs.json", "{}");
-    said.push(format!("changed: {}", world.start().await.unwrap_err()));
+    errors.push(format!("changed: {}", world.start().await.unwrap_err()));
     world.objects.remove("runs/r/jobs/j/outputs.json");
-    said.push(format!("gone: {}", world.start().await.unwrap_err()));
-    let said = said.join("\n");
-    assert!(!said.contains("canary-secret"), "{said}");
-    insta::assert_snapshot!(said);
+    errors.push(format!("gone: {}", world.start().await.unwrap_err()));
+    let errors = errors.join("\n");
+    assert!(!errors.contains("canary-secret"), "{errors}");
+    insta::assert_snapshot!(errors);
 }
 
 #[tokio::test]

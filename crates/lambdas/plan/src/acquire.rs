@@ -18,8 +18,8 @@ impl Plan {
     /// Queues the run for its environment. The task token is completed as soon as the answer is
     /// known, often during this call.
     pub(crate) async fn acquire(&self, run: &RunId, token: &str) -> Result<()> {
-        let run = documents::load_run(&*self.records, run).await?;
-        let environment = environments::of_run(&*self.records, &run).await?;
+        let run = documents::load_run(&*self.table, run).await?;
+        let environment = environments::of_run(&*self.table, &run).await?;
         let holder = environment.as_ref().and_then(|it| it.holder());
         let other = holder.filter(|holder| &holder.run != run.id());
         // A failed build may have ended the run already, and an ended run sends no status messages.
@@ -28,7 +28,7 @@ impl Plan {
             self.announcer.announce(&run, transition).await;
         }
         let environments = Environments {
-            records: &*self.records,
+            table: &*self.table,
             tokens: &*self.tokens,
             clock: &*self.clock,
         };

@@ -92,7 +92,7 @@ impl Plan {
             let error = StepError::new(ErrorName::PlanRefused, message);
             return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
         }
-        let run = update_run(&*self.records, run.id(), |run| {
+        let run = update_run(&*self.table, run.id(), |run| {
             let (plan, outputs) = (plan.clone(), outputs.clone());
             run.planned(name, job, plan, &summary, verdict, outputs, now)?;
             Ok(run.clone())
@@ -123,7 +123,7 @@ impl Plan {
         error: &StepError,
         diagnostics: &[String],
     ) -> Result<StepError> {
-        let run = update_run(&*self.records, run, |run| {
+        let run = update_run(&*self.table, run, |run| {
             run.plan_failed(name, job, self.clock.now())?;
             Ok(run.clone())
         })
@@ -145,7 +145,7 @@ impl Plan {
         token: String,
     ) -> Result<()> {
         let now = self.clock.now();
-        let (run, answered) = update_run(&*self.records, run, |run| {
+        let (run, answered) = update_run(&*self.table, run, |run| {
             let answered = run.approval_requested(name, token.clone(), now)?;
             Ok((run.clone(), answered))
         })

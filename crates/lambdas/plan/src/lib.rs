@@ -11,14 +11,14 @@ use domain::run::Run;
 use domain::step::PlanInput;
 use engine::announce::Announcer;
 use engine::jobs::StateBucket;
-use engine::{BatchJobs, Clock, Objects, Records, Result, Step, Tokens, documents};
+use engine::{BatchJobs, Clock, Objects, Result, Step, Table, Tokens, documents};
 use serde::Serialize;
 use std::sync::Arc;
 
 /// The `plan` Lambda.
 pub struct Plan {
     /// The DynamoDB table of runs and environments.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
     /// Finds and ends Batch jobs that the state machine does not know of.
@@ -80,7 +80,7 @@ impl Step for Plan {
 
 impl Plan {
     async fn load(&self, run: &RunId) -> Result<(Run, EnvironmentName)> {
-        let run = documents::load_run(&*self.records, run).await?;
+        let run = documents::load_run(&*self.table, run).await?;
         let environment = run.config()?.environment.clone();
         Ok((run, environment))
     }

@@ -2,7 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| plan::Plan {
-        records: wiring.records(),
+        table: wiring.table(),
         objects: wiring.artifacts(),
         batch: wiring.batch(),
         tokens: wiring.tokens(),

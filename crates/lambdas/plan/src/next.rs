@@ -29,7 +29,7 @@ impl Plan {
             return Err(first.to_step_error());
         }
         let (run, _) = self.load(run).await?;
-        let owned = environments::owned(&*self.records, &run).await?;
+        let owned = environments::owned(&*self.table, &run).await?;
         self.wave(run, &owned).await
     }
 
@@ -67,17 +67,17 @@ impl Plan {
         }
         // Sent concurrently: if the queue does not answer, the call waits for one time limit, not
         // for one per stack.
-        let said = started
+        let announcements = started
             .into_iter()
             .map(|transition| self.announcer.announce(&run, transition));
-        join_all(said).await;
+        join_all(announcements).await;
         Ok(NextOutput::Plan { jobs })
     }
 
     /// Records in the run that it holds its environment.
     async fn hold(&self, run: Run, owned: &Owned) -> Result<Run> {
         let now = self.clock.now();
-        let run = update_run(&*self.records, run.id(), |run| {
+        let run = update_run(&*self.table, run.id(), |run| {
             // The execution may have been stopped in the meantime.
             let fence = owned.environment().fence_of(run)?;
             run.lock_held(fence, now)?;
@@ -104,7 +104,7 @@ impl Plan {
         self.objects.put(&key, bytes).await?;
         let attempt = spec.attempt;
         let now = self.clock.now();
-        update_run(&*self.records, run.id(), |run| {
+        update_run(&*self.table, run.id(), |run| {
             Ok(run.planning(name, job.clone(), attempt, now)?)
         })
         .await

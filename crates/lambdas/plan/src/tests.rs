@@ -16,13 +16,13 @@ use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, StackS
 use domain::step::{CaughtError, JudgeOutput, NextOutput, StackJob};
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
-    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, FakeTokens, samples,
+    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeStatusQueue, FakeTable, FakeTokens, samples,
 };
 
 mod judgement;
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     objects: FakeObjects,
     batch: FakeBatch,
     tokens: FakeTokens,
@@ -33,7 +33,7 @@ struct World {
 impl World {
     /// Creates two sealed runs, of commits 1 and 2, and a free environment.
     async fn new() -> Self {
-        let records = FakeRecords::new();
+        let table = FakeTable::new();
         let objects = FakeObjects::new(samples::BUCKET);
         let batch = FakeBatch::new();
         let tokens = FakeTokens::new();
@@ -41,7 +41,7 @@ impl World {
         let clock = Arc::new(FakeClock::default());
         let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         let plan = Plan {
-            records: Arc::new(records.clone()),
+            table: Arc::new(table.clone()),
             objects: Arc::new(objects.clone()),
             batch: Arc::new(batch.clone()),
             tokens: Arc::new(tokens.clone()),
@@ -52,10 +52,10 @@ impl World {
             states: samples::states(),
         };
         for n in [1, 2, 3] {
-            insert(&records, &samples::sealed_run(n)).await.unwrap();
+            insert(&table, &samples::sealed_run(n)).await.unwrap();
         }
         Self {
-            records,
+            table,
             objects,
             batch,
             tokens,
@@ -123,11 +123,11 @@ impl World {
     }
 
     async fn load(&self, n: u8) -> Run {
-        load_run(&self.records, &run(n)).await.unwrap()
+        load_run(&self.table, &run(n)).await.unwrap()
     }
 
     async fn change_run(&self, n: u8, change: impl Fn(&mut Run)) {
-        update_run(&self.records, &run(n), |run| {
+        update_run(&self.table, &run(n), |run| {
             change(run);
             Ok(())
         })
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Returns the verdicts that runs received, by token.
-    fn told(&self) -> Vec<(String, String)> {
+    fn answers(&self) -> Vec<(String, String)> {
         let word = |output: &str| {
             let output: serde_json::Value = serde_json::from_str(output).unwrap();
             output["verdict"].as_str().unwrap().to_owned()
@@ -171,15 +171,15 @@ impl World {
     /// Returns everything that other processes can see.
     fn shown(&self) -> String {
         let mut lines: Vec<String> = Vec::new();
-        for key in self.records.keys() {
-            let record = self.records.peek(&key).unwrap();
+        for key in self.table.keys() {
+            let record = self.table.peek(&key).unwrap();
             lines.push(format!("{} {}", key.pk, record.doc));
         }
         lines.extend(self.objects.keys());
         // A run that is notified twice receives one answer.
-        let mut told = self.told();
-        told.dedup();
-        lines.extend(told.into_iter().map(|told| format!("{told:?}")));
+        let mut answers = self.answers();
+        answers.dedup();
+        lines.extend(answers.into_iter().map(|answer| format!("{answer:?}")));
         let messages = self.status.messages().into_iter();
         lines.extend(messages.map(|message| message.id));
         lines.join("\n")
@@ -190,8 +190,8 @@ fn run(n: u8) -> RunId {
     samples::push_event(n).run_id()
 }
 
-fn told(token: &str, word: &str) -> (String, String) {
-    (token.into(), word.into())
+fn answer(token: &str, verdict: &str) -> (String, String) {
+    (token.into(), verdict.into())
 }
 
 fn object(n: u8) -> ObjectRef {
@@ -245,8 +245,8 @@ fn caught(error: &str) -> CaughtError {
 #[tokio::test]
 async fn the_first_run_gets_the_environment_at_once() {
     let world = World::held().await;
-    assert_eq!(world.told(), [told("t1", "held")]);
-    assert!(world.records.environment().is_held_by(&run(1)));
+    assert_eq!(world.answers(), [answer("t1", "held")]);
+    assert!(world.table.environment().is_held_by(&run(1)));
     assert!(matches!(world.load(1).await.lock(), Lock::Waiting { .. }));
 }
 
@@ -254,8 +254,11 @@ async fn the_first_run_gets_the_environment_at_once() {
 async fn a_run_that_asks_again_is_told_on_its_new_token() {
     let world = World::held().await;
     world.acquire(1, "again").await.unwrap();
-    assert_eq!(world.told(), [told("t1", "held"), told("again", "held")]);
-    assert_eq!(world.records.environment().holder().unwrap().fence, 1);
+    assert_eq!(
+        world.answers(),
+        [answer("t1", "held"), answer("again", "held")]
+    );
+    assert_eq!(world.table.environment().holder().unwrap().fence, 1);
 }
 
 #[tokio::test]
@@ -264,7 +267,7 @@ async fn the_newest_waits_and_the_one_before_it_is_superseded() {
     world.acquire(2, "t2").await.unwrap();
     assert!(world.tokens.is_open("t2"));
     world.acquire(3, "t3").await.unwrap();
-    assert_eq!(world.told()[1..], [told("t2", "superseded")]);
+    assert_eq!(world.answers()[1..], [answer("t2", "superseded")]);
     assert!(matches!(
         world.load(2).await.lock(),
         Lock::Superseded { .. }
@@ -276,11 +279,11 @@ async fn the_newest_waits_and_the_one_before_it_is_superseded() {
 async fn a_run_that_may_not_have_the_environment_ends_its_wait_with_an_error() {
     let world = World::held().await;
     let error = StepError::new(ErrorName::Unhealthy, "no answer");
-    world.records.change_environment(|environment| {
+    world.table.change_environment(|environment| {
         environment.mark_bad(samples::commit(2), run(9), samples::now());
     });
     world.acquire(2, "t2").await.unwrap();
-    world.records.change_environment(|environment| {
+    world.table.change_environment(|environment| {
         environment.freeze(&run(1), &error, samples::now());
     });
     world.acquire(3, "t3").await.unwrap();
@@ -318,9 +321,9 @@ async fn a_run_that_ended_does_not_keep_the_environment() {
         })
         .await;
     world.acquire(2, "late").await.unwrap();
-    assert!(world.records.environment().queue().is_empty());
+    assert!(world.table.environment().queue().is_empty());
     world.acquire(3, "t3").await.unwrap();
-    assert_eq!(world.records.environment().queue().len(), 1);
+    assert_eq!(world.table.environment().queue().len(), 1);
 }
 
 #[tokio::test]
@@ -469,11 +472,11 @@ async fn what_is_asked_again_is_done_once() {
     let good = story(|_| {}).await;
     for operation in ["get", "insert", "replace"] {
         assert_eq!(
-            story(|it| it.records.fail_next(operation, throttled(), 3)).await,
+            story(|it| it.table.fail_next(operation, throttled(), 3)).await,
             good
         );
         assert_eq!(
-            story(|it| it.records.lose_reply(operation, throttled(), 3)).await,
+            story(|it| it.table.lose_reply(operation, throttled(), 3)).await,
             good
         );
     }
@@ -501,13 +504,13 @@ async fn what_is_asked_again_is_done_once() {
 async fn a_race_for_the_record_loses_neither_decision() {
     let (world, job) = World::planning().await;
     world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
-    let (other, key) = (world.records.clone(), engine::documents::run_key(&run(1)));
-    world.records.race_next_write(move || {
+    let (other, key) = (world.table.clone(), engine::documents::run_key(&run(1)));
+    world.table.race_next_write(move || {
         let stands = other.peek(&key).unwrap();
         let mut run: Run = serde_json::from_str(&stands.doc).unwrap();
         run.build_failed(samples::now()).unwrap();
         let doc = serde_json::to_string(&run).unwrap();
-        let body = engine::RecordBody {
+        let body = engine::ItemBody {
             doc,
             index: None,
             expires: None,

@@ -9,7 +9,7 @@ use domain::keys;
 use domain::run::{End, Lock, Run};
 use engine::documents::update_run;
 use engine::environments;
-use engine::{AuditFile, RecordBody, RecordKey, Result, Written};
+use engine::{AuditFile, ItemBody, ItemKey, Result, Written};
 use std::time::Duration;
 
 /// The most entries that one call adds to the audit branch.
@@ -36,7 +36,7 @@ impl Record {
         }
         let head = self.append(&run, &end).await?;
         self.note_head(run.trigger().repository_key(), &head).await;
-        update_run(&*self.records, run.id(), |run| {
+        update_run(&*self.table, run.id(), |run| {
             run.audited(head.seq)?;
             Ok(run.clone())
         })
@@ -47,7 +47,7 @@ impl Record {
     /// entry there.
     async fn append(&self, run: &Run, end: &End) -> Result<Head> {
         let repository = run.trigger().repository_key();
-        let superseded_by = match (run.lock(), environments::of_run(&*self.records, run).await?) {
+        let superseded_by = match (run.lock(), environments::of_run(&*self.table, run).await?) {
             (Lock::Superseded { .. }, Some(environment)) => superseding(run, &environment),
             _ => None,
         };
@@ -96,10 +96,10 @@ impl Record {
     /// Returns the lowest number that a new entry can have: the one after the last known entry.
     pub(crate) async fn next_number(&self, repository: RepositoryKey) -> Result<u64> {
         let hint = self
-            .records
+            .table
             .get(&head_key(repository))
             .await?
-            .and_then(|record| serde_json::from_str::<Head>(&record.doc).ok())
+            .and_then(|item| serde_json::from_str::<Head>(&item.doc).ok())
             .map_or(0, |head| head.seq);
         // A hint beyond the end of the chain would leave a gap, so step back to an entry that
         // exists.
@@ -123,19 +123,19 @@ impl Record {
             let doc = serde_json::to_string(head).map_err(|error| {
                 StepError::new(ErrorName::Internal, format!("write a head: {error}"))
             })?;
-            let body = RecordBody {
+            let body = ItemBody {
                 doc,
                 index: None,
                 expires: None,
             };
-            match self.records.get(&key).await? {
-                None => self.records.insert(&key, &body).await,
-                Some(record) => {
-                    let known = serde_json::from_str::<Head>(&record.doc).ok();
+            match self.table.get(&key).await? {
+                None => self.table.insert(&key, &body).await,
+                Some(item) => {
+                    let known = serde_json::from_str::<Head>(&item.doc).ok();
                     if known.is_some_and(|known| known.seq >= head.seq) {
                         return Ok(Written::No);
                     }
-                    self.records.replace(&key, &body, record.version).await
+                    self.table.replace(&key, &body, item.version).await
                 }
             }
         };
@@ -191,8 +191,8 @@ impl Record {
 }
 
 /// Returns the key of the item that holds the newest entry.
-fn head_key(repository: RepositoryKey) -> RecordKey {
-    RecordKey {
+fn head_key(repository: RepositoryKey) -> ItemKey {
+    ItemKey {
         pk: format!("AUDIT#{repository}"),
         sk: "HEAD".into(),
     }

@@ -25,13 +25,13 @@ impl Record {
 
     /// Records how the run ends. From here on, the run does not change.
     async fn end(&self, id: &RunId, error: Option<&StepError>) -> Result<Run> {
-        let run = load_run(&*self.records, id).await?;
+        let run = load_run(&*self.table, id).await?;
         if run.is_ended() {
             return Ok(run);
         }
         let audit_from = self.next_number(run.trigger().repository_key()).await?;
         let now = self.clock.now();
-        update_run(&*self.records, id, |run| {
+        update_run(&*self.table, id, |run| {
             if !run.is_ended() {
                 run.close(error.cloned(), audit_from, now)?;
             }
@@ -43,7 +43,7 @@ impl Record {
     /// Releases the environment, and hands it to the next run.
     async fn hand_over(&self, run: &Run) -> Result<()> {
         let environments = Environments {
-            records: &*self.records,
+            table: &*self.table,
             tokens: &*self.tokens,
             clock: &*self.clock,
         };

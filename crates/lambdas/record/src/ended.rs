@@ -43,7 +43,7 @@ impl Record {
         let settled = run.failure().is_some()
             || run.promoted_at().is_some()
             || matches!(run.lock(), Lock::Superseded { .. })
-            || environments::of_run(&*self.records, &run)
+            || environments::of_run(&*self.table, &run)
                 .await?
                 .is_some_and(|it| it.last_good().is_some_and(|good| &good.run == run.id()));
         let error = (!settled).then(|| why(execution, status));
@@ -85,7 +85,7 @@ impl Record {
     async fn find(&self, execution: &str) -> Result<Option<Run>> {
         for environment in self.list::<Environment>(ENVIRONMENTS).await? {
             for id in environment.runs() {
-                let run: Option<Run> = load(&*self.records, &run_key(id)).await?;
+                let run: Option<Run> = load(&*self.table, &run_key(id)).await?;
                 if let Some(run) = run.filter(|run| run.execution() == execution) {
                     return Ok(Some(run));
                 }
@@ -96,17 +96,17 @@ impl Record {
             return Ok(None);
         };
         // The index may lag behind the item.
-        load(&*self.records, &run_key(listed.id())).await
+        load(&*self.table, &run_key(listed.id())).await
     }
 
     async fn list<D: Document>(&self, index: &str) -> Result<Vec<D>> {
-        let records = self.records.list(index, SEARCHED).await?;
-        let mut documents = Vec::with_capacity(records.len());
-        for record in records {
-            match serde_json::from_str(&record.doc) {
+        let items = self.table.list(index, SEARCHED).await?;
+        let mut documents = Vec::with_capacity(items.len());
+        for item in items {
+            match serde_json::from_str(&item.doc) {
                 Ok(document) => documents.push(document),
                 // An item of another version must not hide all the others.
-                Err(error) => tracing::error!(index, %error, "a record cannot be read"),
+                Err(error) => tracing::error!(index, %error, "an item cannot be read"),
             }
         }
         Ok(documents)

@@ -23,7 +23,7 @@ use domain::step::{CaughtError, RecordInput, RecordOutput, RecordVerdict};
 use engine::announce::Announcer;
 use engine::documents::{insert, load, run_key};
 use engine::{
-    AuditBranch, BatchJobs, Clock, Executions, Objects, Records, Result, Step, Tokens, Written,
+    AuditBranch, BatchJobs, Clock, Executions, Objects, Result, Step, Table, Tokens, Written,
 };
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Record {
     /// The DynamoDB table.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The audit bucket, which holds the chain.
     pub audit: Arc<dyn Objects>,
     /// The audit branch at the forge.
@@ -99,7 +99,7 @@ impl Record {
     /// claim its run, claims the run here, so that it has an audit entry.
     async fn claimed(&self, event: &Trigger, execution: &str, failed: bool) -> Result<Option<Run>> {
         let key = run_key(&event.run_id());
-        let found: Option<Run> = load(&*self.records, &key).await?;
+        let found: Option<Run> = load(&*self.table, &key).await?;
         let enrolled = self
             .repositories
             .iter()
@@ -109,10 +109,10 @@ impl Record {
         }
         let now = self.clock.now();
         let run = Run::claim(event.clone(), execution.to_owned(), now);
-        match insert(&*self.records, &run).await? {
+        match insert(&*self.table, &run).await? {
             Written::Yes => Ok(Some(run)),
             // Another call claimed it first.
-            Written::No => load(&*self.records, &key).await,
+            Written::No => load(&*self.table, &key).await,
         }
     }
 }

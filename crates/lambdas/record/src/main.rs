@@ -2,7 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| record::Record {
-        records: wiring.records(),
+        table: wiring.table(),
         audit: wiring.audit(),
         audit_branch: wiring.audit_branch(),
         tokens: wiring.tokens(),

@@ -23,9 +23,9 @@ impl Record {
     /// Ends the run's current leg. On the forward leg its commit becomes last good; on the rollback
     /// leg the last good commit runs again, and the run's commit is bad.
     pub(crate) async fn promote(&self, id: &RunId) -> Result<RecordOutput> {
-        let run = load_run(&*self.records, id).await?;
+        let run = load_run(&*self.table, id).await?;
         run.check_verified()?;
-        let owned = environments::owned(&*self.records, &run).await?;
+        let owned = environments::owned(&*self.table, &run).await?;
         self.finish_leg(run, &owned).await
     }
 
@@ -35,15 +35,15 @@ impl Record {
         match run.leg().kind() {
             LegKind::Forward => {
                 let good = run.to_last_good(run.promoted_at().unwrap_or(now))?;
-                environments::promote(&*self.records, owned, &good).await?;
+                environments::promote(&*self.table, owned, &good).await?;
             }
             LegKind::Rollback => {
                 let outputs = run.outputs();
-                environments::record_rollback(&*self.records, owned, &outputs, now).await?;
+                environments::record_rollback(&*self.table, owned, &outputs, now).await?;
             }
         }
         let leg = run.leg().kind();
-        let run = update_run(&*self.records, run.id(), |run| {
+        let run = update_run(&*self.table, run.id(), |run| {
             match leg {
                 LegKind::Forward => run.promoted(now)?,
                 LegKind::Rollback => run.rolled_back(now)?,

@@ -15,12 +15,12 @@ use domain::run::{Lock, Outcome, StackState};
 use engine::documents::{insert, load_run, update_run};
 use engine::environments::Environments;
 use engine::fakes::{
-    FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue,
+    FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeStatusQueue, FakeTable,
     FakeTokens, samples,
 };
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     audit: FakeObjects,
     forge: FakeForge,
     tokens: FakeTokens,
@@ -33,7 +33,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            records: FakeRecords::new(),
+            table: FakeTable::new(),
             audit: FakeObjects::new(samples::AUDIT_BUCKET),
             forge: FakeForge::new(),
             tokens: FakeTokens::new(),
@@ -48,7 +48,7 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         Record {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             audit: Arc::new(self.audit.clone()),
             audit_branch: Arc::new(self.forge.clone()),
             tokens: Arc::new(self.tokens.clone()),
@@ -67,11 +67,11 @@ impl World {
         config.queue = rule;
         let mut run = samples::accepted_run(n, config);
         samples::edit(&mut run, "/execution", format!("execution-{n}"));
-        insert(&self.records, &run).await.unwrap();
+        insert(&self.table, &run).await.unwrap();
         let token = format!("token-{n}");
         self.tokens.open(&token);
         let environments = Environments {
-            records: &self.records,
+            table: &self.table,
             tokens: &self.tokens,
             clock: &self.clock,
         };
@@ -80,12 +80,12 @@ impl World {
     }
 
     fn holder(&self) -> Option<RunId> {
-        let environment = self.records.environment();
+        let environment = self.table.environment();
         environment.holder().map(|holder| holder.run.clone())
     }
 
     async fn change(&self, n: u8, change: impl Fn(&mut Run)) {
-        update_run(&self.records, &id(n), |run| {
+        update_run(&self.table, &id(n), |run| {
             change(run);
             Ok(())
         })
@@ -94,7 +94,7 @@ impl World {
     }
 
     async fn stored(&self, n: u8) -> Run {
-        load_run(&self.records, &id(n)).await.unwrap()
+        load_run(&self.table, &id(n)).await.unwrap()
     }
 
     async fn promote(&self, n: u8) -> Result<RecordOutput> {
@@ -160,7 +160,7 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
     world.change(2, |run| finish(run, 2)).await;
     world.promote(2).await.unwrap();
     world.promote(2).await.unwrap();
-    let good = world.records.environment().last_good().unwrap().clone();
+    let good = world.table.environment().last_good().unwrap().clone();
     assert_eq!(
         (good.run, good.artifact, good.releases),
         (id(2), Some(samples::artifact(2)), vec![samples::release(2)])
@@ -203,13 +203,13 @@ async fn what_was_not_verified_is_not_promoted() {
     assert_eq!(error.name, ErrorName::ContractViolation);
     world.change(2, |run| samples::roll_out(run, 2)).await;
     world
-        .records
+        .table
         .change_environment(|it| it.release(&id(2), samples::now()));
     assert_eq!(
         world.promote(2).await.unwrap_err().name,
         ErrorName::LockLost
     );
-    assert_eq!(world.records.environment().last_good(), None);
+    assert_eq!(world.table.environment().last_good(), None);
 }
 
 #[tokio::test]
@@ -229,12 +229,12 @@ async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
         })
         .await;
     world.promote(2).await.unwrap();
-    assert!(world.records.environment().is_bad(&samples::commit(2)));
+    assert!(world.table.environment().is_bad(&samples::commit(2)));
     let output = world.record(2, Some("Unhealthy")).await.unwrap();
     assert_eq!(output.error, "Unhealthy");
     insta::assert_snapshot!(output.cause);
     assert_eq!(world.stored(2).await.outcome(), Outcome::RolledBack);
-    assert!(world.records.environment().frozen().is_none());
+    assert!(world.table.environment().frozen().is_none());
 }
 
 #[tokio::test]
@@ -251,10 +251,10 @@ async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
     assert_eq!(world.holder(), Some(id(2)));
     world.record(2, Some("PlanFailed")).await.unwrap();
     assert_eq!(world.holder(), Some(id(4)));
-    let told = world.tokens.outputs();
+    let outputs = world.tokens.outputs();
     assert!(
-        told.contains(&("token-4".into(), "{\"verdict\":\"held\"}".into())),
-        "{told:?}"
+        outputs.contains(&("token-4".into(), "{\"verdict\":\"held\"}".into())),
+        "{outputs:?}"
     );
     let entries = world.entries();
     assert_eq!(entries[0].outcome, Outcome::Superseded);
@@ -274,7 +274,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
         let output = world.ended(2, "ABORTED").await.unwrap();
         assert_eq!(output.error, "Interrupted");
     }
-    let environment = world.records.environment();
+    let environment = world.table.environment();
     assert_eq!(environment.frozen().unwrap().run, id(2));
     assert_eq!(environment.holder(), None);
     let (token, error) = world.tokens.errors().remove(0);
@@ -286,11 +286,11 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     assert_eq!(world.entries()[0].outcome, Outcome::NeedsOperator);
 
     // A late repetition does not undo what an operator repaired.
-    world.records.change_environment(|environment| {
+    world.table.change_environment(|environment| {
         environment.unfreeze(samples::now());
     });
     world.ended(2, "ABORTED").await.unwrap();
-    assert!(world.records.environment().frozen().is_none());
+    assert!(world.table.environment().frozen().is_none());
     assert_eq!(world.entries().len(), 1);
 }
 
@@ -419,7 +419,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
             ("succeed", false) => world.tokens.fail_next("succeed", down(), 1),
             ("succeed", true) => world.tokens.lose_reply("succeed", down(), 1),
             // A later write of the table fails each time.
-            (table, _) => race(&world.records, nth / 12, table, after),
+            (table, _) => race(&world.table, nth / 12, table, after),
         }
         let mut tries = 0;
         while world.record(2, Some("PlanFailed")).await.is_err() {
@@ -430,7 +430,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
         assert_eq!(entries.len(), 1, "{operation} {after}");
         assert_eq!(world.holder(), Some(id(3)), "{operation} {after}");
         assert!(
-            world.records.environment().outbox().is_empty(),
+            world.table.environment().outbox().is_empty(),
             "{operation} {after}"
         );
         assert!(!world.tokens.is_open("token-3"), "{operation} {after}");
@@ -440,16 +440,16 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
 }
 
 /// Makes a call to the table fail after `writes` more writes.
-fn race(records: &FakeRecords, writes: usize, name: &'static str, after: bool) {
+fn race(table: &FakeTable, writes: usize, name: &'static str, after: bool) {
     let down = StepError::new(ErrorName::AwsUnavailable, "down");
     if writes == 0 {
         if after {
-            records.lose_reply(name, down, 1);
+            table.lose_reply(name, down, 1);
         } else {
-            records.fail_next(name, down, 1);
+            table.fail_next(name, down, 1);
         }
         return;
     }
-    let next = records.clone();
-    records.race_next_write(move || race(&next, writes - 1, name, after));
+    let next = table.clone();
+    table.race_next_write(move || race(&next, writes - 1, name, after));
 }

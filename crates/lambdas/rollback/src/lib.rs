@@ -18,7 +18,7 @@ use engine::announce::Announcer;
 use engine::documents::{load_run, update_run};
 use engine::environments;
 use engine::status::Transition;
-use engine::{Clock, Records, Result, Step};
+use engine::{Clock, Result, Step, Table};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Rollback {
     /// The DynamoDB table.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The clock.
@@ -56,11 +56,11 @@ impl Rollback {
         error: StepError,
         entered_at: Timestamp,
     ) -> Result<ErrorDecision> {
-        let run = load_run(&*self.records, id).await?;
-        let environment = environments::of_run(&*self.records, &run).await?;
+        let run = load_run(&*self.table, id).await?;
+        let environment = environments::of_run(&*self.table, &run).await?;
         let last_good = environment.as_ref().and_then(|it| it.last_good());
         let now = self.clock.now();
-        let (run, decision) = update_run(&*self.records, id, |run| {
+        let (run, decision) = update_run(&*self.table, id, |run| {
             let decided = run.handle_error(entered_at, error.clone(), last_good, now);
             let decision = match decided {
                 Ok(decision) => decision,
@@ -73,7 +73,7 @@ impl Rollback {
         .await?;
         let failed = run.rollback_outcome() == Some(RollbackOutcome::RollbackFailed);
         if let (true, Some(error)) = (failed, run.rollback_error()) {
-            environments::freeze(&*self.records, &run, error, now).await?;
+            environments::freeze(&*self.table, &run, error, now).await?;
         }
         if decision == ErrorDecision::RollBack {
             self.announcer

@@ -2,7 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| rollback::Rollback {
-        records: wiring.records(),
+        table: wiring.table(),
         announcer: wiring.announcer(),
         clock: wiring.clock(),
     })

@@ -5,11 +5,11 @@ use domain::plan::LegKind;
 use domain::run::{Outcome, Run};
 use domain::step::CaughtError;
 use engine::documents::insert;
-use engine::fakes::{FakeClock, FakeForge, FakeRecords, FakeStatusQueue, samples};
+use engine::fakes::{FakeClock, FakeForge, FakeStatusQueue, FakeTable, samples};
 use jiff::SignedDuration;
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     clock: FakeClock,
     status: FakeStatusQueue,
     run: RunId,
@@ -21,14 +21,14 @@ impl World {
         let mut run = samples::sealed_run(2);
         samples::fail_apply(&mut run, "data");
         let world = Self {
-            records: FakeRecords::new(),
+            table: FakeTable::new(),
             clock: FakeClock::default(),
             status: FakeStatusQueue::new(),
             run: run.id().clone(),
         };
-        insert(&world.records, &run).await.unwrap();
-        world.records.deliver(&samples::last_good(1));
-        world.records.give_environment_to(&run);
+        insert(&world.table, &run).await.unwrap();
+        world.table.deliver(&samples::last_good(1));
+        world.table.give_environment_to(&run);
         world
     }
 
@@ -36,7 +36,7 @@ impl World {
     async fn error(&self, name: &str, second: i64) -> Result<ErrorDecision> {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let step = Rollback {
-            records: Arc::new(self.records.clone()),
+            table: Arc::new(self.table.clone()),
             announcer: Announcer::new(Arc::new(self.status.clone()), Arc::clone(&clock))
                 .with_commit_statuses(
                     Arc::new(FakeForge::new()),
@@ -58,7 +58,7 @@ impl World {
     }
 
     async fn set(&self, run: Run) {
-        update_run(&self.records, &self.run, |stored| {
+        update_run(&self.table, &self.run, |stored| {
             *stored = run.clone();
             Ok(())
         })
@@ -67,7 +67,7 @@ impl World {
     }
 
     async fn stored(&self) -> Run {
-        load_run(&self.records, &self.run).await.unwrap()
+        load_run(&self.table, &self.run).await.unwrap()
     }
 }
 
@@ -85,14 +85,14 @@ async fn the_first_error_turns_the_run_round_however_often_it_is_told() {
     assert_eq!(run.rollback_outcome(), None);
     let failure = &run.failure().unwrap().error;
     assert_eq!(failure, &StepError::new(ErrorName::ApplyFailed, "it broke"));
-    assert!(world.records.environment().frozen().is_none());
+    assert!(world.table.environment().frozen().is_none());
 }
 
 #[tokio::test]
 async fn a_lost_write_is_made_good_by_the_retry() {
     let world = World::new().await;
     let lost = StepError::new(ErrorName::AwsUnavailable, "no reply");
-    world.records.lose_reply("replace", lost, 1);
+    world.table.lose_reply("replace", lost, 1);
     world.error("ApplyFailed", 1).await.unwrap_err();
     assert_eq!(
         world.error("ApplyFailed", 1).await,
@@ -114,7 +114,7 @@ async fn an_error_on_the_way_back_freezes_the_environment_once() {
     let run = world.stored().await;
     assert_eq!(run.outcome(), Outcome::NeedsOperator);
     assert_eq!(run.failure().unwrap().error.name, ErrorName::ApplyFailed);
-    let frozen = world.records.environment().frozen().unwrap().clone();
+    let frozen = world.table.environment().frozen().unwrap().clone();
     assert_eq!(frozen.run, world.run);
     insta::assert_snapshot!(frozen.reason);
 }
@@ -125,17 +125,17 @@ async fn a_crash_between_run_and_environment_is_completed() {
     world.error("ApplyFailed", 1).await.unwrap();
     // The write of the run succeeds; the write of the environment fails.
     let down = StepError::new(ErrorName::AwsUnavailable, "down");
-    let records = world.records.clone();
+    let table = world.table.clone();
     world
-        .records
-        .race_next_write(move || records.fail_next("get", down, 1));
+        .table
+        .race_next_write(move || table.fail_next("get", down, 1));
     world.error("PlanFailed", 2).await.unwrap_err();
-    assert!(world.records.environment().frozen().is_none());
+    assert!(world.table.environment().frozen().is_none());
     assert_eq!(
         world.error("PlanFailed", 2).await,
         Ok(ErrorDecision::Record)
     );
-    assert!(world.records.environment().frozen().is_some());
+    assert!(world.table.environment().frozen().is_some());
 }
 
 #[tokio::test]
@@ -143,21 +143,21 @@ async fn a_late_call_does_not_freeze_what_a_person_mended() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     world.error("PlanFailed", 2).await.unwrap();
-    assert!(world.records.environment().frozen().is_some());
+    assert!(world.table.environment().frozen().is_some());
     // The run ends, an operator repairs and unfreezes the environment, and the next run gets it.
-    world.records.change_environment(|environment| {
+    world.table.change_environment(|environment| {
         environment.release(&world.run, samples::now());
         environment.unfreeze(samples::now());
     });
-    world.records.give_environment_to(&samples::sealed_run(3));
-    let before = world.records.environment();
+    world.table.give_environment_to(&samples::sealed_run(3));
+    let before = world.table.environment();
     for second in [2, 3] {
         assert_eq!(
             world.error("PlanFailed", second).await,
             Ok(ErrorDecision::Record)
         );
     }
-    assert_eq!(world.records.environment(), before);
+    assert_eq!(world.table.environment(), before);
 }
 
 #[tokio::test]
@@ -166,16 +166,16 @@ async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() 
     world.error("ApplyFailed", 1).await.unwrap();
     // The first write is the run's. Just before the environment's, another run gets the
     // environment.
-    let records = world.records.clone();
-    world.records.race_next_write(|| ());
+    let table = world.table.clone();
+    world.table.race_next_write(|| ());
     world
-        .records
-        .race_next_write(move || records.give_environment_to(&samples::sealed_run(3)));
+        .table
+        .race_next_write(move || table.give_environment_to(&samples::sealed_run(3)));
     assert_eq!(
         world.error("PlanFailed", 2).await,
         Ok(ErrorDecision::Record)
     );
-    let environment = world.records.environment();
+    let environment = world.table.environment();
     assert!(environment.frozen().is_none());
     assert!(environment.is_held_by(samples::sealed_run(3).id()));
 }
@@ -189,7 +189,7 @@ async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
         Ok(ErrorDecision::Record)
     );
     assert_eq!(world.stored().await.outcome(), Outcome::NeedsOperator);
-    assert!(world.records.environment().frozen().is_none());
+    assert!(world.table.environment().frozen().is_none());
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
         stored.failure().unwrap().error.name,
         ErrorName::ApprovalRejected
     );
-    assert!(world.records.environment().frozen().is_none());
+    assert!(world.table.environment().frozen().is_none());
 
     // Nothing was applied, so there is nothing to roll back.
     let world = World::new().await;
@@ -218,7 +218,7 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
     assert_eq!(run.rollback_outcome(), Some(RollbackOutcome::NotNeeded));
     assert_eq!(run.failure().unwrap().error.message, "it broke");
     assert_eq!(run.outcome(), Outcome::Rejected);
-    assert!(world.records.environment().frozen().is_none());
+    assert!(world.table.environment().frozen().is_none());
 }
 
 #[tokio::test]
@@ -226,11 +226,11 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
     let world = World::new().await;
     let run = world.stored().await;
     let world = World {
-        records: FakeRecords::new(),
+        table: FakeTable::new(),
         ..world
     };
-    insert(&world.records, &run).await.unwrap();
-    world.records.give_environment_to(&run);
+    insert(&world.table, &run).await.unwrap();
+    world.table.give_environment_to(&run);
     assert_eq!(
         world.error("ApplyFailed", 1).await,
         Ok(ErrorDecision::Record)
@@ -242,7 +242,7 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
 
     // The commit was promoted, but the item of the run was not updated.
     let world = World::new().await;
-    world.records.deliver(&samples::last_good(2));
+    world.table.deliver(&samples::last_good(2));
     assert_eq!(
         world.error("AwsUnavailable", 1).await,
         Ok(ErrorDecision::Record)

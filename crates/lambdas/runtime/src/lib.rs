@@ -9,4 +9,4 @@ mod url;
 mod wiring;
 
 pub use serve::{serve, serve_url};
-pub use wiring::{SystemClock, Wiring};
+pub use wiring::Wiring;

@@ -1,7 +1,7 @@
 use crate::settings::Settings;
 use async_trait::async_trait;
 use aws::{
-    Batch, Bucket, Bus, Clients, Ecr, Ecs, HttpProbe, SecretStore, SqsStatusQueue, Table,
+    Batch, Bucket, Bus, Clients, DynamoTable, Ecr, Ecs, HttpProbe, SecretStore, SqsStatusQueue,
     TaskTokens,
 };
 use domain::env_vars;
@@ -12,14 +12,14 @@ use engine::announce::Announcer;
 use engine::jobs::StateBucket;
 use engine::{
     AuditBranch, BatchJobs, Clock, CommitStatus, CommitStatuses, EventBus, Executions, Objects,
-    Probe, Records, Registry, Result, Secrets, Services, SourceFetcher, StatusQueue, Tokens,
+    Probe, Registry, Result, Secrets, Services, SourceFetcher, StatusQueue, SystemClock, Table,
+    Tokens,
 };
 use forge::Token;
 use forge::git::{Git, GitSettings};
 use forge::github::webhook::GitHubWebhook;
 use forge::github::{GIT_USER, GitHubStatuses};
 use forge::webhook::WebhookReader;
-use jiff::Timestamp;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ impl Wiring {
 
     /// The table.
     #[must_use]
-    pub fn records(&self) -> Arc<dyn Records> {
-        Arc::new(Table::new(
+    pub fn table(&self) -> Arc<dyn Table> {
+        Arc::new(DynamoTable::new(
             &self.clients,
             &self.settings.text(env_vars::TABLE),
         ))
@@ -229,20 +229,6 @@ impl Wiring {
     }
 }
 
-/// The machine's clock.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "this is the clock that steps get"
-        )]
-        Timestamp::now()
-    }
-}
-
 /// Commit statuses of a function whose settings are wrong. Never called: such a function answers
 /// every event with `SettingsInvalid`.
 struct Unusable(StepError);
@@ -271,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn a_port_asks_for_its_own_variables_only() {
         let wiring = wiring(&[(env_vars::TABLE, "t"), (env_vars::BUCKET, "b")]).await;
-        let (_table, bucket) = (wiring.records(), wiring.artifacts());
+        let (_table, bucket) = (wiring.table(), wiring.artifacts());
         let _others = (
             wiring.tokens(),
             wiring.registry(),

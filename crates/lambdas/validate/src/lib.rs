@@ -25,7 +25,7 @@ use domain::step::{ClaimVerdict, ValidateInput, ValidateOutput};
 use engine::announce::Announcer;
 use engine::documents::{insert, load_run, update_run};
 use engine::status::Transition;
-use engine::{Clock, FileKind, Objects, Records, Result, Snapshot, SourceFetcher, Step, Written};
+use engine::{Clock, FileKind, Objects, Result, Snapshot, SourceFetcher, Step, Table, Written};
 use std::sync::Arc;
 
 /// The most errors or refusals that one error message lists.
@@ -38,7 +38,7 @@ const SUBJECT_LIMIT: usize = 200;
 /// The `validate` Lambda.
 pub struct Validate {
     /// The DynamoDB table.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The artifacts bucket.
     pub objects: Arc<dyn Objects>,
     /// Fetches commits from the forge.
@@ -89,10 +89,10 @@ impl Validate {
     /// Claims the run. Returns `None` when another execution has claimed it.
     async fn claim(&self, event: &Trigger, execution: String) -> Result<Option<Run>> {
         let run = Run::claim(event.clone(), execution, self.clock.now());
-        if insert(self.records.as_ref(), &run).await? == Written::Yes {
+        if insert(self.table.as_ref(), &run).await? == Written::Yes {
             return Ok(Some(run));
         }
-        let known = load_run(self.records.as_ref(), run.id()).await?;
+        let known = load_run(self.table.as_ref(), run.id()).await?;
         Ok((known.execution() == run.execution()).then_some(known))
     }
 
@@ -107,7 +107,7 @@ impl Validate {
         refuse(&checks::check(&snapshot, &config))?;
         let source = self.store(&snapshot, &config).await?;
         let now = self.clock.now();
-        update_run(self.records.as_ref(), run.id(), |run| {
+        update_run(self.table.as_ref(), run.id(), |run| {
             run.accept(source.clone(), config.clone(), now)?;
             Ok(run.clone())
         })

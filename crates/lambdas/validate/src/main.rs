@@ -2,7 +2,7 @@
 
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| validate::Validate {
-        records: wiring.records(),
+        table: wiring.table(),
         objects: wiring.artifacts(),
         source: wiring.source(),
         announcer: wiring.announcer(),

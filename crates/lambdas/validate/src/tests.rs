@@ -6,13 +6,13 @@
 use super::*;
 use engine::SnapshotFile;
 use engine::documents::run_key;
-use engine::fakes::{FakeClock, FakeForge, FakeObjects, FakeRecords, FakeStatusQueue, samples};
+use engine::fakes::{FakeClock, FakeForge, FakeObjects, FakeStatusQueue, FakeTable, samples};
 use engine::status::{TransitionKind, parse};
 use proptest::prelude::*;
 use std::io::{Cursor, Read as _};
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     objects: FakeObjects,
     forge: FakeForge,
     status: FakeStatusQueue,
@@ -20,7 +20,7 @@ struct World {
 }
 
 fn world() -> World {
-    let (records, objects) = (FakeRecords::new(), FakeObjects::new(samples::BUCKET));
+    let (table, objects) = (FakeTable::new(), FakeObjects::new(samples::BUCKET));
     let (forge, status) = (FakeForge::new(), FakeStatusQueue::new());
     let clock = Arc::new(FakeClock::default());
     let repositories: Arc<[EnrolledRepository]> = vec![samples::repository()].into();
@@ -28,7 +28,7 @@ fn world() -> World {
     let announcer = Announcer::new(Arc::new(status.clone()), clock.clone())
         .with_commit_statuses(Arc::new(forge.clone()), Arc::clone(&repositories));
     let step = Validate {
-        records: Arc::new(records.clone()),
+        table: Arc::new(table.clone()),
         objects: Arc::new(objects.clone()),
         source: Arc::new(forge.clone()),
         announcer,
@@ -36,7 +36,7 @@ fn world() -> World {
         clock,
     };
     World {
-        records,
+        table,
         objects,
         forge,
         status,
@@ -60,9 +60,7 @@ impl World {
     }
 
     fn run(&self) -> Run {
-        let record = self
-            .records
-            .peek(&run_key(&samples::push_event(1).run_id()));
+        let record = self.table.peek(&run_key(&samples::push_event(1).run_id()));
         serde_json::from_str(&record.unwrap().doc).unwrap()
     }
 
@@ -135,10 +133,10 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
     type Fault = fn(&World);
     let faults: [(&str, Fault); 7] = [
         ("insert lost", |world| {
-            world.records.lose_reply("insert", down(), 1);
+            world.table.lose_reply("insert", down(), 1);
         }),
         ("insert", |world| {
-            world.records.fail_next("insert", down(), 1);
+            world.table.fail_next("insert", down(), 1);
         }),
         ("fetch", |world| world.forge.fail_next("fetch", down(), 1)),
         ("put", |world| {
@@ -148,10 +146,10 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
             world.objects.lose_reply("put_if_absent", down(), 1);
         }),
         ("save", |world| {
-            world.records.fail_next("replace", down(), 1);
+            world.table.fail_next("replace", down(), 1);
         }),
         ("save lost", |world| {
-            world.records.lose_reply("replace", down(), 1);
+            world.table.lose_reply("replace", down(), 1);
         }),
     ];
     for (name, fault) in faults {
@@ -194,7 +192,7 @@ async fn an_unknown_commit_is_an_error_after_the_claim() {
     let error = world.step.run(input).await.unwrap_err();
     assert_eq!(error.name, ErrorName::CommitNotFound);
     assert_eq!(world.words(), [TransitionKind::Claimed]);
-    assert_eq!(world.records.keys().len(), 1);
+    assert_eq!(world.table.keys().len(), 1);
 }
 
 #[tokio::test]
@@ -226,7 +224,7 @@ async fn another_version_of_the_event_claims_nothing() {
     };
     let error = world.step.run(input).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
-    assert!(world.records.keys().is_empty());
+    assert!(world.table.keys().is_empty());
 }
 
 fn replace_config(text: &str) -> Snapshot {

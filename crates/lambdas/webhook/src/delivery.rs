@@ -3,7 +3,7 @@
 use domain::error::{ErrorName, StepError};
 use domain::event::Trigger;
 use domain::ids::{DeliveryId, RunId, Sha256Digest};
-use engine::{RecordBody, RecordKey, Records, Result, Written};
+use engine::{ItemBody, ItemKey, Result, Table, Written};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -62,11 +62,11 @@ impl DeliveryRecord {
         self.state == State::Dispatched
     }
 
-    fn body(&self) -> Result<RecordBody> {
+    fn body(&self) -> Result<ItemBody> {
         let doc = serde_json::to_string(self).map_err(|error| {
             StepError::new(ErrorName::Internal, format!("write a delivery: {error}"))
         })?;
-        Ok(RecordBody {
+        Ok(ItemBody {
             doc,
             index: None,
             expires: self.received_at.checked_add(REMEMBERED).ok(),
@@ -74,8 +74,8 @@ impl DeliveryRecord {
     }
 }
 
-fn key(id: &DeliveryId) -> RecordKey {
-    RecordKey {
+fn key(id: &DeliveryId) -> ItemKey {
+    ItemKey {
         pk: format!("DELIVERY#{id}"),
         sk: "DELIVERY".into(),
     }
@@ -83,15 +83,15 @@ fn key(id: &DeliveryId) -> RecordKey {
 
 /// Records a delivery, or returns the record of its earlier copy.
 pub(crate) async fn open(
-    records: &dyn Records,
+    table: &dyn Table,
     id: &DeliveryId,
     record: &DeliveryRecord,
 ) -> Result<Found> {
     let key = key(id);
-    if records.insert(&key, &record.body()?).await? == Written::Yes {
+    if table.insert(&key, &record.body()?).await? == Written::Yes {
         return Ok(Found::New);
     }
-    let Some(found) = records.get(&key).await? else {
+    let Some(found) = table.get(&key).await? else {
         return Err(StepError::new(
             ErrorName::RecordConflict,
             format!("delivery {id} was forgotten just now"),
@@ -108,10 +108,10 @@ pub(crate) async fn open(
 
 /// Marks a delivery as dispatched. If another copy was faster, the record already says so.
 pub(crate) async fn close(
-    records: &dyn Records,
+    table: &dyn Table,
     id: &DeliveryId,
     record: &DeliveryRecord,
     version: u64,
 ) -> Result<Written> {
-    records.replace(&key(id), &record.body()?, version).await
+    table.replace(&key(id), &record.body()?, version).await
 }

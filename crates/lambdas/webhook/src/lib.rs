@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use delivery::{DeliveryRecord, Found};
 use domain::event::{DETAIL_TYPE_PUSH, EnrolledRepository, PushEvent, SOURCE_GITHUB, Trigger};
 use domain::ids::{DeliveryId, Sha256Digest};
-use engine::{Clock, EventBus, HttpRequest, HttpResponse, Records, Secrets, UrlStep};
+use engine::{Clock, EventBus, HttpRequest, HttpResponse, Secrets, Table, UrlStep};
 use forge::webhook::{Delivery, Keys, Refusal, WebhookReader};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ const KEYS_DOUBT: SignedDuration = SignedDuration::from_secs(5);
 /// The step behind the function URL.
 pub struct Webhook {
     forge: Arc<dyn WebhookReader>,
-    records: Arc<dyn Records>,
+    table: Arc<dyn Table>,
     bus: Arc<dyn EventBus>,
     secrets: Arc<dyn Secrets>,
     repositories: Arc<[EnrolledRepository]>,
@@ -42,7 +42,7 @@ impl Webhook {
     #[must_use]
     pub fn new(
         forge: Arc<dyn WebhookReader>,
-        records: Arc<dyn Records>,
+        table: Arc<dyn Table>,
         bus: Arc<dyn EventBus>,
         secrets: Arc<dyn Secrets>,
         repositories: Arc<[EnrolledRepository]>,
@@ -51,7 +51,7 @@ impl Webhook {
     ) -> Self {
         Self {
             forge,
-            records,
+            table,
             bus,
             secrets,
             repositories,
@@ -164,7 +164,7 @@ impl Webhook {
     async fn dispatch(&self, mut event: PushEvent, body: Sha256Digest) -> Reply {
         let no_table = |error| Refusal::new(503, "WH151", format!("not recorded: {error}"));
         let received = DeliveryRecord::received(&Trigger::Push(event.clone()), body);
-        let found = delivery::open(self.records.as_ref(), &event.delivery, &received)
+        let found = delivery::open(self.table.as_ref(), &event.delivery, &received)
             .await
             .map_err(no_table)?;
         let (record, version) = match found {
@@ -187,7 +187,7 @@ impl Webhook {
             .await
             .map_err(|error| Refusal::new(503, "WH150", format!("not dispatched: {error}")))?;
         let done = record.dispatched();
-        let closed = delivery::close(self.records.as_ref(), &event.delivery, &done, version).await;
+        let closed = delivery::close(self.table.as_ref(), &event.delivery, &done, version).await;
         if let Err(error) = closed {
             // The event is published; only a redelivery would publish it again.
             tracing::warn!(delivery = %event.delivery, %error, "delivery stays RECEIVED");

@@ -4,7 +4,7 @@ fn main() -> std::process::ExitCode {
     runtime::serve_url(|wiring| {
         webhook::Webhook::new(
             wiring.webhook_reader(),
-            wiring.records(),
+            wiring.table(),
             wiring.event_bus(),
             wiring.secrets(),
             wiring.repositories(),

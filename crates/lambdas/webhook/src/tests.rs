@@ -5,7 +5,7 @@
 )]
 use super::*;
 use domain::error::{ErrorName, StepError};
-use engine::fakes::{FakeClock, FakeEventBus, FakeRecords, FakeSecrets, samples};
+use engine::fakes::{FakeClock, FakeEventBus, FakeSecrets, FakeTable, samples};
 use forge::github::webhook::{
     DELIVERY_HEADER, EVENT_HEADER, GitHubWebhook, SIGNATURE_HEADER, sign,
 };
@@ -18,7 +18,7 @@ const ARN: &str = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:webho
 const GUID: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
 
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     bus: FakeEventBus,
     secrets: FakeSecrets,
     clock: FakeClock,
@@ -34,12 +34,12 @@ fn secret(n: u8) -> String {
 }
 
 fn world() -> World {
-    let (records, bus) = (FakeRecords::new(), FakeEventBus::new());
+    let (table, bus) = (FakeTable::new(), FakeEventBus::new());
     let (secrets, clock) = (FakeSecrets::new(), FakeClock::default());
     secrets.set(ARN, &secret(1));
     let webhook = Webhook::new(
         Arc::new(GitHubWebhook),
-        Arc::new(records.clone()),
+        Arc::new(table.clone()),
         Arc::new(bus.clone()),
         Arc::new(secrets.clone()),
         vec![samples::repository()].into(),
@@ -47,7 +47,7 @@ fn world() -> World {
         Arc::new(clock.clone()),
     );
     World {
-        records,
+        table,
         bus,
         secrets,
         clock,
@@ -139,10 +139,10 @@ async fn a_push_is_dispatched_before_it_is_answered() {
     assert_eq!(event.commit(), &samples::commit(1));
     assert_eq!(event.actor(), "octocat");
     assert_eq!(event.received_at(), samples::now());
-    let record = &world.records.keys()[0];
+    let record = &world.table.keys()[0];
     assert_eq!(record.pk, format!("DELIVERY#{GUID}"));
     assert_eq!(
-        world.records.expires(record),
+        world.table.expires(record),
         Some(samples::now() + SignedDuration::from_hours(720))
     );
 }
@@ -385,7 +385,7 @@ async fn bad_inputs_have_their_answers_and_start_nothing() {
             assert_eq!(answer.body, body, "{row}");
         }
         assert!(world.bus.events().is_empty(), "{row}");
-        assert!(world.records.keys().is_empty(), "{row}");
+        assert!(world.table.keys().is_empty(), "{row}");
     }
 }
 
@@ -451,11 +451,11 @@ async fn the_same_id_with_other_content_is_refused() {
 #[tokio::test]
 async fn without_the_table_nothing_is_dispatched() {
     let world = world();
-    world.records.fail_next("insert", down(), 1);
+    world.table.fail_next("insert", down(), 1);
     assert_eq!(world.webhook.answer(push()).await.status, 503);
     assert!(world.bus.events().is_empty());
     // The record was written, only the answer was lost: the redelivery is dispatched.
-    world.records.lose_reply("insert", down(), 1);
+    world.table.lose_reply("insert", down(), 1);
     assert_eq!(world.webhook.answer(push()).await.status, 503);
     assert_eq!(world.webhook.answer(push()).await.status, 202);
 }
@@ -463,7 +463,7 @@ async fn without_the_table_nothing_is_dispatched() {
 #[tokio::test]
 async fn a_dispatched_delivery_is_accepted_even_if_that_cannot_be_noted() {
     let world = world();
-    world.records.fail_next("replace", down(), 1);
+    world.table.fail_next("replace", down(), 1);
     assert_eq!(world.webhook.answer(push()).await.status, 202);
     // A redelivery publishes a second copy: the run that the first one claimed meets it.
     assert_eq!(world.webhook.answer(push()).await.status, 202);
@@ -531,7 +531,7 @@ proptest! {
         let answer = answer(&world, HttpRequest { method, path, headers, body: Ok(body) });
         prop_assert!(answer.status >= 400, "{}", answer.body);
         prop_assert!(world.bus.events().is_empty());
-        prop_assert!(world.records.keys().is_empty());
+        prop_assert!(world.table.keys().is_empty());
     }
 
     #[test]

@@ -39,11 +39,11 @@ impl Emulator {
         };
         let answer = call.post(body, LIMIT).await;
         let answer = answer.map_err(|error| Refusal::other(format!("{target}: {error}")))?;
-        let said: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         if answer.status == 200 {
-            return Ok(said);
+            return Ok(body);
         }
-        let name = said
+        let name = body
             .get("__type")
             .and_then(Value::as_str)
             .unwrap_or_default();

@@ -389,8 +389,8 @@ async fn faults_come_on_order_and_go() {
     let calls = setup.github.calls();
     assert_eq!(calls[0].path, shop);
     assert_eq!(calls[0].fault, Some(FaultKind::ServerError));
-    let (_, told) = call("GET", setup.url("/_fake/calls"), vec![], None).await;
-    assert_eq!(told.as_array().unwrap().len(), calls.len());
+    let (_, listed) = call("GET", setup.url("/_fake/calls"), vec![], None).await;
+    assert_eq!(listed.as_array().unwrap().len(), calls.len());
     tokio::time::timeout(Duration::from_secs(2), setup.github.shutdown())
         .await
         .unwrap();

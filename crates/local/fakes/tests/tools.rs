@@ -116,7 +116,7 @@ async fn docker_is_buildah_where_no_engine_answers() {
         );
         assert_eq!(run(dir.path(), "", line).await, (0, expected), "{line}");
     }
-    let (code, said) = run(dir.path(), "", "docker run a").await;
+    let (code, output) = run(dir.path(), "", "docker run a").await;
     assert_eq!(code, 64);
-    assert!(said.contains("'run' is not known"), "{said}");
+    assert!(output.contains("'run' is not known"), "{output}");
 }

@@ -22,10 +22,10 @@ use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{ObjectRef, PlanKind, SealedPlan};
 use engine::fakes::{FakeClock, FakeObjects};
-use runner::job::{Ended, Request, World};
+use runner::duplicate_job::Patience;
+use runner::job::{Ended, JobContext, Request};
 use runner::log::Log;
 use runner::redact::Redactor;
-use runner::rival::Patience;
 use runner::settings::Settings;
 use terraform_cli::Cancel;
 use zip::write::SimpleFileOptions;
@@ -176,7 +176,7 @@ impl Bench {
     }
 
     pub async fn run_until(&self, request: &Request, cancel: Cancel) -> Result<Ended, StepError> {
-        runner::job::run(request, &self.world(cancel, &[], "this process")).await
+        runner::job::run(request, &self.context(cancel, &[], "this process")).await
     }
 
     /// Runs a job as one attempt of a Batch job, in a process of its own.
@@ -191,10 +191,10 @@ impl Bench {
             ("AWS_BATCH_JOB_ID", job.to_owned()),
             ("AWS_BATCH_JOB_ATTEMPT", attempt.to_string()),
         ];
-        runner::job::run(request, &self.world(cancel, &variables, &process)).await
+        runner::job::run(request, &self.context(cancel, &variables, &process)).await
     }
 
-    fn world(&self, cancel: Cancel, more: &[(&str, String)], process: &str) -> World {
+    fn context(&self, cancel: Cancel, more: &[(&str, String)], process: &str) -> JobContext {
         let mut variables: Vec<(String, String)> = [
             ("SLUICEGATE_BUCKET", "artifacts"),
             ("SLUICEGATE_TERRAFORM", self.terraform.to_str().unwrap()),
@@ -215,7 +215,7 @@ impl Bench {
                 .map(|(key, value)| (key.as_str(), value.as_str())),
         );
         let clock = Arc::new(FakeClock::default());
-        World {
+        JobContext {
             objects: Arc::new(self.objects.clone()),
             clock: clock.clone(),
             log: Log::new(Box::new(self.printed.clone()), redactor, clock),

@@ -4,9 +4,9 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, ScalarAttributeType,
 };
 use domain::error::ErrorName;
-use engine::{IndexKey, RecordBody, RecordKey, Records as _, Written};
+use engine::{IndexKey, ItemBody, ItemKey, Table as _, Written};
 
-async fn make(stage: &Stage) -> aws::Table {
+async fn make(stage: &Stage) -> aws::DynamoTable {
     let part = |name: &str, kind: KeyType| {
         KeySchemaElement::builder()
             .attribute_name(name)
@@ -40,18 +40,18 @@ async fn make(stage: &Stage) -> aws::Table {
         create = create.attribute_definitions(attribute.build().unwrap());
     }
     create.send().await.unwrap();
-    aws::Table::new(&stage.clients, &stage.name)
+    aws::DynamoTable::new(&stage.clients, &stage.name)
 }
 
-fn key(sk: &str) -> RecordKey {
-    RecordKey {
+fn key(sk: &str) -> ItemKey {
+    ItemKey {
         pk: "RUN#one".into(),
         sk: sk.into(),
     }
 }
 
-fn body(doc: &str, place: &str) -> RecordBody {
-    RecordBody {
+fn body(doc: &str, place: &str) -> ItemBody {
+    ItemBody {
         doc: doc.into(),
         index: Some(IndexKey {
             pk: "RUNS".into(),
@@ -62,7 +62,7 @@ fn body(doc: &str, place: &str) -> RecordBody {
 }
 
 #[tokio::test]
-async fn records_are_written_under_their_conditions_only() {
+async fn items_are_written_only_under_their_conditions() {
     let stage = stage("table").await;
     let table = make(&stage).await;
     let (a, b) = (key("a"), key("b"));
@@ -78,7 +78,7 @@ async fn records_are_written_under_their_conditions_only() {
     let found = table.get(&a).await.unwrap().unwrap();
     assert_eq!((found.doc.as_str(), found.version), ("4", 2));
     // What has no expiry must not carry the attribute that DynamoDB deletes by.
-    let kept = RecordBody {
+    let kept = ItemBody {
         expires: None,
         index: None,
         ..body("6", "")
@@ -133,7 +133,7 @@ async fn the_index_lists_the_greatest_first() {
 #[tokio::test]
 async fn a_table_that_does_not_exist_is_refused_with_its_name() {
     let stage = stage("none").await;
-    let table = aws::Table::new(&stage.clients, &stage.name);
+    let table = aws::DynamoTable::new(&stage.clients, &stage.name);
     let error = table.get(&key("a")).await.unwrap_err();
     assert_eq!(error.name, ErrorName::AwsRefused);
     for part in [

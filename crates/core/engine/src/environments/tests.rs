@@ -5,12 +5,12 @@
 )]
 use super::*;
 use crate::documents::insert;
-use crate::fakes::{FakeClock, FakeRecords, FakeTokens, samples};
+use crate::fakes::{FakeClock, FakeTable, FakeTokens, samples};
 use domain::environment::QueueRule;
 
 /// Runs of commits 1 to 3. None has requested the environment.
 struct World {
-    records: FakeRecords,
+    table: FakeTable,
     tokens: FakeTokens,
     clock: FakeClock,
 }
@@ -18,14 +18,12 @@ struct World {
 impl World {
     async fn new() -> Self {
         let world = Self {
-            records: FakeRecords::new(),
+            table: FakeTable::new(),
             tokens: FakeTokens::new(),
             clock: FakeClock::default(),
         };
         for n in [1, 2, 3] {
-            insert(&world.records, &samples::sealed_run(n))
-                .await
-                .unwrap();
+            insert(&world.table, &samples::sealed_run(n)).await.unwrap();
         }
         world
     }
@@ -42,7 +40,7 @@ impl World {
 
     fn environments(&self) -> Environments<'_> {
         Environments {
-            records: &self.records,
+            table: &self.table,
             tokens: &self.tokens,
             clock: &self.clock,
         }
@@ -54,15 +52,15 @@ impl World {
     }
 
     async fn run(&self, n: u8) -> Run {
-        load_run(&self.records, &id(n)).await.unwrap()
+        load_run(&self.table, &id(n)).await.unwrap()
     }
 
     async fn owned(&self, n: u8) -> Result<Owned> {
-        owned(&self.records, &self.run(n).await).await
+        owned(&self.table, &self.run(n).await).await
     }
 
     async fn end(&self, n: u8) {
-        update_run(&self.records, &id(n), |run| {
+        update_run(&self.table, &id(n), |run| {
             run.close(None, 1, samples::now())?;
             run.audited(1)?;
             Ok(())
@@ -82,7 +80,7 @@ impl World {
     }
 
     fn holder(&self) -> Option<RunId> {
-        let environment = self.records.environment();
+        let environment = self.table.environment();
         environment.holder().map(|holder| holder.run.clone())
     }
 }
@@ -109,7 +107,7 @@ fn lock_lost<T: std::fmt::Debug>(result: Result<T>) -> String {
 async fn a_frozen_environment_fails_the_run_that_waits_with_what_to_do_next() {
     let world = World::with_a_run_that_waits().await;
     let run = world.run(1).await;
-    freeze(&world.records, &run, &unhealthy(), samples::now())
+    freeze(&world.table, &run, &unhealthy(), samples::now())
         .await
         .unwrap();
     assert!(world.tokens.is_open("t2"), "the outbox keeps the notice");
@@ -141,7 +139,7 @@ async fn a_bad_commit_fails_its_run_and_the_next_commit_gets_the_environment() {
     let world = World::new().await;
     let bad = samples::commit(1);
     world
-        .records
+        .table
         .change_environment(|it| it.mark_bad(bad, id(9), samples::now()));
     world.acquire(1, "t1").await.unwrap();
     insta::assert_snapshot!(world.tokens.errors()[0].1.to_string());
@@ -153,7 +151,7 @@ async fn a_bad_commit_fails_its_run_and_the_next_commit_gets_the_environment() {
 async fn a_failure_whose_reply_was_lost_is_sent_again_and_ends_the_wait_once() {
     let world = World::with_a_run_that_waits().await;
     let run = world.run(1).await;
-    freeze(&world.records, &run, &unhealthy(), samples::now())
+    freeze(&world.table, &run, &unhealthy(), samples::now())
         .await
         .unwrap();
     world.tokens.lose_reply("fail", no_reply(), 1);
@@ -161,11 +159,11 @@ async fn a_failure_whose_reply_was_lost_is_sent_again_and_ends_the_wait_once() {
     assert_eq!(lost.unwrap_err(), no_reply());
     // The wait has ended, but the notification is still in the outbox.
     assert_eq!(world.tokens.errors().len(), 1);
-    assert_eq!(world.records.environment().outbox().len(), 1);
+    assert_eq!(world.table.environment().outbox().len(), 1);
 
     world.environments().release(&run).await.unwrap();
     assert_eq!(world.tokens.errors().len(), 1);
-    assert!(world.records.environment().outbox().is_empty());
+    assert!(world.table.environment().outbox().is_empty());
     assert_eq!(world.holder(), None);
 }
 
@@ -173,7 +171,7 @@ async fn a_failure_whose_reply_was_lost_is_sent_again_and_ends_the_wait_once() {
 async fn a_failure_that_was_not_sent_is_sent_by_the_next_call() {
     let world = World::with_a_run_that_waits().await;
     let run = world.run(1).await;
-    freeze(&world.records, &run, &unhealthy(), samples::now())
+    freeze(&world.table, &run, &unhealthy(), samples::now())
         .await
         .unwrap();
     world.tokens.fail_next("fail", no_reply(), 1);
@@ -181,18 +179,18 @@ async fn a_failure_that_was_not_sent_is_sent_by_the_next_call() {
     assert!(world.tokens.is_open("t2"));
     world.acquire(3, "t3").await.unwrap();
     assert!(!world.tokens.is_open("t2"));
-    assert!(world.records.environment().outbox().is_empty());
+    assert!(world.table.environment().outbox().is_empty());
 }
 
 #[tokio::test]
 async fn two_processes_that_drain_at_once_lose_no_notification() {
     let world = World::with_a_run_that_waits().await;
     // Another process records that it sent the notification, just before this process does.
-    let records = world.records.clone();
-    world.records.race_next_write(|| ());
-    world.records.race_next_write(|| ());
-    world.records.race_next_write(move || {
-        records.change_environment(|environment| {
+    let table = world.table.clone();
+    world.table.race_next_write(|| ());
+    world.table.race_next_write(|| ());
+    world.table.race_next_write(move || {
+        table.change_environment(|environment| {
             for notification in environment.outbox().to_vec() {
                 environment.mark_sent(&notification);
             }
@@ -202,7 +200,7 @@ async fn two_processes_that_drain_at_once_lose_no_notification() {
     world.environments().release(&run).await.unwrap();
     assert_eq!(world.holder(), Some(id(2)));
     assert_eq!(world.replies().len(), 2);
-    assert!(world.records.environment().outbox().is_empty());
+    assert!(world.table.environment().outbox().is_empty());
 }
 
 #[tokio::test]
@@ -210,7 +208,7 @@ async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
     // Another process sent the notification and stopped before it recorded that. The run continues.
     let world = World::new().await;
     let run = world.run(2).await;
-    world.records.change_environment(|environment| {
+    world.table.change_environment(|environment| {
         let waiter = samples::waiter(&run, "used");
         environment.acquire(waiter, QueueRule::Newest, samples::now());
     });
@@ -220,7 +218,7 @@ async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
     // The run ended while it waited, and still got the environment.
     let world = World::new().await;
     world.end(2).await;
-    world.records.change_environment(|environment| {
+    world.table.change_environment(|environment| {
         let waiter = samples::waiter(&run, "used");
         environment.acquire(waiter, QueueRule::Newest, samples::now());
     });
@@ -233,7 +231,7 @@ async fn a_run_that_ended_leaves_no_wait_behind() {
     let world = World::with_a_run_that_waits().await;
     world.end(3).await;
     world.acquire(3, "t3").await.unwrap();
-    let environment = world.records.environment();
+    let environment = world.table.environment();
     assert!(environment.runs().all(|run| *run != id(3)));
 }
 
@@ -260,8 +258,8 @@ async fn a_run_that_ended_or_lost_the_environment_cannot_prove_that_it_holds_it(
     lost.push(lock_lost(world.owned(1).await));
 
     // A step that read the run before its end finds that another run holds the environment.
-    world.records.give_environment_to(&world.run(2).await);
-    lost.push(lock_lost(owned(&world.records, &held).await));
+    world.table.give_environment_to(&world.run(2).await);
+    lost.push(lock_lost(owned(&world.table, &held).await));
     insta::assert_snapshot!(lost.join("\n"));
 }
 
@@ -270,21 +268,21 @@ async fn a_proof_is_worth_nothing_once_another_run_holds_the_environment() {
     let world = World::new().await;
     world.acquire(1, "t1").await.unwrap();
     let proof = world.owned(1).await.unwrap();
-    let (records, other) = (world.records.clone(), world.run(2).await);
+    let (table, other) = (world.table.clone(), world.run(2).await);
     world
-        .records
-        .race_next_write(move || records.give_environment_to(&other));
+        .table
+        .race_next_write(move || table.give_environment_to(&other));
     let good = samples::last_good(1);
-    lock_lost(promote(&world.records, &proof, &good).await);
+    lock_lost(promote(&world.table, &proof, &good).await);
     let outputs = BTreeMap::new();
-    lock_lost(record_rollback(&world.records, &proof, &outputs, samples::now()).await);
-    let environment = world.records.environment();
+    lock_lost(record_rollback(&world.table, &proof, &outputs, samples::now()).await);
+    let environment = world.table.environment();
     assert_eq!(environment.last_good(), None);
     assert!(!environment.is_bad(&samples::commit(1)));
 
     // The proof of one run does not promote the commit of another run.
-    world.records.give_environment_to(&world.run(3).await);
-    lock_lost(promote(&world.records, &world.owned(3).await.unwrap(), &good).await);
+    world.table.give_environment_to(&world.run(3).await);
+    lock_lost(promote(&world.table, &world.owned(3).await.unwrap(), &good).await);
 }
 
 /// The call that ends the wait of run 1 fails after run 1 was marked as superseded. Then the newer

@@ -27,7 +27,7 @@ impl FakeBatch {
         let job = BatchJob {
             id,
             progress: JobProgress::Open,
-            said: "RUNNABLE".to_owned(),
+            description: "RUNNABLE".to_owned(),
         };
         jobs.push((name.clone(), job));
     }
@@ -61,7 +61,7 @@ impl BatchJobs for FakeBatch {
         };
         if job.progress == JobProgress::Open {
             job.progress = JobProgress::Ended;
-            job.said = format!("FAILED: {why}");
+            job.description = format!("FAILED: {why}");
         }
         drop(jobs);
         self.faults.after("terminate")

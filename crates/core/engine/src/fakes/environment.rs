@@ -1,13 +1,13 @@
 //! The sample environment, as other processes read and change it. These functions do not call the
 //! port, so a test can use them during a call.
 
-use super::{FakeRecords, samples};
-use crate::RecordBody;
+use super::{FakeTable, samples};
+use crate::ItemBody;
 use crate::documents::{Document as _, environment_key};
 use domain::environment::{Environment, LastGood, QueueRule, Waiter};
 use domain::run::Run;
 
-impl FakeRecords {
+impl FakeTable {
     /// Returns the environment, or a new one if it does not exist.
     ///
     /// # Panics
@@ -30,7 +30,7 @@ impl FakeRecords {
     pub fn change_environment(&self, change: impl FnOnce(&mut Environment)) {
         let mut environment = self.environment();
         change(&mut environment);
-        let body = RecordBody {
+        let body = ItemBody {
             doc: serde_json::to_string(&environment).expect("it is written as JSON"),
             index: environment.index(),
             expires: None,

@@ -20,7 +20,7 @@ pub use messages::{
     FakeEventBus, FakeExecutions, FakeSecrets, FakeStatusQueue, FakeTokens, PublishedEvent,
     SentMessage,
 };
-pub use store::{FakeObjects, FakeRecords};
+pub use store::{FakeObjects, FakeTable};
 
 use crate::{Clock, Result};
 use domain::error::StepError;

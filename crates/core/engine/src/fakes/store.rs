@@ -1,5 +1,5 @@
 use super::{Faults, Shared, can_fail};
-use crate::{IndexKey, Objects, Record, RecordBody, RecordKey, Records, Result, Written};
+use crate::{IndexKey, Item, ItemBody, ItemKey, Objects, Result, Table, Written};
 use async_trait::async_trait;
 use domain::error::StepError;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use std::fmt;
 
 #[derive(Debug, Clone)]
 struct Stored {
-    record: Record,
+    item: Item,
     index: Option<IndexKey>,
     expires: Option<Timestamp>,
 }
@@ -16,27 +16,27 @@ struct Stored {
 type Hook = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct Table {
-    records: BTreeMap<RecordKey, Stored>,
+struct Contents {
+    items: BTreeMap<ItemKey, Stored>,
     before_write: Vec<Hook>,
 }
 
-impl fmt::Debug for Table {
+impl fmt::Debug for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.records.fmt(f)
+        self.items.fmt(f)
     }
 }
 
 /// A fake of the table.
 #[derive(Debug, Clone, Default)]
-pub struct FakeRecords {
-    table: Shared<Table>,
+pub struct FakeTable {
+    table: Shared<Contents>,
     faults: Faults,
 }
 
-can_fail!(FakeRecords: "get", "insert", "replace", "list");
+can_fail!(FakeTable: "get", "insert", "replace", "list");
 
-impl FakeRecords {
+impl FakeTable {
     /// Returns an empty table.
     #[must_use]
     pub fn new() -> Self {
@@ -45,43 +45,40 @@ impl FakeRecords {
 
     /// Returns every key, in order.
     #[must_use]
-    pub fn keys(&self) -> Vec<RecordKey> {
-        self.table.lock().records.keys().cloned().collect()
+    pub fn keys(&self) -> Vec<ItemKey> {
+        self.table.lock().items.keys().cloned().collect()
     }
 
     /// Returns an item without calling the port.
     #[must_use]
-    pub fn peek(&self, key: &RecordKey) -> Option<Record> {
+    pub fn peek(&self, key: &ItemKey) -> Option<Item> {
         self.table
             .lock()
-            .records
+            .items
             .get(key)
-            .map(|stored| stored.record.clone())
+            .map(|stored| stored.item.clone())
     }
 
     /// Returns when an item expires.
     #[must_use]
-    pub fn expires(&self, key: &RecordKey) -> Option<Timestamp> {
+    pub fn expires(&self, key: &ItemKey) -> Option<Timestamp> {
         self.table
             .lock()
-            .records
+            .items
             .get(key)
             .and_then(|stored| stored.expires)
     }
 
     /// Writes an item as another process would, whether or not it exists. Increments its version.
-    pub fn overwrite(&self, key: &RecordKey, body: &RecordBody) {
+    pub fn overwrite(&self, key: &ItemKey, body: &ItemBody) {
         let mut table = self.table.lock();
-        let version = table
-            .records
-            .get(key)
-            .map_or(0, |stored| stored.record.version);
+        let version = table.items.get(key).map_or(0, |stored| stored.item.version);
         put(&mut table, key, body, version + 1);
     }
 
     /// Removes an item.
-    pub fn remove(&self, key: &RecordKey) {
-        self.table.lock().records.remove(key);
+    pub fn remove(&self, key: &ItemKey) {
+        self.table.lock().items.remove(key);
     }
 
     /// Runs `race` once, just before the next conditional write, as another process that writes
@@ -102,33 +99,33 @@ impl FakeRecords {
     }
 }
 
-fn put(table: &mut Table, key: &RecordKey, body: &RecordBody, version: u64) {
+fn put(table: &mut Contents, key: &ItemKey, body: &ItemBody, version: u64) {
     let stored = Stored {
-        record: Record {
+        item: Item {
             doc: body.doc.clone(),
             version,
         },
         index: body.index.clone(),
         expires: body.expires,
     };
-    table.records.insert(key.clone(), stored);
+    table.items.insert(key.clone(), stored);
 }
 
 #[async_trait]
-impl Records for FakeRecords {
-    async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
+impl Table for FakeTable {
+    async fn get(&self, key: &ItemKey) -> Result<Option<Item>> {
         self.faults.before("get")?;
         let found = self.peek(key);
         self.faults.after("get")?;
         Ok(found)
     }
 
-    async fn insert(&self, key: &RecordKey, body: &RecordBody) -> Result<Written> {
+    async fn insert(&self, key: &ItemKey, body: &ItemBody) -> Result<Written> {
         self.race();
         self.faults.before("insert")?;
         let written = {
             let mut table = self.table.lock();
-            if table.records.contains_key(key) {
+            if table.items.contains_key(key) {
                 Written::No
             } else {
                 put(&mut table, key, body, 1);
@@ -139,12 +136,12 @@ impl Records for FakeRecords {
         Ok(written)
     }
 
-    async fn replace(&self, key: &RecordKey, body: &RecordBody, version: u64) -> Result<Written> {
+    async fn replace(&self, key: &ItemKey, body: &ItemBody, version: u64) -> Result<Written> {
         self.race();
         self.faults.before("replace")?;
         let written = {
             let mut table = self.table.lock();
-            let stands = table.records.get(key).map(|stored| stored.record.version);
+            let stands = table.items.get(key).map(|stored| stored.item.version);
             if stands == Some(version) {
                 put(&mut table, key, body, version + 1);
                 Written::Yes
@@ -156,16 +153,16 @@ impl Records for FakeRecords {
         Ok(written)
     }
 
-    async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Record>> {
+    async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Item>> {
         self.faults.before("list")?;
-        let mut found: Vec<(String, Record)> = self
+        let mut found: Vec<(String, Item)> = self
             .table
             .lock()
-            .records
+            .items
             .values()
             .filter_map(|stored| match &stored.index {
                 Some(index) if index.pk == index_pk => {
-                    Some((index.sk.clone(), stored.record.clone()))
+                    Some((index.sk.clone(), stored.item.clone()))
                 }
                 _ => None,
             })
@@ -173,7 +170,7 @@ impl Records for FakeRecords {
         found.sort_by(|(a, _), (b, _)| b.cmp(a));
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         self.faults.after("list")?;
-        Ok(found.into_iter().map(|(_, record)| record).collect())
+        Ok(found.into_iter().map(|(_, item)| item).collect())
     }
 }
 

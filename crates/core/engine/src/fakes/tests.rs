@@ -5,23 +5,23 @@
 )]
 use super::*;
 use crate::{
-    AuditBranch, EventBus, IndexKey, Objects, Probe, RecordBody, RecordKey, Records, Registry,
-    RolloutProgress, Secrets, Services, SourceFetcher, StatusQueue, TaskRevision, TokenState,
-    Tokens, Written, documents,
+    AuditBranch, EventBus, IndexKey, ItemBody, ItemKey, Objects, Probe, Registry, RolloutProgress,
+    Secrets, Services, SourceFetcher, StatusQueue, Table, TaskRevision, TokenState, Tokens,
+    Written, documents,
 };
 use domain::error::ErrorName;
 use domain::ids::RepositoryKey;
 use std::time::Duration;
 
-fn key(sk: &str) -> RecordKey {
-    RecordKey {
+fn key(sk: &str) -> ItemKey {
+    ItemKey {
         pk: "RUN#one".into(),
         sk: sk.into(),
     }
 }
 
-fn body(doc: &str, place: &str) -> RecordBody {
-    RecordBody {
+fn body(doc: &str, place: &str) -> ItemBody {
+    ItemBody {
         doc: doc.into(),
         index: Some(IndexKey {
             pk: "RUNS".into(),
@@ -36,75 +36,66 @@ fn throttled() -> StepError {
 }
 
 #[tokio::test]
-async fn records_are_written_under_their_conditions_only() {
-    let records = FakeRecords::new();
+async fn items_are_written_only_under_their_conditions() {
+    let table = FakeTable::new();
     assert_eq!(
-        records.insert(&key("a"), &body("1", "1")).await.unwrap(),
+        table.insert(&key("a"), &body("1", "1")).await.unwrap(),
         Written::Yes
     );
     assert_eq!(
-        records.insert(&key("a"), &body("2", "1")).await.unwrap(),
+        table.insert(&key("a"), &body("2", "1")).await.unwrap(),
         Written::No
     );
     assert_eq!(
-        records
-            .replace(&key("a"), &body("3", "1"), 2)
-            .await
-            .unwrap(),
+        table.replace(&key("a"), &body("3", "1"), 2).await.unwrap(),
         Written::No
     );
     assert_eq!(
-        records
-            .replace(&key("a"), &body("4", "1"), 1)
-            .await
-            .unwrap(),
+        table.replace(&key("a"), &body("4", "1"), 1).await.unwrap(),
         Written::Yes
     );
     assert_eq!(
-        records
-            .replace(&key("b"), &body("5", "1"), 1)
-            .await
-            .unwrap(),
+        table.replace(&key("b"), &body("5", "1"), 1).await.unwrap(),
         Written::No
     );
-    let found = records.get(&key("a")).await.unwrap().unwrap();
+    let found = table.get(&key("a")).await.unwrap().unwrap();
     assert_eq!((found.doc.as_str(), found.version), ("4", 2));
 }
 
 #[tokio::test]
 async fn the_index_lists_the_greatest_first() {
-    let records = FakeRecords::new();
+    let table = FakeTable::new();
     for n in ["1", "3", "2"] {
-        records.insert(&key(n), &body(n, n)).await.unwrap();
+        table.insert(&key(n), &body(n, n)).await.unwrap();
     }
-    let found = records.list("RUNS", 2).await.unwrap();
+    let found = table.list("RUNS", 2).await.unwrap();
     let docs: Vec<_> = found.iter().map(|record| record.doc.as_str()).collect();
     assert_eq!(docs, ["3", "2"]);
-    assert!(records.list("OTHER", 2).await.unwrap().is_empty());
+    assert!(table.list("OTHER", 2).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_race_is_met_by_the_next_write() {
-    let records = FakeRecords::new();
+    let table = FakeTable::new();
     let run = samples::sealed_run(1);
-    documents::insert(&records, &run).await.unwrap();
-    let (other, key) = (records.clone(), documents::run_key(run.id()));
-    records.race_next_write(move || {
+    documents::insert(&table, &run).await.unwrap();
+    let (other, key) = (table.clone(), documents::run_key(run.id()));
+    table.race_next_write(move || {
         let stands = other.peek(&key).unwrap();
-        let body = RecordBody {
+        let body = ItemBody {
             doc: stands.doc.replace("octocat", "hubot"),
             index: None,
             expires: None,
         };
         other.overwrite(&key, &body);
     });
-    documents::update_run(&records, run.id(), |run| Ok(run.promoted(samples::now())?))
+    documents::update_run(&table, run.id(), |run| Ok(run.promoted(samples::now())?))
         .await
         .unwrap();
-    let after = documents::load_run(&records, run.id()).await.unwrap();
+    let after = documents::load_run(&table, run.id()).await.unwrap();
     assert_eq!(after.trigger().actor(), "hubot");
     assert!(after.promoted_at().is_some());
-    assert_eq!(records.calls("replace"), 2);
+    assert_eq!(table.calls("replace"), 2);
 }
 
 #[tokio::test]
@@ -132,7 +123,7 @@ async fn a_lost_reply_leaves_the_effect_and_a_failure_leaves_nothing() {
 #[test]
 #[should_panic(expected = "no operation")]
 fn a_misspelt_operation_fails_the_test() {
-    FakeRecords::new().fail_next("put", throttled(), 1);
+    FakeTable::new().fail_next("put", throttled(), 1);
 }
 
 #[tokio::test]

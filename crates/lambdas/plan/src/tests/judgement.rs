@@ -140,7 +140,7 @@ async fn a_person_is_asked_and_answers_once() {
         panic!();
     };
     assert!(matches!(approval, Some(Approval::Requested { token, .. }) if token == "a2"));
-    assert_eq!(world.told().len(), 1, "only of the lock");
+    assert_eq!(world.answers().len(), 1, "only of the lock");
     world
         .change_run(1, |run| {
             let decision = ApprovalDecision::Rejected;
@@ -149,7 +149,7 @@ async fn a_person_is_asked_and_answers_once() {
         })
         .await;
     world.ask("a3").await.unwrap();
-    assert_eq!(world.told()[1..], [told("a3", "rejected")]);
+    assert_eq!(world.answers()[1..], [answer("a3", "rejected")]);
 }
 
 #[tokio::test]

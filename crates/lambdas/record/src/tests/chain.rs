@@ -33,12 +33,12 @@ async fn writers_at_once_make_one_line() {
 #[tokio::test]
 async fn the_head_is_only_a_hint() {
     let world = World::new();
-    let key = engine::RecordKey {
+    let key = engine::ItemKey {
         pk: "AUDIT#42".into(),
         sk: "HEAD".into(),
     };
     for (n, seq) in [(2, 7), (3, 0), (4, 1), (5, 900)] {
-        world.records.overwrite(&key, &hint(seq));
+        world.table.overwrite(&key, &hint(seq));
         world.add(n, QueueRule::Newest).await;
         world.record(n, None).await.unwrap();
     }
@@ -46,7 +46,7 @@ async fn the_head_is_only_a_hint() {
     // An entry of another run took the number that the run had recorded.
     world.add(6, QueueRule::Newest).await;
     let key = keys::audit(samples::repository().key, 5);
-    let records = world.records.clone();
+    let table = world.table.clone();
     let (audit, taken) = (world.audit.clone(), world.chain()[3].clone());
     let previous = domain::audit::Head::of(4, &taken.bytes);
     let mut stranger = samples::claimed_run(77);
@@ -56,7 +56,7 @@ async fn the_head_is_only_a_hint() {
     let entry = Entry::of(&stranger, end, None, Some(&previous))
         .to_bytes()
         .unwrap();
-    records.race_next_write(move || audit.set(&key, entry));
+    table.race_next_write(move || audit.set(&key, entry));
     world.record(6, None).await.unwrap();
     assert_eq!(world.entries().len(), 6);
     assert_eq!(world.stored(6).await.end().unwrap().audit_seq, Some(6));
@@ -89,8 +89,8 @@ async fn a_strangers_file_does_not_stand_for_an_entry() {
     }
 }
 
-fn hint(seq: u64) -> engine::RecordBody {
-    engine::RecordBody {
+fn hint(seq: u64) -> engine::ItemBody {
+    engine::ItemBody {
         doc: format!("{{\"seq\":{seq},\"sha256\":\"{}\"}}", samples::sha256(1)),
         index: None,
         expires: None,

@@ -29,7 +29,7 @@ fn without(prefix: &str) -> Snapshot {
     snapshot
 }
 
-fn said(snapshot: &Snapshot) -> Vec<String> {
+fn problems(snapshot: &Snapshot) -> Vec<String> {
     check(snapshot, &samples::config())
         .iter()
         .map(ToString::to_string)
@@ -43,7 +43,7 @@ fn codes(snapshot: &Snapshot) -> Vec<&'static str> {
 
 #[test]
 fn a_good_repository_passes() {
-    assert!(said(&samples::snapshot(1)).is_empty());
+    assert!(problems(&samples::snapshot(1)).is_empty());
     let more = [
         file("docs/link", FileKind::Symlink, "../README.md"),
         file("README.md", FileKind::File, ""),
@@ -55,7 +55,7 @@ fn a_good_repository_passes() {
             "version https://git-lfs.github.com/spec/v1\n",
         ),
     ];
-    assert!(said(&with(more)).is_empty());
+    assert!(problems(&with(more)).is_empty());
 }
 
 #[test]
@@ -75,9 +75,9 @@ fn what_terraform_would_run_or_read_is_refused() {
     ] {
         let snapshot = with([file(path, FileKind::File, "")]);
         let expected = format!("CF060 {path:?} must not be committed");
-        assert!(said(&snapshot).contains(&expected), "{path}");
+        assert!(problems(&snapshot).contains(&expected), "{path}");
     }
-    assert!(said(&with([file("terraform.tf", FileKind::File, "")])).is_empty());
+    assert!(problems(&with([file("terraform.tf", FileKind::File, "")])).is_empty());
 }
 
 /// Returns a zip with empty members.
@@ -94,10 +94,10 @@ fn zip(members: &[&str]) -> Vec<u8> {
 fn a_plan_is_refused_whatever_it_is_called() {
     let mut plan = file("infra/app/plan.out", FileKind::File, "");
     plan.bytes = zip(&["tfplan", "tfstate", "tfconfig/modules.json"]);
-    let said = said(&with([plan.clone()])).join("\n");
+    let problems = problems(&with([plan.clone()])).join("\n");
     assert!(
-        said.contains("CF060 \"infra/app/plan.out\" is a terraform plan"),
-        "{said}"
+        problems.contains("CF060 \"infra/app/plan.out\" is a terraform plan"),
+        "{problems}"
     );
     plan.bytes = zip(&["bootstrap", "docs/tfplan"]);
     assert!(codes(&with([plan])).is_empty());
@@ -106,7 +106,7 @@ fn a_plan_is_refused_whatever_it_is_called() {
 #[test]
 fn stacks_need_their_directories() {
     assert_eq!(
-        said(&without("infra/data")),
+        problems(&without("infra/data")),
         [
             "CF022 \"infra/data\" does not exist at this commit, but stack data names it in sluicegate.yaml"
         ]
@@ -131,7 +131,7 @@ fn links_on_the_way_to_a_stack_or_inside_it_are_refused() {
     snapshot
         .files
         .push(file("infra", FileKind::Symlink, "other"));
-    assert!(said(&snapshot)[0].starts_with("CF021 \"infra\" is a symbolic link on the way"));
+    assert!(problems(&snapshot)[0].starts_with("CF021 \"infra\" is a symbolic link on the way"));
     let mut snapshot = without("infra/data");
     snapshot
         .files
@@ -206,7 +206,7 @@ fn names_that_mean_something_else_elsewhere_are_refused() {
     ];
     assert_eq!(codes(&with(both)), ["CF067"]);
     assert_eq!(
-        said(&with([
+        problems(&with([
             file("Docs/A", FileKind::File, ""),
             file("docs/b", FileKind::File, "")
         ])),
@@ -251,7 +251,7 @@ fn everything_is_said_at_once() {
     snapshot
         .files
         .retain(|file| !file.path.starts_with("infra/data"));
-    insta::assert_snapshot!(said(&snapshot).join("\n"));
+    insta::assert_snapshot!(problems(&snapshot).join("\n"));
 }
 
 proptest! {

@@ -126,35 +126,39 @@ async fn started(host: &Host, name: &str, work: Work<'_>) -> Result<Finished, St
         env: engine_environment(host),
         dir: host.scratch.clone(),
     };
-    let (tell, told) = mpsc::unbounded_channel();
+    let (sender, signals) = mpsc::unbounded_channel();
     let signal = move |signal| {
-        tell.send(signal).ok();
+        sender.send(signal).ok();
     };
     let run = process::run_before(&command, work.limits, work.stop, work.lines, &signal);
     let ended = tokio::select! {
         ended = run => ended,
-        never = deliver(host, name, told) => match never {},
+        never = deliver(host, name, signals) => match never {},
     };
     let ended = ended.map_err(|error| format!("CannotStartContainerError: {error}"))?;
     let format = "{{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Status}} {{.State.Error}}";
     let inspect = ["inspect", "--type=container", "--format", format, name].map(String::from);
-    let said = docker(host, inspect.into()).await;
-    let state = said.and_then(|said| State::read(&said));
+    let output = docker(host, inspect.into()).await;
+    let state = output.and_then(|output| State::read(&output));
     let state = state.map_err(|error| format!("CannotInspectContainerError: {error}"))?;
     state.finished(ended.cause)
 }
 
 /// Forwards each received signal to the container. Retries a signal until the container has started
 /// or a later signal replaces it.
-async fn deliver(host: &Host, name: &str, mut told: mpsc::UnboundedReceiver<Signal>) -> Infallible {
-    while let Some(mut signal) = told.recv().await {
+async fn deliver(
+    host: &Host,
+    name: &str,
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+) -> Infallible {
+    while let Some(mut signal) = signals.recv().await {
         loop {
             let kill = ["kill", "--signal", signal.as_str(), name].map(String::from);
             if docker(host, kill.into()).await.is_ok() {
                 break;
             }
             tokio::time::sleep(AGAIN).await;
-            signal = told.try_recv().unwrap_or(signal);
+            signal = signals.try_recv().unwrap_or(signal);
         }
     }
     std::future::pending().await
@@ -170,14 +174,14 @@ struct State {
 }
 
 impl State {
-    fn read(said: &str) -> Result<Self, String> {
-        let mut words = said.trim().splitn(4, ' ');
+    fn read(output: &str) -> Result<Self, String> {
+        let mut words = output.trim().splitn(4, ' ');
         let mut word = || words.next().unwrap_or_default();
         let code = word();
         Ok(Self {
             code: code
                 .parse()
-                .map_err(|_| format!("`docker inspect` answered {said:?}"))?,
+                .map_err(|_| format!("`docker inspect` answered {output:?}"))?,
             out_of_memory: word() == "true",
             status: word().to_owned(),
             error: word().to_owned(),

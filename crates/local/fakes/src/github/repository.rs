@@ -42,12 +42,12 @@ pub enum GitError {
         cause: io::Error,
     },
     /// git exited with an error.
-    #[error("git {command}: {said}")]
+    #[error("git {command}: {message}")]
     Refused {
         /// The first words of the command.
         command: String,
         /// Its standard error.
-        said: String,
+        message: String,
     },
 }
 
@@ -396,15 +396,15 @@ async fn finish(
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    let said = if said.is_empty() {
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let message = if message.is_empty() {
         output.status.to_string()
     } else {
-        said
+        message
     };
     Err(GitError::Refused {
         command: name.to_owned(),
-        said,
+        message,
     })
 }
 

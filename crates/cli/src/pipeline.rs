@@ -4,16 +4,16 @@ use crate::failure::Outcome;
 use crate::settings::Settings;
 use async_trait::async_trait;
 use domain::error::StepError;
-use engine::{Clock, Objects, Records, Tokens};
+use engine::{Clock, Objects, SystemClock, Table, Tokens};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The services that the commands use.
 #[derive(Clone)]
-pub struct World {
+pub struct Pipeline {
     /// The DynamoDB table.
-    pub records: Arc<dyn Records>,
+    pub table: Arc<dyn Table>,
     /// The artifacts bucket.
     pub artifacts: Arc<dyn Objects>,
     /// The audit bucket.
@@ -69,21 +69,7 @@ impl LogSource for aws::Logs {
     }
 }
 
-/// The system clock.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the one place where the command line reads the time"
-    )]
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
-}
-
-impl World {
+impl Pipeline {
     /// Connects to the pipeline in AWS.
     ///
     /// # Errors
@@ -91,7 +77,7 @@ impl World {
     pub async fn in_aws(settings: Settings) -> Outcome<Self> {
         let clients = aws::Clients::from_env().await?;
         Ok(Self {
-            records: Arc::new(aws::Table::new(&clients, &settings.table)),
+            table: Arc::new(aws::DynamoTable::new(&clients, &settings.table)),
             artifacts: Arc::new(aws::Bucket::new(&clients, &settings.bucket)),
             audit: Arc::new(aws::Bucket::new(&clients, &settings.audit_bucket)),
             tokens: Arc::new(aws::TaskTokens::new(&clients)),

@@ -1,16 +1,14 @@
-//! The system clock.
-
-use engine::Clock;
+use crate::Clock;
 use jiff::Timestamp;
 
-/// The system clock.
-#[derive(Clone, Copy, Debug)]
+/// The machine's clock.
+#[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the clock that everybody else takes"
+        reason = "the one place that reads the machine's time"
     )]
     fn now(&self) -> Timestamp {
         Timestamp::now()

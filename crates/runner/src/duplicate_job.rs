@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::error::{ErrorClass, StepError};
 use domain::job::{INTERRUPTED_EXIT, JobSpec};
 
-use crate::job::{Ended, Request, World, standing_exit};
+use crate::job::{Ended, JobContext, Request, standing_exit};
 
 /// How long a start waits for the result of another one.
 #[derive(Clone, Copy, Debug)]
@@ -21,33 +21,33 @@ pub struct Patience {
 /// Waits for the result of Batch job `first`, and ends with its exit code.
 pub(crate) async fn wait(
     request: &Request,
-    world: &World,
-    record: &JobSpec,
+    context: &JobContext,
+    spec: &JobSpec,
     first: &str,
 ) -> Result<Ended, StepError> {
     // The other job began earlier, so by then its time limit has passed and its result is written.
-    let limit = Duration::from_secs(record.timeout_seconds.into()) + world.patience.beyond;
-    world.log.step(&format!(
+    let limit = Duration::from_secs(spec.timeout_seconds.into()) + context.patience.beyond;
+    context.log.step(&format!(
         "Batch job {first} was started for this job before: waiting up to {} s for its result",
         limit.as_secs()
     ));
     let exit_code = tokio::select! {
-        found = result(request, world) => Some(found?),
-        () = world.cancel.cancelled() => {
-            world.log.step(&format!(
+        found = result(request, context) => Some(found?),
+        () = context.cancel.cancelled() => {
+            context.log.step(&format!(
                 "stopped while waiting for the result of Batch job {first}"
             ));
             return Ok(Ended::StoppedWaiting);
         }
-        () = tokio::time::sleep(limit) => standing_exit(request, world).await?,
+        () = tokio::time::sleep(limit) => standing_exit(request, context).await?,
     };
     Ok(if let Some(exit_code) = exit_code {
-        world.log.step(&format!(
+        context.log.step(&format!(
             "Batch job {first} left its result: ending with its exit code {exit_code}"
         ));
         Ended::Finished { exit_code }
     } else {
-        world.log.error(&format!(
+        context.log.error(&format!(
             "Batch job {first} left no result within {} s; this job did nothing, because the effects of that job are unknown: look at it in AWS Batch",
             limit.as_secs()
         ));
@@ -57,16 +57,16 @@ pub(crate) async fn wait(
 
 /// Waits until there is a final result. That of an interrupted plan is not final, because Batch
 /// retries the job.
-async fn result(request: &Request, world: &World) -> Result<u8, StepError> {
+async fn result(request: &Request, context: &JobContext) -> Result<u8, StepError> {
     loop {
-        match standing_exit(request, world).await {
+        match standing_exit(request, context).await {
             Ok(Some(exit_code)) if exit_code != INTERRUPTED_EXIT => return Ok(exit_code),
             Ok(_) => {}
             Err(error) if error.name.class() == ErrorClass::Transient => {
-                world.log.error(&format!("{error}; looking again"));
+                context.log.error(&format!("{error}; looking again"));
             }
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(world.patience.every).await;
+        tokio::time::sleep(context.patience.every).await;
     }
 }
