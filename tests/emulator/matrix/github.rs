@@ -3,7 +3,8 @@
 use super::Matrix;
 use anyhow::ensure;
 use domain::run::{Outcome, Run};
-use fakes::github::{FaultKind, Repository, Side};
+use fakes::github::{Operation, Repository};
+use fakes::service::FaultKind;
 use std::path::PathBuf;
 use tests::compared::Fault;
 
@@ -61,8 +62,8 @@ impl Matrix<'_> {
         let found = harness.until(&run, "seal its source", sealed).await?;
         ensure!(!found.is_ended(), "run {run} ended too early");
         let met = harness.heal_github().await?;
-        harness.break_github(Side::Api, api, None).await?;
-        harness.break_github(Side::Git, git, None).await?;
+        harness.break_github(Operation::Api, api, None).await?;
+        harness.break_github(Operation::Git, git, None).await?;
         let ended = harness.ended(&run).await;
         ensure!(
             harness.heal_github().await? > met,

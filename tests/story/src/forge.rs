@@ -4,8 +4,9 @@ use super::harness::{Ended, Harness};
 use anyhow::{Context as _, bail, ensure};
 use domain::ids::CommitId;
 use domain::run::Outcome;
-use fakes::github::{Call, Fault, FaultKind, Side, Status};
+use fakes::github::{Operation, Status};
 use fakes::http;
+use fakes::service::{Call, Fault, FaultKind};
 use local_run::Sample;
 use std::time::Duration;
 
@@ -71,17 +72,21 @@ impl Harness {
         }
     }
 
-    /// Makes one side of GitHub fail in this way, `count` times or until [`Self::heal_github`].
+    /// Makes one kind of requests to GitHub fail in this way, `count` times or until [`Self::heal_github`].
     ///
     /// # Errors
     /// When the fake GitHub refuses the fault.
     pub async fn break_github(
         &self,
-        side: Side,
+        operation: Operation,
         kind: FaultKind,
         count: Option<u32>,
     ) -> anyhow::Result<()> {
-        let fault = serde_json::to_vec(&Fault { side, kind, count })?;
+        let fault = serde_json::to_vec(&Fault {
+            operation,
+            kind,
+            count,
+        })?;
         let answer = http::post(&self.faults(), Vec::new(), fault, LIMIT)
             .await
             .map_err(anyhow::Error::msg)?;
@@ -106,7 +111,7 @@ impl Harness {
         );
         let url = format!("{}/_fake/calls", self.local.github);
         let answer = http::get(&url, LIMIT).await.map_err(anyhow::Error::msg)?;
-        let calls: Vec<Call> = serde_json::from_str(&answer.body)?;
+        let calls: Vec<Call<Operation>> = serde_json::from_str(&answer.body)?;
         Ok(calls.iter().filter(|call| call.fault.is_some()).count())
     }
 

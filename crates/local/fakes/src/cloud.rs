@@ -38,7 +38,7 @@ pub enum CloudError {
 
 /// The emulator as the fakes use it.
 #[async_trait]
-pub trait Cloud: Send + Sync + 'static {
+pub trait Cloud: std::fmt::Debug + Send + Sync + 'static {
     /// Creates a log group. Succeeds if it already exists.
     async fn create_log_group(&self, group: &str) -> Result<(), CloudError>;
     /// Creates a log stream. Succeeds if it already exists.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::cloud::{Cloud, CloudError, Event, LogLine};
+use crate::cloud::{Cloud, CloudError, Event, LogLine};
 use crate::http::{self, JsonCall};
 
 /// The time limit for a response.

@@ -1,19 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+mod aws_json;
+mod background;
 pub mod batch;
 mod cloud;
 pub mod codebuild;
 mod emulator;
-mod events;
 pub mod github;
 pub mod http;
 mod logs;
 pub mod process;
-pub mod server;
+mod server;
+pub mod service;
 pub mod tools;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use cloud::{Cloud, CloudError, Event, LogLine};
 pub use emulator::Emulator;
@@ -75,4 +78,9 @@ fn now_ms() -> i64 {
 )]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
+}
+
+/// Locks a mutex. A panic of another holder does not matter: it ends the test or the local run.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::cloud::{Cloud, CloudError, LogLine};
-use super::now_ms;
+use crate::cloud::{Cloud, CloudError, LogLine};
+use crate::now_ms;
 
 /// The API limits a call to 1 MiB and 10,000 events. Each event counts 26 extra bytes.
 const BATCH_BYTES: usize = 1_000_000;

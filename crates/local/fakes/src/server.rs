@@ -17,11 +17,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// A response extension that closes the connection instead of sending the response.
 #[derive(Clone, Copy, Debug)]
-pub struct CutConnection;
+pub(crate) struct CutConnection;
 
 /// A running server. Dropping it stops it without waiting.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
@@ -32,7 +32,7 @@ impl Server {
     ///
     /// # Errors
     /// When the listener has no local address.
-    pub fn start(listener: TcpListener, router: Router) -> io::Result<Self> {
+    pub(crate) fn start(listener: TcpListener, router: Router) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let task = Some(tokio::spawn(accept(listener, router, stopped)));
@@ -44,13 +44,12 @@ impl Server {
     }
 
     /// Returns the listening address.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Stops listening and closes open connections.
-    pub async fn shutdown(mut self) {
+    pub(crate) async fn shutdown(mut self) {
         self.stop.send_replace(true);
         if let Some(task) = self.task.take() {
             // The runtime has already reported a panic of the task.

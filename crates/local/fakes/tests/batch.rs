@@ -17,7 +17,7 @@ use fakes::batch::{self, Config, Handle, Image, Runs, Timing};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use support::{MemoryCloud, call, eventually, host, is_empty, listener, lives, url};
+use support::{MemoryCloud, call, eventually, host, is_empty, lives};
 
 struct Setup {
     batch: Handle,
@@ -52,7 +52,9 @@ impl Setup {
             images: vec![shell],
             timing,
         };
-        let batch = batch::start(listener().await, config, Arc::clone(&cloud) as _).unwrap();
+        let batch = batch::start(0, config, Arc::clone(&cloud) as _)
+            .await
+            .unwrap();
         let setup = Self {
             batch,
             cloud,
@@ -83,7 +85,7 @@ impl Setup {
     }
 
     async fn call(&self, operation: &str, body: Value) -> (u16, Value) {
-        let url = url(self.batch.address(), &format!("/v1/{operation}"));
+        let url = format!("{}/v1/{operation}", self.batch.url());
         call("POST", url, vec![], Some(body)).await
     }
 
@@ -495,7 +497,8 @@ async fn what_aws_refuses_is_refused() {
         .await;
     let left = setup.ok("describecomputeenvironments", json!({})).await;
     assert_eq!(left["computeEnvironments"], json!([]));
-    setup.refused("nonsense", json!({})).await;
+    let unknown = setup.refused("nonsense", json!({})).await;
+    assert!(unknown.contains("POST /v1/nonsense"), "{unknown}");
 }
 
 #[tokio::test]
@@ -569,10 +572,8 @@ async fn a_shutdown_ends_every_job_and_leaves_nothing() {
 async fn tags_are_kept_by_arn() {
     let setup = Setup::new().await;
     let arn = "arn:aws:batch:eu-central-1:123456789012:job-queue/q";
-    let tags = url(
-        setup.batch.address(),
-        &format!("/v1/tags/{}", arn.replace('/', "%2F")),
-    );
+    let base = setup.batch.url();
+    let tags = format!("{base}/v1/tags/{}", arn.replace('/', "%2F"));
     let body = json!({ "tags": { "team": "shop", "a": "b" } });
     assert_eq!(call("POST", tags.clone(), vec![], Some(body)).await.0, 200);
     assert_eq!(
@@ -583,12 +584,6 @@ async fn tags_are_kept_by_arn() {
     );
     let (_, answer) = call("GET", tags, vec![], None).await;
     assert_eq!(answer, json!({ "tags": { "team": "shop" } }));
-    let (status, _) = call(
-        "GET",
-        url(setup.batch.address(), "/v1/tags/arn:x"),
-        vec![],
-        None,
-    )
-    .await;
+    let (status, _) = call("GET", format!("{base}/v1/tags/arn:x"), vec![], None).await;
     assert_eq!(status, 400);
 }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use support::{MemoryCloud, call, eventually, host, is_empty, listener, lives, url};
+use support::{MemoryCloud, call, eventually, host, is_empty, lives};
 
 struct Setup {
     codebuild: Handle,
@@ -40,10 +40,9 @@ impl Setup {
                 minute: Duration::from_millis(200),
             },
         };
-        let cloud_for_it = Arc::clone(&cloud);
-        let codebuild = codebuild::start(listener().await, config, cloud_for_it).unwrap();
+        let started = codebuild::start(0, config, Arc::clone(&cloud) as _).await;
         Self {
-            codebuild,
+            codebuild: started.unwrap(),
             cloud,
             scratch,
         }
@@ -52,13 +51,7 @@ impl Setup {
     async fn call(&self, operation: &str, body: Value) -> (u16, Value) {
         let target = format!("CodeBuild_20161006.{operation}");
         let headers = vec![("x-amz-target".to_owned(), target)];
-        call(
-            "POST",
-            url(self.codebuild.address(), "/"),
-            headers,
-            Some(body),
-        )
-        .await
+        call("POST", self.codebuild.url(), headers, Some(body)).await
     }
 
     async fn ok(&self, operation: &str, body: Value) -> Value {

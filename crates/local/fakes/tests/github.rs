@@ -11,11 +11,12 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fakes::github::{self, Change, Config, Fault, FaultKind, Handle, Repository, Side};
+use fakes::github::{self, Change, Config, Handle, Operation, Repository};
+use fakes::service::{Fault, FaultKind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use support::{call, listener, url};
+use support::call;
 
 const TOKEN: &str = "t-0";
 const SHOP: &str = "acme/shop";
@@ -47,13 +48,13 @@ impl Setup {
             root,
             token: TOKEN.to_owned(),
         };
-        let github = github::start(listener().await, config).unwrap();
+        let github = github::start(0, config).await.unwrap();
         let bare = github.create_repository(7, SHOP, &files).await.unwrap();
         Self { github, bare, dir }
     }
 
     fn url(&self, path: &str) -> String {
-        url(self.github.address(), path)
+        format!("{}{path}", self.github.url())
     }
 
     fn origin(&self) -> String {
@@ -259,7 +260,7 @@ async fn any_commit_can_be_fetched_by_its_id_also_one_that_no_branch_has() {
 }
 
 #[tokio::test]
-async fn nothing_is_told_without_the_token() {
+async fn nothing_is_served_without_the_token() {
     let setup = Setup::new().await;
     let wrong = Repository::clone(&setup.origin(), "wrong", &setup.dir.path().join("w")).await;
     let wrong = wrong.unwrap_err().to_string();
@@ -338,60 +339,36 @@ async fn statuses_are_kept_by_commit_and_context() {
 }
 
 #[tokio::test]
-async fn faults_come_on_order_and_go() {
+async fn faults_of_git_leave_the_api_alone() {
     let setup = Setup::new().await;
-    let shop = "/repos/acme/shop";
-    setup.github.fail(Fault {
-        side: Side::Api,
-        kind: FaultKind::ServerError,
-        count: Some(2),
-    });
-    for expected in [500, 500, 200] {
-        assert_eq!(setup.api("GET", shop, None).await.0, expected);
-    }
-    let order = json!({ "side": "api", "kind": "rate-limit" });
-    let faults = setup.url("/_fake/faults");
-    assert_eq!(
-        call("POST", faults.clone(), vec![], Some(order)).await.0,
-        204
-    );
-    for _ in 0..3 {
-        assert_eq!(setup.api("GET", shop, None).await.0, 403);
-    }
-    assert_eq!(call("DELETE", faults, vec![], None).await.0, 204);
-    assert_eq!(setup.api("GET", shop, None).await.0, 200);
-
     for kind in [
         FaultKind::Close,
         FaultKind::ServerError,
         FaultKind::RateLimit,
     ] {
         setup.github.fail(Fault {
-            side: Side::Git,
+            operation: Operation::Git,
             kind,
             count: None,
         });
         assert!(setup.clone(&format!("{kind:?}")).await.is_err());
-        assert_eq!(
-            setup.api("GET", shop, None).await.0,
-            200,
-            "the other side is well"
-        );
+        let (status, _) = setup.api("GET", "/repos/acme/shop", None).await;
+        assert_eq!(status, 200, "the API works during {kind:?}");
     }
     setup.github.fail(Fault {
-        side: Side::Git,
+        operation: Operation::Git,
         kind: FaultKind::Hang,
         count: Some(1),
     });
     let hung = tokio::time::timeout(Duration::from_millis(500), setup.clone("hung")).await;
     assert!(hung.is_err());
     setup.clone("healed").await.unwrap();
-    let calls = setup.github.calls();
-    assert_eq!(calls[0].path, shop);
-    assert_eq!(calls[0].fault, Some(FaultKind::ServerError));
-    let (_, listed) = call("GET", setup.url("/_fake/calls"), vec![], None).await;
-    assert_eq!(listed.as_array().unwrap().len(), calls.len());
-    tokio::time::timeout(Duration::from_secs(2), setup.github.shutdown())
-        .await
-        .unwrap();
+    setup.github.fail(Fault {
+        operation: Operation::Api,
+        kind: FaultKind::RateLimit,
+        count: Some(1),
+    });
+    let (status, body) = setup.api("GET", "/repos/acme/shop", None).await;
+    let limited = "API rate limit exceeded for user ID 1.";
+    assert_eq!((status, &body["message"]), (403, &json!(limited)));
 }

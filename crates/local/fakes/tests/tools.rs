@@ -6,20 +6,16 @@
     reason = "a test stops at the first surprise"
 )]
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
-use fakes::server::Server;
 use fakes::tools::{self, Builder};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::process::Command;
-
-use support::{listener, url};
 
 async fn run(tools: &Path, endpoint: &str, line: &str) -> (i32, String) {
     let output = Command::new("sh")
@@ -75,8 +71,10 @@ async fn aws_asks_the_emulators_registry() {
     let dir = TempDir::new().unwrap();
     tools::install(dir.path(), Builder::Docker).unwrap();
     assert!(!dir.path().join("docker").exists());
-    let server = Server::start(listener().await, Router::new().fallback(registry)).unwrap();
-    let endpoint = url(server.address(), "");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(registry);
+    let server = tokio::spawn(async { axum::serve(listener, router).await });
     let run = async |line: &str| run(dir.path(), &endpoint, line).await;
     let password = run("aws ecr get-login-password --region eu-central-1").await;
     assert_eq!(password, (0, "secret".to_owned()));
@@ -86,7 +84,8 @@ async fn aws_asks_the_emulators_registry() {
     let query = format!("{describe}known --query 'imageDetails[0].imageDigest' --output text");
     assert_eq!(run(&query).await, (0, "sha256:1".to_owned()));
     assert_eq!(run(&format!("{describe}other")).await.0, 254);
-    server.shutdown().await;
+    server.abort();
+    assert!(server.await.unwrap_err().is_cancelled());
     assert_ne!(run(&format!("{describe}known")).await.0, 0);
 }
 

@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 /// The options of a local run.
@@ -148,18 +147,9 @@ async fn bring_up(
     steps.say(&jobs.to_string())?;
 
     steps.say("the fakes for Batch and CodeBuild, and the fake GitHub")?;
-    let listeners = (listen().await?, listen().await?, listen().await?);
     let port = free_port()?;
     let endpoint = format!("http://127.0.0.1:{port}");
     let instance = format!("local-{port}");
-    let address = |listener: &TcpListener| -> anyhow::Result<String> {
-        Ok(format!("http://{}", listener.local_addr()?))
-    };
-    let (batch_url, codebuild_url, github_url) = (
-        address(&listeners.0)?,
-        address(&listeners.1)?,
-        address(&listeners.2)?,
-    );
     let cloud = Arc::new(Emulator::new(&endpoint, REGION));
     let host = Host {
         region: REGION.into(),
@@ -173,25 +163,21 @@ async fn bring_up(
         webhook: format!("canary-webhook-{}", uuid::Uuid::new_v4().simple()),
         token: format!("canary-token-{}", uuid::Uuid::new_v4().simple()),
     };
-    let batch = batch::start(
-        listeners.0,
-        batch::Config {
-            host: host.clone(),
-            images: vec![containers::stands_for_runner(machine, &jobs, &instance)],
-            timing: batch::Timing::default(),
-        },
-        cloud.clone(),
-    )?;
-    let codebuild = codebuild::start(listeners.1, codebuild_config(machine, dir, host)?, cloud)?;
+    let config = batch::Config {
+        host: host.clone(),
+        images: vec![containers::stands_for_runner(machine, &jobs, &instance)],
+        timing: batch::Timing::default(),
+    };
+    let batch = batch::start(0, config, cloud.clone()).await?;
+    let codebuild = codebuild::start(0, codebuild_config(machine, dir, host)?, cloud).await?;
     let repositories = dir.join("git");
     std::fs::create_dir_all(&repositories)?;
-    let github = github::start(
-        listeners.2,
-        github::Config {
-            root: repositories.clone(),
-            token: secrets.token.clone(),
-        },
-    )?;
+    let config = github::Config {
+        root: repositories.clone(),
+        token: secrets.token.clone(),
+    };
+    let github = github::start(0, config).await?;
+    let (batch_url, codebuild_url, github_url) = (batch.url(), codebuild.url(), github.url());
 
     steps.say(&format!("the emulator at {endpoint}"))?;
     let emulator = start_emulator(
@@ -300,12 +286,6 @@ impl Installed {
             log_groups: BTreeMap::new(),
         }
     }
-}
-
-async fn listen() -> anyhow::Result<TcpListener> {
-    TcpListener::bind("127.0.0.1:0")
-        .await
-        .context("bind a free port on 127.0.0.1")
 }
 
 /// Returns a free port. The emulator binds it shortly afterwards, and exits with a message if another

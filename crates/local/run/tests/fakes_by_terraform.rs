@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use support::{MemoryCloud, call, host, listener, url};
+use support::{MemoryCloud, call, host};
 
 /// Returns a directory that contains `registry.terraform.io/hashicorp/aws`.
 fn mirror() -> PathBuf {
@@ -260,24 +260,25 @@ resource "aws_codebuild_project" "least" {
 }
 "#;
 
-fn start_batch(listener: tokio::net::TcpListener, scratch: &Path) -> batch::Handle {
+async fn start_batch(scratch: &Path) -> batch::Handle {
     let (host, timing) = (host(scratch), batch::Timing::default());
     let config = batch::Config {
         host,
         images: Vec::new(),
         timing,
     };
-    batch::start(listener, config, Arc::new(MemoryCloud::default())).unwrap()
+    let cloud = Arc::new(MemoryCloud::default());
+    batch::start(0, config, cloud).await.unwrap()
 }
 
 #[tokio::test]
 async fn terraform_manages_batch() {
     let scratch = TempDir::new().unwrap();
-    let batch = start_batch(listener().await, scratch.path());
-    let terraform = Terraform::new(BATCH, "AWS_ENDPOINT_URL_BATCH", url(batch.address(), ""));
+    let batch = start_batch(scratch.path()).await;
+    let terraform = Terraform::new(BATCH, "AWS_ENDPOINT_URL_BATCH", batch.url());
     terraform.live().await;
     for kind in ["jobdefinition", "computeenvironment"] {
-        let path = url(batch.address(), &format!("/v1/describe{kind}s"));
+        let path = format!("{}/v1/describe{kind}s", batch.url());
         let (_, left) = call("POST", path, vec![], Some(json!({ "status": "ACTIVE" }))).await;
         let left = left.as_object().unwrap().values().next().unwrap();
         assert_eq!(left, &json!([]), "{kind}");
@@ -289,9 +290,9 @@ async fn terraform_manages_batch() {
 #[tokio::test]
 async fn terraform_manages_batch_queues() {
     let scratch = TempDir::new().unwrap();
-    let batch = start_batch(listener().await, scratch.path());
+    let batch = start_batch(scratch.path()).await;
     let post = async |operation: &str, body: Value| {
-        let path = url(batch.address(), &format!("/v1/{operation}"));
+        let path = format!("{}/v1/{operation}", batch.url());
         let (status, answer) = call("POST", path, vec![], Some(body)).await;
         assert_eq!(status, 200, "{answer}");
         answer
@@ -317,7 +318,7 @@ async fn terraform_manages_batch_queues() {
         post("createjobqueue", queue).await;
     }
     let manage = async |name: &str| {
-        let endpoint = url(batch.address(), "");
+        let endpoint = batch.url();
         let config = QUEUE.replace("NAME", name);
         let terraform = Terraform::new(&config, "AWS_ENDPOINT_URL_BATCH", endpoint);
         terraform.init().await;
@@ -365,8 +366,8 @@ async fn terraform_manages_codebuild() {
         timing: codebuild::Timing::default(),
     };
     let cloud = Arc::new(MemoryCloud::default());
-    let codebuild = codebuild::start(listener().await, config, cloud).unwrap();
-    let endpoint = url(codebuild.address(), "");
+    let codebuild = codebuild::start(0, config, cloud).await.unwrap();
+    let endpoint = codebuild.url();
     let terraform = Terraform::new(CODEBUILD, "AWS_ENDPOINT_URL_CODEBUILD", endpoint.clone());
     terraform.live().await;
     let list = (

@@ -25,7 +25,7 @@ use local_run::engine::Engine;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use support::{MemoryCloud, call, eventually, host, is_empty, listener, url};
+use support::{MemoryCloud, call, eventually, host, is_empty};
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -147,7 +147,9 @@ impl Setup {
             },
         };
         let cloud = Arc::new(MemoryCloud::default());
-        let batch = batch::start(listener().await, config, Arc::clone(&cloud) as _).unwrap();
+        let batch = batch::start(0, config, Arc::clone(&cloud) as _)
+            .await
+            .unwrap();
         let setup = Self {
             engine,
             batch,
@@ -175,7 +177,7 @@ impl Setup {
     }
 
     async fn ok(&self, operation: &str, body: Value) -> Value {
-        let url = url(self.batch.address(), &format!("/v1/{operation}"));
+        let url = format!("{}/v1/{operation}", self.batch.url());
         let (status, answer) = call("POST", url, vec![], Some(body)).await;
         assert_eq!(status, 200, "{operation}: {answer}");
         answer

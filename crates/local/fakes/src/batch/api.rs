@@ -1,72 +1,152 @@
-//! The REST API: routes each path to its operation.
+//! The REST API: the operations, and the path of each.
+
+mod jobs;
+mod resources;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
+use axum::response::Response;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error, StrDeserializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Answer, Batch, Refused, refuse};
+pub(super) use self::jobs::resource;
+use super::Batch;
+use crate::aws_json::{self, Answer, Protocol, Refused};
+use crate::service::{Failure, Request, Service};
 
-pub(super) fn router(batch: Arc<Batch>) -> Router {
-    Router::new()
-        .route("/v1/tags/{*arn}", any(tags))
-        .route("/v1/{operation}", post(operation))
-        .fallback(unknown)
-        .with_state(batch)
+/// The operations that the fake supports. Their names are those in the path.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "they are the names of the API")]
+pub enum Operation {
+    CancelJob,
+    CreateComputeEnvironment,
+    CreateJobQueue,
+    DeleteComputeEnvironment,
+    DeleteJobQueue,
+    DeregisterJobDefinition,
+    DescribeComputeEnvironments,
+    DescribeJobDefinitions,
+    DescribeJobQueues,
+    DescribeJobs,
+    DescribeSchedulingPolicies,
+    ListJobs,
+    ListSchedulingPolicies,
+    ListTagsForResource,
+    RegisterJobDefinition,
+    SubmitJob,
+    TagResource,
+    TerminateJob,
+    UntagResource,
+    UpdateComputeEnvironment,
+    UpdateJobQueue,
 }
 
-async fn operation(
-    State(batch): State<Arc<Batch>>,
-    Path(operation): Path<String>,
-    body: Bytes,
-) -> Response {
-    let request = match parse(&body) {
-        Ok(request) => request,
-        Err(refused) => return answer(Err(refused)),
-    };
-    let request = &request;
-    answer(match operation.as_str() {
-        "submitjob" => batch.submit_job(request),
-        "describejobs" => batch.describe_jobs(request),
-        "listjobs" => batch.list_jobs(request),
-        "terminatejob" => batch.terminate_job(request),
-        "canceljob" => batch.cancel_job(request),
-        "registerjobdefinition" => batch.register_job_definition(request),
-        "deregisterjobdefinition" => batch.deregister_job_definition(request),
-        "describejobdefinitions" => batch.describe_job_definitions(request),
-        "createjobqueue" => batch.create_job_queue(request),
-        "updatejobqueue" => batch.update_job_queue(request),
-        "deletejobqueue" => batch.delete_job_queue(request),
-        "describejobqueues" => batch.describe_job_queues(request),
-        "createcomputeenvironment" => batch.create_compute_environment(request),
-        "updatecomputeenvironment" => batch.update_compute_environment(request),
-        "deletecomputeenvironment" => batch.delete_compute_environment(request),
-        "describecomputeenvironments" => batch.describe_compute_environments(request),
-        "listschedulingpolicies" | "describeschedulingpolicies" => {
-            Ok(json!({ "schedulingPolicies": [] }))
+impl Service for Batch {
+    type Operation = Operation;
+
+    fn operation(head: &Parts) -> Option<Operation> {
+        let path = head.uri.path().strip_prefix("/v1/")?;
+        if path.starts_with("tags/") {
+            return match head.method {
+                Method::GET => Some(Operation::ListTagsForResource),
+                Method::POST => Some(Operation::TagResource),
+                Method::DELETE => Some(Operation::UntagResource),
+                _ => None,
+            };
         }
-        other => refuse(format!("this fake does not support the operation {other}")),
+        let name: StrDeserializer<'_, Error> = path.into_deserializer();
+        let operation = Operation::deserialize(name).ok();
+        operation.filter(|_| head.method == Method::POST)
+    }
+
+    fn failure(_: Operation, failure: Failure) -> Response {
+        let (status, name, message) = match failure {
+            Failure::ServerError => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "ServerException",
+                "Internal server error",
+            ),
+            Failure::RateLimit => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequestsException",
+                "Too Many Requests",
+            ),
+        };
+        let message = message.to_owned();
+        Protocol::Rest.error(status, &Refused { name, message })
+    }
+
+    async fn respond(self: Arc<Self>, operation: Option<Operation>, request: Request) -> Response {
+        Protocol::Rest.response(self.answer(operation, &request))
+    }
+
+    async fn stop(&self) {
+        self.end_jobs().await;
+    }
+}
+
+impl Batch {
+    fn answer(self: &Arc<Self>, operation: Option<Operation>, request: &Request) -> Answer {
+        let path = request.uri().path();
+        let Some(operation) = operation else {
+            let method = request.method();
+            return refuse(format!("this fake does not support {method} {path}"));
+        };
+        let body = &aws_json::parse(request.body()).or_else(refuse)?;
+        let arn = || decode(path.strip_prefix("/v1/tags/").unwrap_or_default());
+        match operation {
+            Operation::SubmitJob => self.submit_job(body),
+            Operation::DescribeJobs => self.describe_jobs(body),
+            Operation::ListJobs => self.list_jobs(body),
+            Operation::TerminateJob => self.terminate_job(body),
+            Operation::CancelJob => self.cancel_job(body),
+            Operation::RegisterJobDefinition => self.register_job_definition(body),
+            Operation::DeregisterJobDefinition => self.deregister_job_definition(body),
+            Operation::DescribeJobDefinitions => self.describe_job_definitions(body),
+            Operation::CreateJobQueue => self.create_job_queue(body),
+            Operation::UpdateJobQueue => self.update_job_queue(body),
+            Operation::DeleteJobQueue => self.delete_job_queue(body),
+            Operation::DescribeJobQueues => self.describe_job_queues(body),
+            Operation::CreateComputeEnvironment => self.create_compute_environment(body),
+            Operation::UpdateComputeEnvironment => self.update_compute_environment(body),
+            Operation::DeleteComputeEnvironment => self.delete_compute_environment(body),
+            Operation::DescribeComputeEnvironments => self.describe_compute_environments(body),
+            Operation::ListSchedulingPolicies | Operation::DescribeSchedulingPolicies => {
+                Ok(json!({ "schedulingPolicies": [] }))
+            }
+            Operation::ListTagsForResource => self.list_tags(&arn()),
+            Operation::TagResource => self.tag(&arn(), body),
+            Operation::UntagResource => {
+                self.untag(&arn(), &tag_keys(request.uri().query().unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// Refuses a call with a `ClientException`.
+pub(super) fn refuse<T>(message: impl Into<String>) -> Result<T, Refused> {
+    Err(Refused {
+        name: "ClientException",
+        message: message.into(),
     })
 }
 
-async fn tags(
-    State(batch): State<Arc<Batch>>,
-    Path(arn): Path<String>,
-    RawQuery(query): RawQuery,
-    method: Method,
-    body: Bytes,
-) -> Response {
-    answer(match method {
-        Method::GET => batch.list_tags(&arn),
-        Method::POST => parse(&body).and_then(|request| batch.tag(&arn, &request)),
-        Method::DELETE => batch.untag(&arn, &tag_keys(&query.unwrap_or_default())),
-        _ => refuse("tags know GET, POST and DELETE"),
-    })
+/// Returns a required string member.
+fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Refused> {
+    let given = aws_json::text(value, name).filter(|given| !given.is_empty());
+    given.map_or_else(
+        || {
+            refuse(format!(
+                "Error executing request, Exception : {name} is required"
+            ))
+        },
+        Ok,
+    )
 }
 
 /// Returns the values of `tagKeys` in a query string.
@@ -74,9 +154,12 @@ fn tag_keys(query: &str) -> Vec<String> {
     let values = query
         .split('&')
         .filter_map(|pair| pair.strip_prefix("tagKeys="));
-    values.map(decode).collect()
+    values
+        .map(|value| decode(&value.replace('+', " ")))
+        .collect()
 }
 
+/// Decodes a percent-encoded text.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -87,34 +170,11 @@ fn decode(text: &str) -> String {
             bytes.push(byte);
             rest = tail.get(2..).unwrap_or_default();
         } else {
-            bytes.push(if first == b'+' { b' ' } else { first });
+            bytes.push(first);
             rest = tail;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn parse(body: &[u8]) -> Result<Value, Refused> {
-    if body.is_empty() {
-        return Ok(json!({}));
-    }
-    serde_json::from_slice(body).map_err(|error| Refused(format!("the body is no JSON: {error}")))
-}
-
-fn answer(answer: Answer) -> Response {
-    let json = ("content-type", "application/json");
-    match answer {
-        Ok(value) => ([json], value.to_string()).into_response(),
-        Err(Refused(message)) => {
-            let headers = [json, ("x-amzn-errortype", "ClientException")];
-            let body = json!({ "message": message }).to_string();
-            (StatusCode::BAD_REQUEST, headers, body).into_response()
-        }
-    }
-}
-
-async fn unknown() -> Response {
-    answer(refuse("this fake does not support this path"))
 }
 
 #[cfg(test)]

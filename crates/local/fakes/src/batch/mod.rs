@@ -6,32 +6,23 @@
 //! jobs, dependencies, EC2 and EKS.
 
 mod api;
-mod container;
-mod job;
-mod resources;
-mod retry;
 mod run;
-mod submit;
-mod work;
+mod state;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
 
-pub use self::container::Container;
-use self::job::Job;
-pub use self::work::Runs;
-use super::Host;
-use super::cloud::Cloud;
-use super::events::{self, Publisher};
-use crate::server::Server;
+pub use self::api::Operation;
+pub use self::run::container::Container;
+pub use self::run::work::Runs;
+use self::state::State;
+use crate::background::Background;
+use crate::cloud::Cloud;
+use crate::{Host, lock, service};
 
 /// The configuration of the fake.
 #[derive(Clone, Debug)]
@@ -80,97 +71,43 @@ impl Default for Timing {
     }
 }
 
-/// A running fake.
+/// The fake's configuration and state.
 #[derive(Debug)]
-pub struct Handle {
-    server: Server,
-    batch: Arc<Batch>,
-    publisher: JoinHandle<()>,
-}
-
-/// Serves AWS Batch on `listener`.
-///
-/// # Errors
-/// When the listener has no local address.
-pub fn start(listener: TcpListener, config: Config, cloud: Arc<dyn Cloud>) -> io::Result<Handle> {
-    let (events, publisher) = Publisher::start(Arc::clone(&cloud));
-    let batch = Arc::new(Batch {
-        config,
-        cloud,
-        state: Mutex::default(),
-        wake: watch::Sender::new(()),
-        events: Mutex::new(Some(events)),
-        tasks: Mutex::default(),
-    });
-    let server = Server::start(listener, api::router(Arc::clone(&batch)))?;
-    Ok(Handle {
-        server,
-        batch,
-        publisher,
-    })
-}
-
-impl Handle {
-    /// Returns the listening address. `AWS_ENDPOINT_URL_BATCH` is `http://` followed by it.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Interrupts a running job as Fargate Spot does: SIGTERM, SIGKILL after the grace period, and a
-    /// distinct status reason. Does nothing when the job does not run.
-    pub fn interrupt(&self, id: &str) {
-        let grace = self.batch.config.timing.grace;
-        if let Some(job) = self.batch.state().jobs.get_mut(id) {
-            job.interrupt(grace);
-        }
-    }
-
-    /// Stops listening, ends every job, and returns when their processes and directories are removed.
-    pub async fn shutdown(self) {
-        self.server.shutdown().await;
-        let mut tasks = std::mem::take(&mut *lock(&self.batch.tasks));
-        let grace = self.batch.config.timing.shutdown_grace;
-        for job in self.batch.state().jobs.values_mut() {
-            job.terminate("the fake Batch server shuts down", grace);
-        }
-        while tasks.join_next().await.is_some() {}
-        lock(&self.batch.events).take();
-        events::finish(self.publisher).await;
-    }
-}
-
-/// A refused request: the message of a `ClientException`.
-#[derive(Debug)]
-struct Refused(String);
-
-type Answer = Result<Value, Refused>;
-
-#[derive(Debug, Default)]
-struct State {
-    /// By name.
-    environments: BTreeMap<String, Value>,
-    /// By name.
-    queues: BTreeMap<String, Value>,
-    /// By name; all revisions, oldest first.
-    definitions: BTreeMap<String, Vec<Value>>,
-    /// By id.
-    jobs: BTreeMap<String, Job>,
-}
-
-struct Batch {
+pub struct Batch {
     config: Config,
     cloud: Arc<dyn Cloud>,
     state: Mutex<State>,
     /// Notified when a change may let a waiting job start.
     wake: watch::Sender<()>,
-    events: Mutex<Option<Publisher>>,
-    tasks: Mutex<JoinSet<()>>,
+    background: Background,
 }
 
-impl std::fmt::Debug for Batch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Batch").finish_non_exhaustive()
+/// The running fake. `AWS_ENDPOINT_URL_BATCH` is its URL.
+pub type Handle = service::Handle<Batch>;
+
+/// Serves AWS Batch on a port of 127.0.0.1, or on a free one if `port` is 0.
+///
+/// # Errors
+/// When the port cannot be bound.
+pub async fn start(port: u16, config: Config, cloud: Arc<dyn Cloud>) -> io::Result<Handle> {
+    let batch = Batch {
+        config,
+        background: Background::start(Arc::clone(&cloud)),
+        cloud,
+        state: Mutex::default(),
+        wake: watch::Sender::new(()),
+    };
+    Handle::start(port, batch).await
+}
+
+impl Handle {
+    /// Interrupts a running job as Fargate Spot does: SIGTERM, SIGKILL after the grace period, and a
+    /// distinct status reason. Does nothing when the job does not run.
+    pub fn interrupt(&self, id: &str) {
+        let batch = self.service();
+        if let Some(job) = batch.state().jobs.get_mut(id) {
+            job.interrupt(batch.config.timing.grace);
+        }
     }
 }
 
@@ -182,12 +119,13 @@ impl Batch {
     fn changed(&self) {
         self.wake.send_replace(());
     }
-}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn refuse<T>(message: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused(message.into()))
+    /// Ends every job, and returns when their processes and directories are removed.
+    async fn end_jobs(&self) {
+        let grace = self.config.timing.shutdown_grace;
+        for job in self.state().jobs.values_mut() {
+            job.terminate("the fake Batch server shuts down", grace);
+        }
+        self.background.finish().await;
+    }
 }

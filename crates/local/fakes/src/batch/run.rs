@@ -1,14 +1,19 @@
 //! The life cycle of a job, from SUBMITTED to its end.
 
+pub(super) mod container;
+pub(super) mod retry;
+pub(super) mod work;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::job::{Attempt, Job, Spec, Status, put};
-use super::retry::End;
-use super::work::{Finished, Work};
-use super::{Batch, State, lock};
+use self::retry::End;
+use self::work::{Finished, Work};
+use super::Batch;
+use super::state::job::{Attempt, Job, Spec, Status};
+use crate::aws_json::put;
 use crate::cloud::{CloudError, Event};
 use crate::logs::LogWriter;
 use crate::now_ms;
@@ -39,7 +44,8 @@ impl Batch {
         self.announce(job);
         drop(state);
         let batch = Arc::clone(self);
-        lock(&self.tasks).spawn(async move { batch.live(spec, stop).await });
+        self.background
+            .spawn(async move { batch.live(spec, stop).await });
     }
 
     async fn live(&self, spec: Spec, mut stop: Stop) {
@@ -251,47 +257,12 @@ impl Batch {
     }
 
     fn announce(&self, job: &Job) {
-        if let Some(events) = &*lock(&self.events) {
-            events.send(Event {
-                source: "aws.batch".to_owned(),
-                detail_type: "Batch Job State Change".to_owned(),
-                resources: vec![job.spec.arn.clone()],
-                detail: job.detail(),
-            });
-        }
-    }
-}
-
-impl State {
-    /// Returns whether the job may start: it is the first waiting job of its queue, and an enabled
-    /// compute environment of the queue has capacity for its vCPUs.
-    fn has_room(&self, id: &str) -> bool {
-        let Some(job) = self.jobs.get(id) else {
-            return false;
-        };
-        let waits_before = self.jobs.values().any(|other| {
-            other.spec.queue_arn == job.spec.queue_arn
-                && other.status == Status::Runnable
-                && other.number < job.number
-                && other.end_reason.is_none()
+        self.background.publish(Event {
+            source: "aws.batch".to_owned(),
+            detail_type: "Batch Job State Change".to_owned(),
+            resources: vec![job.spec.arn.clone()],
+            detail: job.detail(),
         });
-        if waits_before {
-            return false;
-        }
-        let capacity: u64 = self
-            .environments_of(&job.spec.queue)
-            .filter(|environment| environment.get("state") == Some(&json!("ENABLED")))
-            .filter_map(|environment| environment.pointer("/computeResources/maxvCpus")?.as_u64())
-            .map(|vcpus| vcpus * 1000)
-            .sum();
-        let used: u64 = self
-            .jobs
-            .values()
-            .filter(|other| other.spec.queue_arn == job.spec.queue_arn)
-            .filter(|other| matches!(other.status, Status::Starting | Status::Running))
-            .map(|other| other.spec.vcpus)
-            .sum();
-        used + job.spec.vcpus <= capacity
     }
 }
 

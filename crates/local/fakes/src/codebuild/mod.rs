@@ -6,36 +6,27 @@
 //! parameters by reference, `on-failure: RETRY`.
 
 mod api;
-mod build;
-mod buildspec;
-mod phases;
-mod project;
 mod run;
-mod source;
+mod state;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
-
-use self::build::Build;
-use super::Host;
-use super::cloud::Cloud;
-use super::events::{self, Publisher};
-use crate::server::Server;
+pub use self::api::Operation;
+use self::state::State;
+use crate::background::Background;
+use crate::cloud::Cloud;
+use crate::{Host, lock, service};
 
 /// The configuration of the fake.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Settings shared by all builds.
     pub host: Host,
-    /// A directory that comes first in the builds' `PATH`. See [`super::tools`].
+    /// A directory that comes first in the builds' `PATH`. See [`crate::tools`].
     pub tools: Option<PathBuf>,
     /// Variables of every build, overridden by those of the buildspec: what the build image would
     /// provide, such as `DOCKER_HOST`, or a cache shared by builds, such as `CARGO_TARGET_DIR`.
@@ -62,131 +53,43 @@ impl Default for Timing {
     }
 }
 
-/// A running fake.
+/// The fake's configuration and state.
 #[derive(Debug)]
-pub struct Handle {
-    server: Server,
-    codebuild: Arc<CodeBuild>,
-    publisher: JoinHandle<()>,
-}
-
-/// Serves AWS CodeBuild on `listener`.
-///
-/// # Errors
-/// When the listener has no local address.
-pub fn start(listener: TcpListener, config: Config, cloud: Arc<dyn Cloud>) -> io::Result<Handle> {
-    let (events, publisher) = Publisher::start(Arc::clone(&cloud));
-    let codebuild = Arc::new(CodeBuild {
-        config,
-        cloud,
-        state: Mutex::default(),
-        events: Mutex::new(Some(events)),
-        tasks: Mutex::default(),
-    });
-    let server = Server::start(listener, api::router(Arc::clone(&codebuild)))?;
-    Ok(Handle {
-        server,
-        codebuild,
-        publisher,
-    })
-}
-
-impl Handle {
-    /// Returns the listening address. `AWS_ENDPOINT_URL_CODEBUILD` is `http://` followed by it.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Stops listening, ends every build, and returns when their processes and directories are removed.
-    pub async fn shutdown(self) {
-        self.server.shutdown().await;
-        let mut tasks = std::mem::take(&mut *lock(&self.codebuild.tasks));
-        let grace = self.codebuild.config.timing.grace;
-        for build in self.codebuild.state().builds.values_mut() {
-            build.stop(grace);
-        }
-        while tasks.join_next().await.is_some() {}
-        lock(&self.codebuild.events).take();
-        events::finish(self.publisher).await;
-    }
-}
-
-/// A refused request: the error's name and message.
-#[derive(Debug)]
-struct Refused {
-    name: &'static str,
-    message: String,
-}
-
-type Answer = Result<Value, Refused>;
-
-#[derive(Debug, Default)]
-struct State {
-    /// By name.
-    projects: BTreeMap<String, Value>,
-    /// By id.
-    builds: BTreeMap<String, Build>,
-    /// The number of builds that each project has had.
-    numbers: BTreeMap<String, u64>,
-}
-
-struct CodeBuild {
+pub struct CodeBuild {
     config: Config,
     cloud: Arc<dyn Cloud>,
     state: Mutex<State>,
-    events: Mutex<Option<Publisher>>,
-    tasks: Mutex<JoinSet<()>>,
+    background: Background,
 }
 
-impl std::fmt::Debug for CodeBuild {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CodeBuild").finish_non_exhaustive()
-    }
+/// The running fake. `AWS_ENDPOINT_URL_CODEBUILD` is its URL.
+pub type Handle = service::Handle<CodeBuild>;
+
+/// Serves AWS CodeBuild on a port of 127.0.0.1, or on a free one if `port` is 0.
+///
+/// # Errors
+/// When the port cannot be bound.
+pub async fn start(port: u16, config: Config, cloud: Arc<dyn Cloud>) -> io::Result<Handle> {
+    let codebuild = CodeBuild {
+        config,
+        background: Background::start(Arc::clone(&cloud)),
+        cloud,
+        state: Mutex::default(),
+    };
+    Handle::start(port, codebuild).await
 }
 
 impl CodeBuild {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
-}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn invalid<T>(message: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused {
-        name: "InvalidInputException",
-        message: message.into(),
-    })
-}
-
-fn missing<T>(message: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused {
-        name: "ResourceNotFoundException",
-        message: message.into(),
-    })
-}
-
-/// Returns an optional string member.
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name).and_then(Value::as_str)
-}
-
-/// Returns a required string member.
-fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Refused> {
-    let given = text(value, name).filter(|given| !given.is_empty());
-    given.map_or_else(|| invalid(format!("{name} is required")), Ok)
-}
-
-/// Returns the last part of an ARN, or the name itself.
-fn short(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
-}
-
-/// Converts milliseconds since 1970 to the time format of this API: seconds with a fraction.
-#[expect(clippy::cast_precision_loss, reason = "exact until the year 287396")]
-fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
+    /// Ends every build, and returns when their processes and directories are removed.
+    async fn end_builds(&self) {
+        let grace = self.config.timing.grace;
+        for build in self.state().builds.values_mut() {
+            build.stop(grace);
+        }
+        self.background.finish().await;
+    }
 }

@@ -1,22 +1,27 @@
 //! The life cycle of a build, from SUBMITTED to COMPLETED.
 
+mod buildspec;
+mod phases;
+mod source;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::build::{Build, Phase, Spec};
-use super::buildspec::{Buildspec, OnFailure};
-use super::phases::{Outcome, Workshop};
-use super::{CodeBuild, lock, source, text};
+use self::buildspec::{Buildspec, OnFailure};
+use self::phases::{Environment, Outcome};
+use super::CodeBuild;
+use super::state::build::{Build, Phase, Spec};
+use crate::aws_json::text;
 use crate::cloud::Event;
 use crate::logs::LogWriter;
 use crate::process::{Cause, Stop};
 use crate::{now, now_ms};
 
 /// The status of a build, unless a phase fails. The first failed phase decides it.
-pub(super) const SUCCEEDED: &str = "SUCCEEDED";
+const SUCCEEDED: &str = "SUCCEEDED";
 const FAILED: &str = "FAILED";
 
 /// A failed phase: its status, and the code and message of its context.
@@ -47,7 +52,8 @@ impl CodeBuild {
         self.announce(build);
         drop(state);
         let codebuild = Arc::clone(self);
-        lock(&self.tasks).spawn(async move { codebuild.live(&spec, stop).await });
+        self.background
+            .spawn(async move { codebuild.live(&spec, stop).await });
     }
 
     async fn live(&self, spec: &Spec, stop: Stop) {
@@ -91,7 +97,7 @@ impl CodeBuild {
 
         self.enter(spec, "DOWNLOAD_SOURCE");
         let ready = self.prepare(spec, &stop, deadline, log).await;
-        let (workshop, buildspec) = match ready {
+        let (environment, buildspec) = match ready {
             Ok(ready) => ready,
             Err(failure) => {
                 let status = failure.status;
@@ -114,7 +120,7 @@ impl CodeBuild {
             let mut result = Ok(());
             for (number, commands) in [&phase.commands, &phase.finally].into_iter().enumerate() {
                 let name = format!("{kind}-{number}");
-                let outcome = workshop
+                let outcome = environment
                     .run(&name, commands, succeeding, &stop, deadline)
                     .await;
                 let failure = judge(outcome, commands);
@@ -144,7 +150,7 @@ impl CodeBuild {
                 break;
             }
         }
-        self.record_exported(spec, &workshop, &buildspec.env.exported_variables);
+        self.record_exported(spec, &environment, &buildspec.env.exported_variables);
         if status == SUCCEEDED {
             self.enter(spec, "UPLOAD_ARTIFACTS");
             self.leave(spec, Ok(()), log).await;
@@ -158,10 +164,11 @@ impl CodeBuild {
         stop: &Stop,
         deadline: Instant,
         log: Option<&LogWriter>,
-    ) -> Result<(Workshop, Buildspec), Failure> {
-        let mut workshop = Workshop::new(&self.config, spec, log.map(|log| log.lines.clone()))
-            .map_err(|error| Failure::new("FAULT", "INTERNAL_ERROR", error.to_string()))?;
-        let dir = workshop.source_dir();
+    ) -> Result<(Environment, Buildspec), Failure> {
+        let mut environment =
+            Environment::new(&self.config, spec, log.map(|log| log.lines.clone()))
+                .map_err(|error| Failure::new("FAULT", "INTERNAL_ERROR", error.to_string()))?;
+        let dir = environment.source_dir();
         let fetched = source::fetch(&*self.cloud, &spec.source, &dir);
         let mut stop = stop.clone();
         tokio::select! {
@@ -189,12 +196,12 @@ impl CodeBuild {
                 .map_err(|error| yaml_error(format!("{file}: {error}")))?
         };
         let buildspec = Buildspec::parse(&yaml).map_err(yaml_error)?;
-        workshop.configure(&buildspec.env, spec);
-        Ok((workshop, buildspec))
+        environment.configure(&buildspec.env, spec);
+        Ok((environment, buildspec))
     }
 
-    fn record_exported(&self, spec: &Spec, workshop: &Workshop, names: &[String]) {
-        let exported = workshop.exported(names);
+    fn record_exported(&self, spec: &Spec, environment: &Environment, names: &[String]) {
+        let exported = environment.exported(names);
         if let Some(build) = self.state().builds.get_mut(&spec.id) {
             build.exported = exported;
         }
@@ -261,14 +268,12 @@ impl CodeBuild {
                 "phases": phases,
             },
         });
-        if let Some(events) = &*lock(&self.events) {
-            events.send(Event {
-                source: "aws.codebuild".to_owned(),
-                detail_type: "CodeBuild Build State Change".to_owned(),
-                resources: vec![spec.arn.clone()],
-                detail,
-            });
-        }
+        self.background.publish(Event {
+            source: "aws.codebuild".to_owned(),
+            detail_type: "CodeBuild Build State Change".to_owned(),
+            resources: vec![spec.arn.clone()],
+            detail,
+        });
     }
 }
 
@@ -306,10 +311,10 @@ fn judge(outcome: Result<Outcome, String>, commands: &[String]) -> Option<Failur
 }
 
 /// Returns the current time as CodeBuild writes it in logs.
-pub(super) fn timestamp() -> String {
+fn timestamp() -> String {
     now().strftime("%Y/%m/%d %H:%M:%S.%6f").to_string()
 }
 
-pub(super) fn left(deadline: Instant) -> Duration {
+fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

@@ -1,144 +1,112 @@
-//! Request routing, and the REST API.
+//! The REST API: routes each request to its operation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State as From};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::faults::{Fault, FaultKind, Side};
-use super::{DEFAULT_BRANCH, Entry, GitHub, Repository, Status, git_http};
-use crate::server::CutConnection;
+use super::state::{Entry, Status};
+use super::{DEFAULT_BRANCH, GitHub, Repository, run};
+use crate::service::{Failure, Request, Service};
 
-/// The maximum size of a push, in bytes.
-const LARGEST_BODY: usize = 256 * 1024 * 1024;
 const LONGEST_DESCRIPTION: usize = 140;
 /// The maximum number of statuses for one commit and context, as on GitHub.
 const MOST_STATUSES: usize = 1000;
 
-pub(super) fn router(github: Arc<GitHub>) -> Router {
-    Router::new()
-        .fallback(any)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(github)
+/// The kinds of requests.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// A call of the REST API.
+    Api,
+    /// A request of a git client.
+    Git,
 }
 
-async fn any(
-    From(github): From<Arc<GitHub>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let path = uri.path().trim_start_matches('/');
-    let parts: Vec<&str> = path.split('/').collect();
-    let side = match parts.as_slice() {
-        ["_fake", rest @ ..] => return control(&github, &method, rest, &body),
-        [_, repository, _, ..] if repository.ends_with(".git") => Side::Git,
-        _ => Side::Api,
-    };
-    let fault = github
-        .state()
-        .faults
-        .meet(side, method.as_str(), uri.path());
-    if let Some(kind) = fault {
-        return fail(side, kind).await;
-    }
-    if !authorized(&github, side, &headers) {
-        return unauthorized(side);
-    }
-    match (side, &method, parts.as_slice()) {
-        (Side::Git, _, [owner, repository, rest @ ..]) => {
-            let name = repository.trim_end_matches(".git");
-            let Some(entry) = find(&github, owner, name) else {
-                return (StatusCode::NOT_FOUND, "Repository not found.").into_response();
-            };
-            let request = git_http::Request {
-                method: &method,
-                path: &rest.join("/"),
-                query: uri.query().unwrap_or_default(),
-                headers: &headers,
-                body: &body,
-            };
-            git_http::answer(&entry.bare, &request).await
-        }
-        (Side::Api, method, ["repos", owner, name, rest @ ..]) => {
-            let Some(entry) = find(&github, owner, name) else {
-                return not_found();
-            };
-            repository(&github, &entry, method, rest, &body).await
-        }
-        _ => not_found(),
-    }
-}
+impl Service for GitHub {
+    type Operation = Operation;
 
-/// Serves the control API for tests: `GET|POST|DELETE /_fake/faults`, `GET /_fake/calls`.
-fn control(github: &GitHub, method: &Method, parts: &[&str], body: &[u8]) -> Response {
-    let mut state = github.state();
-    match (method, parts) {
-        (&Method::POST, ["faults"]) => match serde_json::from_slice::<Fault>(body) {
-            Ok(fault) => {
-                state.faults.order(fault);
-                StatusCode::NO_CONTENT.into_response()
+    fn operation(head: &Parts) -> Option<Operation> {
+        let mut parts = head.uri.path().trim_start_matches('/').split('/').skip(1);
+        let repository = parts.next().filter(|_| parts.next().is_some());
+        let is_git = repository.is_some_and(|repository| repository.ends_with(".git"));
+        Some(if is_git {
+            Operation::Git
+        } else {
+            Operation::Api
+        })
+    }
+
+    fn failure(operation: Operation, failure: Failure) -> Response {
+        match (failure, operation) {
+            (Failure::ServerError, _) => reply(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &json!({ "message": "Server Error" }),
+            ),
+            (Failure::RateLimit, Operation::Git) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                [("retry-after", "60")],
+                "Too many requests",
+            )
+                .into_response(),
+            (Failure::RateLimit, Operation::Api) => {
+                let body = json!({ "message": "API rate limit exceeded for user ID 1." });
+                let headers = [
+                    ("x-ratelimit-limit", "5000"),
+                    ("x-ratelimit-remaining", "0"),
+                    ("retry-after", "60"),
+                ];
+                (headers, reply(StatusCode::FORBIDDEN, &body)).into_response()
             }
-            Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-        },
-        (&Method::DELETE, ["faults"]) => {
-            state.faults.heal();
-            StatusCode::NO_CONTENT.into_response()
-        }
-        (&Method::GET, ["calls"]) => reply(StatusCode::OK, &json!(state.faults.calls())),
-        _ => not_found(),
-    }
-}
-
-async fn fail(side: Side, kind: FaultKind) -> Response {
-    match (kind, side) {
-        (FaultKind::ServerError, _) => reply(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            &json!({ "message": "Server Error" }),
-        ),
-        (FaultKind::RateLimit, Side::Git) => (
-            StatusCode::TOO_MANY_REQUESTS,
-            [("retry-after", "60")],
-            "Too many requests",
-        )
-            .into_response(),
-        (FaultKind::RateLimit, Side::Api) => {
-            let body = json!({ "message": "API rate limit exceeded for user ID 1." });
-            let headers = [
-                ("x-ratelimit-limit", "5000"),
-                ("x-ratelimit-remaining", "0"),
-                ("retry-after", "60"),
-            ];
-            (headers, reply(StatusCode::FORBIDDEN, &body)).into_response()
-        }
-        (FaultKind::Hang, _) => std::future::pending().await,
-        (FaultKind::Close, _) => {
-            let mut response = StatusCode::OK.into_response();
-            response.extensions_mut().insert(CutConnection);
-            response
         }
     }
+
+    async fn respond(self: Arc<Self>, operation: Option<Operation>, request: Request) -> Response {
+        let operation = operation.unwrap_or(Operation::Api);
+        if !authorized(&self, operation, request.headers()) {
+            return unauthorized(operation);
+        }
+        let path = request.uri().path().trim_start_matches('/');
+        let parts: Vec<&str> = path.split('/').collect();
+        match (operation, parts.as_slice()) {
+            (Operation::Git, [owner, repository, rest @ ..]) => {
+                let name = repository.trim_end_matches(".git");
+                match find(&self, owner, name) {
+                    Some(entry) => run::git(&entry.bare, &rest.join("/"), &request).await,
+                    None => (StatusCode::NOT_FOUND, "Repository not found.").into_response(),
+                }
+            }
+            (Operation::Api, ["repos", owner, name, rest @ ..]) => match find(&self, owner, name) {
+                Some(entry) => {
+                    let (method, body) = (request.method(), request.body());
+                    repository(&self, &entry, method, rest, body).await
+                }
+                None => not_found(),
+            },
+            _ => not_found(),
+        }
+    }
+
+    /// Does nothing: nothing runs between requests.
+    async fn stop(&self) {}
 }
 
-fn authorized(github: &GitHub, side: Side, headers: &HeaderMap) -> bool {
+fn authorized(github: &GitHub, operation: Operation, headers: &HeaderMap) -> bool {
     let given = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok());
     let Some((scheme, secret)) = given.and_then(|given| given.split_once(' ')) else {
         return false;
     };
-    let token = match (side, scheme.to_ascii_lowercase().as_str()) {
-        (Side::Api, "bearer" | "token") => secret.to_owned(),
-        (Side::Git, "basic") => {
+    let token = match (operation, scheme.to_ascii_lowercase().as_str()) {
+        (Operation::Api, "bearer" | "token") => secret.to_owned(),
+        (Operation::Git, "basic") => {
             let pair = STANDARD.decode(secret).ok();
             let pair = pair
                 .and_then(|pair| String::from_utf8(pair).ok())
@@ -152,13 +120,13 @@ fn authorized(github: &GitHub, side: Side, headers: &HeaderMap) -> bool {
     !token.is_empty() && token == github.config.token
 }
 
-fn unauthorized(side: Side) -> Response {
-    match side {
-        Side::Api => reply(
+fn unauthorized(operation: Operation) -> Response {
+    match operation {
+        Operation::Api => reply(
             StatusCode::UNAUTHORIZED,
             &json!({ "message": "Bad credentials" }),
         ),
-        Side::Git => {
+        Operation::Git => {
             let realm = [("www-authenticate", "Basic realm=\"GitHub\"")];
             (StatusCode::UNAUTHORIZED, realm, "Authentication failed.").into_response()
         }

@@ -1,29 +1,23 @@
-//! A fake GitHub: git over HTTP, the parts of the REST API that a pipeline uses, and injected faults.
+//! GitHub: git over HTTP, the parts of the REST API that a pipeline uses, and signed webhooks.
 //!
 //! Repositories are bare repositories in a directory, so another process can commit to them with
 //! [`Repository`]. Commit statuses are in memory and are lost when the handle is dropped.
 
 mod api;
-mod faults;
-mod git_http;
-mod repository;
+mod run;
+mod state;
 mod webhook;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
-use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
-
-use self::faults::Faults;
-use crate::server::Server;
-
-pub use self::faults::{Call, Fault, FaultKind, Side};
-pub use self::repository::{Change, GitError, Repository};
+pub use self::api::Operation;
+pub use self::state::Status;
+pub use self::state::repository::{Change, GitError, Repository};
+use self::state::{Entry, State};
 pub use self::webhook::{PUSHED_AT, Push, Webhook};
+use crate::{lock, service};
 
 /// The default branch of new repositories.
 pub const DEFAULT_BRANCH: &str = "main";
@@ -37,33 +31,30 @@ pub struct Config {
     pub token: String,
 }
 
-/// A running fake GitHub.
+/// The fake's configuration and state.
 #[derive(Debug)]
-pub struct Handle {
-    server: Server,
-    github: Arc<GitHub>,
+pub struct GitHub {
+    config: Config,
+    state: Mutex<State>,
 }
 
-/// Serves GitHub on `listener`: git at `/<owner>/<name>.git`, the API at `/repos/...`.
+/// The running fake. Its URL is the API base and the prefix of clone URLs.
+pub type Handle = service::Handle<GitHub>;
+
+/// Serves GitHub on a port of 127.0.0.1, or on a free one if `port` is 0: git at
+/// `/<owner>/<name>.git`, the API at `/repos/...`. The repositories remain after its shutdown.
 ///
 /// # Errors
-/// When the listener has no local address.
-pub fn start(listener: TcpListener, config: Config) -> io::Result<Handle> {
-    let github = Arc::new(GitHub {
+/// When the port cannot be bound.
+pub async fn start(port: u16, config: Config) -> io::Result<Handle> {
+    let github = GitHub {
         config,
         state: Mutex::default(),
-    });
-    let server = Server::start(listener, api::router(Arc::clone(&github)))?;
-    Ok(Handle { server, github })
+    };
+    Handle::start(port, github).await
 }
 
 impl Handle {
-    /// Returns the listening address. `http://` followed by it is the API base and the prefix of clone URLs.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
     /// Creates a repository with one commit on `main` that contains the files of a directory, except
     /// those that its `.gitignore` excludes and Terraform's state and caches. Returns its path.
     ///
@@ -75,14 +66,12 @@ impl Handle {
         full_name: &str,
         files: &Path,
     ) -> Result<PathBuf, GitError> {
-        let Some((owner, name)) = full_name
-            .split_once('/')
-            .filter(|(o, n)| plain(o) && plain(n))
-        else {
+        let parts = full_name.split_once('/');
+        let Some((owner, name)) = parts.filter(|(owner, name)| plain(owner) && plain(name)) else {
             return Err(GitError::Name(full_name.to_owned()));
         };
         let bare = self
-            .github
+            .service()
             .config
             .root
             .join(owner)
@@ -93,7 +82,7 @@ impl Handle {
             full_name: full_name.to_owned(),
             bare: bare.clone(),
         };
-        self.github
+        self.service()
             .state()
             .repositories
             .insert(full_name.to_owned(), entry);
@@ -103,80 +92,13 @@ impl Handle {
     /// Returns the statuses of a commit, newest first.
     #[must_use]
     pub fn statuses(&self, full_name: &str, commit: &str) -> Vec<Status> {
-        self.github.state().statuses_of(full_name, commit)
+        self.service().state().statuses_of(full_name, commit)
     }
-
-    /// Injects a fault. Replaces the earlier fault of the same side.
-    pub fn fail(&self, fault: Fault) {
-        self.github.state().faults.order(fault);
-    }
-
-    /// Removes all faults.
-    pub fn heal(&self) {
-        self.github.state().faults.heal();
-    }
-
-    /// Returns all requests received since the start, oldest first.
-    #[must_use]
-    pub fn calls(&self) -> Vec<Call> {
-        self.github.state().faults.calls().to_vec()
-    }
-
-    /// Stops listening and closes open connections. The repositories remain.
-    pub async fn shutdown(self) {
-        self.server.shutdown().await;
-    }
-}
-
-/// A commit status as the API shows it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Status {
-    /// Unique in this GitHub.
-    pub id: u64,
-    /// `error`, `failure`, `pending` or `success`.
-    pub state: String,
-    /// What the status is about. Only the newest status of a context applies.
-    pub context: String,
-    /// Text for people, at most 140 characters.
-    pub description: Option<String>,
-    /// The address of the details.
-    pub target_url: Option<String>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    id: u64,
-    full_name: String,
-    bare: PathBuf,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    repositories: BTreeMap<String, Entry>,
-    /// By repository and commit, oldest first.
-    statuses: BTreeMap<(String, String), Vec<Status>>,
-    last_status: u64,
-    faults: Faults,
-}
-
-impl State {
-    fn statuses_of(&self, full_name: &str, commit: &str) -> Vec<Status> {
-        let found = self
-            .statuses
-            .get(&(full_name.to_owned(), commit.to_owned()));
-        found.into_iter().flatten().rev().cloned().collect()
-    }
-}
-
-#[derive(Debug)]
-struct GitHub {
-    config: Config,
-    state: Mutex<State>,
 }
 
 impl GitHub {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

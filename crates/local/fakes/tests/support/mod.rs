@@ -7,7 +7,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,11 +16,6 @@ use fakes::{Cloud, CloudError, Event, Host, LogLine};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::Value;
-use tokio::net::TcpListener;
-
-pub async fn listener() -> TcpListener {
-    TcpListener::bind(("127.0.0.1", 0)).await.unwrap()
-}
 
 pub fn host(scratch: &Path) -> Host {
     Host {
@@ -82,10 +76,6 @@ pub fn lives(pid: &str) -> bool {
     }
     let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
-}
-
-pub fn url(address: SocketAddr, path: &str) -> String {
-    format!("http://{address}{path}")
 }
 
 pub fn is_empty(dir: &Path) -> bool {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 use super::container::Container;
-use super::job::Spec;
 use crate::Host;
+use crate::batch::state::job::Spec;
 use crate::process::{self, Command, End, Limits, Scratch, Stop};
 
 /// What a job with an image runs as.

@@ -2,30 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::job::put;
-use super::retry::Strategy;
-use super::submit::fargate_size;
-use super::{Answer, Batch, Refused, State, refuse};
-
-/// Returns an optional string member.
-pub(super) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value.get(name).and_then(Value::as_str)
-}
-
-/// Returns a required string member.
-pub(super) fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Refused> {
-    let given = text(value, name).filter(|given| !given.is_empty());
-    given.ok_or_else(|| {
-        Refused(format!(
-            "Error executing request, Exception : {name} is required"
-        ))
-    })
-}
-
-/// Returns the last part of an ARN, or the name itself.
-pub(super) fn short(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
-}
+use super::jobs::fargate_size;
+use super::{refuse, required};
+use crate::aws_json::{Answer, Refused, put, short, text};
+use crate::batch::run::retry::Strategy;
+use crate::batch::{Batch, State};
 
 fn valid_name(name: &str) -> Result<(), Refused> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -65,20 +46,6 @@ fn is_disabled(resource: &Value) -> bool {
 }
 
 impl State {
-    /// Returns the compute environments of a queue, in order.
-    pub(super) fn environments_of(&self, queue: &str) -> impl Iterator<Item = &Value> {
-        let order = self
-            .queues
-            .get(queue)
-            .and_then(|queue| queue.get("computeEnvironmentOrder"));
-        order
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| text(entry, "computeEnvironment"))
-            .filter_map(|arn| self.environments.get(short(arn)))
-    }
-
     fn checked_order(&self, request: &Value) -> Result<Value, Refused> {
         let order = request
             .get("computeEnvironmentOrder")
@@ -101,52 +68,6 @@ impl State {
         }
         checked.sort_by_key(|entry| entry.get("order").and_then(Value::as_i64));
         Ok(Value::Array(checked))
-    }
-
-    /// Returns the definition for `name`, `name:revision` or an ARN. Without a revision, returns the
-    /// latest active one.
-    pub(super) fn definition(&self, wanted: &str) -> Option<&Value> {
-        let wanted = short(wanted);
-        let (name, revision) = match wanted.rsplit_once(':') {
-            Some((name, revision)) => (name, Some(revision.parse::<u64>().ok()?)),
-            None => (wanted, None),
-        };
-        let found = self.definitions.get(name)?.iter().rev();
-        let mut found = found.filter(|definition| text(definition, "status") == Some("ACTIVE"));
-        match revision {
-            None => found.next(),
-            Some(revision) => found.find(|definition| {
-                definition.get("revision").and_then(Value::as_u64) == Some(revision)
-            }),
-        }
-    }
-
-    /// Returns the tags of the resource with this ARN.
-    fn tags_of(&mut self, arn: &str) -> Result<&mut Value, Refused> {
-        let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
-        let (kind, name) = resource.split_once('/').unwrap_or_default();
-        let found = match kind {
-            "compute-environment" => self.environments.get_mut(name),
-            "job-queue" => self.queues.get_mut(name),
-            "job-definition" => {
-                let revisions = name
-                    .split_once(':')
-                    .and_then(|(n, _)| self.definitions.get_mut(n));
-                let mut revisions = revisions.into_iter().flatten();
-                revisions.find(|definition| text(definition, "jobDefinitionArn") == Some(arn))
-            }
-            "job" => {
-                return match self.jobs.get_mut(name) {
-                    Some(job) => Ok(&mut job.spec.tags),
-                    None => refuse(format!("{arn} does not exist")),
-                };
-            }
-            _ => None,
-        };
-        match found.and_then(|resource| resource.get_mut("tags")) {
-            Some(tags) => Ok(tags),
-            None => refuse(format!("{arn} does not exist")),
-        }
     }
 }
 

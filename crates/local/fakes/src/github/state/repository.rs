@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::DEFAULT_BRANCH;
+use crate::github::DEFAULT_BRANCH;
 use crate::process::{self, StartError};
 
 /// The time of a repository's first commit: 2026-01-01T00:00:00Z.
@@ -67,7 +67,7 @@ pub struct Repository {
 }
 
 /// Returns a git command that ignores the machine's and the user's configuration.
-pub(super) fn git(dir: &Path) -> Command {
+pub(in crate::github) fn git(dir: &Path) -> Command {
     let mut command = Command::new("git");
     for variable in [
         "GIT_DIR",
@@ -110,7 +110,7 @@ impl Repository {
     }
 
     /// Creates a bare repository with one commit on `main` that contains the files of a directory.
-    pub(super) async fn create(bare: &Path, files: &Path) -> Result<Self, GitError> {
+    pub(in crate::github) async fn create(bare: &Path, files: &Path) -> Result<Self, GitError> {
         if bare.exists() {
             return Err(GitError::Exists(bare.to_owned()));
         }
@@ -235,7 +235,7 @@ impl Repository {
     }
 
     /// Returns whether a full commit id exists here.
-    pub(super) async fn has_commit(&self, commit: &str) -> bool {
+    pub(in crate::github) async fn has_commit(&self, commit: &str) -> bool {
         let is_id = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_id
             && self

@@ -1,37 +1,29 @@
-//! git over HTTP: `git http-backend` as a CGI program.
+//! What runs for a request of a git client: `git http-backend` as a CGI program.
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use tokio::io::AsyncWriteExt as _;
 
-use super::repository::git;
+use super::state::repository;
 use crate::process;
+use crate::service::Request;
 
 /// The time limit for a request.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The parts of a request that the backend needs.
-pub(super) struct Request<'a> {
-    pub(super) method: &'a Method,
-    /// Relative to the repository.
-    pub(super) path: &'a str,
-    pub(super) query: &'a str,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a [u8],
-}
-
-pub(super) async fn answer(bare: &Path, request: &Request<'_>) -> Response {
+/// Responds to a request of a git client. `path` is relative to the repository.
+pub(super) async fn git(bare: &Path, path: &str, request: &Request) -> Response {
     // Only the smart protocol: files of the repository are not served directly.
     let known = ["info/refs", "git-upload-pack", "git-receive-pack"];
-    if !known.contains(&request.path) {
+    if !known.contains(&path) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    match tokio::time::timeout(PATIENCE, backend(bare, request)).await {
+    match tokio::time::timeout(PATIENCE, backend(bare, path, request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::warn!(%error, "git http-backend failed");
@@ -41,24 +33,22 @@ pub(super) async fn answer(bare: &Path, request: &Request<'_>) -> Response {
     }
 }
 
-async fn backend(bare: &Path, request: &Request<'_>) -> std::io::Result<Response> {
+async fn backend(bare: &Path, path: &str, request: &Request) -> std::io::Result<Response> {
     let header = |name: &str| {
-        let value = request
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok());
+        let value = request.headers().get(name);
+        let value = value.and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()
     };
-    let mut command = git(bare);
+    let mut command = repository::git(bare);
     command
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", bare)
         .env("GIT_HTTP_EXPORT_ALL", "1")
-        .env("PATH_INFO", format!("/{}", request.path))
-        .env("REQUEST_METHOD", request.method.as_str())
-        .env("QUERY_STRING", request.query)
+        .env("PATH_INFO", format!("/{path}"))
+        .env("REQUEST_METHOD", request.method().as_str())
+        .env("QUERY_STRING", request.uri().query().unwrap_or_default())
         .env("CONTENT_TYPE", header("content-type"))
-        .env("CONTENT_LENGTH", request.body.len().to_string())
+        .env("CONTENT_LENGTH", request.body().len().to_string())
         .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
         .env("GIT_PROTOCOL", header("git-protocol"))
         .env("REMOTE_USER", "x-access-token")
@@ -69,7 +59,7 @@ async fn backend(bare: &Path, request: &Request<'_>) -> std::io::Result<Response
         .kill_on_drop(true);
     let mut child = process::spawn(&mut command).map_err(std::io::Error::other)?;
     let mut stdin = child.stdin.take();
-    let body = request.body;
+    let body = request.body();
     let feed = async {
         if let Some(stdin) = &mut stdin {
             // The backend may exit before it has read the whole body.

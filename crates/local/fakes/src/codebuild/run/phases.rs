@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Config;
-use super::Timing;
-use super::build::Spec;
 use super::buildspec::{Env, Shell};
-use super::run::left;
+use super::left;
+use crate::codebuild::state::build::Spec;
+use crate::codebuild::{Config, Timing};
 use crate::process::{self, Cause, Command, Limits, Scratch, Stop};
 
 /// How a list of commands ended.
@@ -31,7 +30,7 @@ pub(super) struct Outcome {
 
 /// A build's directories and environment.
 #[derive(Debug)]
-pub(super) struct Workshop {
+pub(super) struct Environment {
     scratch: Scratch,
     env: BTreeMap<String, String>,
     shell: Shell,
@@ -40,7 +39,7 @@ pub(super) struct Workshop {
     log: Option<mpsc::Sender<String>>,
 }
 
-impl Workshop {
+impl Environment {
     pub(super) fn new(
         config: &Config,
         spec: &Spec,

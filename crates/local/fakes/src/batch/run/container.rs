@@ -14,9 +14,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::submit::resource;
 use super::work::{Finished, Work};
 use crate::Host;
+use crate::batch::api::resource;
 use crate::process::{self, Command};
 
 /// The only directory that a job may write to: a volume that is removed with the container.

@@ -1,173 +1,16 @@
-//! One build: its specification, its status, and its representation in `BatchGetBuilds`.
+//! `StartBuild`, which applies a request's overrides to a project, and the other build operations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::project::log_of;
-use super::{Answer, CodeBuild, Refused, invalid, missing, required, seconds, short, text};
+use super::{invalid, missing, required};
+use crate::aws_json::{Answer, Refused, short, text};
+use crate::codebuild::CodeBuild;
+use crate::codebuild::state::build::{Build, Spec};
 use crate::now_ms;
-use crate::process::Stop;
-
-/// A started build.
-#[derive(Clone, Debug)]
-pub(super) struct Spec {
-    pub(super) id: String,
-    pub(super) arn: String,
-    pub(super) project: String,
-    pub(super) number: u64,
-    pub(super) source: Value,
-    pub(super) source_version: Option<String>,
-    pub(super) environment: Value,
-    pub(super) variables: BTreeMap<String, String>,
-    pub(super) service_role: Value,
-    pub(super) encryption_key: Value,
-    pub(super) timeout_minutes: u64,
-    pub(super) queued_timeout_minutes: Value,
-    pub(super) initiator: String,
-    pub(super) log: Option<(String, String)>,
-    pub(super) created_at: i64,
-}
-
-/// A build with its current status.
-#[derive(Debug)]
-pub(super) struct Build {
-    pub(super) spec: Spec,
-    pub(super) status: &'static str,
-    pub(super) phases: Vec<Phase>,
-    pub(super) ended_at: Option<i64>,
-    pub(super) exported: BTreeMap<String, String>,
-    request: (Option<String>, Value),
-    stop: watch::Sender<Option<Duration>>,
-}
-
-/// One phase of a build.
-#[derive(Clone, Debug)]
-pub(super) struct Phase {
-    pub(super) kind: &'static str,
-    pub(super) status: Option<&'static str>,
-    pub(super) started_at: i64,
-    pub(super) ended_at: Option<i64>,
-    /// Status code and message.
-    pub(super) context: Option<(&'static str, String)>,
-}
-
-impl Phase {
-    pub(super) fn to_json(&self) -> Value {
-        let mut phase = json!({
-            "phaseType": self.kind,
-            "startTime": seconds(self.started_at),
-        });
-        let (code, message) = match &self.context {
-            Some((code, message)) => (*code, message.as_str()),
-            None => ("", ""),
-        };
-        if let (Some(status), Some(ended)) = (self.status, self.ended_at)
-            && let Some(members) = phase.as_object_mut()
-        {
-            members.insert("phaseStatus".to_owned(), json!(status));
-            members.insert("endTime".to_owned(), json!(seconds(ended)));
-            members.insert(
-                "durationInSeconds".to_owned(),
-                json!((ended - self.started_at) / 1000),
-            );
-            let context = json!([{ "statusCode": code, "message": message }]);
-            members.insert("contexts".to_owned(), context);
-        }
-        phase
-    }
-}
-
-impl Build {
-    pub(super) fn current_phase(&self) -> &'static str {
-        self.phases.last().map_or("SUBMITTED", |phase| phase.kind)
-    }
-
-    pub(super) fn is_complete(&self) -> bool {
-        self.ended_at.is_some()
-    }
-
-    /// Stops the build if it has not ended.
-    pub(super) fn stop(&mut self, grace: Duration) {
-        if !self.is_complete() {
-            self.stop.send_replace(Some(grace));
-        }
-    }
-
-    pub(super) fn stopped(&self) -> Stop {
-        self.stop.subscribe()
-    }
-
-    pub(super) fn to_json(&self) -> Value {
-        let spec = &self.spec;
-        let exported = self.exported.iter();
-        let exported: Vec<Value> = exported
-            .map(|(name, value)| json!({ "name": name, "value": value }))
-            .collect();
-        let mut build = json!({
-            "id": spec.id,
-            "arn": spec.arn,
-            "buildNumber": spec.number,
-            "projectName": spec.project,
-            "startTime": seconds(spec.created_at),
-            "currentPhase": self.current_phase(),
-            "buildStatus": self.status,
-            "buildComplete": self.is_complete(),
-            "phases": self.phases.iter().map(Phase::to_json).collect::<Vec<_>>(),
-            "source": spec.source,
-            "secondarySources": [],
-            "secondaryArtifacts": [],
-            "secondarySourceVersions": [],
-            "artifacts": { "location": "" },
-            "cache": { "type": "NO_CACHE" },
-            "environment": spec.environment,
-            "serviceRole": spec.service_role,
-            "encryptionKey": spec.encryption_key,
-            "timeoutInMinutes": spec.timeout_minutes,
-            "queuedTimeoutInMinutes": spec.queued_timeout_minutes,
-            "initiator": spec.initiator,
-            "exportedEnvironmentVariables": exported,
-            "logs": self.logs(),
-        });
-        if let Some(members) = build.as_object_mut() {
-            if let Some(version) = &spec.source_version {
-                members.insert("sourceVersion".to_owned(), json!(version));
-                members.insert("resolvedSourceVersion".to_owned(), json!(version));
-            }
-            if let Some(ended) = self.ended_at {
-                members.insert("endTime".to_owned(), json!(seconds(ended)));
-            }
-        }
-        build
-    }
-
-    pub(super) fn logs(&self) -> Value {
-        match &self.spec.log {
-            None => json!({ "cloudWatchLogs": { "status": "DISABLED" } }),
-            Some((group, stream)) => {
-                let owner = self
-                    .spec
-                    .arn
-                    .split(':')
-                    .skip(3)
-                    .take(2)
-                    .collect::<Vec<_>>()
-                    .join(":");
-                json!({
-                    "groupName": group,
-                    "streamName": stream,
-                    "cloudWatchLogsArn":
-                        format!("arn:aws:logs:{owner}:log-group:{group}:log-stream:{stream}"),
-                    "cloudWatchLogs": { "status": "ENABLED", "groupName": group },
-                })
-            }
-        }
-    }
-}
 
 impl CodeBuild {
     pub(super) fn start_build(self: &Arc<Self>, request: &Value) -> Answer {
@@ -199,15 +42,7 @@ impl CodeBuild {
         let number = *number;
         let spec = self.spec(request, &project, name, number)?;
         let id = spec.id.clone();
-        let build = Build {
-            spec,
-            status: "IN_PROGRESS",
-            phases: Vec::new(),
-            ended_at: None,
-            exported: BTreeMap::new(),
-            request: (token, request.clone()),
-            stop: watch::Sender::new(None),
-        };
+        let build = Build::new(spec, (token, request.clone()));
         let answer = json!({ "build": build.to_json() });
         state.builds.insert(id.clone(), build);
         drop(state);
@@ -348,4 +183,21 @@ fn override_variables(
         environment.insert("environmentVariables".to_owned(), json!(entries));
     }
     Ok(variables)
+}
+
+/// Returns the group and stream of a build's log, or none if the project disables it.
+fn log_of(project: &Value, name: &str, id: &str) -> Option<(String, String)> {
+    let config = project
+        .pointer("/logsConfig/cloudWatchLogs")
+        .unwrap_or(&Value::Null);
+    if text(config, "status") == Some("DISABLED") {
+        return None;
+    }
+    let group =
+        text(config, "groupName").map_or_else(|| format!("/aws/codebuild/{name}"), str::to_owned);
+    let stream = match text(config, "streamName") {
+        Some(prefix) => format!("{prefix}/{id}"),
+        None => id.to_owned(),
+    };
+    Some((group, stream))
 }

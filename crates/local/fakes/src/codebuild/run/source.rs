@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::text;
+use crate::aws_json::text;
 use crate::cloud::Cloud;
 
 /// Unpacks the source into `dir`. The error is for the phase's context.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::retry::Strategy;
+use crate::aws_json::put;
+use crate::batch::run::retry::Strategy;
 use crate::now_ms;
 use crate::process::Stop;
 
 /// The statuses of a job, in order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Status {
+pub(in crate::batch) enum Status {
     Submitted,
     Pending,
     Runnable,
@@ -23,7 +24,7 @@ pub(super) enum Status {
 }
 
 impl Status {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::batch) fn name(self) -> &'static str {
         match self {
             Self::Submitted => "SUBMITTED",
             Self::Pending => "PENDING",
@@ -35,63 +36,63 @@ impl Status {
         }
     }
 
-    pub(super) fn is_final(self) -> bool {
+    pub(in crate::batch) fn is_final(self) -> bool {
         self >= Self::Succeeded
     }
 }
 
 /// A submitted job.
 #[derive(Clone, Debug)]
-pub(super) struct Spec {
-    pub(super) id: String,
-    pub(super) arn: String,
-    pub(super) name: String,
-    pub(super) queue_arn: String,
-    pub(super) queue: String,
-    pub(super) definition_arn: String,
-    pub(super) definition: String,
+pub(in crate::batch) struct Spec {
+    pub(in crate::batch) id: String,
+    pub(in crate::batch) arn: String,
+    pub(in crate::batch) name: String,
+    pub(in crate::batch) queue_arn: String,
+    pub(in crate::batch) queue: String,
+    pub(in crate::batch) definition_arn: String,
+    pub(in crate::batch) definition: String,
     /// `containerProperties` of the definition with the overrides applied.
-    pub(super) container: Value,
-    pub(super) parameters: Value,
-    pub(super) tags: Value,
-    pub(super) propagate_tags: bool,
+    pub(in crate::batch) container: Value,
+    pub(in crate::batch) parameters: Value,
+    pub(in crate::batch) tags: Value,
+    pub(in crate::batch) propagate_tags: bool,
     /// With parameters substituted.
-    pub(super) command: Vec<String>,
-    pub(super) environment: BTreeMap<String, String>,
-    pub(super) image: String,
+    pub(in crate::batch) command: Vec<String>,
+    pub(in crate::batch) environment: BTreeMap<String, String>,
+    pub(in crate::batch) image: String,
     /// In thousandths of a vCPU.
-    pub(super) vcpus: u64,
-    pub(super) retry: Strategy,
-    pub(super) timeout: Option<Duration>,
-    pub(super) log: Log,
+    pub(in crate::batch) vcpus: u64,
+    pub(in crate::batch) retry: Strategy,
+    pub(in crate::batch) timeout: Option<Duration>,
+    pub(in crate::batch) log: Log,
 }
 
 /// The log group and stream of the job.
 #[derive(Clone, Debug)]
-pub(super) struct Log {
-    pub(super) group: String,
-    pub(super) prefix: String,
-    pub(super) create_group: bool,
+pub(in crate::batch) struct Log {
+    pub(in crate::batch) group: String,
+    pub(in crate::batch) prefix: String,
+    pub(in crate::batch) create_group: bool,
 }
 
 /// A job with its current status.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) spec: Spec,
+pub(in crate::batch) struct Job {
+    pub(in crate::batch) spec: Spec,
     /// The submission order, in which a queue schedules its jobs.
-    pub(super) number: usize,
-    pub(super) status: Status,
-    pub(super) status_reason: Option<String>,
-    pub(super) created_at: i64,
-    pub(super) started_at: Option<i64>,
-    pub(super) stopped_at: Option<i64>,
-    pub(super) attempts: Vec<Value>,
+    pub(in crate::batch) number: usize,
+    pub(in crate::batch) status: Status,
+    pub(in crate::batch) status_reason: Option<String>,
+    pub(in crate::batch) created_at: i64,
+    pub(in crate::batch) started_at: Option<i64>,
+    pub(in crate::batch) stopped_at: Option<i64>,
+    pub(in crate::batch) attempts: Vec<Value>,
     /// The latest attempt.
-    pub(super) latest: Attempt,
+    pub(in crate::batch) latest: Attempt,
     /// The reason given when the job was terminated or canceled.
-    pub(super) end_reason: Option<String>,
-    pub(super) cancelled: bool,
-    pub(super) terminated: bool,
+    pub(in crate::batch) end_reason: Option<String>,
+    pub(in crate::batch) cancelled: bool,
+    pub(in crate::batch) terminated: bool,
     /// Whether a Spot interruption ended the current attempt.
     interrupted: bool,
     stop: watch::Sender<Option<Duration>>,
@@ -99,15 +100,15 @@ pub(super) struct Job {
 
 /// One attempt of a job.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attempt {
-    pub(super) task_arn: Option<String>,
-    pub(super) log_stream: Option<String>,
-    pub(super) exit_code: Option<i32>,
-    pub(super) reason: Option<String>,
+pub(in crate::batch) struct Attempt {
+    pub(in crate::batch) task_arn: Option<String>,
+    pub(in crate::batch) log_stream: Option<String>,
+    pub(in crate::batch) exit_code: Option<i32>,
+    pub(in crate::batch) reason: Option<String>,
 }
 
 impl Job {
-    pub(super) fn new(spec: Spec, number: usize) -> Self {
+    pub(in crate::batch) fn new(spec: Spec, number: usize) -> Self {
         Self {
             spec,
             number,
@@ -127,7 +128,7 @@ impl Job {
     }
 
     /// Terminates the job in any status. Does nothing when the job has already ended.
-    pub(super) fn terminate(&mut self, reason: &str, grace: Duration) {
+    pub(in crate::batch) fn terminate(&mut self, reason: &str, grace: Duration) {
         if self.status.is_final() {
             return;
         }
@@ -137,7 +138,7 @@ impl Job {
     }
 
     /// Interrupts the running attempt, as a Spot interruption does.
-    pub(super) fn interrupt(&mut self, grace: Duration) {
+    pub(in crate::batch) fn interrupt(&mut self, grace: Duration) {
         if self.status == Status::Running && self.end_reason.is_none() {
             self.interrupted = true;
             self.stop.send_replace(Some(grace));
@@ -145,7 +146,7 @@ impl Job {
     }
 
     /// Returns whether the ended attempt was interrupted, and clears the flag.
-    pub(super) fn take_interruption(&mut self) -> bool {
+    pub(in crate::batch) fn take_interruption(&mut self) -> bool {
         let interrupted = std::mem::take(&mut self.interrupted) && self.end_reason.is_none();
         if interrupted {
             self.stop.send_replace(None);
@@ -154,7 +155,7 @@ impl Job {
     }
 
     /// Cancels the job if it has not reached STARTING. Otherwise does nothing.
-    pub(super) fn cancel(&mut self, reason: &str) {
+    pub(in crate::batch) fn cancel(&mut self, reason: &str) {
         if self.status < Status::Starting {
             self.cancelled = true;
             self.end_reason.get_or_insert_with(|| reason.to_owned());
@@ -162,11 +163,11 @@ impl Job {
         }
     }
 
-    pub(super) fn stop(&self) -> Stop {
+    pub(in crate::batch) fn stop(&self) -> Stop {
         self.stop.subscribe()
     }
 
-    pub(super) fn summary(&self) -> Value {
+    pub(in crate::batch) fn summary(&self) -> Value {
         let mut summary = json!({
             "jobId": self.spec.id,
             "jobArn": self.spec.arn,
@@ -187,7 +188,7 @@ impl Job {
     }
 
     /// Returns the job as `DescribeJobs` and the events represent it.
-    pub(super) fn detail(&self) -> Value {
+    pub(in crate::batch) fn detail(&self) -> Value {
         let spec = &self.spec;
         let mut container = spec.container.clone();
         put(&mut container, "exitCode", self.latest.exit_code);
@@ -227,12 +228,5 @@ impl Job {
             .map(|limit| json!({"attemptDurationSeconds": limit.as_secs()}));
         put(&mut detail, "timeout", timeout);
         detail
-    }
-}
-
-/// Sets a member of an object if there is a value.
-pub(super) fn put(object: &mut Value, name: &str, value: Option<impl Into<Value>>) {
-    if let (Some(members), Some(value)) = (object.as_object_mut(), value) {
-        members.insert(name.to_owned(), value.into());
     }
 }

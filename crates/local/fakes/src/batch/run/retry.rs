@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::resources::text;
-use super::{Refused, refuse};
+use crate::aws_json::{Refused, put, text};
+use crate::batch::api::refuse;
 
 /// The maximum number of conditions in a strategy.
 const MOST_RULES: usize = 5;
 
 /// The number of attempts and the conditions for a retry.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Strategy {
-    pub(super) attempts: u32,
+pub(in crate::batch) struct Strategy {
+    pub(in crate::batch) attempts: u32,
     rules: Vec<Rule>,
 }
 
@@ -30,15 +30,15 @@ struct Glob(String);
 
 /// The end of an attempt, as the conditions see it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End<'a> {
-    pub(super) exit_code: Option<i32>,
-    pub(super) reason: Option<&'a str>,
-    pub(super) status_reason: &'a str,
+pub(in crate::batch) struct End<'a> {
+    pub(in crate::batch) exit_code: Option<i32>,
+    pub(in crate::batch) reason: Option<&'a str>,
+    pub(in crate::batch) status_reason: &'a str,
 }
 
 impl Strategy {
     /// Returns the strategy of a `SubmitJob`, or else of its job definition.
-    pub(super) fn of(request: &Value, definition: &Value) -> Result<Self, Refused> {
+    pub(in crate::batch) fn of(request: &Value, definition: &Value) -> Result<Self, Refused> {
         let asked = |from: &Value| {
             let strategy = from.get("retryStrategy");
             strategy.filter(|strategy| !strategy.is_null()).cloned()
@@ -48,7 +48,7 @@ impl Strategy {
     }
 
     /// Parses a `retryStrategy`. Refuses one that AWS refuses.
-    pub(super) fn parse(strategy: &Value) -> Result<Self, Refused> {
+    pub(in crate::batch) fn parse(strategy: &Value) -> Result<Self, Refused> {
         let attempts = strategy.get("attempts").and_then(Value::as_u64);
         let rules = strategy.get("evaluateOnExit").and_then(Value::as_array);
         let rules: Vec<&Value> = rules.into_iter().flatten().collect();
@@ -71,13 +71,13 @@ impl Strategy {
 
     /// Returns whether another attempt follows. The first matching rule decides; without a match, the
     /// job is retried.
-    pub(super) fn tries_again(&self, attempt: u32, end: End<'_>) -> bool {
+    pub(in crate::batch) fn tries_again(&self, attempt: u32, end: End<'_>) -> bool {
         let rule = self.rules.iter().find(|rule| rule.fits(end));
         attempt < self.attempts && rule.is_none_or(|rule| rule.again)
     }
 
     /// Returns the strategy as `DescribeJobs` represents it.
-    pub(super) fn shown(&self) -> Value {
+    pub(in crate::batch) fn shown(&self) -> Value {
         let rules: Vec<Value> = self.rules.iter().map(Rule::shown).collect();
         json!({ "attempts": self.attempts, "evaluateOnExit": rules })
     }
@@ -116,7 +116,7 @@ impl Rule {
             ("onReason", &self.reason),
             ("onStatusReason", &self.status_reason),
         ] {
-            super::job::put(&mut shown, name, glob.as_ref().map(|glob| glob.0.clone()));
+            put(&mut shown, name, glob.as_ref().map(|glob| glob.0.clone()));
         }
         shown
     }

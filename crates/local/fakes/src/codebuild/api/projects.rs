@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, CodeBuild, Refused, invalid, missing, required, seconds, short, text};
+use super::{invalid, missing, required};
+use crate::aws_json::{Answer, Refused, short};
+use crate::codebuild::CodeBuild;
+use crate::codebuild::state::seconds;
 use crate::now_ms;
 
 /// The members of a project that a caller may set.
@@ -168,21 +171,4 @@ fn set_members(project: &mut Value, request: &Value) {
     if let Some(badge) = request.get("badgeEnabled").and_then(Value::as_bool) {
         project.insert("badge".to_owned(), json!({ "badgeEnabled": badge }));
     }
-}
-
-/// Returns the group and stream of a build's log, or none if the project disables it.
-pub(super) fn log_of(project: &Value, name: &str, id: &str) -> Option<(String, String)> {
-    let config = project
-        .pointer("/logsConfig/cloudWatchLogs")
-        .unwrap_or(&Value::Null);
-    if text(config, "status") == Some("DISABLED") {
-        return None;
-    }
-    let group =
-        text(config, "groupName").map_or_else(|| format!("/aws/codebuild/{name}"), str::to_owned);
-    let stream = match text(config, "streamName") {
-        Some(prefix) => format!("{prefix}/{id}"),
-        None => id.to_owned(),
-    };
-    Some((group, stream))
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::job::{Job, Log, Spec, put};
-use super::resources::{required, short, text};
-use super::retry::Strategy;
-use super::{Answer, Batch, Refused, refuse};
+use super::{refuse, required};
+use crate::aws_json::{Answer, Refused, put, short, text};
+use crate::batch::Batch;
+use crate::batch::run::retry::Strategy;
+use crate::batch::state::job::{Job, Log, Spec};
 
 /// The maximum size of a request, in bytes.
 const LARGEST_REQUEST: usize = 30 * 1024;
@@ -269,7 +270,7 @@ fn fill_in(word: &str, parameters: &Value) -> String {
 }
 
 /// Returns the amount of a resource that a container requests, as the definition states it.
-pub(super) fn resource<'a>(container: &'a Value, kind: &str) -> Option<&'a str> {
+pub(in crate::batch) fn resource<'a>(container: &'a Value, kind: &str) -> Option<&'a str> {
     let list = container
         .get("resourceRequirements")
         .and_then(Value::as_array);
