@@ -2,6 +2,8 @@
 
 use crate::{after, text};
 use domain::config::{MAX_STACKS, MAX_WAVES};
+use domain::event::SOURCE_GITHUB;
+use domain::ids::{ForgeId, RepositoryKey};
 use domain::run::REPLANS;
 use domain::step::Step;
 use serde::Deserialize;
@@ -291,6 +293,29 @@ fn a_wait_is_longer_than_what_it_waits_for() {
         lock + delivery < limits::EXECUTION,
         "a run may take {lock} s and {delivery} s"
     );
+}
+
+/// An enrolled repository's key and event source are those that the code reads.
+#[test]
+fn an_enrolment_accepts_the_forges_that_the_code_knows() {
+    let variables = text("terraform/modules/sluicegate/variables.tf");
+    let condition = "contains([";
+    let end = "], repository.forge)";
+    let (before, _) = variables.split_once(end).expect(end);
+    let (_, list) = before.rsplit_once(condition).expect(condition);
+    let accepted: Vec<&str> = list
+        .split(", ")
+        .map(|name| name.trim_matches('"'))
+        .collect();
+    let known: Vec<&str> = ForgeId::ALL.iter().map(|forge| forge.as_str()).collect();
+    assert_eq!(accepted, known, "left: Terraform, right: ForgeId");
+
+    let module = module("terraform/modules/sluicegate");
+    let key = RepositoryKey::github(42).to_string();
+    assert_eq!(key, format!("{}-42", ForgeId::Github));
+    assert!(module.contains("\"${repository.forge}-${repository.id}\" =>"));
+    assert_eq!(SOURCE_GITHUB, format!("{}.com", ForgeId::Github));
+    assert!(module.contains("\"${repository.forge}.com\""));
 }
 
 /// The lifecycle policy keeps images that were deployed.

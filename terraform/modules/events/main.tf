@@ -9,7 +9,7 @@ resource "aws_cloudwatch_event_rule" "push" {
   description    = "A push to a watched branch starts a run."
   event_bus_name = aws_cloudwatch_event_bus.this.name
   event_pattern = jsonencode({
-    source      = ["github.com"]
+    source      = var.repositories.sources
     detail-type = ["push"]
     detail = {
       repository = { full_name = var.repositories.full_names }

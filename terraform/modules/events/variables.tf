@@ -13,15 +13,16 @@ variable "name" {
 }
 
 variable "repositories" {
-  description = "Full names of the watched repositories and the refs that start a run."
+  description = "Event sources of the watched repositories (github.com), their full names, and the refs that start a run."
   type = object({
+    sources    = list(string)
     full_names = list(string)
     refs       = list(string)
   })
 
   validation {
-    condition     = length(var.repositories.full_names) > 0 && length(var.repositories.refs) > 0
-    error_message = "repositories must have at least one repository and one ref: EventBridge refuses an empty list in a pattern."
+    condition     = length(var.repositories.sources) > 0 && length(var.repositories.full_names) > 0 && length(var.repositories.refs) > 0
+    error_message = "repositories must have at least one source, one repository and one ref: EventBridge refuses an empty list in a pattern."
   }
 }
 

@@ -60,7 +60,7 @@ module "jobs" {
     key_arn = module.key_state.arn
   }
 
-  repository_keys          = [for repository in values(local.repositories) : repository.key]
+  repository_keys          = keys(local.repositories)
   plan_policy_arns         = var.job_policies.plan_arns
   apply_policy_arns        = var.job_policies.apply_arns
   permissions_boundary_arn = var.job_policies.boundary_arn
@@ -174,7 +174,8 @@ module "events" {
   dead_letter_arn       = module.events_lost.arn
 
   repositories = {
-    full_names = sort(keys(local.repositories))
+    sources    = sort(distinct([for repository in var.repositories : "${repository.forge}.com"]))
+    full_names = sort(distinct([for repository in var.repositories : repository.full_name]))
     refs       = sort(distinct(flatten([for repository in var.repositories : [for branch in repository.branches : "refs/heads/${branch}"]])))
   }
 

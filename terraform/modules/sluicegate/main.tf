@@ -23,21 +23,21 @@ locals {
     "${local.rule_arn}/${var.name}-blocked",
   ]
 
-  repositories = { for repository in var.repositories : repository.full_name => {
-    key              = "github-${repository.id}"
+  # By key, such as github-42: full names are unique at one forge only.
+  repositories = { for repository in var.repositories : "${repository.forge}-${repository.id}" => {
     full_name        = repository.full_name
-    clone_url        = coalesce(repository.clone_url, "https://github.com/${repository.full_name}.git")
+    clone_url        = coalesce(repository.clone_url, "https://${repository.forge}.com/${repository.full_name}.git")
     branches         = repository.branches
     image_repository = coalesce(repository.image_repository, "${var.name}/${lower(repository.full_name)}")
   } }
 
   # The value of SLUICEGATE_REPOSITORIES.
-  enrolled = jsonencode([for name in sort(keys(local.repositories)) : {
-    key       = local.repositories[name].key
-    full_name = local.repositories[name].full_name
-    clone_url = local.repositories[name].clone_url
-    branches  = local.repositories[name].branches
-    image     = module.registry[name].image
+  enrolled = jsonencode([for key, repository in local.repositories : {
+    key       = key
+    full_name = repository.full_name
+    clone_url = repository.clone_url
+    branches  = repository.branches
+    image     = module.registry[key].image
   }])
 }
 

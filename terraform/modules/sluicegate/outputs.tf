@@ -2,7 +2,7 @@ output "installation" {
   description = <<-EOT
     What the roots export: webhook_url, which the forge posts events to; URLs of the queues; state_machine_arn, table_name,
     event_bus_name, build_project and dashboard_name; buckets (artifacts, audit, state, access_logs); secret_arns (webhook
-    and git, whose values an operator sets); images by repository, without tag; functions, their names by step; log_groups
+    and git, whose values an operator sets); images by the repository's key (github-42), without tag; functions, their names by step; log_groups
     by step, and state_machine, jobs, build, network; job_queues, job_definitions and job_role_arns (plan, apply).
   EOT
   value = {
@@ -15,7 +15,7 @@ output "installation" {
     event_bus_name          = module.events.bus_name
     build_project           = module.build.project.name
     dashboard_name          = module.alarms.dashboard_name
-    images                  = { for name, registry in module.registry : name => registry.image }
+    images                  = { for key, registry in module.registry : key => registry.image }
     functions               = { for name, step in module.step : name => step.function_name }
     job_queues              = module.jobs.queue_names
     job_definitions         = module.jobs.definition_names

@@ -11,12 +11,14 @@ variable "name" {
 
 variable "repositories" {
   description = <<-EOT
-    The enrolled repositories: id (a number) and full_name as in the forge; branches whose pushes start a run; clone_url
-    (null for https://github.com/<full_name>.git); image_repository, the ECR repository (null for <name>/<full_name>);
-    services on ECS that deploy may roll out (<cluster>/<service>, with * as wildcard); task_role_arns, the roles of their
-    tasks, which deploy must be able to pass.
+    The enrolled repositories: forge (github; gitlab is reserved and receives no events yet); id (a number) and full_name as
+    in the forge, with the groups of a subgroup; branches whose pushes start a run; clone_url (null for
+    https://<forge>.com/<full_name>.git); image_repository, the ECR repository (null for <name>/<full_name>); services on ECS
+    that deploy may roll out (<cluster>/<service>, with * as wildcard); task_role_arns, the roles of their tasks, which
+    deploy must be able to pass.
   EOT
   type = list(object({
+    forge            = optional(string, "github")
     id               = number
     full_name        = string
     branches         = optional(list(string), ["main"])
@@ -32,8 +34,20 @@ variable "repositories" {
   }
 
   validation {
-    condition     = alltrue([for repository in var.repositories : can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", repository.full_name))])
-    error_message = "full_name must be <owner>/<repository>, such as acme/shop."
+    condition     = alltrue([for repository in var.repositories : contains(["github", "gitlab"], repository.forge)])
+    error_message = "forge must be github or gitlab."
+  }
+
+  validation {
+    condition = alltrue([for repository in var.repositories :
+      can(regex("^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){1,19}$", repository.full_name)) && length(repository.full_name) <= 255
+    ])
+    error_message = "full_name must be <owner>/<repository>, such as acme/shop, or have the groups of a subgroup, such as acme/platform/shop: 2 to 20 names and at most 255 characters."
+  }
+
+  validation {
+    condition     = alltrue([for repository in var.repositories : repository.forge != "github" || length(split("/", repository.full_name)) == 2])
+    error_message = "full_name of a repository on GitHub must be <owner>/<repository>: GitHub has no subgroups."
   }
 
   validation {
@@ -42,13 +56,13 @@ variable "repositories" {
   }
 
   validation {
-    condition     = length(distinct([for repository in var.repositories : repository.id])) == length(var.repositories)
-    error_message = "Two entries of repositories have the same id. Enroll each repository once."
+    condition     = length(distinct([for repository in var.repositories : "${repository.forge}-${repository.id}"])) == length(var.repositories)
+    error_message = "Two entries of repositories have the same forge and id. Enroll each repository once."
   }
 
   validation {
-    condition     = length(distinct([for repository in var.repositories : lower(repository.full_name)])) == length(var.repositories)
-    error_message = "Two entries of repositories have the same full_name. Enroll each repository once."
+    condition     = length(distinct([for repository in var.repositories : lower("${repository.forge}/${repository.full_name}")])) == length(var.repositories)
+    error_message = "Two entries of repositories have the same forge and full_name. Enroll each repository once."
   }
 
   validation {
@@ -83,10 +97,10 @@ variable "repositories" {
   # A Lambda's environment is limited to 4096 bytes; all variables but SLUICEGATE_REPOSITORIES need less than 800.
   validation {
     condition = sum(concat([0], [for repository in var.repositories : 80 + length(jsonencode({
-      key       = "github-${repository.id}"
+      key       = "${repository.forge}-${repository.id}"
       full_name = repository.full_name
       branches  = repository.branches
-      clone_url = coalesce(repository.clone_url, "https://github.com/${repository.full_name}.git")
+      clone_url = coalesce(repository.clone_url, "https://${repository.forge}.com/${repository.full_name}.git")
       image     = coalesce(repository.image_repository, "${var.name}/${repository.full_name}")
     }))])) <= 3296
     error_message = "Too many repositories for one installation, which has room for about a dozen: the environment of a Lambda is limited to 4096 bytes. Enroll the others in a second installation with another name."

@@ -17,7 +17,7 @@ variable "name" {
 }
 
 variable "repositories" {
-  description = "The enrolled repositories: id, full_name, branches, clone_url, image_repository, services, task_role_arns."
+  description = "The enrolled repositories: forge, id, full_name, branches, clone_url, image_repository, services, task_role_arns."
   type        = any
 
   validation {

@@ -31,6 +31,37 @@ run "repository_without_owner" {
   expect_failures = [var.repositories]
 }
 
+run "repository_on_github_with_a_subgroup" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/platform/shop" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "repository_with_an_empty_group" {
+  command = plan
+  variables {
+    repositories = [{ forge = "gitlab", id = 1, full_name = "acme//shop" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "unknown_forge" {
+  command = plan
+  variables {
+    repositories = [{ forge = "gitea", id = 1, full_name = "acme/shop" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "same_repository_on_two_forges" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/shop" }, { forge = "gitlab", id = 1, full_name = "acme/shop", image_repository = "gitlab/shop" }]
+  }
+}
+
 run "repository_twice" {
   command = plan
   variables {

@@ -9,6 +9,7 @@ variables {
   repositories = [
     { id = 1, full_name = "acme/shop" },
     { id = 22, full_name = "acme/Site", branches = ["main", "staging"] },
+    { forge = "gitlab", id = 1, full_name = "acme/platform/shop", image_repository = "images/shop" },
   ]
 }
 
@@ -37,10 +38,10 @@ run "everything_is_connected" {
 
   assert {
     condition = jsondecode(module.events.push_pattern) == {
-      source      = ["github.com"]
+      source      = ["github.com", "gitlab.com"]
       detail-type = ["push"]
       detail = {
-        repository = { full_name = ["acme/Site", "acme/shop"] }
+        repository = { full_name = ["acme/Site", "acme/platform/shop", "acme/shop"] }
         ref        = ["refs/heads/main", "refs/heads/staging"]
       }
     }
@@ -49,8 +50,9 @@ run "everything_is_connected" {
 
   assert {
     condition = jsondecode(output.function_environments["validate"].SLUICEGATE_REPOSITORIES) == [
-      { key = "github-22", full_name = "acme/Site", clone_url = "https://github.com/acme/Site.git", branches = ["main", "staging"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
       { key = "github-1", full_name = "acme/shop", clone_url = "https://github.com/acme/shop.git", branches = ["main"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
+      { key = "github-22", full_name = "acme/Site", clone_url = "https://github.com/acme/Site.git", branches = ["main", "staging"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
+      { key = "gitlab-1", full_name = "acme/platform/shop", clone_url = "https://gitlab.com/acme/platform/shop.git", branches = ["main"], image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mocked" },
     ]
     error_message = "SLUICEGATE_REPOSITORIES must have the form that the Lambdas read."
   }
@@ -86,7 +88,7 @@ run "local_registry_is_part_of_the_images" {
   }
 
   assert {
-    condition     = output.installation.images == { "acme/shop" = "127.0.0.1:4566/sluicegate/acme/shop", "acme/Site" = "127.0.0.1:4566/sluicegate/acme/site" }
+    condition     = output.installation.images == { github-1 = "127.0.0.1:4566/sluicegate/acme/shop", github-22 = "127.0.0.1:4566/sluicegate/acme/site", gitlab-1 = "127.0.0.1:4566/images/shop" }
     error_message = "With registry_host, images must be named <host>/<repository>, in lower case."
   }
 }
