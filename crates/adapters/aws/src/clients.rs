@@ -56,6 +56,7 @@ impl Clients {
 
     /// Clients of an emulator at one endpoint, such as `http://127.0.0.1:4566`; the credentials
     /// are `test`/`test`.
+    #[cfg(any(test, feature = "emulator"))]
     pub async fn of_emulator(endpoint: &str, region: &str) -> Self {
         let config = loader(Region::new(region.to_owned()))
             .endpoint_url(endpoint)
@@ -96,6 +97,7 @@ impl Clients {
     }
 
     /// A client with a time limit that fits long polling.
+    #[cfg(feature = "emulator")]
     pub(crate) fn sqs_listening(&self) -> aws_sdk_sqs::Client {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)

@@ -9,6 +9,7 @@ mod executions;
 mod logs;
 mod messages;
 mod probe;
+#[cfg(feature = "emulator")]
 mod queue_reader;
 mod registry;
 mod secrets;
@@ -22,6 +23,7 @@ pub use executions::{Execution, ExecutionState, Executions};
 pub use logs::{LogLine, LogQuery, Logs};
 pub use messages::{Bus, SqsStatusQueue, TaskTokens};
 pub use probe::HttpProbe;
+#[cfg(feature = "emulator")]
 pub use queue_reader::{QueueReader, ReceivedMessage};
 pub use registry::Ecr;
 pub use secrets::SecretStore;
