@@ -31,13 +31,20 @@ variable "architecture" {
 variable "sizes" {
   description = "Size of each kind of job: vcpu (0.25 to 16), memory in MiB (a size that Fargate offers for the vcpu), timeout in seconds, and the vcpus of all jobs that run at the same time."
   type = object({
-    plan  = object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number })
-    apply = object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number })
+    plan = optional(object({
+      vcpu            = optional(number, 1)
+      memory_mb       = optional(number, 2048)
+      timeout_seconds = optional(number, 1800)
+      max_vcpus       = optional(number, 16)
+    }), {})
+    apply = optional(object({
+      vcpu            = optional(number, 1)
+      memory_mb       = optional(number, 2048)
+      timeout_seconds = optional(number, 7200)
+      max_vcpus       = optional(number, 16)
+    }), {})
   })
-  default = {
-    plan  = { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 }
-    apply = { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 }
-  }
+  default = {}
 
   validation {
     condition     = alltrue([for size in values(var.sizes) : contains([0.25, 0.5, 1, 2, 4, 8, 16], size.vcpu)])

@@ -168,12 +168,9 @@ variable "runner" {
 }
 
 variable "job_sizes" {
-  description = "Size of the plan and apply jobs: vcpu, memory in MiB (a size that Fargate offers for the vcpu), timeout in seconds, and the vcpus of all jobs that run at the same time."
-  type = object({
-    plan  = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 1800, max_vcpus = 16 })
-    apply = optional(object({ vcpu = number, memory_mb = number, timeout_seconds = number, max_vcpus = number }), { vcpu = 1, memory_mb = 2048, timeout_seconds = 7200, max_vcpus = 16 })
-  })
-  default = {}
+  description = "Size of the plan and apply jobs: `sizes` of modules/jobs, which has the type, the defaults and the checks."
+  type        = any
+  default     = {}
 }
 
 variable "job_policies" {

@@ -2,13 +2,6 @@
 
 mock_provider "aws" {}
 
-variables {
-  account    = { partition = "aws", id = "111122223333", region = "eu-central-1" }
-  name       = "example-111122223333"
-  key_arn    = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
-  log_bucket = "logs-111122223333"
-}
-
 run "name_too_long" {
   command = plan
 

@@ -2,12 +2,6 @@
 
 mock_provider "aws" {}
 
-variables {
-  account     = { partition = "aws", id = "111122223333", region = "eu-central-1" }
-  name        = "example"
-  description = "An example."
-}
-
 run "window_too_short" {
   command = plan
 

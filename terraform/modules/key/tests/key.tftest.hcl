@@ -1,11 +1,5 @@
 mock_provider "aws" {}
 
-variables {
-  account     = { partition = "aws", id = "111122223333", region = "eu-central-1" }
-  name        = "example"
-  description = "An example."
-}
-
 run "rotates_and_belongs_to_the_account" {
   command = plan
 

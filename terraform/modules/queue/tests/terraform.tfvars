@@ -1,0 +1,5 @@
+# The variables of every test in this directory, unless a run sets its own.
+
+account = { partition = "aws", id = "111122223333", region = "eu-central-1" }
+name    = "example"
+key_arn = "arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555"
