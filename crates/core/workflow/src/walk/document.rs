@@ -7,19 +7,130 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A state machine.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Machine {
-    pub comment: String,
-    pub query_language: QueryLanguage,
-    pub start_at: String,
-    pub timeout_seconds: u32,
-    pub states: States,
+/// Declares parts of the file. Each has the fields of Amazon States Language that the walker executes, and
+/// no others.
+macro_rules! parts {
+    ($($(#[$doc:meta])* pub struct $name:ident $fields:tt)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+        #[expect(missing_docs, reason = "the fields are those of Amazon States Language")]
+        pub struct $name $fields
+    )*};
+}
+
+parts! {
+    /// A state machine.
+    pub struct Machine {
+        pub comment: String,
+        pub query_language: QueryLanguage,
+        pub start_at: String,
+        pub timeout_seconds: u32,
+        pub states: States,
+    }
+
+    pub struct Task {
+        pub comment: String,
+        pub resource: Resource,
+        pub arguments: Value,
+        pub timeout_seconds: u32,
+        pub retry: Vec<Retrier>,
+        pub catch: Vec<Catcher>,
+        #[serde(default)]
+        pub assign: BTreeMap<String, Value>,
+        pub output: Value,
+        pub next: Option<String>,
+        #[serde(default)]
+        pub end: bool,
+    }
+
+    pub struct Choice {
+        pub comment: String,
+        pub choices: Vec<Rule>,
+        pub default: String,
+    }
+
+    pub struct Rule {
+        pub condition: Value,
+        pub next: String,
+    }
+
+    pub struct Parallel {
+        pub comment: String,
+        pub branches: Vec<Branch>,
+        pub catch: Vec<Catcher>,
+        pub output: Value,
+        pub next: Option<String>,
+        #[serde(default)]
+        pub end: bool,
+    }
+
+    pub struct Branch {
+        pub start_at: String,
+        pub states: States,
+    }
+
+    pub struct Map {
+        pub comment: String,
+        pub items: Value,
+        pub max_concurrency: usize,
+        pub item_processor: Processor,
+        pub catch: Vec<Catcher>,
+        pub output: Value,
+        pub next: Option<String>,
+        #[serde(default)]
+        pub end: bool,
+    }
+
+    pub struct Processor {
+        pub processor_config: ProcessorConfig,
+        pub start_at: String,
+        pub states: States,
+    }
+
+    pub struct ProcessorConfig {
+        pub mode: Mode,
+    }
+
+    pub struct Pass {
+        pub comment: String,
+        pub next: Option<String>,
+        #[serde(default)]
+        pub end: bool,
+    }
+
+    pub struct Wait {
+        pub comment: String,
+        pub seconds: u32,
+        pub next: String,
+    }
+
+    pub struct Succeed {
+        pub comment: String,
+    }
+
+    pub struct Fail {
+        pub comment: String,
+        pub error: Value,
+        pub cause: Value,
+    }
+
+    pub struct Retrier {
+        pub error_equals: Vec<String>,
+        pub interval_seconds: u32,
+        pub max_attempts: u32,
+        pub backoff_rate: f64,
+        pub max_delay_seconds: u32,
+        pub jitter_strategy: Jitter,
+    }
+
+    pub struct Catcher {
+        pub error_equals: Vec<String>,
+        #[serde(default)]
+        pub assign: BTreeMap<String, Value>,
+        pub output: Option<Value>,
+        pub next: String,
+    }
 }
 
 /// The language of the expressions.
@@ -31,7 +142,7 @@ pub enum QueryLanguage {
 }
 
 /// The states of one level, in the order of the file. Names are unique.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct States(pub Vec<(String, State)>);
 
 impl<'de> Deserialize<'de> for States {
@@ -61,7 +172,7 @@ impl<'de> Deserialize<'de> for States {
 }
 
 /// A state.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "Type")]
 #[expect(missing_docs, reason = "the types are those of Amazon States Language")]
 pub enum State {
@@ -92,117 +203,6 @@ pub enum Resource {
     CodeBuild,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Task {
-    pub comment: String,
-    pub resource: Resource,
-    pub arguments: Value,
-    pub timeout_seconds: u32,
-    pub retry: Vec<Retrier>,
-    pub catch: Vec<Catcher>,
-    #[serde(default)]
-    pub assign: BTreeMap<String, Value>,
-    pub output: Value,
-    pub next: Option<String>,
-    #[serde(default)]
-    pub end: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Choice {
-    pub comment: String,
-    pub choices: Vec<Rule>,
-    pub default: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Rule {
-    pub condition: Value,
-    pub next: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Parallel {
-    pub comment: String,
-    pub branches: Vec<Branch>,
-    pub catch: Vec<Catcher>,
-    pub output: Value,
-    pub next: Option<String>,
-    #[serde(default)]
-    pub end: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Branch {
-    pub start_at: String,
-    pub states: States,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Map {
-    pub comment: String,
-    pub items: Value,
-    pub max_concurrency: usize,
-    pub item_processor: Processor,
-    pub catch: Vec<Catcher>,
-    pub output: Value,
-    pub next: Option<String>,
-    #[serde(default)]
-    pub end: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Processor {
-    pub processor_config: ProcessorConfig,
-    pub start_at: String,
-    pub states: States,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct ProcessorConfig {
-    pub mode: Mode,
-}
-
 /// The mode in which a Map runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -211,88 +211,12 @@ pub enum Mode {
     Inline,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Pass {
-    pub comment: String,
-    pub next: Option<String>,
-    #[serde(default)]
-    pub end: bool,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Wait {
-    pub comment: String,
-    pub seconds: u32,
-    pub next: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Succeed {
-    pub comment: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Fail {
-    pub comment: String,
-    pub error: Value,
-    pub cause: Value,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Retrier {
-    pub error_equals: Vec<String>,
-    pub interval_seconds: u32,
-    pub max_attempts: u32,
-    pub backoff_rate: f64,
-    pub max_delay_seconds: u32,
-    pub jitter_strategy: Jitter,
-}
-
 /// The strategy that spreads retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Jitter {
     /// Over the whole delay.
     Full,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of Amazon States Language"
-)]
-pub struct Catcher {
-    pub error_equals: Vec<String>,
-    #[serde(default)]
-    pub assign: BTreeMap<String, Value>,
-    pub output: Option<Value>,
-    pub next: String,
 }
 
 impl States {
