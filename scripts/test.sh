@@ -175,6 +175,14 @@ now() { date +%s; }
 began=$(now)
 say() { printf 'test: %4s s  %s\n' "$(($(now) - began))" "$1"; }
 
+# Sets cpu_seconds to the CPU time of the ended children of this process.
+read_cpu_time() {
+  local user system
+  times >"$state/times.$BASHPID" # a file, since a subshell has times of its own
+  { read -r _ && read -r user system; } <"$state/times.$BASHPID"
+  cpu_seconds=$(awk -F'[ms ]+' '{ printf "%d", $1 * 60 + $2 + $3 * 60 + $4 }' <<<"$user $system")
+}
+
 # await STEP: waits for a step and returns whether it passed.
 await() {
   until [[ -e $state/$1.passed || -e $state/$1.failed ]]; do sleep 0.5; done
@@ -183,7 +191,7 @@ await() {
 
 # Runs a step or a suite, writes its output to its log, and prints its result.
 run() {
-  local name=$1 log=$logs/$1.log kind=suite from status=0 needed
+  local name=$1 log=$logs/$1.log kind=suite from cpu_before cpu_seconds status=0 needed
   declare -F "step_$name" >/dev/null && kind=step
   : >"$log"
   for needed in $(needs_of "$name"); do
@@ -196,6 +204,8 @@ run() {
   from=$(now)
   say "$name started"
   : >"$state/$name.running"
+  read_cpu_time
+  cpu_before=$cpu_seconds
   if [[ ${#suites[@]} == 1 && ${suites[0]} == "$name" ]]; then
     ("${kind}_$name") </dev/null 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
@@ -203,6 +213,7 @@ run() {
     ("${kind}_$name") </dev/null >"$log" 2>&1 || status=$?
     [[ $status == 0 ]] || tail -n 60 "$log" | sed "s/^/   $name | /"
   fi
+  read_cpu_time
   if [[ $status == 0 && $engine != none ]] && grep -n 'no Docker engine answers' "$log" | sed "s/^/   $name | /" | grep .; then
     echo "   $name | but an engine answers at $engine: a test that needs it was skipped"
     status=1
@@ -210,7 +221,7 @@ run() {
   rm -f "$state/$name.running"
   if [[ $status == 0 ]]; then
     grep -hE '^ +Summary|[0-9]+ passed|^[a-z-]+ +[0-9.]+ MB$' "$log" | sed 's/^ */              /' | tail -n 12
-    say "$name passed in $(($(now) - from)) s"
+    say "$name passed in $(($(now) - from)) s ($((cpu_seconds - cpu_before)) s of CPU time)"
     : >"$state/$name.passed"
   else
     say "$name FAILED after $(($(now) - from)) s; all of its output: ${log#"$root/"}"
@@ -239,7 +250,21 @@ progress() {
   done
 }
 
-lanes=()
+lanes=() lanes_of=()
+# Fails what a lane left without a result: a lane that was killed must not keep the others waiting.
+fail_after_lost_lanes() {
+  local index name
+  for index in "${!lanes[@]}"; do
+    kill -0 "${lanes[index]}" 2>/dev/null && continue
+    for name in ${lanes_of[index]}; do
+      [[ $wanted == *" $name "* && ! -e $state/$name.passed && ! -e $state/$name.failed ]] || continue
+      say "$name FAILED: the process that ran it was killed"
+      rm -f "$state/$name.running"
+      : >"$state/$name.failed"
+    done
+  done
+}
+
 # The first process of a lane leads its process group.
 lanes_run() { kill -0 "${lanes[@]}" 2>/dev/null; }
 groups_run() { kill -0 -- "${lanes[@]/#/-}" 2>/dev/null; }
@@ -278,17 +303,18 @@ main() {
   trap stop INT TERM HUP
   # A separate process group for each lane, so that it can be ended with everything that it started.
   set -m
-  lane "${lane_compiler[@]}" {lock}>&- &
-  lanes+=($!)
-  lane "${lane_tools[@]}" {lock}>&- &
-  lanes+=($!)
-  lane "${lane_stories[@]}" {lock}>&- &
-  lanes+=($!)
+  local -n steps_and_suites
+  for steps_and_suites in lane_compiler lane_tools lane_stories; do
+    lane "${steps_and_suites[@]}" {lock}>&- &
+    lanes+=($!)
+    lanes_of+=("${steps_and_suites[*]}")
+  done
   set +m
 
   local next=30 passed=0 failed=() suite
   while lanes_run; do
     sleep 1
+    fail_after_lost_lanes
     (($(now) - began >= next)) || continue
     next=$((next + 30))
     progress
