@@ -101,8 +101,10 @@ cargo_subcommand() {
     return
   fi
   say "building $name $wanted from crates.io into target/cargo-tools (some minutes, once)"
-  # A separate log, because scripts/test.sh may run another setup. Built for this machine, not for the workspace's target.
+  # A separate log, because scripts/test.sh may run another setup. Built for this machine, not for the workspace's target. Little
+  # optimized: the tool's own release profile would take longer to build than the tool ever runs.
   with_progress "$target/setup-$name.log" env -u CARGO_BUILD_TARGET \
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     cargo install --locked --root "$cargo_tools" "$name" --version "$wanted"
 }
 
