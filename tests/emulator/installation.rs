@@ -1,25 +1,15 @@
-//! The installation itself: a second apply has no changes, the sweep detects planted secrets, and
-//! destroy removes everything.
+//! The installation itself. It shares the local run of the failure matrix: the second apply comes
+//! before the first delivery, the destroy after the last, so that it has runs, states and images
+//! to remove.
 
 use crate::planted;
-use crate::setup::{machine, with_local_run};
+use crate::setup::machine;
 use anyhow::bail;
 use story::Harness;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_apply_changes_nothing_and_destroy_works() {
-    let fixture = machine().root.join("examples/fixture");
-    let args = [
-        format!("--sample=acme/fixture={}", fixture.display()),
-        "--no-containers".to_owned(),
-    ];
-    with_local_run("install", &args, async |harness| installed(harness).await).await;
-}
-
-async fn installed(harness: &Harness) -> anyhow::Result<()> {
-    let machine = machine();
+pub(crate) async fn a_second_apply_changes_nothing(harness: &Harness) -> anyhow::Result<()> {
     let plan = ["plan", "-lock=false"];
-    let plan = harness.local.terraform(&machine, &plan).await?;
+    let plan = harness.local.terraform(&machine(), &plan).await?;
     if !plan.contains("No changes.") {
         let changed: Vec<&str> = plan
             .lines()
@@ -30,12 +20,24 @@ async fn installed(harness: &Harness) -> anyhow::Result<()> {
     harness
         .progress
         .fact("a second apply of the local root changes nothing");
+    Ok(())
+}
+
+pub(crate) async fn the_sweep_finds_planted_secrets(harness: &Harness) -> anyhow::Result<()> {
     planted::is_found(harness).await?;
     harness
         .progress
         .fact("the sweep finds a secret planted in each kind of place, and nothing before that");
+    Ok(())
+}
+
+pub(crate) async fn destroy_removes_everything(harness: &Harness) -> anyhow::Result<()> {
     let destroy = ["destroy", "-auto-approve", "-parallelism=40"];
-    harness.local.terraform(&machine, &destroy).await?;
+    harness.local.terraform(&machine(), &destroy).await?;
+    let left = harness.local.terraform(&machine(), &["state", "list"]).await?;
+    if !left.trim().is_empty() {
+        bail!("after the destroy, the state still holds:\n{left}");
+    }
     harness.progress.fact("destroy removes it");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The emulator suite: complete deliveries on real components, with AWS emulated by MiniStack.
 //!
-//! Three local runs, one after the other: the installation itself, the failure matrix with a sample
-//! without a cloud provider, and the demo's story with its sample and containers. See tests/README.md.
+//! Two local runs, one after the other: the installation with the failure matrix, whose sample has no
+//! cloud provider, and the demo's story with its sample and containers. See tests/README.md.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -14,6 +14,7 @@ mod together;
 
 use self::judge::first_cause;
 use self::service::Service;
+use crate::installation;
 use crate::setup::{machine, with_local_run};
 use crate::swept;
 use anyhow::{Context as _, ensure};
@@ -34,7 +35,7 @@ const ALARMS: &str = "infra/alarms/main.tf";
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_fails_the_invariants_hold() {
+async fn whatever_fails_the_invariants_hold_and_the_installation_can_be_destroyed() {
     let fixture = machine().root.join("examples/fixture");
     let args = [
         format!("--sample={FIXTURE}={}", fixture.display()),
@@ -42,7 +43,10 @@ async fn whatever_fails_the_invariants_hold() {
         "--no-containers".to_owned(),
     ];
     with_local_run("matrix", &args, async |harness| {
-        Box::pin(matrix(harness)).await
+        installation::a_second_apply_changes_nothing(harness).await?;
+        Box::pin(matrix(harness)).await?;
+        installation::the_sweep_finds_planted_secrets(harness).await?;
+        installation::destroy_removes_everything(harness).await
     })
     .await;
 }
