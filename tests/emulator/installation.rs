@@ -34,7 +34,10 @@ pub(crate) async fn the_sweep_finds_planted_secrets(harness: &Harness) -> anyhow
 pub(crate) async fn destroy_removes_everything(harness: &Harness) -> anyhow::Result<()> {
     let destroy = ["destroy", "-auto-approve", "-parallelism=40"];
     harness.local.terraform(&machine(), &destroy).await?;
-    let left = harness.local.terraform(&machine(), &["state", "list"]).await?;
+    let left = harness
+        .local
+        .terraform(&machine(), &["state", "list"])
+        .await?;
     if !left.trim().is_empty() {
         bail!("after the destroy, the state still holds:\n{left}");
     }

@@ -257,7 +257,7 @@ async fn links_inside_the_repository_are_followed() {
 }
 
 #[tokio::test]
-async fn records_and_archives_must_be_the_sealed_ones() {
+async fn specs_and_archives_must_be_the_sealed_ones() {
     let bench = Bench::scripted(MARKER);
     let files = repository("locals {}\n");
     let record = bench.record(Verb::Plan, &files);
@@ -296,7 +296,7 @@ async fn records_and_archives_must_be_the_sealed_ones() {
     assert!(
         failure(&result.outcome)
             .1
-            .starts_with("no job record at runs/"),
+            .starts_with("no job spec at runs/"),
         "{result:?}"
     );
     assert!(
