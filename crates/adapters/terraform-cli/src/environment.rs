@@ -1,7 +1,7 @@
 //! The environment variables of Terraform.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The variables that are copied from the caller's environment. No other is, because code that runs
 /// during a plan can print every variable of its process.
@@ -83,6 +83,23 @@ impl Environment {
         self
     }
 
+    /// Has Terraform use a provider that runs, instead of starting it. `value` is in the format of
+    /// `TF_REATTACH_PROVIDERS`.
+    #[must_use]
+    pub(crate) fn with_running_provider(mut self, value: String) -> Self {
+        self.variables
+            .insert("TF_REATTACH_PROVIDERS".to_owned(), value);
+        self
+    }
+
+    /// Returns the directory for temporary files.
+    pub(crate) fn temp(&self) -> PathBuf {
+        self.variables
+            .get("TMPDIR")
+            .map(PathBuf::from)
+            .unwrap_or_default()
+    }
+
     /// Returns names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables
@@ -97,7 +114,7 @@ impl Environment {
     "the provider mirror's path {path:?} must be absolute, UTF-8 and free of control characters"
 )]
 pub struct MirrorPathError {
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 /// Returns a CLI configuration whose only provider source is the given directory, with the layout

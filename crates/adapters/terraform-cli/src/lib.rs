@@ -4,10 +4,13 @@ mod cancel;
 mod diagnostic;
 mod environment;
 mod error;
+mod handshake;
 mod lines;
 mod output;
+mod package_hash;
 mod plan_file;
 mod process;
+mod provider;
 mod shown_plan;
 mod terraform;
 mod ui;
@@ -17,9 +20,12 @@ pub use cancel::{Cancel, CancelHandle};
 pub use diagnostic::{Diagnostic, LockInfo, Position, Severity};
 pub use environment::{Environment, MirrorPathError, cli_config};
 pub use error::{Error, Failure, Interruption};
+pub use handshake::HandshakeError;
 pub use lines::LineSplitter;
 pub use output::{Output, Outputs};
+pub use package_hash::package_hash;
 pub use plan_file::state_version;
+pub use provider::{Provider, ProviderCommand, ProviderError};
 pub use shown_plan::ShownPlan;
 pub use terraform::{
     ApplyReport, InitOptions, PlanOptions, PlanReport, Terraform, Validation, VersionReport,

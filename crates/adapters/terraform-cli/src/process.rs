@@ -57,10 +57,11 @@ pub(crate) struct Ended {
 
 /// The process group of the child. Dropping it kills the remaining processes: providers and
 /// provisioners outlive a killed Terraform.
-struct Group(Option<Pid>);
+#[derive(Debug)]
+pub(crate) struct Group(Option<Pid>);
 
 impl Group {
-    fn of(child: &Child) -> Self {
+    pub(crate) fn of(child: &Child) -> Self {
         Self(
             child
                 .id()
@@ -69,11 +70,16 @@ impl Group {
         )
     }
 
-    fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if let Some(pid) = self.0 {
             // ESRCH means that the group has no processes left, which is the goal.
             let _gone = killpg(pid, Signal::SIGKILL);
         }
+    }
+
+    /// Forgets the group, whose id may soon belong to other processes. Dropping it has no effect then.
+    pub(crate) fn forget(&mut self) {
+        self.0 = None;
     }
 
     /// Sends SIGTERM to Terraform only. Terraform stops its providers itself; a provider that is

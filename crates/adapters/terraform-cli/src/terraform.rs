@@ -13,6 +13,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Failure, Interruption};
 use crate::output::Outputs;
 use crate::process::{self, Ended, Stdout};
+use crate::provider::{Provider, ProviderCommand, ProviderError};
 use crate::shown_plan::ShownPlan;
 use crate::ui::{Event, Line, Source, Transcript, parse_line};
 use crate::version::Version;
@@ -147,6 +148,34 @@ impl Terraform {
         self.cancel = cancel;
         self.grace = grace;
         self
+    }
+
+    /// Has the commands use a provider that runs, instead of starting it. Not for `init`, which would
+    /// neither install nor verify the provider.
+    #[must_use]
+    pub fn with_provider(mut self, provider: &Provider) -> Self {
+        self.environment = self.environment.with_running_provider(provider.reattach());
+        self
+    }
+
+    /// Starts a provider with the working directory and the environment of the commands.
+    ///
+    /// # Errors
+    /// [`ProviderError`]; no process is left.
+    pub async fn start_provider(
+        &self,
+        source: &str,
+        binary: &Path,
+        limit: Duration,
+    ) -> Result<Provider, ProviderError> {
+        let command = ProviderCommand {
+            source,
+            binary,
+            dir: &self.workdir,
+            environment: &self.environment,
+            limit,
+        };
+        Provider::start(command, &self.cancel).await
     }
 
     /// Calls `on_line` with each line of the commands that stream (`init`, `plan`, `apply`), and
