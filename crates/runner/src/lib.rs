@@ -2,10 +2,12 @@
 
 pub mod archive;
 pub mod cli;
+pub mod configurations;
 pub mod duplicate_job;
 pub mod guard;
 pub mod hcl;
 pub mod job;
+pub mod lock_file;
 pub mod log;
 pub mod outcome;
 pub mod redact;
@@ -13,5 +15,6 @@ pub mod refusal;
 pub mod settings;
 pub mod stack;
 pub mod start;
+pub mod warm;
 mod work;
 pub mod workspace;

@@ -12,6 +12,7 @@ use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terr
 
 use crate::job::{JobContext, Request, job_key};
 use crate::outcome::{self, Stop};
+use crate::warm::{Cold, Origin, Warm};
 use crate::workspace::Workspace;
 use crate::{archive, guard, hcl, stack};
 
@@ -107,12 +108,50 @@ impl<'a> Prepared<'a> {
             backend: true,
             ..InitOptions::default()
         };
-        self.terraform.init(&options).await.map_err(planning)?;
+        let origin = Origin {
+            stack: &self.dir,
+            mirror: self.context.settings.mirror.as_deref(),
+            platform: &found.platform,
+            kind: self.spec.plan_kind,
+        };
+        let (init, started) = tokio::join!(
+            self.terraform.init(&options),
+            Warm::start(&self.terraform, &origin)
+        );
+        init.map_err(planning)?;
         self.check_backend()?;
-        match self.spec.verb {
-            Verb::Plan => self.plan().await,
-            Verb::Apply => self.apply().await,
+        let commands = Commands {
+            prepared: self,
+            warm: self.confirmed(started, &found.platform).await,
+        };
+        let outcome = match self.spec.verb {
+            Verb::Plan => self.plan(&commands).await,
+            Verb::Apply => self.apply(&commands).await,
+        };
+        commands.end().await;
+        outcome
+    }
+
+    /// Returns the provider that was started, if it may be used. Otherwise logs why not: Terraform
+    /// then starts the provider by itself.
+    async fn confirmed(&self, started: Result<Warm, Cold>, platform: &str) -> Option<Warm> {
+        let refused = match started {
+            Ok(warm) => match warm.confirm(&self.dir, platform) {
+                Ok(()) => {
+                    self.step(&warm.describe());
+                    return Some(warm);
+                }
+                Err(cold) => {
+                    warm.end().await;
+                    cold
+                }
+            },
+            Err(cold) => cold,
+        };
+        if !matches!(refused, Cold::Unused) {
+            self.step(&format!("each command starts the AWS provider: {refused}"));
         }
+        None
     }
 
     fn check_backend(&self) -> Result<(), Stop> {
@@ -158,10 +197,10 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    async fn plan(&self) -> Result<JobOutcome, Stop> {
+    async fn plan(&self, commands: &Commands<'_>) -> Result<JobOutcome, Stop> {
         self.check_format().await?;
         let file = self.workspace.home().join("plan.tfplan");
-        let (shown, sealed) = self.make_plan(&file).await?;
+        let (shown, sealed) = self.make_plan(commands, &file).await?;
         // Without changes nothing is applied, so the current outputs are the outputs of the stack.
         // The exit code of Terraform is not sufficient: it also reports changes if only data
         // sources are to be read.
@@ -180,7 +219,11 @@ impl<'a> Prepared<'a> {
     }
 
     /// Plans into `file`, and uploads the plan and its JSON.
-    async fn make_plan(&self, file: &Path) -> Result<(terraform_cli::ShownPlan, SealedPlan), Stop> {
+    async fn make_plan(
+        &self,
+        commands: &Commands<'_>,
+        file: &Path,
+    ) -> Result<(terraform_cli::ShownPlan, SealedPlan), Stop> {
         let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
         let options = PlanOptions {
             out: file.to_owned(),
@@ -191,10 +234,12 @@ impl<'a> Prepared<'a> {
             PlanKind::Normal => "plan",
             PlanKind::Destroy => "plan -destroy",
         });
-        self.terraform.plan(&options).await.map_err(planning)?;
+        let planned = commands.terraform().plan(&options).await;
+        commands.explain(planned.as_ref().err()).await;
+        planned.map_err(planning)?;
         let state = terraform_cli::state_version(file).map_err(planning)?;
         self.step("show");
-        let (json, shown) = self.terraform.show(file).await.map_err(planning)?;
+        let (json, shown) = commands.terraform().show(file).await.map_err(planning)?;
         let bytes = std::fs::read(file).map_err(|error| internal("read the plan", &error))?;
         let file = self.upload(JobFile::Plan, bytes).await?;
         let json = self.upload(JobFile::PlanJson, json).await?;
@@ -214,7 +259,7 @@ impl<'a> Prepared<'a> {
         Ok(file)
     }
 
-    async fn apply(&self) -> Result<JobOutcome, Stop> {
+    async fn apply(&self, commands: &Commands<'_>) -> Result<JobOutcome, Stop> {
         let Some(sealed) = &self.spec.plan else {
             let message = "the job spec of an apply names no plan".to_owned();
             return Err(StepError::new(ErrorName::ContractViolation, message).into());
@@ -235,18 +280,23 @@ impl<'a> Prepared<'a> {
             );
             return Err(StepError::new(ErrorName::PlanTampered, message).into());
         }
-        self.check_judged(&file, sealed).await?;
-        self.apply_file(&file).await
+        self.check_judged(commands, &file, sealed).await?;
+        self.apply_file(commands, &file).await
     }
 
     /// Renders the plan file again and compares it with the JSON that the verdict was computed from.
     ///
     /// # Errors
     /// `PlanTampered` if they differ: the verdict was about another plan.
-    async fn check_judged(&self, file: &Path, sealed: &SealedPlan) -> Result<(), Stop> {
+    async fn check_judged(
+        &self,
+        commands: &Commands<'_>,
+        file: &Path,
+        sealed: &SealedPlan,
+    ) -> Result<(), Stop> {
         self.step("show");
-        let (json, _) = self
-            .terraform
+        let (json, _) = commands
+            .terraform()
             .show(file)
             .await
             .map_err(|error| Stop::of(&error, ErrorName::PlanTampered))?;
@@ -260,14 +310,15 @@ impl<'a> Prepared<'a> {
         Err(StepError::new(ErrorName::PlanTampered, message).into())
     }
 
-    async fn apply_file(&self, file: &Path) -> Result<JobOutcome, Stop> {
+    async fn apply_file(&self, commands: &Commands<'_>, file: &Path) -> Result<JobOutcome, Stop> {
         self.step("apply");
-        let report = self
-            .terraform
+        let report = commands
+            .terraform()
             .apply(file)
             .await
             .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
         if let Err(error) = report.end {
+            commands.explain(Some(&error)).await;
             let mut stop = Stop::of_apply(&error, &report.transcript);
             self.rescue_state(&mut stop).await;
             return Err(stop);
@@ -279,9 +330,8 @@ impl<'a> Prepared<'a> {
         };
         self.step("output");
         // The apply has ended: a stop that comes now must not hide its result.
-        let terraform = self
-            .terraform
-            .clone()
+        let terraform = commands
+            .terraform()
             .cancelled_by(Cancel::never(), self.context.grace);
         let outputs = terraform
             .output()
@@ -324,6 +374,47 @@ impl<'a> Prepared<'a> {
 
     fn step(&self, text: &str) {
         self.context.log.step(text);
+    }
+}
+
+/// The Terraform commands after `init`, with the provider that they share.
+struct Commands<'a> {
+    prepared: &'a Prepared<'a>,
+    warm: Option<Warm>,
+}
+
+impl Commands<'_> {
+    /// Returns Terraform for the next command.
+    fn terraform(&self) -> Terraform {
+        let own = &self.prepared.terraform;
+        let Some(warm) = &self.warm else {
+            return own.clone();
+        };
+        warm.driver(own).unwrap_or_else(|| {
+            self.prepared
+                .step("each command starts the AWS provider: the one that was started has ended");
+            own.clone()
+        })
+    }
+
+    /// Logs the stack trace of the provider if it is the reason of an error, as Terraform does for a
+    /// provider that it started.
+    async fn explain(&self, error: Option<&terraform_cli::Error>) {
+        let (Some(warm), Some(error)) = (&self.warm, error) else {
+            return;
+        };
+        if let Some(trace) = warm.trace(error).await {
+            self.prepared
+                .context
+                .log
+                .error(&format!("the AWS provider ended:\n{trace}"));
+        }
+    }
+
+    async fn end(self) {
+        if let Some(warm) = self.warm {
+            warm.end().await;
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl Printed {
     }
 
     pub async fn wait_for(&self, part: &str) {
-        for _ in 0..1000 {
+        for _ in 0..6000 {
             if self.text().contains(part) {
                 return;
             }
@@ -69,6 +69,7 @@ pub struct Bench {
     pub objects: FakeObjects,
     pub printed: Printed,
     pub terraform: PathBuf,
+    pub mirror: Option<PathBuf>,
     pub grace: Duration,
     pub patience: Patience,
     attempt: Mutex<u32>,
@@ -110,6 +111,7 @@ impl Bench {
             objects: FakeObjects::new("artifacts"),
             printed: Printed::default(),
             terraform,
+            mirror: None,
             grace: Duration::from_secs(25),
             patience: Patience {
                 every: Duration::from_millis(5),
@@ -208,6 +210,10 @@ impl Bench {
             more.iter()
                 .map(|(key, value)| ((*key).to_owned(), value.clone())),
         );
+        if let Some(mirror) = &self.mirror {
+            let mirror = mirror.to_str().unwrap().to_owned();
+            variables.push(("SLUICEGATE_PROVIDER_MIRROR".to_owned(), mirror));
+        }
         variables.push(("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()));
         let redactor = Redactor::of_environment(
             variables

@@ -1,0 +1,256 @@
+//! Jobs that start the AWS provider once, and jobs that must not. With the real Terraform, and with
+//! the real provider if the machine has a provider mirror.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may fail by panicking"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Bench, LOCK, MAIN, failure, sealed};
+use domain::error::ErrorName;
+use domain::job::{JobOutcome, Verb};
+use domain::plan::PlanKind;
+use terraform_cli::CancelHandle;
+
+/// The lock file of a sample, which pins the AWS provider.
+const PINNED: &str = include_str!("../../../examples/shop/infra/data/.terraform.lock.hcl");
+const STACK: &str = r#"terraform {
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "5.100.0"
+    }
+  }
+}
+
+provider "aws" {
+  region                      = "eu-central-1"
+  skip_credentials_validation = true
+  skip_requesting_account_id  = true
+  skip_metadata_api_check     = true
+}
+
+data "aws_iam_policy_document" "x" {
+  statement {
+    actions   = ["s3:*"]
+    resources = ["*"]
+  }
+}
+
+resource "terraform_data" "x" {
+  input = data.aws_iam_policy_document.x.json
+}
+"#;
+const ALIAS: &str = r#"
+provider "aws" {
+  alias                       = "other"
+  region                      = "eu-west-1"
+  skip_credentials_validation = true
+  skip_requesting_account_id  = true
+  skip_metadata_api_check     = true
+}
+"#;
+const SLOW: &str = r#"
+resource "terraform_data" "slow" {
+  provisioner "local-exec" {
+    command = "sleep 60"
+  }
+}
+"#;
+
+/// Returns a bench with the provider mirror of this machine. Returns `None`, and prints the reason, if
+/// the machine lacks Terraform or the mirror.
+fn bench() -> Option<Bench> {
+    let mut bench = Bench::real()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = Command::new(root.join("scripts/provider-mirror.sh")).output();
+    let mirror = String::from_utf8(output.unwrap().stdout).unwrap();
+    if mirror.trim().is_empty() {
+        eprintln!("skipped: no provider mirror");
+        return None;
+    }
+    bench.mirror = Some(mirror.trim().into());
+    Some(bench)
+}
+
+fn repository(main: &str) -> Vec<(&str, &str)> {
+    vec![(LOCK, PINNED), (MAIN, main)]
+}
+
+/// Returns the processes that work below a directory.
+fn processes_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let works_there = |process: &PathBuf| {
+        std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+    };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(works_there)
+        .collect()
+}
+
+fn assert_nothing_is_left(bench: &Bench) {
+    let dir = bench.temp.path().canonicalize().unwrap();
+    assert_eq!(processes_in(&dir), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
+    let Some(bench) = bench() else { return };
+    let files = repository(STACK);
+    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    assert_nothing_is_left(&bench);
+    let started = "the AWS provider 5.100.0 runs for all commands";
+    assert_eq!(bench.printed.text().matches(started).count(), 1);
+
+    let mut apply = bench.record(Verb::Apply, &files);
+    apply.plan = Some(sealed(&planned));
+    let applied = bench.end_of(&apply).await;
+    assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
+    assert_nothing_is_left(&bench);
+    assert_eq!(bench.printed.text().matches(started).count(), 2);
+
+    let mut destroy = bench.record(Verb::Plan, &files);
+    destroy.plan_kind = PlanKind::Destroy;
+    let planned = bench.end_of(&destroy).await;
+    assert!(matches!(planned, JobOutcome::Planned { .. }), "{planned:?}");
+    assert_eq!(bench.printed.text().matches(started).count(), 2);
+    let why = "each command starts the AWS provider: a destroy configures it more than once";
+    assert!(bench.printed.text().contains(why));
+}
+
+#[tokio::test]
+async fn a_stack_with_an_alias_is_planned_in_the_ordinary_way() {
+    let Some(bench) = bench() else { return };
+    let main = format!("{STACK}{ALIAS}");
+    let outcome = bench
+        .end_of(&bench.record(Verb::Plan, &repository(&main)))
+        .await;
+    assert!(matches!(outcome, JobOutcome::Planned { .. }), "{outcome:?}");
+    let text = bench.printed.text();
+    assert!(
+        text.contains("each command starts the AWS provider: the stack may configure it more than once: main.tf: provider \\\"aws\\\" has an alias"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_configuration_in_a_module_is_found_after_init() {
+    let Some(bench) = bench() else { return };
+    let main = STACK.replace(
+        "provider \"aws\" {",
+        "module \"m\" {\n  source = \"../m\"\n}\n\nprovider \"aws\" {",
+    );
+    let nested = "provider \"aws\" {\n  region = \"eu-west-1\"\n}\n";
+    let mut files = repository(&main);
+    files.push(("infra/m/main.tf", nested));
+    let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    assert!(matches!(outcome, JobOutcome::Planned { .. }), "{outcome:?}");
+    assert_nothing_is_left(&bench);
+    let text = bench.printed.text();
+    assert!(
+        text.contains("../m/main.tf: a module configures provider \\\"aws\\\""),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_of_an_apply_leaves_no_provider() {
+    let Some(bench) = bench() else { return };
+    let main = format!("{STACK}{SLOW}");
+    let files = repository(&main);
+    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let mut apply = bench.record(Verb::Apply, &files);
+    apply.plan = Some(sealed(&planned));
+    let request = bench.seal(&apply);
+    let (handle, cancel) = CancelHandle::new();
+    let (ended, ()) = tokio::join!(bench.run_until(&request, cancel), async {
+        bench.printed.wait_for("provision_start").await;
+        handle.cancel();
+    });
+    ended.unwrap();
+    assert_eq!(
+        failure(&bench.stored(&request).outcome).0,
+        ErrorName::Interrupted
+    );
+    assert_nothing_is_left(&bench);
+}
+
+/// A mirror whose provider is a script that reports its start.
+fn planted(bench: &mut Bench, script: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let mirror = bench.temp.path().join("mirror");
+    let package = mirror.join("registry.terraform.io/hashicorp/aws/5.100.0/linux_amd64");
+    std::fs::create_dir_all(&package).unwrap();
+    let binary = package.join("terraform-provider-aws_v5.100.0_x5");
+    let marker = bench.temp.path().join("marker");
+    let script = format!("#!/bin/sh\ntouch {}\n{script}\n", marker.display());
+    std::fs::write(&binary, script).unwrap();
+    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+    bench.mirror = Some(mirror);
+    package
+}
+
+#[tokio::test]
+async fn a_tampered_provider_is_not_started_and_terraform_refuses_it() {
+    let Some(mut bench) = Bench::real() else {
+        return;
+    };
+    planted(&mut bench, "exec sleep 600");
+    let outcome = bench
+        .end_of(&bench.record(Verb::Plan, &repository(STACK)))
+        .await;
+    let (name, message) = failure(&outcome);
+    assert_eq!(name, ErrorName::PlanFailed);
+    assert!(message.contains("checksums"), "{message}");
+    assert!(
+        !bench.temp.path().join("marker").exists(),
+        "the provider ran"
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_is_out_of_time_while_the_provider_starts_leaves_none() {
+    let Some(mut bench) = Bench::real() else {
+        return;
+    };
+    let package = planted(&mut bench, "exec sleep 600");
+    let hash = terraform_cli::package_hash(&package).unwrap();
+    let lock = format!(
+        "provider \"registry.terraform.io/hashicorp/aws\" {{\n  version = \"5.100.0\"\n  hashes  = [\"{hash}\"]\n}}\n"
+    );
+    let mut job = bench.record(Verb::Plan, &[(LOCK, lock.as_str()), (MAIN, STACK)]);
+    job.timeout_seconds = 3;
+    let outcome = bench.end_of(&job).await;
+    assert_eq!(failure(&outcome).0, ErrorName::Interrupted);
+    assert!(bench.temp.path().join("marker").exists(), "it was started");
+    assert_nothing_is_left(&bench);
+}
+
+#[tokio::test]
+async fn a_provider_without_a_handshake_is_left_to_terraform() {
+    let Some(mut bench) = Bench::real() else {
+        return;
+    };
+    let package = planted(&mut bench, "echo hello");
+    let hash = terraform_cli::package_hash(&package).unwrap();
+    let lock = format!(
+        "provider \"registry.terraform.io/hashicorp/aws\" {{\n  version = \"5.100.0\"\n  hashes  = [\"{hash}\"]\n}}\n"
+    );
+    let files = [(LOCK, lock.as_str()), (MAIN, STACK)];
+    let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);
+    let text = bench.printed.text();
+    assert!(
+        text.contains("each command starts the AWS provider: its handshake has not six parts"),
+        "{text}"
+    );
+    assert!(text.contains("Failed to load plugin schemas"), "{text}");
+    assert_nothing_is_left(&bench);
+}
