@@ -2,7 +2,7 @@
 //! place where the execution is stopped. After each case, checks every invariant, delivers a good
 //! commit, and compares the outcome with the tables in `outcomes/`.
 
-use crate::cloud::{Cloud, Ended, Fault, Trouble};
+use crate::cloud::{Cloud, Ended, Fault, Trouble, neighbor};
 use crate::invariants::{self, Before};
 use crate::{asking, machine};
 use domain::run::Outcome;
@@ -10,7 +10,7 @@ use engine::fakes::samples;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use workflow::walk::document::{Machine, State};
+use workflow::walk::document::{Machine, Resource, State};
 
 /// An error that no Retry matches.
 const FAILS: &str = "States.TaskFailed";
@@ -64,6 +64,7 @@ impl What {
             Self::Trouble(Trouble::RunsTwice) => "runs twice",
             Self::Trouble(Trouble::Hangs) => "times out before its work",
             Self::Trouble(Trouble::HangsAfterwards) => "times out after its work",
+            Self::Trouble(Trouble::Terminates) => "job terminated during its work",
             Self::Trouble(Trouble::Stops) => "execution stopped during its work",
             Self::Stopped => "execution stopped",
         }
@@ -79,6 +80,9 @@ struct Case {
 
 async fn run(machine: &Arc<Machine>, route: Route, state: &str, what: What) -> Case {
     let cloud = Cloud::new(machine);
+    let neighbor = cloud.push_to(&neighbor(), 1, samples::CONFIG);
+    let delivered = cloud.deliver(&neighbor).await;
+    assert_eq!(delivered.run.outcome(), Outcome::Applied);
     let first = cloud.push(1, &asking());
     let good = cloud.deliver(&first).await;
     assert_eq!(
@@ -206,7 +210,13 @@ async fn wherever_an_execution_is_stopped_the_invariants_hold() {
     check_all("stopped", &[What::Stopped, What::Trouble(Trouble::Stops)]).await;
 }
 
-/// Runs every event in every state. Only Tasks have work that can fail.
+/// An apply that is terminated leaves half of its changes, and perhaps a tainted resource.
+#[tokio::test(start_paused = true)]
+async fn whatever_job_is_terminated_the_invariants_hold() {
+    check_all("terminated", &[What::Trouble(Trouble::Terminates)]).await;
+}
+
+/// Runs every event in every state. Only Tasks have work that can fail, and only jobs are terminated.
 async fn check_all(file: &str, whats: &[What]) {
     let machine = machine();
     let routes = routes(&machine).await;
@@ -222,9 +232,17 @@ async fn check_all(file: &str, whats: &[What]) {
     );
     let (mut table, mut problems) = (String::new(), Vec::new());
     for (name, state) in all {
-        let is_task = matches!(state, State::Task(_));
+        let resource = match state {
+            State::Task(task) => Some(task.resource),
+            _ => None,
+        };
         for what in whats {
-            if is_task || matches!(what, What::Stopped) {
+            let happens = match what {
+                What::Trouble(Trouble::Terminates) => resource == Some(Resource::Batch),
+                What::Trouble(_) => resource.is_some(),
+                What::Stopped | What::Nothing => true,
+            };
+            if happens {
                 let (line, wrong) = check(&machine, routes[name], name, *what).await;
                 writeln!(table, "{line}").unwrap();
                 problems.extend(wrong);

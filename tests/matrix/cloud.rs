@@ -1,20 +1,22 @@
 //! Everything that a delivery uses, in memory: the Lambdas on the fakes of `engine`, Batch with a
 //! minimal Terraform, CodeBuild, ECS. The state machine is the rendered file.
 
-use crate::terraform::{Batch, QUEUED, STUCK};
+use crate::calls::{CALLER, Calls};
+use crate::terraform::{Batch, QUEUED, STUCK, WORK};
 use async_trait::async_trait;
-use domain::error::{ErrorName, StepError};
+use domain::error::ErrorName;
 use domain::event::{EnrolledRepository, Trigger};
-use domain::ids::{JobId, RunId, StackName};
+use domain::ids::{ForgeId, JobId, RepositoryKey, RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
-use domain::step::{ApprovalAnswer, RecordInput, Step as Lambda};
-use engine::announce::Announcer;
+use domain::step::{ApprovalAnswer, RecordInput};
 use engine::documents::{environment_key, load, load_run, update_run};
 use engine::fakes::{
     FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue,
     FakeTable, FakeTokens, samples,
 };
-use engine::{Clock, Result, Services as _, Step, Tokens as _};
+use engine::{
+    BatchJobs as _, Clock, FileKind, Services as _, SnapshotFile, Step as _, Tokens as _,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -27,9 +29,45 @@ use workflow::walk::document::{Machine, Resource};
 use workflow::walk::{End, Execution, Failure, Request, Tasks};
 
 pub(crate) const CLUSTER: &str = "main";
-pub(crate) const SERVICE: &str = "shop";
-pub(crate) const TEMPLATE: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:1";
-pub(crate) const URL: &str = "http://shop.test";
+
+/// Where a repository's application runs.
+pub(crate) struct Place {
+    pub(crate) service: &'static str,
+    pub(crate) template: &'static str,
+    pub(crate) url: &'static str,
+}
+
+const SHOP: Place = Place {
+    service: "shop",
+    template: "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:1",
+    url: "http://shop.test",
+};
+
+const NEIGHBOR: Place = Place {
+    service: "neighbor",
+    template: "arn:aws:ecs:eu-central-1:111122223333:task-definition/neighbor:1",
+    url: "http://neighbor.test",
+};
+
+impl Place {
+    pub(crate) fn of(repository: RepositoryKey) -> &'static Self {
+        if repository == neighbor().key {
+            &NEIGHBOR
+        } else {
+            &SHOP
+        }
+    }
+}
+
+/// Returns the other enrolled repository: on another forge, with the same id, name, branch and commits, and
+/// so with the same names of environments and stacks.
+pub(crate) fn neighbor() -> EnrolledRepository {
+    let mut repository = samples::repository();
+    repository.key.forge = ForgeId::Gitlab;
+    repository.clone_url = "https://gitlab.com/acme/shop.git".into();
+    repository.image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/neighbor".into();
+    repository
+}
 
 /// How a Task misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +82,8 @@ pub(crate) enum Trouble {
     Hangs,
     /// It does its work and never replies.
     HangsAfterwards,
+    /// Batch terminates its job in the middle of its work.
+    Terminates,
     /// The execution is stopped in the middle of a job, or after the work of a Lambda.
     Stops,
 }
@@ -67,7 +107,7 @@ pub(crate) enum People {
 
 /// A clock with virtual time, which starts at [`samples::now`].
 #[derive(Clone, Copy)]
-struct VirtualClock(Instant);
+pub(crate) struct VirtualClock(Instant);
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
@@ -86,7 +126,7 @@ pub(crate) struct Ended {
     pub(crate) run: Run,
 }
 
-/// An AWS account with one enrolled repository.
+/// An AWS account with two enrolled repositories: `acme/shop` and its [`neighbor`].
 pub(crate) struct Cloud {
     machine: Arc<Machine>,
     pub(crate) table: FakeTable,
@@ -96,11 +136,12 @@ pub(crate) struct Cloud {
     pub(crate) status: FakeStatusQueue,
     pub(crate) services: FakeServices,
     pub(crate) batch: Batch,
-    registry: FakeRegistry,
-    probe: FakeProbe,
-    tokens: FakeTokens,
-    executions: FakeExecutions,
-    clock: VirtualClock,
+    pub(crate) calls: Calls,
+    pub(crate) registry: FakeRegistry,
+    pub(crate) probe: FakeProbe,
+    pub(crate) tokens: FakeTokens,
+    pub(crate) executions: FakeExecutions,
+    pub(crate) clock: VirtualClock,
     people: Mutex<People>,
     faults: Mutex<Vec<Fault>>,
     stop: Mutex<Option<String>>,
@@ -111,12 +152,16 @@ pub(crate) struct Cloud {
 impl Cloud {
     pub(crate) fn new(machine: &Arc<Machine>) -> Arc<Self> {
         let services = FakeServices::new();
-        services.add_service(CLUSTER, SERVICE, TEMPLATE);
+        for place in [SHOP, NEIGHBOR] {
+            services.add_service(CLUSTER, place.service, place.template);
+        }
+        let calls = Calls::default();
         let artifacts = FakeObjects::new(samples::BUCKET);
         Arc::new(Self {
             machine: Arc::clone(machine),
             table: FakeTable::new(),
-            batch: Batch::new(artifacts.clone()),
+            batch: Batch::new(artifacts.clone(), calls.clone()),
+            calls,
             artifacts,
             audit: FakeObjects::new(samples::AUDIT_BUCKET),
             forge: FakeForge::new(),
@@ -163,17 +208,29 @@ impl Cloud {
 
     /// Pushes commit `n` with this configuration, and returns its event.
     pub(crate) fn push(&self, n: u8, config: &str) -> Trigger {
+        self.push_to(&samples::repository(), n, config)
+    }
+
+    /// Pushes commit `n` to a repository.
+    pub(crate) fn push_to(&self, to: &EnrolledRepository, n: u8, config: &str) -> Trigger {
         let mut snapshot = samples::snapshot(n);
         for file in &mut snapshot.files {
             if file.path == "sluicegate.yaml" {
                 file.bytes = config.as_bytes().to_vec();
             }
         }
+        // The sources of the two repositories differ: equal ones would be the same object.
+        snapshot.files.push(SnapshotFile {
+            path: "README.md".to_owned(),
+            kind: FileKind::File,
+            bytes: to.key.to_string().into_bytes(),
+        });
         // Each commit changes the application, so each needs its own image.
         snapshot
             .trees
             .insert("app".to_owned(), samples::commit(0x50 + n));
         let mut push = samples::push(n);
+        push.repository.key = to.key;
         push.received_at = self.clock.now();
         self.forge.push(push.repository.key, snapshot);
         Trigger::Push(push)
@@ -189,6 +246,11 @@ impl Cloud {
 
     /// Runs an execution of an event until it ends or is stopped, followed by AWS's own reactions.
     pub(crate) async fn deliver(&self, event: &Trigger) -> Ended {
+        let caller = event.repository_key();
+        CALLER.scope(caller, self.execute(event)).await
+    }
+
+    async fn execute(&self, event: &Trigger) -> Ended {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let arn = format!("arn:aws:states:eu-central-1:111122223333:execution:deliver:{number}");
         let input = serde_json::to_value(event).unwrap();
@@ -247,138 +309,22 @@ impl Cloud {
 
     /// Returns the task definition in the service's configuration.
     pub(crate) async fn task_definition(&self) -> String {
-        let state = self.services.describe(CLUSTER, SERVICE).await.unwrap();
+        let state = self.services.describe(CLUSTER, SHOP.service).await.unwrap();
         state.task_definition
     }
 
-    fn announcer(&self) -> Announcer {
-        self.queue_announcer()
-            .with_commit_statuses(Arc::new(self.forge.clone()), repositories())
-    }
-
-    /// Returns an announcer for steps that set no commit status.
-    fn queue_announcer(&self) -> Announcer {
-        Announcer::new(Arc::new(self.status.clone()), self.clock())
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        Arc::new(self.clock)
-    }
-
-    fn validate(&self) -> validate::Validate {
-        validate::Validate {
-            table: Arc::new(self.table.clone()),
-            objects: Arc::new(self.artifacts.clone()),
-            source: Arc::new(self.forge.clone()),
-            announcer: self.announcer(),
-            repositories: repositories(),
-            clock: self.clock(),
-        }
-    }
-
-    fn plan(&self) -> plan::Plan {
-        plan::Plan {
-            table: Arc::new(self.table.clone()),
-            objects: Arc::new(self.artifacts.clone()),
-            batch: Arc::new(self.batch.clone()),
-            tokens: Arc::new(self.tokens.clone()),
-            announcer: self.announcer(),
-            repositories: repositories(),
-            clock: self.clock(),
-            states: samples::states(),
-        }
-    }
-
-    fn apply(&self) -> apply::Apply {
-        apply::Apply {
-            table: Arc::new(self.table.clone()),
-            objects: Arc::new(self.artifacts.clone()),
-            batch: Arc::new(self.batch.clone()),
-            announcer: self.announcer(),
-            repositories: repositories(),
-            clock: self.clock(),
-            states: samples::states(),
-        }
-    }
-
-    fn build_trigger(&self) -> build_trigger::BuildTrigger {
-        build_trigger::BuildTrigger {
-            table: Arc::new(self.table.clone()),
-            registry: Arc::new(self.registry.clone()),
-            announcer: self.queue_announcer(),
-            repositories: repositories(),
-            clock: self.clock(),
-            bucket: samples::BUCKET.to_owned(),
-        }
-    }
-
-    fn deploy(&self) -> deploy::Deploy {
-        deploy::Deploy {
-            table: Arc::new(self.table.clone()),
-            objects: Arc::new(self.artifacts.clone()),
-            services: Arc::new(self.services.clone()),
-            registry: Arc::new(self.registry.clone()),
-            probe: Arc::new(self.probe.clone()),
-            announcer: self.announcer(),
-            repositories: repositories(),
-            clock: self.clock(),
-        }
-    }
-
-    fn rollback(&self) -> rollback::Rollback {
-        rollback::Rollback {
-            table: Arc::new(self.table.clone()),
-            announcer: self.announcer(),
-            clock: self.clock(),
-        }
-    }
-
-    pub(crate) fn record(&self) -> record::Record {
-        record::Record {
-            table: Arc::new(self.table.clone()),
-            audit: Arc::new(self.audit.clone()),
-            audit_branch: Arc::new(self.forge.clone()),
-            tokens: Arc::new(self.tokens.clone()),
-            batch: Arc::new(self.batch.clone()),
-            executions: Arc::new(self.executions.clone()),
-            announcer: self.announcer(),
-            repositories: repositories(),
-            clock: self.clock(),
-        }
-    }
-
-    /// Invokes a Lambda and returns the result as Step Functions sees it.
-    async fn invoke(&self, arguments: &Value) -> std::result::Result<Value, Failure> {
-        let name = arguments["FunctionName"].as_str().unwrap();
-        let payload = arguments["Payload"].clone();
-        let lambda = Lambda::ALL
-            .into_iter()
-            .find(|step| name == format!("${{{}_arn}}", step.as_str().replace('-', "_")));
-        match lambda.unwrap_or_else(|| panic!("{name} is not a Lambda")) {
-            Lambda::Validate => answer(&self.validate(), payload).await,
-            Lambda::Plan => answer(&self.plan(), payload).await,
-            Lambda::Apply => answer(&self.apply(), payload).await,
-            Lambda::BuildTrigger => answer(&self.build_trigger(), payload).await,
-            Lambda::Deploy => {
-                self.roll_out().await;
-                answer(&self.deploy(), payload).await
+    /// Completes the newest rollouts. Each application then responds with the commit that it runs.
+    pub(crate) async fn roll_out(&self) {
+        for Place { service, url, .. } in [SHOP, NEIGHBOR] {
+            self.services.finish_rollout(CLUSTER, service);
+            let state = self.services.describe(CLUSTER, service).await.unwrap();
+            let revisions = self.services.revisions();
+            let mut revisions = revisions.iter();
+            if let Some((_, running)) = revisions.find(|(arn, _)| *arn == state.task_definition) {
+                let commit = &running.environment["SLUICEGATE_COMMIT"];
+                self.probe.answer(&format!("{url}/health"), 200, "ok");
+                self.probe.answer(&format!("{url}/version"), 200, commit);
             }
-            Lambda::Rollback => answer(&self.rollback(), payload).await,
-            Lambda::Record => answer(&self.record(), payload).await,
-            Lambda::Webhook => panic!("the state machine does not call webhook"),
-        }
-    }
-
-    /// Completes the newest rollout. The application then responds with the commit that it runs.
-    async fn roll_out(&self) {
-        self.services.finish_rollout(CLUSTER, SERVICE);
-        let running = self.task_definition().await;
-        let revisions = self.services.revisions();
-        let revision = revisions.iter().find(|(arn, _)| *arn == running);
-        if let Some((_, revision)) = revision {
-            let commit = &revision.environment["SLUICEGATE_COMMIT"];
-            self.probe.answer(&format!("{URL}/health"), 200, "ok");
-            self.probe.answer(&format!("{URL}/version"), 200, commit);
         }
     }
 
@@ -392,12 +338,7 @@ impl Cloud {
             }
             Resource::Batch => {
                 let id = self.submit(request, QUEUED);
-                if self.batch.ended(&id).await {
-                    Ok(json!({"JobId": id}))
-                } else {
-                    let cause = json!({"JobId": id, "Status": "FAILED"}).to_string();
-                    Err(Failure::new("States.TaskFailed", cause))
-                }
+                self.job_ended(id).await
             }
             Resource::CodeBuild => {
                 tokio::time::sleep(Duration::from_secs(60)).await;
@@ -413,11 +354,21 @@ impl Cloud {
                 let tags: Vec<&str> = value("SLUICEGATE_TAGS").split(' ').collect();
                 let byte = u8::from_str_radix(&value("SLUICEGATE_COMMIT")[..2], 16).unwrap();
                 let image = value("SLUICEGATE_IMAGE");
+                self.calls.reach(format!("image {image}"));
                 self.registry
                     .push(image, &samples::image_digest(byte), &tags);
                 Ok(json!({}))
             }
         }
+    }
+
+    /// Waits for a job, as the state machine does.
+    async fn job_ended(&self, id: String) -> std::result::Result<Value, Failure> {
+        if self.batch.ended(&id).await {
+            return Ok(json!({"JobId": id}));
+        }
+        let cause = json!({"JobId": id, "Status": "FAILED"}).to_string();
+        Err(Failure::new("States.TaskFailed", cause))
     }
 
     /// Starts the job of a request.
@@ -493,24 +444,6 @@ fn waits_for(state: &StackState, own: &str) -> bool {
     )
 }
 
-fn repositories() -> Arc<[EnrolledRepository]> {
-    Arc::new([samples::repository()])
-}
-
-/// Runs a step. Returns its output, or its error as the Lambda runtime reports it.
-async fn answer<S: Step>(step: &S, payload: Value) -> std::result::Result<Value, Failure> {
-    let input = serde_json::from_value(payload)
-        .unwrap_or_else(|error| panic!("a payload that the step does not read: {error}"));
-    let output: Result<S::Output> = Box::pin(step.run(input)).await;
-    match output {
-        Ok(output) => Ok(serde_json::to_value(output).unwrap()),
-        Err(StepError { name, message }) => {
-            let cause = json!({"errorType": name.as_str(), "errorMessage": message});
-            Err(Failure::new(name.as_str(), cause.to_string()))
-        }
-    }
-}
-
 #[async_trait]
 impl Tasks for Cloud {
     async fn enter(&self, _execution: &str, state: &str) {
@@ -554,6 +487,12 @@ impl Tasks for Cloud {
             Trouble::HangsAfterwards => {
                 self.work(request).await.ok();
                 std::future::pending().await
+            }
+            Trouble::Terminates => {
+                let id = self.submit(request, QUEUED);
+                tokio::time::sleep(QUEUED + WORK / 2).await;
+                self.batch.terminate(&id, "by an operator").await.unwrap();
+                self.job_ended(id).await
             }
             Trouble::Stops => {
                 let some = Duration::from_secs(40);

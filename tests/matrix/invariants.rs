@@ -1,17 +1,20 @@
 //! Checks after every delivery, whatever its outcome: the invariants of the design, by number.
 
-use crate::cloud::{Cloud, Ended};
-use crate::terraform::{Resources, SECRET};
+use crate::calls::CALLER;
+use crate::cloud::{Cloud, Ended, neighbor};
+use crate::terraform::{Object, Resources, SECRET};
 use domain::audit::{Entry, Found, verify};
 use domain::ids::CommitId;
 use domain::run::Outcome;
-use engine::CommitState;
+use engine::fakes::samples;
 use engine::status::{self, TransitionKind};
+use engine::{CommitState, Table as _};
 use std::collections::{BTreeMap, BTreeSet};
 use workflow::walk::End;
 
 /// The state of the cloud before a delivery.
 pub(crate) struct Before {
+    objects: BTreeMap<u64, Object>,
     states: BTreeMap<String, Resources>,
     task_definition: String,
     good: Option<CommitId>,
@@ -22,12 +25,21 @@ impl Before {
     pub(crate) async fn of(cloud: &Cloud) -> Self {
         let environment = cloud.environment().await;
         Self {
+            objects: cloud.batch.objects(),
             states: cloud.batch.states(),
             task_definition: cloud.task_definition().await,
             good: environment.last_good().map(|good| good.commit.clone()),
-            entries: cloud.audit.keys().len(),
+            entries: entries(cloud).len(),
         }
     }
+}
+
+/// Returns the keys of the repository's audit entries.
+fn entries(cloud: &Cloud) -> Vec<String> {
+    let prefix = format!("audit/{}/", samples::repository().key);
+    let mut keys = cloud.audit.keys();
+    keys.retain(|key| key.starts_with(&prefix));
+    keys
 }
 
 /// Checks every invariant. Each error begins with the invariant's number.
@@ -55,7 +67,9 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         let applier = runs.iter().find(|run| run.id() == &apply.run);
         let end = applier.and_then(|run| run.end());
         check(
-            end.is_some_and(|end| cloud.time(apply.to) <= end.at),
+            // A terminated apply writes its state afterwards. Until then the environment is frozen.
+            applier.is_some_and(|run| run.outcome() == Outcome::NeedsOperator)
+                || end.is_some_and(|end| cloud.time(apply.to) <= end.at),
             format!(
                 "1: {} was applied after run {} ended",
                 apply.state, apply.run
@@ -78,11 +92,8 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
     }
 
     // 3 and 9.
-    let chain: Vec<Found> = cloud
-        .audit
-        .keys()
+    let chain: Vec<Found> = entries(cloud)
         .into_iter()
-        .filter(|key| key.starts_with("audit/"))
         .map(|name| Found {
             bytes: cloud.audit.peek(&name).unwrap(),
             name,
@@ -115,11 +126,25 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
     check(
         environment.queue().is_empty() && environment.outbox().is_empty(),
         format!(
-            "4: runs wait or were not told: {:?} {:?}",
+            "4: runs wait or were not notified: {:?} {:?}",
             environment.queue(),
             environment.outbox()
         ),
     );
+
+    // 5.
+    let states = cloud.batch.states();
+    let objects = cloud.batch.objects();
+    for (id, object) in &objects {
+        let mut managed = states
+            .get(&object.state)
+            .into_iter()
+            .flat_map(Resources::values);
+        check(
+            managed.any(|resource| resource.object == *id),
+            format!("5: object {id} of {} is in no state", object.state),
+        );
+    }
 
     // 6.
     let good = environment.last_good().map(|good| &good.commit);
@@ -158,7 +183,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         .filter(|message| &message.data.run == run.id())
         .map(|message| message.data.transition)
         .collect();
-    let count = |word: TransitionKind| messages.iter().filter(|said| **said == word).count();
+    let count = |kind: TransitionKind| messages.iter().filter(|sent| **sent == kind).count();
     let started = count(TransitionKind::RollbackStarted);
     let allowed = usize::from(matches!(
         outcome,
@@ -214,31 +239,40 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         format!("11: {outcome:?}, but the execution ended {:?}", ended.end),
     );
 
-    // 12, as far as the minimal Terraform supports it.
-    let states = cloud.batch.states();
+    // 12. Only the forward leg may delete what existed before.
+    let given_up: BTreeSet<u64> = applied
+        .iter()
+        .filter(|apply| apply.run == *run.id() && apply.commit == *commit)
+        .flat_map(|apply| apply.deleted.iter().copied())
+        .collect();
+    for (id, object) in &before.objects {
+        check(
+            objects.contains_key(id) || given_up.contains(id),
+            format!(
+                "12: {outcome:?}, but object {id} of {} is gone",
+                object.state
+            ),
+        );
+    }
     let task_definition = cloud.task_definition().await;
+    let own = samples::repository().key.to_string();
     match outcome {
         Outcome::Applied => {
-            let released =
-                |held: &Resources| held.get("terraform_data.release") == Some(&commit.to_string());
+            let released = |held: &Resources| {
+                let release = held.get("terraform_data.release");
+                release.is_some_and(|resource| resource.value == commit.to_string())
+            };
+            let mut own = states.iter().filter(|(key, _)| key.starts_with(&own));
             check(
-                states.values().all(released) || run.forward().stacks().is_empty(),
+                own.all(|(_, held)| released(held)) || run.forward().stacks().is_empty(),
                 format!("12: applied, but the stacks hold {states:?}"),
             );
         }
         Outcome::Failed | Outcome::Rejected | Outcome::RolledBack | Outcome::Superseded => {
-            let held = |states: &BTreeMap<String, Resources>| -> BTreeMap<String, Resources> {
-                let states = states.iter().filter(|(_, held)| !held.is_empty());
-                states
-                    .map(|(key, held)| (key.clone(), held.clone()))
-                    .collect()
-            };
+            let (now, then) = (values(&states), values(&before.states));
             check(
-                held(&states) == held(&before.states),
-                format!(
-                    "12: {outcome:?}, but the stacks hold {states:?}, before {:?}",
-                    before.states
-                ),
+                now == then,
+                format!("12: {outcome:?}, but the stacks hold {now:?}, before {then:?}"),
             );
             check(
                 task_definition == before.task_definition,
@@ -260,13 +294,32 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         );
     }
 
+    // 13. The neighbor's state is part of the comparison above unless this commit was applied.
+    let reached = cloud.calls.shared();
+    check(
+        reached.is_empty(),
+        format!("13: runs of both repositories reach {reached:?}"),
+    );
+    let neighbor = format!("{}/", neighbor().key);
+    let theirs = |states: &BTreeMap<String, Resources>| {
+        let mut states = states.clone();
+        states.retain(|key, _| key.starts_with(&neighbor));
+        states
+    };
+    check(
+        theirs(&states) == theirs(&before.states),
+        format!("13: {outcome:?}, but the neighbor's stacks changed: {states:?}"),
+    );
+
     // 14.
     check(
         count(TransitionKind::Finished) == 1 && messages.last() == Some(&TransitionKind::Finished),
         format!("14: the status messages end with {:?}", messages.last()),
     );
     let shown = cloud.forge.statuses();
-    let last = shown.iter().rfind(|status| status.commit == *commit);
+    let last = shown.iter().rfind(|status| {
+        status.commit == *commit && status.repository == run.trigger().repository_key()
+    });
     let state = last.map(|status| status.status.state);
     let fits = match state {
         Some(CommitState::Success) => outcome.is_success(),
@@ -278,4 +331,45 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         format!("14: {outcome:?}, but the commit shows {state:?}"),
     );
     problems
+}
+
+/// Returns the values of every stack that has resources, by state and address. A tainted resource has none.
+fn values(states: &BTreeMap<String, Resources>) -> BTreeMap<(&str, &str), Option<&str>> {
+    let resources = states.iter().flat_map(|(key, held)| {
+        let own = held.iter();
+        own.map(move |(address, resource)| {
+            let value = (!resource.tainted).then_some(resource.value.as_str());
+            ((key.as_str(), address.as_str()), value)
+        })
+    });
+    resources.collect()
+}
+
+/// The checks notice what they are for.
+#[tokio::test(start_paused = true)]
+async fn an_orphan_and_a_foreign_call_are_noticed() {
+    let cloud = Cloud::new(&crate::machine());
+    for repository in [neighbor(), samples::repository()] {
+        let event = cloud.push_to(&repository, 1, samples::CONFIG);
+        assert_eq!(cloud.deliver(&event).await.run.outcome(), Outcome::Applied);
+        assert!(cloud.calls.count(repository.key) > 20);
+    }
+    let event = cloud.push(2, samples::CONFIG);
+    let before = Before::of(&cloud).await;
+    let ended = cloud.deliver(&event).await;
+    assert_eq!(check(&cloud, &ended, &before).await, [""; 0]);
+
+    let key = engine::documents::environment_key(neighbor().key, &samples::environment());
+    let table = cloud.calls.of(&cloud.table);
+    let own = samples::repository().key;
+    CALLER.scope(own, table.get(&key)).await.unwrap();
+    let (environment, stack) = (samples::environment(), samples::stack("data"));
+    let state = domain::keys::state(own, &environment, &stack);
+    cloud.batch.lose(&state, "terraform_data.base");
+    let problems = check(&cloud, &ended, &before).await;
+    let numbers: Vec<&str> = problems
+        .iter()
+        .map(|line| line.split_once(':').unwrap().0)
+        .collect();
+    assert_eq!(numbers, ["5", "13"], "{problems:#?}");
 }

@@ -8,9 +8,11 @@
     reason = "a test may fail by panicking, and is asked by its environment to rewrite a table"
 )]
 
+mod calls;
 mod cases;
 mod cloud;
 mod invariants;
+mod lambdas;
 mod stories;
 mod terraform;
 

@@ -1,6 +1,8 @@
-//! A minimal Terraform and its Batch jobs: states by stack, plans as files, and results in the format
-//! of the runner.
+//! A minimal Terraform and its Batch jobs: objects in the account, states by stack, plans as files, and
+//! results in the format of the runner.
 
+use crate::calls::{self, Calls};
+use crate::cloud::{CLUSTER, Place};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{CommitId, JobId, RunId, Sha256Digest};
@@ -25,10 +27,30 @@ pub(crate) const SECRET: &str = "canary-5f0c7c";
 /// The time a job waits in its queue, the longest such time, and the duration of terraform.
 pub(crate) const QUEUED: Duration = Duration::from_secs(20);
 pub(crate) const STUCK: Duration = Duration::from_secs(5 * 3600);
-const WORK: Duration = Duration::from_secs(30);
+pub(crate) const WORK: Duration = Duration::from_secs(30);
+/// The time that a terminated job stays open after its container has ended.
+const STOPPING: Duration = Duration::from_secs(30);
+
+/// A resource in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Managed {
+    /// The id of its object in the account.
+    pub(crate) object: u64,
+    pub(crate) value: String,
+    /// Whether its creation was interrupted.
+    pub(crate) tainted: bool,
+}
 
 /// The resources of a stack, by address.
-pub(crate) type Resources = BTreeMap<String, String>;
+pub(crate) type Resources = BTreeMap<String, Managed>;
+
+/// An object in the account that an apply created, with the tags of the pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Object {
+    /// The tag that names the state of its stack.
+    pub(crate) state: String,
+    pub(crate) value: String,
+}
 
 #[derive(Debug, Clone, Default)]
 struct StackStateFile {
@@ -36,14 +58,39 @@ struct StackStateFile {
     resources: Resources,
 }
 
+/// A resource in a configuration.
+struct Wanted {
+    value: String,
+    /// What a new value does to the object: update or replace.
+    on_change: Action,
+}
+
+/// A change in a plan file.
+#[derive(Serialize, Deserialize)]
+struct Change {
+    address: String,
+    action: Action,
+    value: String,
+}
+
 /// The content of a plan file.
 #[derive(Serialize, Deserialize)]
 struct PlanFile {
-    resources: Resources,
+    changes: Vec<Change>,
     secret: String,
 }
 
-/// A completed apply.
+/// How far an apply gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    All,
+    /// It fails after its first change.
+    First,
+    /// SIGTERM arrives after half of its changes. A resource that is being created is tainted.
+    Half,
+}
+
+/// An apply, as far as it got.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied {
     /// The key of the stack's state.
@@ -51,15 +98,21 @@ pub(crate) struct Applied {
     pub(crate) run: RunId,
     pub(crate) commit: CommitId,
     pub(crate) plan: SealedPlan,
+    /// The ids of the objects that it deleted.
+    pub(crate) deleted: BTreeSet<u64>,
     pub(crate) from: Instant,
     pub(crate) to: Instant,
 }
 
 #[derive(Default)]
 struct Inner {
+    objects: BTreeMap<u64, Object>,
+    created: u64,
     states: BTreeMap<String, StackStateFile>,
     plans: BTreeMap<String, JobSpec>,
     jobs: Vec<(JobId, BatchJob)>,
+    /// Why running jobs were terminated, by their Batch ids.
+    terminated: BTreeMap<String, String>,
     applied: Vec<Applied>,
     refused: BTreeSet<CommitId>,
 }
@@ -69,13 +122,15 @@ struct Inner {
 pub(crate) struct Batch {
     inner: Arc<Mutex<Inner>>,
     artifacts: FakeObjects,
+    calls: Calls,
 }
 
 impl Batch {
-    pub(crate) fn new(artifacts: FakeObjects) -> Self {
+    pub(crate) fn new(artifacts: FakeObjects, calls: Calls) -> Self {
         Self {
             inner: Arc::default(),
             artifacts,
+            calls,
         }
     }
 
@@ -90,6 +145,19 @@ impl Batch {
             held.map(|(key, state)| (key.clone(), state.resources.clone()))
                 .collect()
         })
+    }
+
+    /// Returns the objects in the account, by id.
+    pub(crate) fn objects(&self) -> BTreeMap<u64, Object> {
+        self.with(|inner| inner.objects.clone())
+    }
+
+    /// Removes a resource from its state, as a lost write of the state would.
+    pub(crate) fn lose(&self, state: &str, address: &str) {
+        self.with(|inner| {
+            let held = inner.states.get_mut(state).unwrap();
+            held.resources.remove(address).unwrap();
+        });
     }
 
     pub(crate) fn applied(&self) -> Vec<Applied> {
@@ -132,14 +200,35 @@ impl Batch {
             id
         });
         let (batch, run, name, own) = (self.clone(), run.clone(), name.clone(), id.clone());
-        tokio::spawn(async move {
+        tokio::spawn(calls::as_caller(async move {
             tokio::time::sleep(queued).await;
-            if batch.is_open(&own) {
-                let ended = batch.run(&run, &name, &own).await;
-                batch.end(&own, if ended { "SUCCEEDED" } else { "FAILED" });
+            if !batch.is_open(&own) {
+                return;
             }
-        });
+            batch.describe(&own, "RUNNING");
+            let ended = batch.run(&run, &name, &own).await;
+            match batch.terminated(&own) {
+                Some(why) => {
+                    tokio::time::sleep(STOPPING).await;
+                    batch.end(&own, &format!("FAILED: {why}"));
+                }
+                None => batch.end(&own, if ended { "SUCCEEDED" } else { "FAILED" }),
+            }
+        }));
         id
+    }
+
+    fn describe(&self, id: &str, description: &str) {
+        self.with(|inner| {
+            let mut jobs = inner.jobs.iter_mut();
+            let (_, job) = jobs.find(|(_, job)| job.id == id).unwrap();
+            description.clone_into(&mut job.description);
+        });
+    }
+
+    /// Returns why a running job was terminated.
+    fn terminated(&self, id: &str) -> Option<String> {
+        self.with(|inner| inner.terminated.get(id).cloned())
     }
 
     fn is_open(&self, id: &str) -> bool {
@@ -177,6 +266,9 @@ impl Batch {
         let started = file(JobFile::Started);
         if self.artifacts.peek(&started).is_some() {
             while self.artifacts.peek(&file(JobFile::Result)).is_none() {
+                if self.terminated(id).is_some() {
+                    return false;
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             return true;
@@ -184,17 +276,21 @@ impl Batch {
         self.artifacts.set(&started, "{}");
         let record = self.artifacts.peek(&file(JobFile::Spec)).unwrap();
         let record: JobSpec = serde_json::from_slice(&record).unwrap();
+        self.calls.reach(format!("state {}", state_key(&record)));
         let from = Instant::now();
-        tokio::time::sleep(WORK).await;
+        while from.elapsed() < WORK && self.terminated(id).is_none() {
+            tokio::time::sleep(WORK / 10).await;
+        }
+        let interrupted = self.terminated(id).is_some();
         let outcome = match record.verb {
-            // Batch sent SIGTERM: terraform stops before its first change.
-            _ if !self.is_open(id) => JobOutcome::Failed {
+            Verb::Plan if interrupted => JobOutcome::Failed {
                 error: StepError::new(ErrorName::Interrupted, "terraform was interrupted"),
-                side_effects: SideEffects::Possible,
+                side_effects: SideEffects::None,
                 diagnostics: Vec::new(),
             },
             Verb::Plan => self.plan(&record, name),
-            Verb::Apply => self.apply(&record, name, from),
+            Verb::Apply if interrupted => self.apply(&record, name, from, Reach::Half),
+            Verb::Apply => self.apply(&record, name, from, Reach::All),
         };
         let ok = !matches!(outcome, JobOutcome::Failed { .. });
         let result = JobResult {
@@ -218,50 +314,36 @@ impl Batch {
     }
 
     fn plan(&self, record: &JobSpec, name: &JobId) -> JobOutcome {
-        let wanted = wanted(record);
         let held = self.with(|inner| inner.states.entry(state_key(record)).or_default().clone());
-        let mut changes = Vec::new();
-        let addresses: BTreeSet<&String> = held.resources.keys().chain(wanted.keys()).collect();
-        for address in addresses {
-            let action = match (held.resources.get(address), wanted.get(address)) {
-                (None, _) => Action::Create,
-                (Some(_), None) => Action::Delete,
-                (Some(old), Some(new)) if old != new => Action::Update,
-                _ => continue,
-            };
-            changes.push(ResourceChange {
-                address: address.clone(),
-                resource_type: "terraform_data".to_owned(),
-                action,
-            });
-        }
+        let changes = changes(&held.resources, &wanted(record));
         let outputs_change = if changes.is_empty() {
             OutputsChange::None
         } else {
             OutputsChange::Some
         };
+        let summary = PlanSummary {
+            changes: changes.iter().map(Change::brief).collect(),
+            outputs_change,
+        };
         let file = PlanFile {
-            resources: wanted,
+            changes,
             secret: SECRET.to_owned(),
         };
         let bytes = serde_json::to_vec(&file).unwrap();
         let key = |file| keys::job(&record.run, name, file);
         let plan = self.put(key(JobFile::Plan), bytes.clone());
         self.with(|inner| inner.plans.insert(plan.key.clone(), record.clone()));
-        let outputs = (held.serial > 0).then(|| self.put(key(JobFile::Outputs), outputs()));
+        let outputs = (held.serial > 0).then(|| self.put(key(JobFile::Outputs), outputs(record)));
         JobOutcome::Planned {
             plan,
             json: self.put(key(JobFile::PlanJson), bytes),
             state: version(&held),
-            summary: PlanSummary {
-                changes,
-                outputs_change,
-            },
+            summary,
             outputs,
         }
     }
 
-    fn apply(&self, record: &JobSpec, name: &JobId, from: Instant) -> JobOutcome {
+    fn apply(&self, record: &JobSpec, name: &JobId, from: Instant, reach: Reach) -> JobOutcome {
         let sealed = record.plan.clone().unwrap();
         let bytes = self.artifacts.peek(&sealed.file.key).unwrap();
         let fails = |name, side_effects| JobOutcome::Failed {
@@ -280,42 +362,136 @@ impl Batch {
                 return Some((ErrorName::StalePlan, SideEffects::None));
             }
             held.serial += 1;
-            let refused = inner.refused.contains(&record.commit);
-            if refused {
-                let (address, value) = plan.resources.first_key_value().unwrap();
-                held.resources.insert(address.clone(), value.clone());
-            } else {
-                held.resources.clone_from(&plan.resources);
-            }
+            let reach = match reach {
+                Reach::All if inner.refused.contains(&record.commit) => Reach::First,
+                reach => reach,
+            };
+            let deleted = inner.carry_out(&state, &plan.changes, reach);
             inner.applied.push(Applied {
                 state,
                 run: record.run.clone(),
                 commit: record.commit.clone(),
                 plan: sealed,
+                deleted,
                 from,
                 to: Instant::now(),
             });
-            refused.then_some((ErrorName::ApplyFailed, SideEffects::Possible))
+            match reach {
+                Reach::All => None,
+                Reach::First => Some((ErrorName::ApplyFailed, SideEffects::Possible)),
+                Reach::Half => Some((ErrorName::Interrupted, SideEffects::Possible)),
+            }
         });
         match failed {
             Some((error, side_effects)) => fails(error, side_effects),
             None => JobOutcome::Applied {
-                outputs: self.put(keys::job(&record.run, name, JobFile::Outputs), outputs()),
+                outputs: self.put(
+                    keys::job(&record.run, name, JobFile::Outputs),
+                    outputs(record),
+                ),
                 summary: PlanSummary::default(),
             },
         }
     }
 }
 
-/// Returns the resources of a stack at a commit.
-fn wanted(record: &JobSpec) -> Resources {
-    if record.plan_kind == PlanKind::Destroy {
-        return Resources::new();
+impl Inner {
+    /// Makes the changes of a plan, as far as an apply gets. Returns the ids of the deleted objects.
+    fn carry_out(&mut self, state: &str, changes: &[Change], reach: Reach) -> BTreeSet<u64> {
+        let all = changes.len();
+        let done = match reach {
+            Reach::All => all,
+            Reach::First => all.min(1),
+            Reach::Half => all / 2,
+        };
+        let mut deleted = BTreeSet::new();
+        for (at, change) in changes.iter().enumerate() {
+            let creates = matches!(change.action, Action::Create | Action::Replace);
+            let interrupted = reach == Reach::Half && at == done && creates;
+            if at >= done && !interrupted {
+                break;
+            }
+            let held = &mut self.states.get_mut(state).unwrap().resources;
+            if change.action.deletes() {
+                let old = held.remove(&change.address).unwrap();
+                self.objects.remove(&old.object).unwrap();
+                deleted.insert(old.object);
+            }
+            match change.action {
+                Action::Create | Action::Replace => {
+                    self.created += 1;
+                    let new = Managed {
+                        object: self.created,
+                        value: change.value.clone(),
+                        tainted: interrupted,
+                    };
+                    held.insert(change.address.clone(), new);
+                }
+                Action::Update => {
+                    let own = held.get_mut(&change.address).unwrap();
+                    own.value.clone_from(&change.value);
+                }
+                Action::Delete | Action::Forget => continue,
+            }
+            let object = Object {
+                state: state.to_owned(),
+                value: change.value.clone(),
+            };
+            self.objects.insert(held[&change.address].object, object);
+        }
+        deleted
     }
-    let commit = &record.commit;
-    Resources::from([
-        ("terraform_data.base".to_owned(), "base".to_owned()),
-        ("terraform_data.release".to_owned(), commit.to_string()),
+}
+
+impl Change {
+    /// Returns the change as the runner reports it.
+    fn brief(&self) -> ResourceChange {
+        ResourceChange {
+            address: self.address.clone(),
+            resource_type: "terraform_data".to_owned(),
+            action: self.action,
+        }
+    }
+}
+
+/// Returns the changes that bring a stack to its configuration, in the order of the addresses.
+fn changes(held: &Resources, wanted: &BTreeMap<String, Wanted>) -> Vec<Change> {
+    let addresses: BTreeSet<&String> = held.keys().chain(wanted.keys()).collect();
+    let change = |address: &String| {
+        let (old, new) = (held.get(address), wanted.get(address));
+        let action = match (old, new) {
+            (None, _) => Action::Create,
+            (Some(_), None) => Action::Delete,
+            (Some(old), Some(_)) if old.tainted => Action::Replace,
+            (Some(old), Some(new)) if old.value != new.value => new.on_change,
+            _ => return None,
+        };
+        Some(Change {
+            address: address.clone(),
+            action,
+            value: new.map_or_else(String::new, |new| new.value.clone()),
+        })
+    };
+    addresses.into_iter().filter_map(change).collect()
+}
+
+/// Returns the resources of a stack at a commit. A new commit updates one, replaces one, deletes the one
+/// that only the old commit has, and creates its own.
+fn wanted(record: &JobSpec) -> BTreeMap<String, Wanted> {
+    if record.plan_kind == PlanKind::Destroy {
+        return BTreeMap::new();
+    }
+    let commit = record.commit.to_string();
+    let only = format!("terraform_data.only[\"{}\"]", record.commit.short());
+    let resource = |address: &str, value: &str, on_change| {
+        let value = value.to_owned();
+        (address.to_owned(), Wanted { value, on_change })
+    };
+    BTreeMap::from([
+        resource("terraform_data.base", "base", Action::Update),
+        resource("terraform_data.instance", &commit, Action::Replace),
+        resource(&only, &commit, Action::Update),
+        resource("terraform_data.release", &commit, Action::Update),
     ])
 }
 
@@ -335,13 +511,14 @@ fn version(state: &StackStateFile) -> StateVersion {
 }
 
 /// Returns `terraform output -json`: the service, and a sensitive value.
-fn outputs() -> Vec<u8> {
+fn outputs(record: &JobSpec) -> Vec<u8> {
     let text = |value: &str, sensitive: bool| json!({"value": value, "sensitive": sensitive});
+    let place = Place::of(record.repository_key);
     let outputs = json!({
-        "cluster": text(crate::cloud::CLUSTER, false),
-        "service": text(crate::cloud::SERVICE, false),
-        "task_definition": text(crate::cloud::TEMPLATE, false),
-        "url": text(crate::cloud::URL, false),
+        "cluster": text(CLUSTER, false),
+        "service": text(place.service, false),
+        "task_definition": text(place.template, false),
+        "url": text(place.url, false),
         "secret": text(SECRET, true),
     });
     serde_json::to_vec(&outputs).unwrap()
@@ -350,14 +527,24 @@ fn outputs() -> Vec<u8> {
 #[async_trait]
 impl BatchJobs for Batch {
     async fn find(&self, name: &JobId) -> Result<Vec<BatchJob>> {
+        self.calls.reach(format!("job {name}"));
         let jobs = self.with(|inner| inner.jobs.clone());
         let named = jobs.into_iter().filter(|(other, _)| other == name);
         Ok(named.map(|(_, job)| job).collect())
     }
 
+    /// Sends SIGTERM to a running job, which stays open until it has ended.
     async fn terminate(&self, id: &str, why: &str) -> Result<()> {
-        // Terraform stops immediately, and leaves the remaining resources unchanged.
-        self.end(id, &format!("FAILED: {why}"));
+        self.calls.reach(format!("job {id}"));
+        let is_running = self.with(|inner| {
+            let mut jobs = inner.jobs.iter();
+            jobs.any(|(_, job)| job.id == id && job.description == "RUNNING")
+        });
+        if is_running {
+            self.with(|inner| inner.terminated.insert(id.to_owned(), why.to_owned()));
+        } else {
+            self.end(id, &format!("FAILED: {why}"));
+        }
         Ok(())
     }
 }
