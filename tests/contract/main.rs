@@ -13,6 +13,7 @@ mod payloads;
 mod rendered;
 mod terraform;
 mod tree;
+mod words;
 
 /// Returns the content of a file, by its path from the root.
 fn text(path: &str) -> String {

@@ -18,7 +18,7 @@ const MADE: &[&str] = &[
 ];
 
 /// Returns every file of the project, relative to the root.
-fn files() -> Vec<String> {
+pub(crate) fn files() -> Vec<String> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

@@ -62,7 +62,7 @@ pub(crate) async fn shows_the_story(harness: &Harness, runs: usize) -> anyhow::R
     json::<Value>(harness, &["config", "check", &shop]).await?;
     harness
         .progress
-        .fact("sluicegate runs, show, watch, logs, audit and config tell of it, also as JSON");
+        .fact("sluicegate runs, show, watch, logs, audit and config show it, also as JSON");
     Ok(())
 }
 

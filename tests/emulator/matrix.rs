@@ -84,7 +84,7 @@ async fn matrix(harness: &Harness) -> anyhow::Result<()> {
     let swept = swept::no_secret_is_left(harness, &clone, 200).await?;
     ensure!(
         swept.kept > 0,
-        "the fixture's sensitive output lies nowhere: that no log shows it proves nothing"
+        "the fixture's sensitive output is nowhere: that no log shows it proves nothing"
     );
     ensure!(
         swept.redacted > 0,

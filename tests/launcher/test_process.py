@@ -76,7 +76,7 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
     assert group(emulator.process.pid) == []
 
 
-def test_everything_it_writes_lies_below_its_directory(launched: Emulator, tmp_path: Path) -> None:
+def test_everything_it_writes_is_below_its_directory(launched: Emulator, tmp_path: Path) -> None:
     def strays() -> set[str]:
         return {entry.name for entry in Path("/tmp").iterdir() if str(launched.port) in entry.name}
 

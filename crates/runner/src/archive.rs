@@ -141,7 +141,7 @@ fn survey(
         if let Some(link) = parents.find(|parent| links.contains(parent)) {
             return Err(Refusal::new(
                 path.clone(),
-                format!("it lies below {link:?}, which is a symbolic link"),
+                format!("it is below {link:?}, which is a symbolic link"),
                 "an archive made from a git commit",
                 RESEAL,
             ));

@@ -118,7 +118,7 @@ impl Log {
         } else if !inner.full {
             inner.full = true;
             inner.kept.extend_from_slice(
-                b"{\"@level\":\"warn\",\"@message\":\"the rest stands in the job's log stream\",\"@module\":\"sluicegate.runner\",\"type\":\"step\"}\n",
+                b"{\"@level\":\"warn\",\"@message\":\"the rest is in the job's log stream\",\"@module\":\"sluicegate.runner\",\"type\":\"step\"}\n",
             );
         }
     }

@@ -69,7 +69,7 @@ async fn plan_apply_no_changes_stale_and_destroy() {
             .unwrap()
             .starts_with(b"{\"format_version\"")
     );
-    let rival = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let other = bench.end_of(&bench.record(Verb::Plan, &files)).await;
 
     let mut apply = bench.record(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
@@ -95,7 +95,7 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     assert_eq!(bench.outputs(outputs)["name"].value, "production");
 
     let mut stale = bench.record(Verb::Apply, &files);
-    stale.plan = Some(sealed(&rival));
+    stale.plan = Some(sealed(&other));
     let outcome = bench.end_of(&stale).await;
     let JobOutcome::Failed {
         error,

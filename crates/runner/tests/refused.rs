@@ -192,7 +192,7 @@ async fn hostile_archives_are_refused() {
                 zip.add_symlink("d", "e", plain).unwrap();
                 zip.start_file("d/file", plain).unwrap();
             }),
-            "lies below \"d\", which is a symbolic link",
+            "is below \"d\", which is a symbolic link",
         ),
         (
             // Each link alone stays inside; together they leave the directory.

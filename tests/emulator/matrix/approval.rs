@@ -124,7 +124,7 @@ impl Matrix<'_> {
     ) -> anyhow::Result<()> {
         let end = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let told = self.harness.messages().iter().any(|message| {
+            let sent = self.harness.messages().iter().any(|message| {
                 status::parse(message).is_ok_and(|message| {
                     message.data.run == *run
                         && message.data.transition == TransitionKind::ApprovalRequested
@@ -135,12 +135,12 @@ impl Matrix<'_> {
                 let text = status.description.as_deref().unwrap_or_default();
                 status.state == "pending" && text.contains("sluicegate approve")
             });
-            if told && shown {
+            if sent && shown {
                 return Ok(());
             }
             ensure!(
                 tokio::time::Instant::now() < end,
-                "the question was not shown: told {told}, statuses {statuses:?}"
+                "the approval was not requested: sent {sent}, statuses {statuses:?}"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

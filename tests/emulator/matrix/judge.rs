@@ -47,9 +47,9 @@ impl Matrix<'_> {
         before: &BTreeMap<String, String>,
     ) -> anyhow::Result<()> {
         self.judge_records(ended, end, before).await?;
-        self.one_way_back(&ended.run).await?;
+        self.at_most_one_rollback(&ended.run).await?;
         if end.0 == Outcome::NeedsOperator {
-            self.mend().await?;
+            self.recover().await?;
         }
         Ok(())
     }
@@ -164,26 +164,26 @@ impl Matrix<'_> {
 
     /// Checks that there is at most one rollback leg, and none after it, in the run's record, its status
     /// messages and its execution's history.
-    async fn one_way_back(&self, run: &Run) -> anyhow::Result<()> {
-        let back = |turned: &&domain::run::HandledError| turned.decision == ErrorDecision::RollBack;
+    async fn at_most_one_rollback(&self, run: &Run) -> anyhow::Result<()> {
+        let back = |error: &&domain::run::HandledError| error.decision == ErrorDecision::RollBack;
         let recorded = run.handled_errors().iter().filter(back).count();
-        let told = self.told(run.id(), TransitionKind::RollbackStarted).await?;
+        let sent = self.sent(run.id(), TransitionKind::RollbackStarted).await?;
         let expected = match run.outcome() {
             Outcome::RolledBack => 1..=1,
             Outcome::NeedsOperator => 0..=1,
             _ => 0..=0,
         };
         ensure!(
-            expected.contains(&recorded) && expected.contains(&told),
-            "expected {expected:?} ways back of run {}, its record tells of {recorded}, its status \
-             messages of {told}",
+            expected.contains(&recorded) && expected.contains(&sent),
+            "expected {expected:?} rollbacks of run {}, its record has {recorded}, its status \
+             messages {sent}",
             run.id()
         );
         if *expected.end() > 0 {
-            let begun = self.ways_back(run.execution()).await?;
+            let begun = self.rollbacks(run.execution()).await?;
             ensure!(
                 expected.contains(&begun),
-                "expected {expected:?} ways back of run {}, its execution went {begun}",
+                "expected {expected:?} rollbacks of run {}, its execution started {begun}",
                 run.id()
             );
         }
@@ -191,28 +191,28 @@ impl Matrix<'_> {
     }
 
     /// Returns how many of the run's status messages are of this kind, after all of them have arrived.
-    async fn told(&self, run: &RunId, word: TransitionKind) -> anyhow::Result<usize> {
+    async fn sent(&self, run: &RunId, kind: TransitionKind) -> anyhow::Result<usize> {
         let end = tokio::time::Instant::now() + MESSAGE_LIMIT;
         loop {
             let messages = self.harness.messages();
             let own = messages.iter().filter_map(|text| status::parse(text).ok());
-            let words: Vec<TransitionKind> = own
+            let kinds: Vec<TransitionKind> = own
                 .filter(|message| message.data.run == *run)
                 .map(|message| message.data.transition)
                 .collect();
-            if words.contains(&TransitionKind::Finished) {
-                return Ok(words.iter().filter(|said| **said == word).count());
+            if kinds.contains(&TransitionKind::Finished) {
+                return Ok(kinds.iter().filter(|sent| **sent == kind).count());
             }
             ensure!(
                 tokio::time::Instant::now() < end,
-                "expected a status message that run {run} finished, it says {words:?}"
+                "expected a status message that run {run} finished, its messages are {kinds:?}"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
     /// Returns how often an execution left the state Rollback for the rollback leg.
-    async fn ways_back(&self, execution: &str) -> anyhow::Result<usize> {
+    async fn rollbacks(&self, execution: &str) -> anyhow::Result<usize> {
         let history = [
             "stepfunctions",
             "get-execution-history",
@@ -231,7 +231,7 @@ impl Matrix<'_> {
     }
 
     /// Recovers from a failed rollback as a person does: delivers a working commit.
-    async fn mend(&mut self) -> anyhow::Result<()> {
+    async fn recover(&mut self) -> anyhow::Result<()> {
         let commit = self.commit().await?;
         let ended = self.harness.deliver(&self.sample, &commit).await?;
         self.harness.expect(&ended, Outcome::Applied)?;

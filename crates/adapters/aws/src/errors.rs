@@ -173,7 +173,7 @@ mod tests {
     fn answered(code: &str, status: u16) -> StepError {
         let metadata = ErrorMetadata::builder()
             .code(code)
-            .message("the words of AWS")
+            .message("the message of AWS")
             .build();
         let mut raw = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
         raw.headers_mut().insert("x-amzn-requestid", "R1");
@@ -216,7 +216,7 @@ mod tests {
     fn the_message_has_call_code_words_and_request() {
         assert_eq!(
             answered("ValidationException", 400).message,
-            "PutItem a/b: ValidationException: the words of AWS (HTTP 400), request R1"
+            "PutItem a/b: ValidationException: the message of AWS (HTTP 400), request R1"
         );
     }
 

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silence_and_refusal_are_told() {
+    async fn silence_and_refusal_are_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let error = ask(&url).await.unwrap_err();

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_state_the_tasks_tell() {
+    fn without_a_state_the_tasks_decide() {
         let deployment = Deployment::builder()
             .status("PRIMARY")
             .desired_count(2)

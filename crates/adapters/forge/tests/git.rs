@@ -431,7 +431,7 @@ async fn what_people_put_on_the_branch_has_no_number() {
 }
 
 #[tokio::test]
-async fn nothing_new_is_no_push() {
+async fn nothing_new_is_not_pushed() {
     let world = world();
     world
         .git
@@ -496,7 +496,7 @@ async fn somebody_who_is_first_is_kept() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_a_push_is_no_second_entry() {
+async fn a_lost_answer_to_a_push_adds_no_second_entry() {
     let world = world();
     world.server.fault("/git-receive-pack", Fault::Lose);
     let error = world

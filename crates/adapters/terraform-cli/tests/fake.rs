@@ -159,7 +159,7 @@ async fn a_stale_plan_and_a_held_lock_have_their_own_names() {
 }
 
 #[tokio::test]
-async fn output_that_is_no_message_does_no_harm() {
+async fn output_that_is_not_a_message_does_no_harm() {
     let script = "printf '\\377\\376{\\n\\n'; head -c 700000 /dev/zero | tr '\\0' x; echo; \
                   echo last >&2; printf 'no line end'; exit 1";
     let stage = Stage::new("apply", script);

@@ -279,7 +279,7 @@ resource "terraform_data" "slow" {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_plan_has_no_state_version() {
+async fn a_file_that_is_not_a_plan_has_no_state_version() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p");
     std::fs::write(&file, "no zip").unwrap();

@@ -506,7 +506,7 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
     {
         Err("has an empty, `.` or `..` part")
     } else if path.split('/').any(|part| part == ".git") {
-        Err("lies in `.git`")
+        Err("is in `.git`")
     } else {
         Ok(())
     }

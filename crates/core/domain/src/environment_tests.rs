@@ -161,7 +161,7 @@ fn only_the_holder_freezes() {
 }
 
 #[test]
-fn a_commit_that_turns_bad_fails_the_run_that_waits_with_it() {
+fn a_commit_that_becomes_bad_fails_the_run_that_waits_with_it() {
     let mut environment = fresh();
     let again = Waiter {
         commit: waiter(1).commit,

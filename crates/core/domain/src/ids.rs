@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn the_zero_commit_is_no_commit() {
+    fn the_zero_commit_is_not_a_commit() {
         assert!(CommitId::parse(&"0".repeat(40)).is_err());
         assert!(CommitId::parse("HEAD").is_err());
         assert!(CommitId::parse(&"A".repeat(40)).is_err());

@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn protected_types_stand_in_order_each_once() {
+    fn protected_types_are_sorted_and_unique() {
         assert!(PROTECTED_TYPES.is_sorted_by(|a, b| a < b));
     }
 }

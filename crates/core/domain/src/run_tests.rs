@@ -511,7 +511,7 @@ proptest! {
     fn every_wave_waits_for_what_it_needs_and_all_are_planned((stacks, fates) in stacks()) {
         let mut run = run(stacks);
         let mut fates = fates.into_iter();
-        let mut turns = 0;
+        let mut rounds = 0;
         loop {
             let names = wave(&run);
             prop_assert_eq!(&wave(&run), &names, "asked again, the same answer");
@@ -527,7 +527,7 @@ proptest! {
                 let stack = run.open_stack(&name).unwrap();
                 // Stale plans are made again, but only up to the limit.
                 stack.state = match fates.next() {
-                    Some(0) if turns < 20 => StackState::Pending,
+                    Some(0) if rounds < 20 => StackState::Pending,
                     Some(1) => StackState::Unchanged,
                     _ => StackState::Applied {
                         job: JobId::seal("apply", &name, 1, b""),
@@ -535,8 +535,8 @@ proptest! {
                     },
                 };
             }
-            turns += 1;
-            prop_assert!(turns < 60);
+            rounds += 1;
+            prop_assert!(rounds < 60);
         }
         prop_assert!(run.forward.stacks.iter().all(|stack| stack.state().is_done()));
     }

@@ -251,7 +251,7 @@ async fn the_first_run_gets_the_environment_at_once() {
 }
 
 #[tokio::test]
-async fn a_run_that_asks_again_is_told_on_its_new_token() {
+async fn a_run_that_asks_again_is_notified_on_its_new_token() {
     let world = World::held().await;
     world.acquire(1, "again").await.unwrap();
     assert_eq!(

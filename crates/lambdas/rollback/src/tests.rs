@@ -72,7 +72,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn the_first_error_turns_the_run_round_however_often_it_is_told() {
+async fn the_first_error_starts_the_rollback_however_often_it_is_reported() {
     let world = World::new().await;
     for _ in 0..3 {
         assert_eq!(
@@ -102,7 +102,7 @@ async fn a_lost_write_is_made_good_by_the_retry() {
 }
 
 #[tokio::test]
-async fn an_error_on_the_way_back_freezes_the_environment_once() {
+async fn an_error_of_the_rollback_freezes_the_environment_once() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     for _ in 0..2 {
@@ -139,7 +139,7 @@ async fn a_crash_between_run_and_environment_is_completed() {
 }
 
 #[tokio::test]
-async fn a_late_call_does_not_freeze_what_a_person_mended() {
+async fn a_late_call_does_not_freeze_what_a_person_repaired() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     world.error("PlanFailed", 2).await.unwrap();
@@ -181,7 +181,7 @@ async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() 
 }
 
 #[tokio::test]
-async fn a_refused_way_back_is_for_a_person_and_freezes_nothing() {
+async fn a_refused_rollback_is_for_a_person_and_freezes_nothing() {
     let world = World::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     assert_eq!(

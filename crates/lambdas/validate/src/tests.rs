@@ -355,10 +355,10 @@ proptest! {
             }).collect::<Vec<_>>()
         };
         let snapshot = Snapshot { files: list(&files), ..samples::snapshot(1) };
-        let mut turned = Snapshot { commit: samples::commit(9), ..snapshot.clone() };
-        turned.files.reverse();
+        let mut reversed = Snapshot { commit: samples::commit(9), ..snapshot.clone() };
+        reversed.files.reverse();
         let packed = archive::pack(&snapshot).unwrap();
-        prop_assert_eq!(&packed, &archive::pack(&turned).unwrap());
+        prop_assert_eq!(&packed, &archive::pack(&reversed).unwrap());
         // The archive holds every file but the submodules.
         let mut zip = zip::ZipArchive::new(Cursor::new(packed)).unwrap();
         files.retain(|_, (_, kind)| *kind != FileKind::Submodule);

@@ -174,7 +174,7 @@ async fn watch(
         .kill_on_drop(true);
     let mut child = spawn(&mut started)?;
     let group = Group::led_by(child.id());
-    let tell = |signal| match behind {
+    let send = |signal| match behind {
         Some(behind) => behind(signal),
         None => group.signal(signal),
     };
@@ -199,7 +199,7 @@ async fn watch(
                 let Some(grace) = *stop.borrow_and_update() else { continue };
                 if cause == Cause::Itself {
                     cause = Cause::Stopped;
-                    tell(Signal::SIGTERM);
+                    send(Signal::SIGTERM);
                 }
                 let at = Instant::now() + grace;
                 kill_at = Some(kill_at.map_or(at, |earlier| earlier.min(at)));
@@ -207,12 +207,12 @@ async fn watch(
             () = at(time_over), if cause == Cause::Itself => {
                 cause = Cause::TimedOut;
                 time_over = None;
-                tell(Signal::SIGTERM);
+                send(Signal::SIGTERM);
                 kill_at = Some(Instant::now() + limits.grace);
             }
             () = at(kill_at) => {
                 kill_at = None;
-                tell(Signal::SIGKILL);
+                send(Signal::SIGKILL);
             }
         }
     };

@@ -269,7 +269,7 @@ phases:
 }
 
 #[tokio::test]
-async fn a_failed_test_stops_the_phase_and_post_build_is_told() {
+async fn a_failed_test_stops_the_phase_and_post_build_sees_it() {
     let setup = Setup::new().await;
     let build = setup
         .run(

@@ -39,8 +39,8 @@ const PROBE: &str = r#"
 #include <unistd.h>
 
 extern char **environ;
-static volatile sig_atomic_t told;
-static void tell(int signal) { told = signal; }
+static volatile sig_atomic_t signaled;
+static void on_signal(int signal) { signaled = signal; }
 
 static void write_to(const char *path) {
     FILE *file = fopen(path, "w");
@@ -67,9 +67,9 @@ int main(int count, char **words) {
     }
     if (!strcmp(verb, "exit")) return atoi(words[2]);
     if (!strcmp(verb, "wait")) {
-        signal(SIGTERM, tell);
+        signal(SIGTERM, on_signal);
         puts("waiting");
-        while (!told) pause();
+        while (!signaled) pause();
         puts("cleaned up");
         return 0;
     }

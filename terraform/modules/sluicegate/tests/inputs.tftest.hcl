@@ -126,7 +126,7 @@ run "log_days_that_do_not_exist" {
   expect_failures = [var.retention]
 }
 
-run "policy_that_is_no_arn" {
+run "policy_that_is_not_an_arn" {
   command = plan
   variables {
     job_policies = { apply_arns = ["AdministratorAccess"] }
@@ -134,7 +134,7 @@ run "policy_that_is_no_arn" {
   expect_failures = [var.job_policies]
 }
 
-run "boundary_that_is_no_policy" {
+run "boundary_that_is_not_a_policy" {
   command = plan
   variables {
     job_policies = { boundary_arn = "arn:aws:iam::111122223333:role/delivery" }
@@ -142,7 +142,7 @@ run "boundary_that_is_no_policy" {
   expect_failures = [var.job_policies]
 }
 
-run "task_role_that_is_no_role" {
+run "task_role_that_is_not_a_role" {
   command = plan
   variables {
     repositories = [{ id = 1, full_name = "acme/shop", task_role_arns = ["shop-task"] }]

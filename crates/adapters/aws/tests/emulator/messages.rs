@@ -42,7 +42,7 @@ async fn an_event_is_taken_by_a_bus() {
         bus.publish("github.com", "push", r#"{"a":1}"#).await,
         Ok(())
     );
-    // An event whose detail is no JSON is refused within a call that succeeds; not every emulator
+    // An event whose detail is not JSON is refused within a call that succeeds; not every emulator
     // looks at it.
     if let Err(error) = bus.publish("github.com", "push", "{").await {
         assert_eq!(error.name, ErrorName::AwsRefused, "{error}");

@@ -93,7 +93,7 @@ async fn a_revision_differs_from_its_template_in_image_and_variables_only() {
 }
 
 #[tokio::test]
-async fn a_service_rolls_out_what_it_is_told() {
+async fn a_service_rolls_out_the_given_task_definition() {
     let stage = stage("service").await;
     let template = template(&stage).await;
     let setup = aws_sdk_ecs::Client::new(&stage.config);

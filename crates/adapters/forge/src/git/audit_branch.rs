@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_repository_is_refused() {
+    fn what_is_not_a_repository_is_refused() {
         let error = read(Path::new("/nonexistent/clone")).unwrap_err();
         assert!(error.message.contains("is not a git repository"), "{error}");
     }

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_commit_is_not_found() {
+    fn what_is_not_a_commit_is_not_found() {
         let (_directory, repository, blob) = repository();
         let error = read(&repository, &commit_id(blob).unwrap(), LIMITS).unwrap_err();
         assert_eq!(error.name, ErrorName::CommitNotFound);

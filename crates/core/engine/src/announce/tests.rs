@@ -51,7 +51,7 @@ async fn a_transition_is_a_message_and_a_status() {
 }
 
 #[tokio::test]
-async fn a_developer_is_not_told_of_every_step() {
+async fn a_developer_does_not_see_every_step() {
     let world = world();
     let run = samples::sealed_run(1);
     world.announcer.announce(&run, Transition::LockHeld).await;

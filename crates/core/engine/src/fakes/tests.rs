@@ -225,7 +225,7 @@ async fn a_rollout_goes_on_until_the_test_ends_it() {
 }
 
 #[tokio::test]
-async fn an_address_answers_what_it_was_told() {
+async fn an_address_answers_what_was_set() {
     let probe = FakeProbe::new();
     let ask = |url: &'static str| {
         let probe = probe.clone();
@@ -281,7 +281,7 @@ async fn a_commit_is_found_in_its_own_repository() {
 }
 
 #[test]
-fn the_clock_moves_when_it_is_told() {
+fn the_clock_moves_only_when_it_is_set() {
     let clock = FakeClock::default();
     clock.clone().advance(60);
     assert_eq!(clock.now().as_second() - samples::now().as_second(), 60);

@@ -190,7 +190,7 @@ impl State {
 
     fn finished(self, cause: process::Cause) -> Result<Finished, String> {
         if self.status == "created" {
-            let why = "the engine did not start it; its words stand in the log";
+            let why = "the engine did not start it; the log has its message";
             return Err(format!("CannotStartContainerError: {why} {}", self.error));
         }
         if self.status != "exited" {
