@@ -265,7 +265,7 @@ impl<'a> Prepared<'a> {
         let file = self.workspace.home().join("plan.tfplan");
         std::fs::write(&file, bytes).map_err(|error| internal("write the plan", &error))?;
         let state = terraform_cli::state_version(&file)
-            .map_err(|error| Stop::of(&error, ErrorName::PlanTampered))?;
+            .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
         if state != sealed.state {
             let message = format!(
                 "{}: it was made from state serial {} (lineage {:?}), the job spec says serial {} (lineage {:?})",
@@ -284,7 +284,8 @@ impl<'a> Prepared<'a> {
     /// Renders the plan file again and compares it with the JSON that the verdict was computed from.
     ///
     /// # Errors
-    /// `PlanTampered` if they differ: the verdict was about another plan.
+    /// `PlanTampered` if they differ: the verdict was about another plan. `ApplyFailed` if terraform
+    /// cannot render the plan.
     async fn check_judged(
         &self,
         commands: &Commands<'_>,
@@ -296,7 +297,7 @@ impl<'a> Prepared<'a> {
             .terraform()
             .show(file)
             .await
-            .map_err(|error| Stop::of(&error, ErrorName::PlanTampered))?;
+            .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
         if Sha256Digest::of(&json) == sealed.json.sha256 {
             return Ok(());
         }

@@ -422,6 +422,15 @@ async fn a_plan_that_renders_otherwise_than_it_was_judged_is_not_applied() {
 }
 
 #[tokio::test]
+async fn a_plan_that_terraform_cannot_render_is_a_failed_apply() {
+    let script = applying("touch $TEMP/applied").replace(&format!("echo '{SHOWN}'"), "exit 1");
+    let bench = Bench::scripted(&script);
+    let (outcome, _) = apply_with(&bench).await;
+    assert_eq!(failure(&outcome).0, ErrorName::ApplyFailed, "{outcome:?}");
+    assert!(!bench.temp.path().join("applied").exists());
+}
+
+#[tokio::test]
 async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
     let hook = r#"echo '{"type":"apply_start","@message":"m","hook":{"resource":{"addr":"t.a","resource_type":"t"},"action":"create"}}'"#;
     let mut bench = Bench::scripted(&applying(&format!(
