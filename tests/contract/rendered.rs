@@ -4,7 +4,7 @@
 //! `UPDATE_EXPECT=1 cargo test -p sluicegate-tests --test contract rendered` updates them.
 
 use crate::text;
-use domain::step::Action;
+use domain::step::{Action, Step};
 use workflow::deliver::deliver;
 use workflow::limits::Limits;
 use workflow::page;
@@ -25,21 +25,11 @@ fn expect(path: &str, expected: &str) {
     std::fs::write(full, expected).unwrap();
 }
 
-/// Returns the path of an action's source: the file with its name, or the crate's `lib.rs`.
+/// Returns the path of an action's source: the file with its name.
 fn source(action: Action) -> String {
     let step = action.step().as_str();
     let name = action.as_str().replace('-', "_");
-    // The decision on a plan and the request for its approval share a file.
-    let shared = if action == Action::RequestApproval {
-        "judge"
-    } else {
-        "lib"
-    };
-    [name.as_str(), shared]
-        .map(|file| format!("crates/lambdas/{step}/src/{file}.rs"))
-        .into_iter()
-        .find(|path| tests::root().join(path).exists())
-        .unwrap_or_else(|| panic!("the source of {step} {name} is not found"))
+    format!("crates/lambdas/{step}/src/{name}.rs")
 }
 
 /// Replaces the text between the markers `begin NAME` and `end NAME` of a README.
@@ -73,4 +63,50 @@ fn the_readme_is_current() {
     let readme = with_section(&readme, "table of states", &page::table(&machine, source));
     let readme = with_section(&readme, "diagram", &page::diagram(&machine));
     expect(README, &readme);
+}
+
+#[test]
+fn every_action_says_what_undoes_it_and_why_it_can_run_twice() {
+    for action in Action::ALL {
+        let path = source(action);
+        let source = text(&path);
+        let head = source.split("\nuse ").next().unwrap();
+        let title = format!("//! The action `{}`: ", action.as_str());
+        assert!(head.starts_with(&title), "{path} begins with {title:?}");
+        for part in ["Decides", "Undo: ", "Running it twice is safe."] {
+            assert!(head.contains(part), "{path} says {part:?} at its top");
+        }
+        let errors = head.contains("Fails with") || head.contains("aises no error");
+        assert!(errors, "{path} says at its top which errors it raises");
+    }
+}
+
+/// A variant that no test builds is missing in the snapshot of its Lambda's errors.
+#[test]
+fn the_text_of_every_error_of_a_step_is_in_a_snapshot() {
+    for step in Step::ALL {
+        let folder = format!("crates/lambdas/{}/src", step.as_str());
+        if !tests::root().join(&folder).join("error.rs").exists() {
+            continue;
+        }
+        let errors = text(&format!("{folder}/error.rs"));
+        let snapshot = text(&format!("{folder}/tests.rs"));
+        let variants: Vec<&str> = errors
+            .split("\nimpl ")
+            .next()
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
+            .map(|line| line.split(|c: char| !c.is_alphanumeric()).next().unwrap())
+            .collect();
+        assert!(!variants.is_empty(), "{folder}/error.rs");
+        for variant in variants {
+            let built = format!("Error::{variant} ");
+            assert!(
+                snapshot.contains(&built),
+                "{folder}/tests.rs has no {built:?}"
+            );
+        }
+    }
 }

@@ -252,7 +252,7 @@ fn a_build_reads_what_the_step_sends() {
         .into_iter()
         .map(|rest| format!("SLUICEGATE_{rest}"))
         .collect();
-    let sent: BTreeSet<String> = text("crates/core/domain/src/step.rs")
+    let sent: BTreeSet<String> = text("crates/core/domain/src/step/build_trigger.rs")
         .lines()
         .filter_map(|line| line.trim().split_once("&str = \"SLUICEGATE_"))
         .map(|(_, rest)| format!("SLUICEGATE_{}", rest.trim_end_matches("\";")))

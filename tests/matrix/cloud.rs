@@ -8,7 +8,7 @@ use domain::error::ErrorName;
 use domain::event::{EnrolledRepository, Trigger};
 use domain::ids::{ForgeId, JobId, RepositoryKey, RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
-use domain::step::{ApprovalAnswer, RecordInput};
+use domain::step::{ApprovalAnswer, ExecutionEnded, RecordInput};
 use engine::documents::{environment_key, load, load_run, update_run};
 use engine::fakes::{
     FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue,
@@ -289,10 +289,10 @@ impl Cloud {
     /// Acts as the rule for ended executions. EventBridge and Lambda retry for hours.
     async fn execution_ended(&self, execution: &str, status: &str) {
         for _ in 0..50 {
-            let input = RecordInput::ExecutionEnded {
+            let input = RecordInput::ExecutionEnded(ExecutionEnded {
                 execution: execution.to_owned(),
                 status: status.to_owned(),
-            };
+            });
             match self.record().run(input).await {
                 Ok(_) => return,
                 Err(error) if error.name == ErrorName::RunNotFound => return,

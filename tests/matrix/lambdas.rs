@@ -44,7 +44,6 @@ impl Cloud {
             batch: Arc::new(self.batch.clone()),
             tokens: self.calls.of(&self.tokens),
             announcer: self.announcer(),
-            repositories: repositories(),
             clock: self.clock(),
             states: samples::states(),
         }
@@ -56,7 +55,6 @@ impl Cloud {
             objects: self.calls.of(&self.artifacts),
             batch: Arc::new(self.batch.clone()),
             announcer: self.announcer(),
-            repositories: repositories(),
             clock: self.clock(),
             states: samples::states(),
         }

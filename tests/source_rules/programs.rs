@@ -11,7 +11,7 @@ use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
 use domain::ids::CommitId;
 use domain::source_rules::{self, Problem};
-use domain::step::ValidateInput;
+use domain::step::{Claim, ValidateInput};
 use engine::announce::Announcer;
 use engine::fakes::{FakeClock, FakeObjects, FakeStatusQueue, FakeTable, samples};
 use engine::{FileKind, Snapshot, SnapshotFile, SourceFetcher, Step as _};
@@ -51,10 +51,10 @@ async fn claim(tree: &Tree) -> (Result<(), StepError>, FakeObjects) {
         repositories: vec![samples::repository()].into(),
         clock,
     };
-    let input = ValidateInput::Claim {
+    let input = ValidateInput::Claim(Claim {
         event: samples::push_event(1),
         execution: samples::EXECUTION.into(),
-    };
+    });
     (step.run(input).await.map(drop), objects)
 }
 

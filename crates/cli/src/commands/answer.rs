@@ -4,7 +4,6 @@ use crate::args::OfStack;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::pipeline::Pipeline;
-use domain::error::ErrorName;
 use domain::ids::{RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Change, Run, RunError};
 use domain::step::ApprovalAnswer;
@@ -74,12 +73,13 @@ async fn change<T>(
 ) -> Outcome<T> {
     let changed = update_run(&*pipeline.table, id, |run| match decide(run) {
         Ok(done) => Ok(Ok(done)),
-        // The hint for this name is about the pipeline's versions, not about approvals.
-        Err(RunError::Refused(error)) if error.name == ErrorName::ContractViolation => {
-            Ok(Err(error.message))
-        }
-        Err(ended @ RunError::Ended { .. }) => Ok(Err(ended.to_string())),
-        Err(RunError::Refused(error)) => Err(error),
+        Err(
+            error @ (RunError::Ended { .. }
+            | RunError::NoStack { .. }
+            | RunError::NoApproval { .. }
+            | RunError::DecidedBefore { .. }),
+        ) => Ok(Err(error.to_string())),
+        Err(error) => Err(error.into()),
     })
     .await?;
     changed.map_err(|message| {

@@ -1,10 +1,13 @@
 //! An ECS service as a target: its state, and what the state means for a rollout.
 
-use crate::error::{ErrorName, StepError};
+use crate::error::{ErrorName, NamedError};
 use crate::rollout::{RolloutStage, shown};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// The most events in an error.
+const EVENTS: usize = 3;
 
 /// The ECS service that runs a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,20 +78,17 @@ impl EcsState {
         service: &ServiceState,
         deadline: Timestamp,
         now: Timestamp,
-    ) -> Result<RolloutStage, StepError> {
+    ) -> Result<RolloutStage, EcsError> {
         let ours = service
             .rollouts
             .iter()
             .find(|rollout| rollout.task_definition == self.task_definition);
         if let Some(failed) = ours.filter(|rollout| rollout.progress == RolloutProgress::Failed) {
-            let tasks = failed.failed;
-            return Err(self.failed(
-                service,
-                &format!(
-                    "gave the rollout up after {tasks} failed tasks: {}",
-                    shown(&failed.reason)
-                ),
-            ));
+            let why = EcsFailure::GivenUp {
+                failed: failed.failed,
+                reason: shown(&failed.reason),
+            };
+            return Err(self.failed(service, why));
         }
         let primary = service.rollouts.first();
         let live = primary.map_or(service.task_definition.as_str(), |rollout| {
@@ -100,9 +100,8 @@ impl EcsState {
             } else {
                 live
             };
-            let message =
-                format!("is to run {other}: ECS went back by itself, or something else deployed");
-            return Err(self.failed(service, &message));
+            let task_definition = other.to_owned();
+            return Err(self.failed(service, EcsFailure::OtherTaskDefinition { task_definition }));
         }
         match primary {
             Some(rollout)
@@ -112,28 +111,61 @@ impl EcsState {
                 Ok(RolloutStage::Running)
             }
             _ if now >= deadline => {
-                let running = primary.map_or(0, |rollout| rollout.running);
-                let failed = primary.map_or(0, |rollout| rollout.failed);
-                let message = format!(
-                    "runs {running} of {} tasks at the deadline {}, {failed} failed",
-                    service.desired, deadline
-                );
-                Err(self.failed(service, &message))
+                let why = EcsFailure::Late {
+                    deadline,
+                    running: primary.map_or(0, |rollout| rollout.running),
+                    desired: service.desired,
+                    failed: primary.map_or(0, |rollout| rollout.failed),
+                };
+                Err(self.failed(service, why))
             }
             _ => Ok(RolloutStage::Rolling),
         }
     }
 
-    fn failed(&self, service: &ServiceState, what: &str) -> StepError {
-        let mut message = format!(
-            "service {} in cluster {}, wanted with {}, {what}",
-            self.service, self.cluster, self.task_definition
-        );
-        for event in service.events.iter().take(3) {
-            message.push_str("; event: ");
-            message.push_str(&shown(event));
+    fn failed(&self, service: &ServiceState, why: EcsFailure) -> EcsError {
+        let events = service.events.iter().take(EVENTS);
+        EcsError {
+            wanted: Box::new(self.clone()),
+            why,
+            events: events
+                .map(|event| format!("; event: {}", shown(event)))
+                .collect(),
         }
-        StepError::new(ErrorName::DeployFailed, message)
+    }
+}
+
+/// A rollout that failed, with the service's latest events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "service {} in cluster {}, wanted with {}, {why}{events}",
+    wanted.service, wanted.cluster, wanted.task_definition
+)]
+pub struct EcsError {
+    wanted: Box<EcsState>,
+    why: EcsFailure,
+    events: String,
+}
+
+/// Why a rollout failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum EcsFailure {
+    #[error("gave the rollout up after {failed} failed tasks: {reason}")]
+    GivenUp { failed: u32, reason: String },
+    #[error("is to run {task_definition}: ECS went back by itself, or something else deployed")]
+    OtherTaskDefinition { task_definition: String },
+    #[error("runs {running} of {desired} tasks at the deadline {deadline}, {failed} failed")]
+    Late {
+        deadline: Timestamp,
+        running: u32,
+        desired: u32,
+        failed: u32,
+    },
+}
+
+impl NamedError for EcsError {
+    fn name(&self) -> ErrorName {
+        ErrorName::DeployFailed
     }
 }
 
@@ -184,7 +216,7 @@ mod tests {
     fn judged(service: &ServiceState, second: i64) -> String {
         match wanted().judge(service, deadline(), Timestamp::from_second(second).unwrap()) {
             Ok(stage) => format!("{stage:?}"),
-            Err(error) => error.to_string(),
+            Err(error) => crate::error::StepError::from(error).to_string(),
         }
     }
 

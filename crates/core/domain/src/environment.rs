@@ -5,11 +5,14 @@
 //! private and changes only through the functions in this module. The outbox keeps each reply to a
 //! waiting run until it is sent, so a process that stops between the write and the call loses none.
 
-use crate::error::{ErrorName, StepError};
+mod error;
+
+use crate::error::StepError;
 use crate::ids::{BranchRef, CommitId, EnvironmentName, RepositoryKey, RunId, StackName};
 use crate::plan::ObjectRef;
 use crate::release::{Artifact, Release};
 use crate::run::{Lock, Outcome, RollbackOutcome, Run};
+pub use error::EnvironmentError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -251,6 +254,14 @@ impl Environment {
             .is_some_and(|holder| &holder.run == run)
     }
 
+    /// Returns the run that holds the environment, if this run waits for it in the queue.
+    #[must_use]
+    pub fn waits_for(&self, run: &RunId) -> Option<&RunId> {
+        let waits = self.queue.iter().any(|waiter| &waiter.run == run);
+        let holder = self.holder.as_ref().filter(|_| waits);
+        holder.map(|holder| &holder.run)
+    }
+
     /// Returns whether this commit was rolled back in the environment.
     #[must_use]
     pub fn is_bad(&self, commit: &CommitId) -> bool {
@@ -262,22 +273,20 @@ impl Environment {
     /// # Errors
     /// Fails with `LockLost` when the run has ended, when it does not hold the environment, or when
     /// the fence in its record differs from the environment's.
-    pub fn fence_of(&self, run: &Run) -> Result<u64, StepError> {
+    pub fn fence_of(&self, run: &Run) -> Result<u64, EnvironmentError> {
         let id = run.id();
         if let Some(end) = run.end() {
-            return Err(self.lost(id, &format!("it ended at {}", end.at)));
+            return Err(EnvironmentError::RunEnded {
+                environment: self.name.clone(),
+                run: id.clone(),
+                at: end.at,
+            });
         }
-        let Some(holder) = self.holder.as_ref().filter(|holder| &holder.run == id) else {
-            return Err(self.lost(id, &self.held_by()));
-        };
+        let holder = self.held_by(id)?;
         match run.lock() {
-            Lock::Held { fence, .. } if fence != holder.fence => {
-                Err(self.lost(id, &other_fence(fence, holder.fence)))
-            }
+            Lock::Held { fence, .. } => self.check_holder(id, fence).map(|holder| holder.fence),
             // The environment decides; the run's own record may lag behind it.
-            Lock::None | Lock::Waiting { .. } | Lock::Superseded { .. } | Lock::Held { .. } => {
-                Ok(holder.fence)
-            }
+            Lock::None | Lock::Waiting { .. } | Lock::Superseded { .. } => Ok(holder.fence),
         }
     }
 
@@ -288,7 +297,7 @@ impl Environment {
         if self.is_held_by(&waiter.run) {
             self.notify(waiter, Reply::Succeed(LockVerdict::Held));
         } else if let Some(error) = self.refusal(&waiter.commit) {
-            self.notify(waiter, Reply::Fail(error));
+            self.notify(waiter, Reply::Fail(error.into()));
         } else if self.is_overtaken(&waiter, rule) {
             self.notify(waiter, Reply::Succeed(LockVerdict::Superseded));
         } else {
@@ -321,7 +330,7 @@ impl Environment {
     ///
     /// # Errors
     /// Fails with `LockLost` when the run of `good` does not hold the environment under this fence.
-    pub fn promote(&mut self, fence: u64, good: LastGood) -> Result<(), StepError> {
+    pub fn promote(&mut self, fence: u64, good: LastGood) -> Result<(), EnvironmentError> {
         self.check_holder(&good.run, fence)?;
         self.last_good = Some(good);
         Ok(())
@@ -339,7 +348,7 @@ impl Environment {
         fence: u64,
         outputs: BTreeMap<StackName, ObjectRef>,
         now: Timestamp,
-    ) -> Result<(), StepError> {
+    ) -> Result<(), EnvironmentError> {
         let commit = self.check_holder(run, fence)?.commit.clone();
         self.mark_bad(commit, run.clone(), now);
         if let Some(good) = &mut self.last_good {
@@ -396,18 +405,22 @@ impl Environment {
     }
 
     /// Returns why a run with this commit cannot have the environment.
-    fn refusal(&self, commit: &CommitId) -> Option<StepError> {
-        let name = &self.name;
+    fn refusal(&self, commit: &CommitId) -> Option<EnvironmentError> {
+        let environment = self.name.clone();
         if let Some(frozen) = &self.frozen {
-            let message = format!("environment {name} is frozen: {}", frozen.reason);
-            return Some(StepError::new(ErrorName::EnvironmentFrozen, message));
+            let reason = frozen.reason.clone();
+            return Some(EnvironmentError::Frozen {
+                environment,
+                reason,
+            });
         }
         let bad = self.bad.iter().find(|bad| &bad.commit == commit)?;
-        let message = format!(
-            "run {} rolled commit {commit} back in environment {name} at {}",
-            bad.run, bad.at
-        );
-        Some(StepError::new(ErrorName::CommitIsBad, message))
+        Some(EnvironmentError::CommitIsBad {
+            environment,
+            commit: commit.clone(),
+            run: bad.run.clone(),
+            at: bad.at,
+        })
     }
 
     /// Returns whether the holder or *last good* is newer than this run. With `QueueRule::Newest`,
@@ -436,7 +449,7 @@ impl Environment {
     fn refuse_waiting(&mut self) {
         for waiter in std::mem::take(&mut self.queue) {
             match self.refusal(&waiter.commit) {
-                Some(error) => self.notify(waiter, Reply::Fail(error)),
+                Some(error) => self.notify(waiter, Reply::Fail(error.into())),
                 None => self.queue.push(waiter),
             }
         }
@@ -472,31 +485,34 @@ impl Environment {
         self.outbox.retain(|notification| &notification.run != run);
     }
 
-    fn check_holder(&self, run: &RunId, fence: u64) -> Result<&Holder, StepError> {
+    /// Returns the holder, which must be this run.
+    fn held_by(&self, run: &RunId) -> Result<&Holder, EnvironmentError> {
+        let (environment, run) = (self.name.clone(), run.clone());
         match &self.holder {
-            Some(holder) if &holder.run == run && holder.fence == fence => Ok(holder),
-            Some(holder) if &holder.run == run => {
-                Err(self.lost(run, &other_fence(fence, holder.fence)))
-            }
-            _ => Err(self.lost(run, &self.held_by())),
+            Some(holder) if holder.run == run => Ok(holder),
+            Some(holder) => Err(EnvironmentError::HeldByOther {
+                environment,
+                run,
+                holder: holder.run.clone(),
+                since: holder.since,
+            }),
+            None => Err(EnvironmentError::NotHeld { environment, run }),
         }
     }
 
-    fn held_by(&self) -> String {
-        match &self.holder {
-            Some(holder) => format!("run {} has held it since {}", holder.run, holder.since),
-            None => "no run holds it".to_owned(),
+    /// Returns the holder, which must be this run under this fence.
+    fn check_holder(&self, run: &RunId, fence: u64) -> Result<&Holder, EnvironmentError> {
+        let holder = self.held_by(run)?;
+        if holder.fence == fence {
+            return Ok(holder);
         }
+        Err(EnvironmentError::OtherFence {
+            environment: self.name.clone(),
+            run: run.clone(),
+            recorded: fence,
+            current: holder.fence,
+        })
     }
-
-    fn lost(&self, run: &RunId, why: &str) -> StepError {
-        let message = format!("run {run} does not hold environment {}: {why}", self.name);
-        StepError::new(ErrorName::LockLost, message)
-    }
-}
-
-fn other_fence(noted: u64, now: u64) -> String {
-    format!("it acquired the environment under fence {noted}, and the fence is {now} now")
 }
 
 /// Returns the error that freezes a run's environment: one that left it in an unknown state. A

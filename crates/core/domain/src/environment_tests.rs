@@ -4,6 +4,7 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
+use crate::error::{ErrorName, NamedError as _};
 use crate::event::{EVENT_SCHEMA, EventRepository, PushEvent, Trigger};
 use crate::ids::{DeliveryId, RepositoryName};
 use proptest::prelude::*;
@@ -187,8 +188,8 @@ fn only_the_run_that_holds_the_environment_has_its_fence() {
     let mut environment = fresh();
     let why = |environment: &Environment, run: &Run| {
         let error = environment.fence_of(run).unwrap_err();
-        assert_eq!(error.name, ErrorName::LockLost);
-        error.message
+        assert_eq!(error.name(), ErrorName::LockLost);
+        error.to_string()
     };
     let mut lost = vec![why(&environment, &run(1))];
     let mut holder = run(1);

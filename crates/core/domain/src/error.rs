@@ -160,6 +160,13 @@ pub struct StepError {
     pub message: String,
 }
 
+/// The errors of a step or of a noun: an enum with a variant for each cause. Its text is the message
+/// for a person.
+pub trait NamedError: std::error::Error {
+    /// Returns the cause's name in the closed list.
+    fn name(&self) -> ErrorName;
+}
+
 impl StepError {
     /// Returns an error with this name and message.
     #[must_use]
@@ -168,6 +175,12 @@ impl StepError {
             name,
             message: message.into(),
         }
+    }
+}
+
+impl<E: NamedError> From<E> for StepError {
+    fn from(error: E) -> Self {
+        Self::new(error.name(), error.to_string())
     }
 }
 

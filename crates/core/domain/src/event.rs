@@ -1,6 +1,6 @@
 //! Triggers of runs, and the enrolment of repositories.
 
-use crate::error::{ErrorName, StepError};
+use crate::error::{ErrorName, NamedError};
 use crate::ids::{BranchRef, CommitId, DeliveryId, RepositoryKey, RepositoryName, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -196,20 +196,89 @@ pub struct EnrolledRepository {
     pub image: String,
 }
 
+/// Why a trigger's commit is not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum EnrolmentError {
+    #[error("repository {name} ({key}) is not enrolled")]
+    NotEnrolled {
+        key: RepositoryKey,
+        name: RepositoryName,
+    },
+    #[error("repository {name} ({key}) is enrolled as {enrolled}")]
+    OtherName {
+        key: RepositoryKey,
+        name: RepositoryName,
+        enrolled: RepositoryName,
+    },
+    #[error("branch {branch} of {name} is not watched; watched are {}", watched.join(", "))]
+    NotWatched {
+        name: RepositoryName,
+        branch: BranchRef,
+        watched: Vec<String>,
+    },
+}
+
+impl NamedError for EnrolmentError {
+    fn name(&self) -> ErrorName {
+        ErrorName::NotEnrolled
+    }
+}
+
 impl EnrolledRepository {
-    /// Returns the enrolled repository that a trigger names. Compares keys, because a repository
-    /// can be renamed.
+    /// Returns the enrolled repository with this key, which survives a rename.
+    #[must_use]
+    pub fn find(known: &[Self], key: RepositoryKey) -> Option<&Self> {
+        known.iter().find(|one| one.key == key)
+    }
+
+    /// Returns the enrolled repository that a trigger names.
     ///
     /// # Errors
     /// Fails with `NotEnrolled` when the repository is not enrolled.
-    pub fn of<'known>(known: &'known [Self], trigger: &Trigger) -> Result<&'known Self, StepError> {
-        let EventRepository {
-            key,
-            full_name: name,
-        } = trigger.repository();
-        known.iter().find(|one| one.key == *key).ok_or_else(|| {
-            let message = format!("repository {name} ({key}) is not enrolled");
-            StepError::new(ErrorName::NotEnrolled, message)
+    pub fn of<'known>(
+        known: &'known [Self],
+        trigger: &Trigger,
+    ) -> Result<&'known Self, EnrolmentError> {
+        let EventRepository { key, full_name } = trigger.repository();
+        Self::find(known, *key).ok_or_else(|| EnrolmentError::NotEnrolled {
+            key: *key,
+            name: full_name.clone(),
         })
+    }
+
+    /// Returns the enrolled repository that a trigger names, if its commit may be delivered: the
+    /// repository has the enrolled name, and the branch is watched.
+    ///
+    /// # Errors
+    /// Fails with `NotEnrolled` otherwise.
+    pub fn admitted<'known>(
+        known: &'known [Self],
+        trigger: &Trigger,
+    ) -> Result<&'known Self, EnrolmentError> {
+        let found = Self::of(known, trigger)?;
+        let EventRepository { key, full_name } = trigger.repository();
+        if found.full_name != *full_name {
+            return Err(EnrolmentError::OtherName {
+                key: *key,
+                name: full_name.clone(),
+                enrolled: found.full_name.clone(),
+            });
+        }
+        if !found.watches(trigger.branch()) {
+            return Err(EnrolmentError::NotWatched {
+                name: full_name.clone(),
+                branch: trigger.branch().clone(),
+                watched: found.branches.clone(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Returns whether pushes to a branch are delivered.
+    #[must_use]
+    pub fn watches(&self, branch: &BranchRef) -> bool {
+        let short = branch.as_str().strip_prefix("refs/heads/");
+        short.is_some_and(|short| self.branches.iter().any(|watched| watched == short))
     }
 }

@@ -1,9 +1,10 @@
 //! The sealed spec of a Batch job, and its result.
 
-use crate::error::{ErrorName, StepError};
+use crate::error::StepError;
 use crate::ids::{
     CommitId, EnvironmentName, JobId, RepositoryKey, RepositoryName, RunId, StackName,
 };
+use crate::json::{self, NotWritten};
 use crate::keys::{self, JobFile};
 use crate::plan::{ObjectRef, PlanKind, PlanSummary, SealedPlan, SideEffects, StateVersion};
 use serde::{Deserialize, Serialize};
@@ -94,10 +95,8 @@ impl JobSpec {
     ///
     /// # Errors
     /// Fails with `Internal` when the spec cannot be serialized.
-    pub fn sealed(&self) -> Result<(JobId, String, Vec<u8>), StepError> {
-        let bytes = serde_json::to_vec(self).map_err(|error| {
-            StepError::new(ErrorName::Internal, format!("write a job spec: {error}"))
-        })?;
+    pub fn sealed(&self) -> Result<(JobId, String, Vec<u8>), NotWritten> {
+        let bytes = json::to_bytes("a job spec", self)?;
         let job = JobId::seal(self.verb.as_str(), &self.stack, self.attempt, &bytes);
         let key = keys::job(&self.run, &job, JobFile::Spec);
         Ok((job, key, bytes))

@@ -10,6 +10,7 @@ pub mod error;
 pub mod event;
 pub mod ids;
 pub mod job;
+pub mod json;
 pub mod keys;
 pub mod plan;
 pub mod plan_file;

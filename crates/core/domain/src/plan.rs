@@ -238,8 +238,6 @@ pub enum Verdict {
     Auto,
     /// The plan is applied after a person approves it.
     NeedsApproval,
-    /// The pipeline does not apply the plan.
-    Refused,
 }
 
 impl Verdict {
@@ -250,7 +248,6 @@ impl Verdict {
             Self::NoChanges => "no-changes",
             Self::Auto => "auto",
             Self::NeedsApproval => "needs-approval",
-            Self::Refused => "refused",
         }
     }
 }
@@ -266,15 +263,26 @@ pub enum LegKind {
     Rollback,
 }
 
-/// Returns the verdict on a plan. A plan that loses data is refused. A plan of a rollback needs no
-/// approval, because it restores what was already delivered.
-#[must_use]
-pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: LegKind) -> Verdict {
+/// The addresses of the resources whose data a plan would lose. Such a plan is not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataLoss(pub Vec<String>);
+
+/// Returns the verdict on a plan. A plan of a rollback needs no approval, because it restores what
+/// was already delivered.
+///
+/// # Errors
+/// Fails when the plan would lose data.
+pub fn judge(
+    summary: &PlanSummary,
+    rule: ApprovalRule,
+    mode: LegKind,
+) -> Result<Verdict, DataLoss> {
     if summary.is_empty() {
-        return Verdict::NoChanges;
+        return Ok(Verdict::NoChanges);
     }
-    if !data_loss(summary).is_empty() {
-        return Verdict::Refused;
+    let lost = data_loss(summary);
+    if !lost.is_empty() {
+        return Err(DataLoss(lost));
     }
     let destroys = summary.changes.iter().any(|change| change.action.deletes());
     let asks = match rule {
@@ -282,21 +290,19 @@ pub fn judge(summary: &PlanSummary, rule: ApprovalRule, mode: LegKind) -> Verdic
         ApprovalRule::Always => true,
         ApprovalRule::OnDestroy => destroys,
     };
-    match mode {
+    Ok(match mode {
         LegKind::Forward if asks => Verdict::NeedsApproval,
         LegKind::Forward | LegKind::Rollback => Verdict::Auto,
-    }
+    })
 }
 
-/// Returns the addresses of the resources whose data the plan would lose.
-#[must_use]
-pub fn data_loss(summary: &PlanSummary) -> Vec<&str> {
+fn data_loss(summary: &PlanSummary) -> Vec<String> {
     summary
         .changes
         .iter()
         .filter(|change| change.action.deletes())
         .filter(|change| PROTECTED_TYPES.contains(&change.resource_type.as_str()))
-        .map(|change| change.address.as_str())
+        .map(|change| change.address.clone())
         .collect()
 }
 
@@ -326,8 +332,8 @@ mod tests {
 
     /// The verdict for each approval rule on the forward leg, then the verdict on the rollback leg.
     #[test]
-    fn a_plan_is_judged_by_what_it_loses_then_by_the_rule() {
-        use Verdict::{Auto, NeedsApproval, NoChanges, Refused};
+    fn a_plan_is_judged_by_the_rule_and_the_leg() {
+        use Verdict::{Auto, NeedsApproval, NoChanges};
         let (queue, table) = ("aws_sqs_queue", "aws_dynamodb_table");
         let none = OutputsChange::None;
         let cases = [
@@ -356,11 +362,6 @@ mod tests {
                 summary(&[(queue, Action::Replace)], none),
                 [Auto, NeedsApproval, NeedsApproval, Auto],
             ),
-            (summary(&[(table, Action::Delete)], none), [Refused; 4]),
-            (
-                summary(&[(queue, Action::Create), (table, Action::Replace)], none),
-                [Refused; 4],
-            ),
         ];
         for (plan, expected) in cases {
             let forward = [
@@ -371,20 +372,26 @@ mod tests {
             .map(|rule| judge(&plan, rule, LegKind::Forward));
             let back = judge(&plan, ApprovalRule::Always, LegKind::Rollback);
             let [never, always, on_destroy] = forward;
+            let expected = expected.map(Ok);
             assert_eq!([never, always, on_destroy, back], expected, "{plan:?}");
         }
     }
 
     #[test]
-    fn data_that_would_be_lost_is_named() {
-        let plan = summary(
-            &[
-                ("aws_s3_bucket", Action::Delete),
-                ("aws_sqs_queue", Action::Delete),
-            ],
-            OutputsChange::None,
-        );
-        assert_eq!(data_loss(&plan), ["aws_s3_bucket.this"]);
+    fn a_plan_that_loses_data_has_no_verdict() {
+        let changes = [
+            ("aws_s3_bucket", Action::Delete),
+            ("aws_sqs_queue", Action::Delete),
+            ("aws_dynamodb_table", Action::Replace),
+        ];
+        let plan = summary(&changes, OutputsChange::None);
+        let lost = ["aws_s3_bucket.this", "aws_dynamodb_table.this"];
+        for leg in [LegKind::Forward, LegKind::Rollback] {
+            for rule in [ApprovalRule::Never, ApprovalRule::Always] {
+                let verdict = judge(&plan, rule, leg);
+                assert_eq!(verdict, Err(DataLoss(lost.map(str::to_owned).into())));
+            }
+        }
         assert_eq!(plan.counts().delete, 2);
     }
 

@@ -1,8 +1,8 @@
 //! Rollouts: the time from starting a release until it is healthy or has failed.
 
-use crate::error::{ErrorName, StepError};
+use crate::error::{ErrorName, NamedError};
 use crate::ids::CommitId;
-use crate::release::Release;
+use crate::release::{Release, TargetState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -88,17 +88,33 @@ impl Rollout {
     ///
     /// # Errors
     /// Fails with `Unhealthy` from the deadline on.
-    pub fn unanswered(&self, why: &str, now: Timestamp) -> Result<(), StepError> {
+    pub fn unanswered(&self, why: &str, now: Timestamp) -> Result<(), Unhealthy> {
         if now < self.deadline {
             return Ok(());
         }
-        Err(StepError::new(
-            ErrorName::Unhealthy,
-            format!(
-                "{}, but at the deadline {} {}{why}",
-                self.release.target, self.deadline, self.url
-            ),
-        ))
+        Err(Unhealthy {
+            target: Box::new(self.release.target.clone()),
+            deadline: self.deadline,
+            url: self.url.clone(),
+            why: why.to_owned(),
+        })
+    }
+}
+
+/// An application that was not healthy before the rollout's deadline.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{target}, but at the deadline {deadline} {url}{why}")]
+pub struct Unhealthy {
+    target: Box<TargetState>,
+    deadline: Timestamp,
+    url: String,
+    /// The last answer: the path, and what was wrong with it.
+    why: String,
+}
+
+impl NamedError for Unhealthy {
+    fn name(&self) -> ErrorName {
+        ErrorName::Unhealthy
     }
 }
 
@@ -175,7 +191,7 @@ mod tests {
         ];
         let said: Vec<String> = wrong.into_iter().map(Result::unwrap_err).collect();
         let late = Timestamp::from_second(300).unwrap();
-        let error = rollout.unanswered(&said[0], late).unwrap_err();
+        let error = crate::error::StepError::from(rollout.unanswered(&said[0], late).unwrap_err());
         insta::assert_snapshot!(format!("{}\n{error}", said.join("\n")));
         assert_eq!(rollout.unanswered("", Timestamp::UNIX_EPOCH), Ok(()));
     }

@@ -8,6 +8,7 @@
 //! They all fail after the run has ended, except [`Run::audited`], which completes the end itself.
 
 mod apply;
+mod error;
 mod leg;
 mod outcome;
 mod plan;
@@ -17,6 +18,7 @@ mod stack;
 
 pub use crate::event::Trigger;
 pub use apply::StalePlan;
+pub use error::{JobEvent, RunError};
 pub use leg::{Leg, Wave};
 pub use outcome::{End, Outcome};
 pub(crate) use release::releases;
@@ -24,7 +26,7 @@ pub use rollback::{ErrorDecision, HandledError, RollbackOutcome};
 pub use stack::{Approval, ApprovalDecision, REPLANS, StackRun, StackState};
 
 use crate::config::Config;
-use crate::error::{ErrorName, StepError};
+use crate::error::StepError;
 use crate::ids::{CommitId, EnvironmentName, RunId};
 use crate::plan::ObjectRef;
 use crate::release::Artifact;
@@ -165,32 +167,7 @@ pub struct Failure {
     pub at: Timestamp,
 }
 
-/// The reason that a run was not changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RunError {
-    /// The run has ended.
-    #[error("run {run} ended at {at}: nothing changes it any more")]
-    Ended {
-        /// The run's id.
-        run: RunId,
-        /// When the run ended.
-        at: Timestamp,
-    },
-    /// The run's state does not allow the change.
-    #[error(transparent)]
-    Refused(#[from] StepError),
-}
-
-impl From<RunError> for StepError {
-    fn from(error: RunError) -> Self {
-        match error {
-            RunError::Ended { .. } => Self::new(ErrorName::LockLost, error.to_string()),
-            RunError::Refused(error) => error,
-        }
-    }
-}
-
-/// The result of a change to a run.
+/// The result of a change to a run, or of a question to it.
 pub type Change<T = ()> = Result<T, RunError>;
 
 // Claiming and accepting.
@@ -247,10 +224,6 @@ impl Run {
                 at: end.at,
             }),
         }
-    }
-
-    fn refused(&self, name: ErrorName, what: &str) -> StepError {
-        StepError::new(name, format!("run {} {what}", self.id))
     }
 }
 
@@ -381,17 +354,18 @@ impl Run {
         self.accepted.as_ref().map(|accepted| accepted.at)
     }
 
-    fn accepted(&self) -> Result<&Accepted, StepError> {
-        self.accepted
-            .as_ref()
-            .ok_or_else(|| self.refused(ErrorName::Internal, "was not accepted yet"))
+    fn accepted(&self) -> Change<&Accepted> {
+        let accepted = self.accepted.as_ref();
+        accepted.ok_or_else(|| RunError::NotAccepted {
+            run: self.id.clone(),
+        })
     }
 
     /// Returns the configuration of the run's commit.
     ///
     /// # Errors
     /// Fails with `Internal` before the commit is accepted.
-    pub fn config(&self) -> Result<&Config, StepError> {
+    pub fn config(&self) -> Change<&Config> {
         self.accepted().map(|accepted| &accepted.config)
     }
 
@@ -420,9 +394,11 @@ impl Run {
     ///
     /// # Errors
     /// Fails with `Internal` when the commit is not accepted yet, or the repository builds nothing.
-    pub fn build_tree(&self) -> Result<&CommitId, StepError> {
+    pub fn build_tree(&self) -> Change<&CommitId> {
         let tree = self.accepted()?.build_tree.as_ref();
-        tree.ok_or_else(|| self.refused(ErrorName::Internal, "has no tree of a build context"))
+        tree.ok_or_else(|| RunError::NoBuildTree {
+            run: self.id.clone(),
+        })
     }
 
     /// Returns the state of the run's artifact.

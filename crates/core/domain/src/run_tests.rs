@@ -7,6 +7,7 @@ use super::*;
 use crate::config::Stack;
 use crate::ecs::EcsState;
 use crate::environment::LastGood;
+use crate::error::ErrorName;
 use crate::event::{EVENT_SCHEMA, EventRepository, PushEvent};
 use crate::ids::{
     BranchRef, DeliveryId, ImageDigest, JobId, RepositoryKey, RepositoryName, ServiceName,

@@ -6,7 +6,7 @@ use crate::status::{StatusMessage, Transition, message};
 use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
 use domain::plan::LegKind;
-use domain::run::{Outcome, Run};
+use domain::run::{Build, Outcome, Run};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,10 +140,12 @@ fn commit_status(run: &Run, transition: &Transition) -> Option<CommitStatus> {
 fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)> {
     let pending = |text: String| Some((CommitState::Pending, text));
     match transition {
-        Transition::Sealed => pending("Checked. Building and planning.".into()),
+        Transition::Sealed => pending(format!("Checked. {}", first_work(run))),
         Transition::LockWaiting(other) => pending(format!(
             "Waiting: run {other} is being delivered to this environment."
         )),
+        // Ends the status of the wait.
+        Transition::LockHeld => pending(first_work(run).into()),
         Transition::ApprovalRequested(stack, _) => pending(format!(
             "Stack {stack} waits for approval: sluicegate approve {} {stack}",
             run.id()
@@ -162,7 +164,6 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::BuildStarted
         | Transition::ImageReady
         | Transition::BuildFailed
-        | Transition::LockHeld
         | Transition::Superseded
         | Transition::PlanStarted(..)
         | Transition::PlanFinished(..)
@@ -177,6 +178,15 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::DeployFailed(..)
         | Transition::Promoted
         | Transition::RolledBack => None,
+    }
+}
+
+/// Returns what a run does before its first apply.
+fn first_work(run: &Run) -> &'static str {
+    let builds = run.config().is_ok_and(|config| config.build.is_some());
+    match run.build() {
+        Build::None | Build::Started { .. } if builds => "Building and planning.",
+        _ => "Planning.",
     }
 }
 

@@ -3,8 +3,9 @@
 
 use crate::{IndexKey, Item, ItemBody, ItemKey, Result, Table, Written};
 use domain::environment::Environment;
-use domain::error::{ErrorName, StepError};
+use domain::error::{ErrorName, NamedError};
 use domain::ids::{EnvironmentName, RepositoryKey, RunId};
+use domain::json;
 use domain::run::Run;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +13,31 @@ use serde::de::DeserializeOwned;
 /// The maximum number of attempts to write before `RecordConflict`. Ten stacks that end at the same
 /// instant need ten attempts.
 const TRIES: u32 = 20;
+
+/// Why a document was not read or changed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum DocumentError {
+    #[error("run not found: {run}")]
+    RunNotFound { run: RunId },
+    #[error("item {key} is not what this version writes: {source}")]
+    OtherFormat {
+        key: ItemKey,
+        source: serde_json::Error,
+    },
+    #[error("item {key} changed at each of {tries} tries")]
+    Conflict { key: ItemKey, tries: u32 },
+}
+
+impl NamedError for DocumentError {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::RunNotFound { .. } => ErrorName::RunNotFound,
+            Self::OtherFormat { .. } => ErrorName::ContractViolation,
+            Self::Conflict { .. } => ErrorName::RecordConflict,
+        }
+    }
+}
 
 /// A document that is stored in the table.
 pub trait Document: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync {
@@ -72,25 +98,20 @@ impl Document for Environment {
 }
 
 fn body<D: Document>(doc: &D) -> Result<ItemBody> {
-    let json = serde_json::to_string(doc)
-        .map_err(|error| StepError::new(ErrorName::Internal, format!("write an item: {error}")))?;
     Ok(ItemBody {
-        doc: json,
+        doc: json::to_text("an item", doc)?,
         index: doc.index(),
         expires: None,
     })
 }
 
 fn read<D: Document>(key: &ItemKey, item: &Item) -> Result<D> {
-    serde_json::from_str(&item.doc).map_err(|error| {
-        StepError::new(
-            ErrorName::ContractViolation,
-            format!(
-                "item {}/{} is not what this version writes: {error}",
-                key.pk, key.sk
-            ),
-        )
-    })
+    Ok(
+        serde_json::from_str(&item.doc).map_err(|source| DocumentError::OtherFormat {
+            key: key.clone(),
+            source,
+        })?,
+    )
 }
 
 /// Writes a document that must not exist yet.
@@ -119,11 +140,12 @@ pub async fn load<D: Document>(table: &dyn Table, key: &ItemKey) -> Result<Optio
 /// Fails with `RunNotFound` when the run does not exist, with `ContractViolation` when it has
 /// another version, and when the table cannot be read.
 pub async fn load_run(table: &dyn Table, run: &RunId) -> Result<Run> {
-    load(table, &run_key(run)).await?.ok_or_else(|| no_run(run))
+    let found = load(table, &run_key(run)).await?;
+    Ok(found.ok_or_else(|| no_run(run))?)
 }
 
-fn no_run(run: &RunId) -> StepError {
-    StepError::new(ErrorName::RunNotFound, format!("run not found: {run}"))
+fn no_run(run: &RunId) -> DocumentError {
+    DocumentError::RunNotFound { run: run.clone() }
 }
 
 /// Changes a document: loads it, lets `decide` change it, and saves it. Starts again if another
@@ -155,13 +177,8 @@ async fn update<D: Document, T>(
             return Ok(answer);
         }
     }
-    Err(StepError::new(
-        ErrorName::RecordConflict,
-        format!(
-            "item {}/{} changed at each of {TRIES} tries",
-            key.pk, key.sk
-        ),
-    ))
+    let (key, tries) = (key.clone(), TRIES);
+    Err(DocumentError::Conflict { key, tries }.into())
 }
 
 /// Changes a run. `decide` may run several times.
@@ -174,7 +191,7 @@ pub async fn update_run<T>(
     run: &RunId,
     decide: impl FnMut(&mut Run) -> Result<T>,
 ) -> Result<T> {
-    update(table, &run_key(run), || Err(no_run(run)), decide).await
+    update(table, &run_key(run), || Err(no_run(run).into()), decide).await
 }
 
 /// Changes an environment. Creates it if it does not exist. `decide` may run several times.

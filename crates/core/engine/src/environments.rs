@@ -11,8 +11,9 @@ use domain::environment::{
     Environment, Frozen, LastGood, LockVerdict, Notification, QUEUE_LIMIT, Reply, Waiter,
     freezing_error,
 };
-use domain::error::{ErrorName, StepError};
+use domain::error::{ErrorName, NamedError, StepError};
 use domain::ids::{EnvironmentName, RepositoryKey, RunId, StackName};
+use domain::json;
 use domain::plan::ObjectRef;
 use domain::run::{Run, RunError};
 use domain::step::LockAnswer;
@@ -22,6 +23,23 @@ use std::collections::BTreeMap;
 /// The maximum number of notifications that one call sends. One goes to each waiting run, and one
 /// to each run that gets the environment because the run before it has ended.
 const SENT_LIMIT: usize = 4 * QUEUE_LIMIT;
+
+/// An outbox that one call cannot empty, which is a defect.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "environment {environment} of repository {repository} had more than {SENT_LIMIT} notifications \
+     to send at once"
+)]
+pub struct TooManyNotifications {
+    repository: RepositoryKey,
+    environment: EnvironmentName,
+}
+
+impl NamedError for TooManyNotifications {
+    fn name(&self) -> ErrorName {
+        ErrorName::Internal
+    }
+}
 
 /// Proof that a run holds its environment. Only [`owned`] creates it, from the environment's item.
 #[derive(Debug, Clone)]
@@ -82,7 +100,7 @@ pub async fn of_run(table: &dyn Table, run: &Run) -> Result<Option<Environment>>
 /// read or written.
 pub async fn promote(table: &dyn Table, owned: &Owned, good: &LastGood) -> Result<()> {
     change(table, &owned.environment, |environment| {
-        environment.promote(owned.fence, good.clone())
+        Ok(environment.promote(owned.fence, good.clone())?)
     })
     .await
 }
@@ -100,7 +118,7 @@ pub async fn record_rollback(
     now: Timestamp,
 ) -> Result<()> {
     change(table, &owned.environment, |environment| {
-        environment.record_rollback(&owned.run, owned.fence, outputs.clone(), now)
+        Ok(environment.record_rollback(&owned.run, owned.fence, outputs.clone(), now)?)
     })
     .await
 }
@@ -121,6 +139,17 @@ pub async fn freeze(table: &dyn Table, run: &Run, error: &StepError, now: Timest
     .await
 }
 
+/// The result of a run's request for its environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquired {
+    /// The run that asked.
+    pub run: Run,
+    /// The run that holds the environment, if the run that asked waits in the queue behind it.
+    pub waits_for: Option<RunId>,
+    /// The runs that were superseded, for the caller to announce.
+    pub superseded: Vec<Run>,
+}
+
 /// The environments, and the runs that wait for them.
 #[derive(Clone, Copy)]
 pub struct Environments<'a> {
@@ -134,18 +163,17 @@ pub struct Environments<'a> {
 
 impl Environments<'_> {
     /// Queues a run for its environment, and drains the outbox, which often contains the run's own
-    /// reply. A run that asks again with a new token gets its reply on the new token. Returns the
-    /// runs that were superseded, for the caller to announce.
+    /// reply. A run that asks again with a new token gets its reply on the new token.
     ///
     /// # Errors
     /// Fails when the table cannot be read or written, and when Step Functions cannot be called.
-    pub async fn acquire(&self, run: &RunId, token: &str) -> Result<Vec<Run>> {
+    pub async fn acquire(&self, run: &RunId, token: &str) -> Result<Acquired> {
         let now = self.clock.now();
         let run = update_run(self.table, run, |run| {
             match run.lock_requested(now) {
                 // A failed build may already have ended the run.
                 Ok(()) | Err(RunError::Ended { .. }) => Ok(run.clone()),
-                Err(RunError::Refused(error)) => Err(error),
+                Err(error) => Err(error.into()),
             }
         })
         .await?;
@@ -172,7 +200,14 @@ impl Environments<'_> {
             })
             .await?;
         }
-        self.drain(repository, name).await
+        let superseded = self.drain(repository, name).await?;
+        let environment = of_run(self.table, &run).await?;
+        let waits_for = environment.as_ref().and_then(|it| it.waits_for(run.id()));
+        Ok(Acquired {
+            waits_for: waits_for.cloned(),
+            superseded,
+            run,
+        })
     }
 
     /// Releases the environment of a run that has ended, or removes its wait, and hands the
@@ -245,11 +280,12 @@ impl Environments<'_> {
             })
             .await?;
         }
-        let message = format!(
-            "environment {name} of repository {repository} had more than {SENT_LIMIT} \
-             notifications to send at once"
-        );
-        Err(StepError::new(ErrorName::Internal, message))
+        let environment = name.clone();
+        Err(TooManyNotifications {
+            repository,
+            environment,
+        }
+        .into())
     }
 
     async fn send(&self, notification: &Notification) -> Result<TokenState> {
@@ -257,10 +293,7 @@ impl Environments<'_> {
         match &notification.reply {
             Reply::Succeed(verdict) => {
                 let answer = LockAnswer { verdict: *verdict };
-                let output = serde_json::to_string(&answer).map_err(|error| {
-                    let message = format!("serialize the answer to a wait: {error}");
-                    StepError::new(ErrorName::Internal, message)
-                })?;
+                let output = json::to_text("the answer to a wait", &answer)?;
                 self.tokens.succeed(token, &output).await
             }
             Reply::Fail(error) => self.tokens.fail(token, error.name, &error.message).await,
@@ -275,7 +308,7 @@ impl Environments<'_> {
                 Ok(()) => Ok(Some(run.clone())),
                 // The run ended while it waited.
                 Err(RunError::Ended { .. }) => Ok(None),
-                Err(RunError::Refused(error)) => Err(error),
+                Err(error) => Err(error.into()),
             }
         })
         .await;

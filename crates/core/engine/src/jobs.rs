@@ -2,7 +2,7 @@
 
 use crate::environments::Owned;
 use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result};
-use domain::error::{ErrorClass, ErrorName, StepError};
+use domain::error::{ErrorClass, ErrorName, NamedError, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobResult, JobSpec, PLAN_SECONDS, Verb};
 use domain::keys::{self, JobFile};
@@ -14,6 +14,59 @@ const SHOWN: usize = 3;
 
 /// The reason for terminating a job that its run no longer waits for.
 const ORPHANED: &str = "its run no longer waits for it";
+
+/// Why a job cannot be made, or its result cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum JobError {
+    #[error("stack {stack} of run {run} has no plan to apply")]
+    NoPlan { run: RunId, stack: StackName },
+    #[error("job {job} of stack {stack} left no result: {why}{description}")]
+    NoResult {
+        stack: StackName,
+        job: JobId,
+        why: String,
+        description: String,
+    },
+    #[error("job {job} was ended and is still there: {description}")]
+    StillOpen { job: JobId, description: String },
+    #[error("{key} is not a result that this version reads: {source}")]
+    OtherFormat {
+        key: String,
+        source: serde_json::Error,
+    },
+    #[error("{key} holds the result of run {run}, stack {stack}, schema {schema}")]
+    OtherJob {
+        key: String,
+        run: RunId,
+        stack: StackName,
+        schema: u32,
+    },
+    #[error(
+        "job {job} of stack {stack} left the result of another verb than {}; its spec is {}",
+        expected.as_str(),
+        keys::job(run, job, JobFile::Spec)
+    )]
+    OtherVerb {
+        run: RunId,
+        stack: StackName,
+        job: JobId,
+        expected: Verb,
+    },
+}
+
+impl NamedError for JobError {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::NoResult { .. } => ErrorName::JobLost,
+            Self::StillOpen { .. } => ErrorName::AwsUnavailable,
+            Self::NoPlan { .. }
+            | Self::OtherFormat { .. }
+            | Self::OtherJob { .. }
+            | Self::OtherVerb { .. } => ErrorName::ContractViolation,
+        }
+    }
+}
 
 /// The bucket of the stacks' Terraform states.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +97,8 @@ pub fn spec(
         (Verb::Plan, _) => (None, PLAN_SECONDS),
         (Verb::Apply, StackState::Planned { plan, .. }) => (Some(plan.clone()), APPLY_SECONDS),
         (Verb::Apply, _) => {
-            return Err(StepError::new(
-                ErrorName::ContractViolation,
-                format!("stack {name} of run {} has no plan to apply", run.id()),
-            ));
+            let (run, stack) = (run.id().clone(), name.clone());
+            return Err(JobError::NoPlan { run, stack }.into());
         }
     };
     Ok(JobSpec {
@@ -109,27 +160,29 @@ pub async fn result(
             || "Batch says that it succeeded".to_owned(),
             |error| error.to_step_error().message,
         );
-        return Err(StepError::new(
-            ErrorName::JobLost,
-            format!("job {job} of stack {stack} left no result: {why}{description}"),
-        ));
+        return Err(JobError::NoResult {
+            stack: stack.clone(),
+            job: job.clone(),
+            why,
+            description,
+        }
+        .into());
     };
-    let result: JobResult = serde_json::from_slice(&bytes).map_err(|error| {
-        StepError::new(
-            ErrorName::ContractViolation,
-            format!("{key} is not a result that this version reads: {error}"),
-        )
-    })?;
+    let read = serde_json::from_slice(&bytes);
+    let result: JobResult = match read {
+        Ok(result) => result,
+        Err(source) => return Err(JobError::OtherFormat { key, source }.into()),
+    };
     if result.schema == JOB_SCHEMA && &result.run == run && &result.stack == stack {
         Ok(result)
     } else {
-        Err(StepError::new(
-            ErrorName::ContractViolation,
-            format!(
-                "{key} holds the result of run {}, stack {}, schema {}",
-                result.run, result.stack, result.schema
-            ),
-        ))
+        Err(JobError::OtherJob {
+            key,
+            run: result.run,
+            stack: result.stack,
+            schema: result.schema,
+        }
+        .into())
     }
 }
 
@@ -148,13 +201,11 @@ async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
     };
     match jobs.iter().find(|job| job.progress == JobProgress::Open) {
         None => Ok(jobs),
-        Some(open) => Err(StepError::new(
-            ErrorName::AwsUnavailable,
-            format!(
-                "job {name} was ended and is still there: {}",
-                open.description
-            ),
-        )),
+        Some(open) => Err(JobError::StillOpen {
+            job: name.clone(),
+            description: open.description.clone(),
+        }
+        .into()),
     }
 }
 

@@ -4,6 +4,7 @@ use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ImageDigest, JobId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// The result of a port's call. The port names the error, because only the port knows the other
@@ -17,6 +18,12 @@ pub struct ItemKey {
     pub pk: String,
     /// The sort key, such as `RUN`.
     pub sk: String,
+}
+
+impl fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pk, self.sk)
+    }
 }
 
 /// An item to be written.

@@ -13,7 +13,8 @@ use domain::job::Verb;
 use domain::plan::Verdict;
 use domain::run::ErrorDecision;
 use domain::step::{
-    Action, BuildTriggerOutput, ClaimVerdict, DeployVerdict, NextOutput, RecordVerdict,
+    Action, CheckDeployVerdict, ClaimVerdict, DecideBuildOutput, RecordVerdict, SelectStacksOutput,
+    StartDeployVerdict,
 };
 
 const ROLLBACK: &str = "Rollback";
@@ -114,10 +115,10 @@ fn prepare() -> serde_json::Result<States> {
 }
 
 /// The output of the selection of stacks, when there are stacks to plan.
-const STACKS_TO_PLAN: NextOutput = NextOutput::Plan { jobs: Vec::new() };
+const STACKS_TO_PLAN: SelectStacksOutput = SelectStacksOutput::Plan { jobs: Vec::new() };
 
-/// The output of `build-trigger` when an image must be built.
-const IMAGE_TO_BUILD: BuildTriggerOutput = BuildTriggerOutput::Build {
+/// The output of `build-trigger decide` when an image must be built.
+const IMAGE_TO_BUILD: DecideBuildOutput = DecideBuildOutput::Build {
     source: String::new(),
     environment: Vec::new(),
 };
@@ -343,7 +344,7 @@ fn plan(wave: &Wave) -> serde_json::Result<States> {
     ]))
 }
 
-fn verdict(output: &NextOutput) -> serde_json::Result<String> {
+fn verdict(output: &SelectStacksOutput) -> serde_json::Result<String> {
     crate::expression::verdict_text(output)
 }
 
@@ -459,7 +460,7 @@ fn deploy() -> serde_json::Result<States> {
             "IsDeployNeeded",
             choice(
                 "A repository may have no application.",
-                [(is!(DeployVerdict::None)?, "Promote")],
+                [(is!(StartDeployVerdict::None)?, "Promote")],
                 "WaitForRollout",
             ),
         ),
@@ -485,7 +486,7 @@ fn deploy() -> serde_json::Result<States> {
             "IsHealthy",
             choice(
                 "The application is healthy when its address answers with this commit.",
-                [(is!(DeployVerdict::Healthy)?, "Promote")],
+                [(is!(CheckDeployVerdict::Healthy)?, "Promote")],
                 "WaitForRollout",
             ),
         ),

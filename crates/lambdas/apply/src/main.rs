@@ -6,7 +6,6 @@ fn main() -> std::process::ExitCode {
         objects: wiring.artifacts(),
         batch: wiring.batch(),
         announcer: wiring.announcer(),
-        repositories: wiring.repositories(),
         clock: wiring.clock(),
         states: wiring.states(),
     })

@@ -4,141 +4,109 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use domain::job::{JOB_SCHEMA, JobResult, JobSpec};
-use domain::keys::{self, JobFile};
+use domain::error::{ErrorName, StepError};
+use domain::ids::{JobId, RunId};
+use domain::job::{JobOutcome, Verb};
 use domain::plan::{
     LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
 };
-use domain::run::{Approval, ApprovalDecision};
-use engine::documents::insert;
-use engine::fakes::{
-    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeStatusQueue, FakeTable, samples,
-};
+use domain::run::{Approval, ApprovalDecision, StackState};
+use domain::step::{CaughtError, FinishApply, StackJob, StartApply};
+use engine::fakes::{World, samples, throttled};
 use engine::status::TransitionKind;
-use std::collections::BTreeSet;
+use std::ops::Deref;
 
-struct World {
-    table: FakeTable,
-    objects: FakeObjects,
-    batch: FakeBatch,
-    status: FakeStatusQueue,
+/// Run 1, which holds the environment and has a sealed plan for its stack `data`.
+struct Scene {
+    world: World,
     apply: Apply,
 }
 
-impl World {
-    /// Creates run 1, which holds the environment and has a sealed plan for its stack `data`.
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Scene {
     async fn new(verdict: Verdict) -> Self {
-        let table = FakeTable::new();
-        let objects = FakeObjects::new(samples::BUCKET);
-        let batch = FakeBatch::new();
-        let status = FakeStatusQueue::new();
-        let clock = Arc::new(FakeClock::default());
-        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
+        let world = World::new();
         let apply = Apply {
-            table: Arc::new(table.clone()),
-            objects: Arc::new(objects.clone()),
-            batch: Arc::new(batch.clone()),
-            announcer: Announcer::new(Arc::new(status.clone()), clock.clone())
-                .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
-            repositories,
-            clock,
+            table: Arc::new(world.table.clone()),
+            objects: Arc::new(world.artifacts.clone()),
+            batch: Arc::new(world.batch.clone()),
+            announcer: world.announcer(),
+            clock: world.clock(),
             states: samples::states(),
         };
         let mut run = samples::sealed_run(1);
         samples::edit(&mut run, "/forward/stacks/0/jobs", 1);
         samples::edit(&mut run, "/forward/stacks/0/state", planned(verdict, None));
-        insert(&table, &run).await.unwrap();
-        table.give_environment_to(&run);
-        Self {
-            table,
-            objects,
-            batch,
-            status,
-            apply,
-        }
+        world.insert(&run).await;
+        world.table.give_environment_to(&run);
+        Self { world, apply }
     }
 
     async fn start(&self) -> Result<JobId> {
-        let (run, stack) = (run(), samples::stack("data"));
-        match self.apply.run(ApplyInput::Start { run, stack }).await? {
+        let input = StartApply {
+            run: run(),
+            stack: samples::stack("data"),
+        };
+        match self.apply.run(ApplyInput::Start(input)).await? {
             ApplyOutput::Start(StackJob { job, .. }) => Ok(job),
             ApplyOutput::Finish(other) => panic!("{other:?}"),
         }
     }
 
-    async fn finish(&self, job: &JobId) -> Result<ApplyVerdict> {
-        let (run, stack, job) = (run(), samples::stack("data"), job.clone());
-        let error = Some(CaughtError {
-            error: "States.TaskFailed".into(),
-            cause: "gone".into(),
-        });
-        let input = ApplyInput::Finish {
-            run,
-            stack,
-            job,
-            error,
+    async fn finish(&self, job: &JobId) -> Result<()> {
+        let input = FinishApply {
+            run: run(),
+            stack: samples::stack("data"),
+            job: job.clone(),
+            error: Some(CaughtError {
+                error: "States.TaskFailed".into(),
+                cause: "gone".into(),
+            }),
         };
-        match self.apply.run(input).await? {
-            ApplyOutput::Finish(FinishOutput { verdict, .. }) => Ok(verdict),
+        match self.apply.run(ApplyInput::Finish(input)).await? {
+            ApplyOutput::Finish(output) => {
+                assert_eq!(output.stack, samples::stack("data"));
+                Ok(())
+            }
             ApplyOutput::Start(other) => panic!("{other:?}"),
         }
     }
 
     async fn state(&self) -> StackState {
-        let run = load_run(&self.table, &run()).await.unwrap();
-        run.leg().stacks()[0].state().clone()
+        self.run(&run()).await.leg().stacks()[0].state().clone()
+    }
+
+    async fn is_applied(&self) -> bool {
+        matches!(self.state().await, StackState::Applied { .. })
     }
 
     async fn set_state(&self, state: StackState) {
-        update_run(&self.table, &run(), |run| {
+        self.change_run(&run(), |run| {
             samples::edit(run, "/forward/stacks/0/state", &state);
-            Ok(())
         })
-        .await
-        .unwrap();
+        .await;
     }
 
     fn leave(&self, job: &JobId, outcome: JobOutcome) {
-        let result = JobResult {
-            schema: JOB_SCHEMA,
-            run: run(),
-            verb: Verb::Apply,
-            stack: samples::stack("data"),
-            outcome,
-            duration_ms: 1,
-            exit_code: 0,
-        };
-        let key = keys::job(&run(), job, JobFile::Result);
-        self.objects.set(&key, serde_json::to_vec(&result).unwrap());
-    }
-
-    /// Returns the kinds of the status messages in the queue, each id once.
-    fn announced(&self) -> Vec<TransitionKind> {
-        let mut seen = BTreeSet::new();
-        let messages = self.status.messages().into_iter();
-        messages
-            .filter(|message| seen.insert(message.id.clone()))
-            .map(|message| engine::status::parse(&message.body).unwrap())
-            .map(|message| message.data.transition)
-            .collect()
-    }
-
-    /// Returns everything that other processes can see.
-    fn shown(&self) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        for key in self.table.keys() {
-            let record = self.table.peek(&key).unwrap();
-            lines.push(format!("{} {}", key.pk, record.doc));
-        }
-        lines.extend(self.objects.keys());
-        let messages = self.status.messages().into_iter();
-        lines.extend(messages.map(|message| message.id));
-        lines.join("\n")
+        let stack = samples::stack("data");
+        self.leave_result(&run(), &stack, Verb::Apply, job, outcome);
     }
 }
 
+/// Returns the kinds of the status messages in the queue.
+fn kinds(world: &World) -> Vec<TransitionKind> {
+    let messages = world.announced().into_iter();
+    messages.map(|data| data.transition).collect()
+}
+
 fn run() -> RunId {
-    samples::push_event(1).run_id()
+    samples::run_id(1)
 }
 
 fn object(n: u8) -> ObjectRef {
@@ -202,38 +170,32 @@ fn failed(name: ErrorName, side_effects: SideEffects) -> JobOutcome {
     }
 }
 
-fn throttled() -> StepError {
-    StepError::new(ErrorName::AwsThrottled, "slow down")
-}
-
 #[tokio::test]
 async fn exactly_the_sealed_plan_is_applied() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
-    let key = keys::job(&run(), &job, JobFile::Spec);
-    let bytes = world.objects.peek(&key).unwrap();
-    assert!(job.seals(&bytes));
-    let record: JobSpec = serde_json::from_slice(&bytes).unwrap();
+    let spec = world.job_spec(&run(), &job);
     let StackState::Planned { plan, .. } = planned(Verdict::Auto, None) else {
         panic!();
     };
-    assert_eq!(record.plan, Some(plan));
-    assert_eq!((record.verb, record.attempt), (Verb::Apply, 2));
-    assert_eq!(record.commit, samples::commit(1));
+    assert_eq!(spec.plan, Some(plan));
+    assert_eq!((spec.verb, spec.attempt), (Verb::Apply, 2));
+    assert_eq!(spec.commit, samples::commit(1));
     assert!(matches!(world.state().await, StackState::Applying { job: known, .. } if known == job));
     // A repeated call returns the same job.
     assert_eq!(world.start().await, Ok(job.clone()));
     world.leave(&job, applied());
     for _ in 0..2 {
-        assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
+        world.finish(&job).await.unwrap();
+        assert!(world.is_applied().await);
     }
-    let run = load_run(&world.table, &run()).await.unwrap();
+    let run = world.run(&run()).await;
     assert_eq!(run.forward().stacks()[0].outputs(), Some(&object(5)));
 }
 
 #[tokio::test]
 async fn a_plan_is_used_once() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     world.leave(&job, applied());
     world.finish(&job).await.unwrap();
@@ -244,19 +206,19 @@ async fn a_plan_is_used_once() {
 
 #[tokio::test]
 async fn without_the_lock_nothing_is_applied() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     world.table.give_environment_to(&samples::sealed_run(2));
     let error = world.start().await.unwrap_err();
     assert_eq!(error.name, ErrorName::LockLost);
     let holder = samples::push_event(2).run_id();
     assert!(error.message.contains(holder.as_str()), "{error}");
-    assert!(world.objects.keys().is_empty());
+    assert!(world.artifacts.keys().is_empty());
     assert_eq!(world.state().await, planned(Verdict::Auto, None));
 }
 
 #[tokio::test]
-async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
-    let world = World::new(Verdict::NeedsApproval).await;
+async fn a_plan_that_needs_approval_is_applied_after_the_approval() {
+    let world = Scene::new(Verdict::NeedsApproval).await;
     // The wait timed out, and the approval is still requested.
     let asked = Some(Approval::Requested {
         token: "token".into(),
@@ -269,12 +231,12 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         let error = world.start().await.unwrap_err();
         assert_eq!(world.start().await, Err(error.clone()), "asked again");
         assert_eq!(error.name, ErrorName::ApprovalRejected);
-        assert!(world.objects.keys().is_empty(), "not even a job record");
+        assert!(world.artifacts.keys().is_empty(), "not even a job record");
         assert_eq!(world.state().await, state);
         errors.push(error.to_string());
     }
     assert_eq!(
-        world.announced(),
+        kinds(&world),
         [TransitionKind::ApprovalDenied],
         "once for all calls"
     );
@@ -297,7 +259,7 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
         .await;
     assert!(world.start().await.is_ok());
     assert_eq!(
-        world.announced(),
+        kinds(&world),
         [
             TransitionKind::ApprovalDenied,
             TransitionKind::ApprovalGranted,
@@ -307,18 +269,8 @@ async fn a_plan_that_a_person_has_to_see_waits_for_a_yes() {
 }
 
 #[tokio::test]
-async fn a_refused_plan_stays_refused() {
-    let world = World::new(Verdict::Refused).await;
-    assert_eq!(
-        world.start().await.unwrap_err().name,
-        ErrorName::PlanRefused
-    );
-    assert!(world.objects.keys().is_empty());
-}
-
-#[tokio::test]
 async fn a_stack_without_a_plan_is_not_applied() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     let side_effects = SideEffects::None;
     for state in [
         StackState::Pending,
@@ -333,13 +285,13 @@ async fn a_stack_without_a_plan_is_not_applied() {
 
 #[tokio::test]
 async fn a_stale_plan_is_made_again_once() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     world.leave(&job, failed(ErrorName::StalePlan, SideEffects::None));
     for _ in 0..2 {
-        assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Stale));
+        world.finish(&job).await.unwrap();
+        assert_eq!(world.state().await, StackState::Pending);
     }
-    assert_eq!(world.state().await, StackState::Pending);
     world.set_state(planned(Verdict::Auto, None)).await;
     let again = world.start().await.unwrap();
     assert_ne!(again, job, "another attempt is another job");
@@ -348,14 +300,14 @@ async fn a_stale_plan_is_made_again_once() {
         let error = world.finish(&again).await.unwrap_err();
         assert_eq!(error.name, ErrorName::StalePlan);
     }
-    let run = load_run(&world.table, &run()).await.unwrap();
+    let run = world.run(&run()).await;
     assert!(!run.has_side_effects());
 }
 
 #[tokio::test]
-async fn a_failed_apply_says_where_and_what_it_may_have_touched() {
+async fn a_failed_apply_says_where_and_whether_it_may_have_side_effects() {
     for side_effects in [SideEffects::None, SideEffects::Possible] {
-        let world = World::new(Verdict::Auto).await;
+        let world = Scene::new(Verdict::Auto).await;
         let job = world.start().await.unwrap();
         world.leave(&job, failed(ErrorName::ApplyFailed, side_effects));
         for _ in 0..2 {
@@ -368,8 +320,8 @@ async fn a_failed_apply_says_where_and_what_it_may_have_touched() {
 }
 
 #[tokio::test]
-async fn a_job_without_a_result_may_have_touched_something() {
-    let world = World::new(Verdict::Auto).await;
+async fn a_job_without_a_result_may_have_side_effects() {
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     for _ in 0..2 {
         let error = world.finish(&job).await.unwrap_err();
@@ -381,8 +333,8 @@ async fn a_job_without_a_result_may_have_touched_something() {
 }
 
 #[tokio::test]
-async fn a_job_that_nobody_waits_for_is_ended_before_anything_is_decided() {
-    let world = World::new(Verdict::Auto).await;
+async fn an_orphaned_job_is_terminated_before_its_result_counts() {
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     // The reply to its submission was lost, and the job is still queued in Batch.
     world.batch.submit(&job);
@@ -402,8 +354,8 @@ async fn a_job_that_nobody_waits_for_is_ended_before_anything_is_decided() {
 }
 
 #[tokio::test]
-async fn what_batch_refuses_to_say_does_not_keep_a_job_from_being_lost() {
-    let world = World::new(Verdict::Auto).await;
+async fn a_job_that_batch_does_not_describe_is_lost() {
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     let denied = StepError::new(ErrorName::AwsDenied, "ListJobs: no right");
     world.batch.fail_next("find", denied, 1);
@@ -413,7 +365,7 @@ async fn what_batch_refuses_to_say_does_not_keep_a_job_from_being_lost() {
 
 #[tokio::test]
 async fn the_result_of_another_verb_is_refused() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     world.leave(&job, another_plan());
     let error = world.finish(&job).await.unwrap_err();
@@ -421,8 +373,8 @@ async fn the_result_of_another_verb_is_refused() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_job_that_nobody_waits_for_changes_nothing() {
-    let world = World::new(Verdict::Auto).await;
+async fn the_end_of_another_job_changes_nothing() {
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     let other = JobId::seal("apply", &samples::stack("data"), 9, b"other");
     let before = world.state().await;
@@ -431,52 +383,53 @@ async fn the_end_of_a_job_that_nobody_waits_for_changes_nothing() {
     assert!(world.finish(&other).await.is_err());
     assert_eq!(world.state().await, before);
     world.leave(&job, applied());
-    assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
+    world.finish(&job).await.unwrap();
+    assert!(world.is_applied().await);
 }
 
 /// The state machine repeats the call, so the failure must not be recorded.
 #[tokio::test]
 async fn a_result_that_cannot_be_read_now_is_read_later() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     world.leave(&job, applied());
-    world.objects.fail_next("get", throttled(), 1);
+    world.artifacts.fail_next("get", throttled(), 1);
     assert_eq!(world.finish(&job).await, Err(throttled()));
-    assert_eq!(world.finish(&job).await, Ok(ApplyVerdict::Applied));
+    world.finish(&job).await.unwrap();
+    assert!(world.is_applied().await);
 }
 
 #[tokio::test]
 async fn a_rollback_applies_the_last_good_source() {
-    let world = World::new(Verdict::Auto).await;
+    let world = Scene::new(Verdict::Auto).await;
     let good = samples::last_good(2);
-    update_run(&world.table, &run(), |run| {
-        let side_effects = SideEffects::Possible;
-        let failed = StackState::Failed { side_effects };
-        samples::edit(run, "/forward/stacks/0/state", failed);
-        let error = StepError::new(ErrorName::ApplyFailed, "no");
-        run.handle_error(samples::now(), error, Some(&good), samples::now())?;
-        assert_eq!(run.leg().kind(), LegKind::Rollback);
-        samples::edit(
-            run,
-            "/rollback/stacks/0/state",
-            planned(Verdict::Auto, None),
-        );
-        Ok(())
-    })
-    .await
-    .unwrap();
+    world
+        .change_run(&run(), |run| {
+            let side_effects = SideEffects::Possible;
+            let failed = StackState::Failed { side_effects };
+            samples::edit(run, "/forward/stacks/0/state", failed);
+            let error = StepError::new(ErrorName::ApplyFailed, "no");
+            run.handle_error(samples::now(), error, Some(&good), samples::now())
+                .unwrap();
+            assert_eq!(run.leg().kind(), LegKind::Rollback);
+            samples::edit(
+                run,
+                "/rollback/stacks/0/state",
+                planned(Verdict::Auto, None),
+            );
+        })
+        .await;
     let job = world.start().await.unwrap();
-    let key = keys::job(&run(), &job, JobFile::Spec);
-    let record: JobSpec = serde_json::from_slice(&world.objects.peek(&key).unwrap()).unwrap();
-    assert_eq!((record.source, record.commit), (good.source, good.commit));
+    let spec = world.job_spec(&run(), &job);
+    assert_eq!((spec.source, spec.commit), (good.source, good.commit));
 }
 
 /// Every call to an outside system fails, or loses its reply after it took effect. The state
 /// machine repeats the action until it succeeds, and the result is the same as without faults.
 #[tokio::test]
-async fn what_is_asked_again_is_done_once() {
-    async fn story(faults: impl Fn(&World)) -> String {
-        let world = World::new(Verdict::Auto).await;
+async fn repeated_calls_have_one_effect() {
+    async fn story(faults: impl Fn(&Scene)) -> String {
+        let world = Scene::new(Verdict::Auto).await;
         faults(&world);
         let job = loop {
             if let Ok(job) = world.start().await {
@@ -496,9 +449,17 @@ async fn what_is_asked_again_is_done_once() {
         assert_eq!(lost, good);
     }
     for operation in ["get", "put"] {
-        let failed = story(|it| it.objects.fail_next(operation, throttled(), 2)).await;
+        let failed = story(|it| it.artifacts.fail_next(operation, throttled(), 2)).await;
         assert_eq!(failed, good);
-        let lost = story(|it| it.objects.lose_reply(operation, throttled(), 2)).await;
+        let lost = story(|it| it.artifacts.lose_reply(operation, throttled(), 2)).await;
         assert_eq!(lost, good);
     }
+}
+
+#[test]
+fn every_error_says_what_happened() {
+    let errors = [Error::StaleTwice {
+        stack: samples::stack("data"),
+    }];
+    insta::assert_snapshot!(samples::texts(errors));
 }

@@ -4,83 +4,69 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use domain::run::Build;
-use engine::documents::insert;
-use engine::fakes::{FakeClock, FakeRegistry, FakeStatusQueue, FakeTable, samples};
+use domain::error::ErrorName;
+use domain::ids::{ImageDigest, RunId};
+use domain::keys;
+use domain::release::Artifact;
+use domain::run::{ArtifactOrigin, Build, Run};
+use domain::step::{CaughtError, DecideBuild, DecideBuildOutput, FinishBuild, NoOutput};
+use engine::fakes::{World, samples, throttled};
+use std::ops::Deref;
 
-struct World {
-    table: FakeTable,
-    registry: FakeRegistry,
-    status: FakeStatusQueue,
+/// A sealed run and an empty registry.
+struct Scene {
+    world: World,
     step: BuildTrigger,
 }
 
-impl World {
-    /// Creates a sealed run and an empty registry.
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Scene {
     async fn new() -> Self {
-        let table = FakeTable::new();
-        let registry = FakeRegistry::new();
-        let status = FakeStatusQueue::new();
-        let clock = Arc::new(FakeClock::default());
-        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
+        let world = World::new();
         let step = BuildTrigger {
-            table: Arc::new(table.clone()),
-            registry: Arc::new(registry.clone()),
-            announcer: Announcer::new(Arc::new(status.clone()), clock.clone()),
-            repositories,
-            clock,
+            table: Arc::new(world.table.clone()),
+            registry: Arc::new(world.registry.clone()),
+            announcer: world.queue_announcer(),
+            repositories: samples::repositories(),
+            clock: world.clock(),
             bucket: samples::BUCKET.into(),
         };
-        insert(&table, &samples::sealed_run(1)).await.unwrap();
-        Self {
-            table,
-            registry,
-            status,
-            step,
+        world.insert(&samples::sealed_run(1)).await;
+        Self { world, step }
+    }
+
+    async fn decide(&self) -> Result<DecideBuildOutput> {
+        let input = DecideBuild { run: run() };
+        match self.step.run(BuildTriggerInput::Decide(input)).await? {
+            BuildTriggerOutput::Decide(output) => Ok(output),
+            other @ BuildTriggerOutput::Finish(_) => panic!("{other:?}"),
         }
     }
 
-    async fn decide(&self) -> Result<BuildTriggerOutput> {
-        self.step
-            .run(BuildTriggerInput::Decide { run: run() })
-            .await
-    }
-
-    async fn finish(&self, error: Option<CaughtError>) -> Result<BuildTriggerOutput> {
-        let run = run();
-        self.step
-            .run(BuildTriggerInput::Finish { run, error })
-            .await
+    async fn finish(&self, error: Option<CaughtError>) -> Result<()> {
+        let input = FinishBuild { run: run(), error };
+        let output = self.step.run(BuildTriggerInput::Finish(input)).await?;
+        assert_eq!(output, BuildTriggerOutput::Finish(NoOutput {}));
+        Ok(())
     }
 
     async fn build(&self) -> Build {
-        load_run(&self.table, &run()).await.unwrap().build().clone()
+        self.run(&run()).await.build().clone()
     }
 
     async fn change(&self, change: impl Fn(&mut Run)) {
-        update_run(&self.table, &run(), |run| {
-            change(run);
-            Ok(())
-        })
-        .await
-        .unwrap();
-    }
-
-    /// Returns everything that other processes can see.
-    fn shown(&self) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        for key in self.table.keys() {
-            lines.push(self.table.peek(&key).unwrap().doc);
-        }
-        lines.extend(self.registry.tags(&image(), &samples::image_digest(1)));
-        let messages = self.status.messages().into_iter();
-        lines.extend(messages.map(|message| message.id));
-        lines.join("\n")
+        self.change_run(&run(), change).await;
     }
 }
 
 fn run() -> RunId {
-    samples::push_event(1).run_id()
+    samples::run_id(1)
 }
 
 fn image() -> String {
@@ -113,14 +99,10 @@ fn ready(digest: ImageDigest, origin: ArtifactOrigin) -> Build {
     }
 }
 
-fn throttled() -> StepError {
-    StepError::new(ErrorName::AwsThrottled, "slow down")
-}
-
 #[tokio::test]
 async fn a_new_tree_is_built_from_the_sealed_archive() {
-    let world = World::new().await;
-    let BuildTriggerOutput::Build {
+    let world = Scene::new().await;
+    let DecideBuildOutput::Build {
         source,
         environment,
     } = world.decide().await.unwrap()
@@ -151,14 +133,14 @@ async fn a_new_tree_is_built_from_the_sealed_archive() {
 
 #[tokio::test]
 async fn the_digest_of_what_was_built_is_kept() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.decide().await.unwrap();
     let digest = samples::image_digest(1);
     world
         .registry
         .push(&image(), &digest, &[&commit_tag(), &tree_tag()]);
     for _ in 0..2 {
-        assert_eq!(world.finish(None).await, Ok(BuildTriggerOutput::Ready));
+        world.finish(None).await.unwrap();
     }
     let origin = ArtifactOrigin::Built;
     assert_eq!(world.build().await, ready(digest, origin));
@@ -166,13 +148,13 @@ async fn the_digest_of_what_was_built_is_kept() {
 
 #[tokio::test]
 async fn the_same_files_are_not_built_twice() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let digest = samples::image_digest(1);
     world
         .registry
         .push(&image(), &digest, &["other", &tree_tag()]);
     for _ in 0..2 {
-        assert_eq!(world.decide().await, Ok(BuildTriggerOutput::Ready));
+        assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
     }
     assert!(
         world
@@ -187,11 +169,11 @@ async fn the_same_files_are_not_built_twice() {
 /// Two builds of the same files ran at once and made two images.
 #[tokio::test]
 async fn the_commits_own_image_counts_when_another_one_has_the_same_files() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let (own, other) = (samples::image_digest(1), samples::image_digest(2));
     world.registry.push(&image(), &other, &[&tree_tag()]);
     world.registry.push(&image(), &own, &[&commit_tag()]);
-    assert_eq!(world.decide().await, Ok(BuildTriggerOutput::Ready));
+    assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
     let origin = ArtifactOrigin::Reused;
     let digest = own;
     assert_eq!(world.build().await, ready(digest, origin));
@@ -200,39 +182,39 @@ async fn the_commits_own_image_counts_when_another_one_has_the_same_files() {
 /// Tags are immutable, so a second build of the commit could not push its tag.
 #[tokio::test]
 async fn an_image_of_the_commit_itself_is_taken_as_it_is() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let digest = samples::image_digest(1);
     world.registry.push(&image(), &digest, &[&commit_tag()]);
-    assert_eq!(world.decide().await, Ok(BuildTriggerOutput::Ready));
+    assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
     assert!(world.registry.tags(&image(), &digest).contains(&tree_tag()));
 }
 
 #[tokio::test]
 async fn another_dockerfile_or_test_command_is_another_image() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let digest = samples::image_digest(1);
     world.registry.push(&image(), &digest, &[&tree_tag()]);
     for (key, value) in [("dockerfile", "Dockerfile.arm"), ("test", "./other.sh")] {
         let place = format!("/accepted/config/build/{key}");
         world.change(|run| samples::edit(run, &place, value)).await;
         let decided = world.decide().await.unwrap();
-        assert!(matches!(decided, BuildTriggerOutput::Build { .. }));
+        assert!(matches!(decided, DecideBuildOutput::Build { .. }));
     }
 }
 
 #[tokio::test]
 async fn a_repository_may_have_no_image() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world
         .change(|run| samples::edit(run, "/accepted/config/build", ()))
         .await;
-    assert_eq!(world.decide().await, Ok(BuildTriggerOutput::None));
+    assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
     assert_eq!(world.build().await, Build::None);
 }
 
 #[tokio::test]
 async fn a_failed_build_names_its_phase() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.decide().await.unwrap();
     for _ in 0..2 {
         let error = world.finish(failed()).await.unwrap_err();
@@ -247,7 +229,7 @@ async fn a_failed_build_names_its_phase() {
 
 #[tokio::test]
 async fn a_build_that_pushed_nothing_is_noticed() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.decide().await.unwrap();
     let error = world.finish(None).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ImageMissing);
@@ -256,7 +238,7 @@ async fn a_build_that_pushed_nothing_is_noticed() {
 
 #[tokio::test]
 async fn a_repository_that_is_not_enrolled_any_more_is_not_built() {
-    let mut world = World::new().await;
+    let mut world = Scene::new().await;
     world.step.repositories = Arc::new([]);
     let error = world.decide().await.unwrap_err();
     assert_eq!(error.name, ErrorName::NotEnrolled);
@@ -265,9 +247,9 @@ async fn a_repository_that_is_not_enrolled_any_more_is_not_built() {
 /// Every call to an outside system fails, or loses its reply after it took effect. The state
 /// machine repeats the action until it succeeds, and the result is the same as without faults.
 #[tokio::test]
-async fn what_is_asked_again_is_done_once() {
-    async fn story(reuse: bool, faults: impl Fn(&World)) -> String {
-        let world = World::new().await;
+async fn repeated_calls_have_one_effect() {
+    async fn story(reuse: bool, faults: impl Fn(&Scene)) -> String {
+        let world = Scene::new().await;
         let digest = samples::image_digest(1);
         if reuse {
             world.registry.push(&image(), &digest, &[&tree_tag()]);
@@ -302,4 +284,19 @@ async fn what_is_asked_again_is_done_once() {
             assert_eq!(lost, good);
         }
     }
+}
+
+#[test]
+fn every_error_says_what_happened() {
+    let errors = [
+        Error::BuildFailed {
+            commit: samples::commit(1),
+            cause: "build shop:1 ended FAILED in BUILD: exit status 1".into(),
+        },
+        Error::ImageMissing {
+            image: image(),
+            tag: commit_tag(),
+        },
+    ];
+    insta::assert_snapshot!(samples::texts(errors));
 }

@@ -6,16 +6,18 @@
 //!
 //! Running it twice is safe. A rollout that was healthy stays healthy, and setting the tag of the
 //! image again has no effect.
+//!
+//! Fails with `DeployFailed` if the target gave up the rollout, and with `Unhealthy` if the
+//! application is not healthy before the deadline.
 
-use crate::Deploy;
+use crate::{Deploy, Error};
 use domain::config::Health;
-use domain::error::{ErrorClass, ErrorName, StepError};
-use domain::ids::RunId;
+use domain::error::ErrorClass;
 use domain::keys;
 use domain::release::Artifact;
 use domain::rollout::{Rollout, RolloutStage};
 use domain::run::Run;
-use domain::step::DeployVerdict;
+use domain::step::{CheckDeploy, CheckDeployOutput, CheckDeployVerdict};
 use engine::Result;
 use engine::documents::{load_run, update_run};
 use engine::status::Transition;
@@ -26,24 +28,28 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 impl Deploy {
     /// Returns the progress of the rollout on the run's current leg.
-    pub(crate) async fn check(&self, run: &RunId) -> Result<DeployVerdict> {
-        let run = load_run(&*self.table, run).await?;
+    pub(crate) async fn check(&self, input: CheckDeploy) -> Result<CheckDeployOutput> {
+        let verdict = self.progress(&input).await;
+        let verdict = self.or_failed(&input.run, verdict).await?;
+        Ok(CheckDeployOutput { verdict })
+    }
+
+    async fn progress(&self, input: &CheckDeploy) -> Result<CheckDeployVerdict> {
+        let run = load_run(&*self.table, &input.run).await?;
         let (Some(rollout), Some(plan)) = (run.rollout(), run.release_plan()?) else {
-            return Err(StepError::new(
-                ErrorName::ContractViolation,
-                format!("run {} has no rollout to look at", run.id()),
-            ));
+            let run = run.id().clone();
+            return Err(Error::NoRollout { run }.into());
         };
         if rollout.healthy_at.is_some() {
-            return Ok(DeployVerdict::Healthy);
+            return Ok(CheckDeployVerdict::Healthy);
         }
         if self.observe_target(rollout).await? == RolloutStage::Rolling {
-            return Ok(DeployVerdict::InProgress);
+            return Ok(CheckDeployVerdict::InProgress);
         }
         if let Err(why) = self.ask(rollout, plan.config.health()).await {
             rollout.unanswered(&why, self.clock.now())?;
             tracing::info!(run = %run.id(), leg = ?run.leg().kind(), %why, "not healthy yet");
-            return Ok(DeployVerdict::InProgress);
+            return Ok(CheckDeployVerdict::InProgress);
         }
         if let Err(error) = self.keep_artifact(&run, rollout).await {
             if error.name.class() == ErrorClass::Transient {
@@ -61,7 +67,7 @@ impl Deploy {
         self.announcer
             .announce(&run, Transition::DeployHealthy(leg))
             .await;
-        Ok(DeployVerdict::Healthy)
+        Ok(CheckDeployVerdict::Healthy)
     }
 
     /// Tags the image, so that the lifecycle policy of the registry retains it. The tag is set

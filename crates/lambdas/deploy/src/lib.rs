@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod check;
+mod error;
 mod outputs;
 mod start;
 mod targets;
+
+pub use error::Error;
 
 use async_trait::async_trait;
 use domain::error::{ErrorClass, StepError};
@@ -44,24 +47,25 @@ impl Step for Deploy {
     type Output = DeployOutput;
 
     async fn run(&self, input: DeployInput) -> Result<DeployOutput> {
-        let (DeployInput::Start { run } | DeployInput::Check { run }) = &input;
-        let verdict = match &input {
-            DeployInput::Start { run } => self.start(run).await,
-            DeployInput::Check { run } => self.check(run).await,
-        };
-        if let Err(error) = &verdict {
-            self.failed(run, error).await;
+        match input {
+            DeployInput::Start(input) => self.start(input).await.map(DeployOutput::Start),
+            DeployInput::Check(input) => self.check(input).await.map(DeployOutput::Check),
         }
-        Ok(DeployOutput { verdict: verdict? })
     }
 }
 
 impl Deploy {
-    /// Announces that a rollout failed, unless the error is transient.
-    async fn failed(&self, id: &RunId, error: &StepError) {
-        if error.name.class() == ErrorClass::Transient {
-            return;
+    /// Announces that a rollout failed, unless the error is transient. Returns the verdict.
+    async fn or_failed<T>(&self, id: &RunId, verdict: Result<T>) -> Result<T> {
+        if let Err(error) = &verdict
+            && error.name.class() != ErrorClass::Transient
+        {
+            self.announce_failed(id, error).await;
         }
+        verdict
+    }
+
+    async fn announce_failed(&self, id: &RunId, error: &StepError) {
         // A failure to announce must not hide the error itself.
         if let Ok(run) = load_run(&*self.table, id).await
             && !run.is_ended()

@@ -1,6 +1,6 @@
 //! The Terraform outputs that name the service.
 
-use domain::error::{ErrorName, StepError};
+use crate::Error;
 use domain::ids::{Sha256Digest, StackName};
 use domain::plan::ObjectRef;
 use domain::run::Run;
@@ -22,10 +22,8 @@ impl<'run> StackOutputs<'run> {
         stack: &'run StackName,
     ) -> Result<Self> {
         let Some(object) = run.outputs().remove(stack) else {
-            return Err(StepError::new(
-                ErrorName::Internal,
-                format!("run {} knows no outputs of stack {stack}", run.id()),
-            ));
+            let (run, stack) = (run.id().clone(), stack.clone());
+            return Err(Error::NoOutputs { run, stack }.into());
         };
         let outputs = read(objects, &object).await?;
         Ok(Self { stack, outputs })
@@ -34,7 +32,7 @@ impl<'run> StackOutputs<'run> {
     /// Returns a string output. Fails with `DeployFailed` if it is missing, sensitive, empty or not
     /// a string.
     pub(crate) fn text(&self, name: &str) -> Result<String> {
-        text_of(&self.outputs, name, self.stack)
+        Ok(text_of(&self.outputs, name, self.stack)?)
     }
 
     /// Returns an output that is an `http` or `https` address.
@@ -46,63 +44,40 @@ impl<'run> StackOutputs<'run> {
         if is_address {
             return Ok(url);
         }
-        let what = "is not an address: expected http:// or https:// and a host";
-        Err(unfit(self.stack, name, what))
+        let (stack, output) = (self.stack.clone(), name.to_owned());
+        Err(Error::OutputNotAddress { stack, output }.into())
     }
 }
 
-async fn read(objects: &dyn Objects, object: &ObjectRef) -> Result<Outputs> {
-    let place = format!("s3://{}/{}", objects.bucket(), object.key);
-    let Some(bytes) = objects.get(&object.key).await? else {
-        return Err(StepError::new(
-            ErrorName::JobLost,
-            format!("{place} is gone: it held the outputs of a stack"),
-        ));
+async fn read(objects: &dyn Objects, stored: &ObjectRef) -> Result<Outputs> {
+    let object = format!("s3://{}/{}", objects.bucket(), stored.key);
+    let Some(bytes) = objects.get(&stored.key).await? else {
+        return Err(Error::OutputsGone { object }.into());
     };
-    if Sha256Digest::of(&bytes) != object.sha256 {
-        return Err(StepError::new(
-            ErrorName::PlanTampered,
-            format!(
-                "{place} is not what the job wrote: its SHA-256 is not {}",
-                object.sha256
-            ),
-        ));
+    if Sha256Digest::of(&bytes) != stored.sha256 {
+        let sha256 = stored.sha256.clone();
+        return Err(Error::OutputsChanged { object, sha256 }.into());
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        StepError::new(
-            ErrorName::ContractViolation,
-            // Only the position, because the text of the error may quote a value.
-            format!(
-                "{place} is not what `terraform output -json` writes, line {} column {}",
-                error.line(),
-                error.column()
-            ),
-        )
-    })
+    let outputs = serde_json::from_slice(&bytes);
+    // Only the position, because the text of the error may quote a value.
+    Ok(outputs.map_err(|error| Error::OutputsUnreadable {
+        object,
+        line: error.line(),
+        column: error.column(),
+    })?)
 }
 
-fn text_of(outputs: &Outputs, name: &str, stack: &StackName) -> Result<String> {
-    let Some(output) = outputs.get(name) else {
-        return Err(unfit(
-            stack,
-            name,
-            "is missing: a stack that is deployed from has the outputs cluster, service, task_definition and url",
-        ));
+fn text_of(outputs: &Outputs, name: &str, stack: &StackName) -> std::result::Result<String, Error> {
+    let (stack, output) = (stack.clone(), name.to_owned());
+    let Some(found) = outputs.get(name) else {
+        return Err(Error::OutputMissing { stack, output });
     };
-    if output.sensitive {
-        let what = "is sensitive, but the pipeline writes it into its records: remove `sensitive`";
-        return Err(unfit(stack, name, what));
+    if found.sensitive {
+        return Err(Error::OutputSensitive { stack, output });
     }
-    match &output.value {
+    match &found.value {
         Value::String(text) if !text.is_empty() => Ok(text.clone()),
-        Value::String(_) => Err(unfit(stack, name, "is empty")),
-        _ => Err(unfit(stack, name, "is not a string")),
+        Value::String(_) => Err(Error::OutputEmpty { stack, output }),
+        _ => Err(Error::OutputNotText { stack, output }),
     }
-}
-
-fn unfit(stack: &StackName, name: &str, what: &str) -> StepError {
-    StepError::new(
-        ErrorName::DeployFailed,
-        format!("output `{name}` of stack {stack} {what}"),
-    )
 }

@@ -6,14 +6,16 @@
 //!
 //! Running it twice is safe. A repeated call uses the rollout that the run's item holds, and does
 //! not change a target that runs it already.
+//!
+//! Fails with `LockLost` without the environment, and with `DeployFailed` if the stack's outputs do
+//! not name the service.
 
 use crate::Deploy;
 use crate::targets::Prepared;
-use domain::ids::RunId;
 use domain::release::{Release, ReleasePlan};
 use domain::rollout::Rollout;
 use domain::run::Run;
-use domain::step::DeployVerdict;
+use domain::step::{StartDeploy, StartDeployOutput, StartDeployVerdict};
 use engine::Result;
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
@@ -25,10 +27,16 @@ impl Deploy {
     ///
     /// The release is recorded in the run before the target runs it. So a repeated call prepares
     /// nothing again, and every rollout is known to its run.
-    pub(crate) async fn start(&self, run: &RunId) -> Result<DeployVerdict> {
-        let run = load_run(&*self.table, run).await?;
+    pub(crate) async fn start(&self, input: StartDeploy) -> Result<StartDeployOutput> {
+        let verdict = self.start_release(&input).await;
+        let verdict = self.or_failed(&input.run, verdict).await?;
+        Ok(StartDeployOutput { verdict })
+    }
+
+    async fn start_release(&self, input: &StartDeploy) -> Result<StartDeployVerdict> {
+        let run = load_run(&*self.table, &input.run).await?;
         let Some(plan) = run.release_plan()? else {
-            return Ok(DeployVerdict::None);
+            return Ok(StartDeployVerdict::None);
         };
         let owned = environments::owned(&*self.table, &run).await?;
         self.roll_out(&run, &owned, &plan).await
@@ -40,7 +48,7 @@ impl Deploy {
         run: &Run,
         owned: &Owned,
         plan: &ReleasePlan<'_>,
-    ) -> Result<DeployVerdict> {
+    ) -> Result<StartDeployVerdict> {
         let rollout = match run.rollout() {
             Some(known) => known.clone(),
             None => {
@@ -50,13 +58,13 @@ impl Deploy {
             }
         };
         if rollout.healthy_at.is_some() {
-            return Ok(DeployVerdict::Healthy);
+            return Ok(StartDeployVerdict::Started);
         }
         self.start_target(&rollout.release.target, plan.config)
             .await?;
         let transition = Transition::DeployStarted(run.leg().kind());
         self.announcer.announce(run, transition).await;
-        Ok(DeployVerdict::InProgress)
+        Ok(StartDeployVerdict::Started)
     }
 
     /// Records the rollout in the run. Returns the one that the run holds, which an earlier call

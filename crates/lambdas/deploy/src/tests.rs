@@ -6,17 +6,14 @@
 use super::*;
 use domain::environment::LastGood;
 use domain::error::{ErrorName, StepError};
-use domain::ids::Sha256Digest;
+use domain::ids::{RunId, Sha256Digest};
 use domain::plan::{LegKind, ObjectRef};
 use domain::release::TargetState;
 use domain::rollout::Rollout;
 use domain::run::Run;
-use domain::step::DeployVerdict;
-use engine::documents::{insert, load_run, update_run};
-use engine::fakes::{
-    FakeClock, FakeForge, FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue,
-    FakeTable, samples,
-};
+use domain::step::{CheckDeploy, CheckDeployVerdict, StartDeploy, StartDeployVerdict};
+use engine::fakes::{World, samples};
+use std::ops::Deref;
 
 const TEMPLATE: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:7";
 const OUTPUTS: &str = r#"{
@@ -27,33 +24,28 @@ const OUTPUTS: &str = r#"{
     "password": {"value": "canary-secret", "sensitive": true}
 }"#;
 
-struct World {
-    table: FakeTable,
-    objects: FakeObjects,
-    services: FakeServices,
-    registry: FakeRegistry,
-    probe: FakeProbe,
-    status: FakeStatusQueue,
-    clock: FakeClock,
-    run: Run,
+/// A run whose stacks are applied and whose image is built. It holds its environment, where commit 1
+/// was verified.
+struct Scene {
+    world: World,
+    run: RunId,
 }
 
-impl World {
-    /// Creates a run whose stacks are applied and whose image is built. It holds its environment,
-    /// where commit 1 was verified.
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Scene {
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
         samples::build(&mut run, 2);
         samples::find_unchanged(&mut run);
         let world = Self {
-            table: FakeTable::new(),
-            objects: FakeObjects::new(samples::BUCKET),
-            services: FakeServices::new(),
-            registry: FakeRegistry::new(),
-            probe: FakeProbe::new(),
-            status: FakeStatusQueue::new(),
-            clock: FakeClock::default(),
-            run: run.clone(),
+            world: World::new(),
+            run: run.id().clone(),
         };
         world.services.add_service("main", "shop", TEMPLATE);
         for n in [1, 2] {
@@ -61,7 +53,7 @@ impl World {
             let digest = samples::image_digest(n);
             world.registry.push(&image, &digest, &[tag.as_str()]);
         }
-        insert(&world.table, &run).await.unwrap();
+        world.insert(&run).await;
         world.set_outputs(OUTPUTS).await;
         world.table.deliver(&samples::last_good(1));
         world.table.give_environment_to(&run);
@@ -73,7 +65,7 @@ impl World {
             key: "runs/r/jobs/j/outputs.json".into(),
             sha256: Sha256Digest::of(text.as_bytes()),
         };
-        self.objects.set(&object.key, text);
+        self.artifacts.set(&object.key, text);
         self.change(|run| {
             samples::edit(run, "/forward/stacks/1/outputs", &object);
         })
@@ -81,44 +73,42 @@ impl World {
     }
 
     async fn change(&self, change: impl Fn(&mut Run)) {
-        update_run(&self.table, self.run.id(), |run| {
-            change(run);
-            Ok(())
-        })
-        .await
-        .unwrap();
+        self.change_run(&self.run, change).await;
     }
 
     fn deploy(&self) -> Deploy {
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         Deploy {
             table: Arc::new(self.table.clone()),
-            objects: Arc::new(self.objects.clone()),
+            objects: Arc::new(self.artifacts.clone()),
             services: Arc::new(self.services.clone()),
             registry: Arc::new(self.registry.clone()),
             probe: Arc::new(self.probe.clone()),
-            announcer: Announcer::new(Arc::new(self.status.clone()), Arc::clone(&clock))
-                .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
-            repositories,
-            clock,
+            announcer: self.announcer(),
+            repositories: samples::repositories(),
+            clock: self.clock(),
         }
     }
 
-    async fn start(&self) -> Result<DeployVerdict> {
-        let run = self.run.id().clone();
-        let output = self.deploy().run(DeployInput::Start { run }).await?;
-        Ok(output.verdict)
+    async fn start(&self) -> Result<StartDeployVerdict> {
+        let run = self.run.clone();
+        let input = DeployInput::Start(StartDeploy { run });
+        match self.deploy().run(input).await? {
+            DeployOutput::Start(output) => Ok(output.verdict),
+            other @ DeployOutput::Check(_) => panic!("{other:?}"),
+        }
     }
 
-    async fn check(&self) -> Result<DeployVerdict> {
-        let run = self.run.id().clone();
-        let output = self.deploy().run(DeployInput::Check { run }).await?;
-        Ok(output.verdict)
+    async fn check(&self) -> Result<CheckDeployVerdict> {
+        let run = self.run.clone();
+        let input = DeployInput::Check(CheckDeploy { run });
+        match self.deploy().run(input).await? {
+            DeployOutput::Check(output) => Ok(output.verdict),
+            other @ DeployOutput::Start(_) => panic!("{other:?}"),
+        }
     }
 
     async fn stored(&self) -> Run {
-        load_run(&self.table, self.run.id()).await.unwrap()
+        self.world.run(&self.run).await
     }
 
     /// Returns the rollout of the current leg.
@@ -158,8 +148,8 @@ impl World {
 
 #[tokio::test]
 async fn an_image_is_rolled_out_and_verified() {
-    let world = World::new().await;
-    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
+    let world = Scene::new().await;
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::Started));
     let (arn, revision) = world.services.revisions().remove(0);
     assert_eq!(revision.template, TEMPLATE);
     assert_eq!(revision.container, "shop");
@@ -173,51 +163,48 @@ async fn an_image_is_rolled_out_and_verified() {
         revision.environment["SLUICEGATE_COMMIT"],
         samples::commit(2).as_str()
     );
-    assert_eq!(
-        revision.environment["SLUICEGATE_RUN"],
-        world.run.id().as_str()
-    );
+    assert_eq!(revision.environment["SLUICEGATE_RUN"], world.run.as_str());
     assert_eq!(world.task_definition().await, arn);
 
-    assert_eq!(world.check().await, Ok(DeployVerdict::InProgress));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::InProgress));
     world.services.finish_rollout("main", "shop");
     assert_eq!(
         world.check().await,
-        Ok(DeployVerdict::InProgress),
+        Ok(CheckDeployVerdict::InProgress),
         "nothing answers yet"
     );
     world.answers_with(1);
     assert_eq!(
         world.check().await,
-        Ok(DeployVerdict::InProgress),
+        Ok(CheckDeployVerdict::InProgress),
         "the old one answers"
     );
     assert!(world.deployed_tags(2).is_empty(), "it is not verified yet");
     world.answers_with(2);
-    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
     let tag = format!("deployed-{}", samples::commit(2));
     assert_eq!(world.deployed_tags(2), [tag]);
     assert!(world.rollout().await.healthy_at.is_some());
-    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
-    assert_eq!(world.start().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::Started));
     assert_eq!(world.services.revisions().len(), 1);
 }
 
 #[tokio::test]
 async fn an_image_that_has_its_tag_already_is_fine() {
-    let world = World::rolled_out().await;
+    let world = Scene::rolled_out().await;
     let tag = format!("deployed-{}", samples::commit(2));
     let image = samples::repository().image;
     world
         .registry
         .push(&image, &samples::image_digest(2), &[&tag]);
-    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
     assert_eq!(world.deployed_tags(2), [tag]);
 }
 
 #[tokio::test]
 async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
-    let world = World::rolled_out().await;
+    let world = Scene::rolled_out().await;
     let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
     world.registry.fail_next("tag", down.clone(), 1);
     world.registry.lose_reply("tag", down.clone(), 1);
@@ -226,57 +213,57 @@ async fn a_rollout_whose_image_could_not_be_tagged_is_not_healthy_yet() {
         assert_eq!(world.check().await, Err(down.clone()));
         assert_eq!(world.rollout().await.healthy_at, None);
     }
-    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
     assert_eq!(world.deployed_tags(2).len(), 1);
 }
 
 /// A rollback of a healthy release would do more harm than an image that may expire.
 #[tokio::test]
 async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
-    let world = World::rolled_out().await;
+    let world = Scene::rolled_out().await;
     let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
     world.registry.fail_next("tag", denied, 1);
-    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
     assert!(world.rollout().await.healthy_at.is_some());
     assert!(world.deployed_tags(2).is_empty());
 
     // The tag is immutable, so it cannot be moved from another image.
-    let world = World::rolled_out().await;
+    let world = Scene::rolled_out().await;
     let tag = format!("deployed-{}", samples::commit(2));
     let image = samples::repository().image;
     world
         .registry
         .push(&image, &samples::image_digest(1), &[&tag]);
-    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
     assert!(world.deployed_tags(2).is_empty());
 }
 
 #[tokio::test]
 async fn a_start_that_is_repeated_registers_nothing_twice() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let lost = StepError::new(ErrorName::AwsUnavailable, "no reply");
     world.services.lose_reply("update", lost.clone(), 1);
     assert_eq!(
         world.start().await.unwrap_err().name,
         ErrorName::AwsUnavailable
     );
-    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
-    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::Started));
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::Started));
     assert_eq!(world.services.revisions().len(), 1);
     assert_eq!(world.services.calls("update"), 1);
 }
 
 #[tokio::test]
-async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
-    let world = World::new().await;
+async fn nothing_is_rolled_out_without_a_deployment_or_the_environment() {
+    let world = Scene::new().await;
     world.table.change_environment(|environment| {
-        environment.release(world.run.id(), samples::now());
+        environment.release(&world.run, samples::now());
     });
     assert_eq!(world.start().await.unwrap_err().name, ErrorName::LockLost);
     world
         .change(|run| samples::edit(run, "/accepted/config/deploy", ()))
         .await;
-    assert_eq!(world.start().await, Ok(DeployVerdict::None));
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::None));
     world
         .change(|run| {
             *run = samples::sealed_run(2);
@@ -292,15 +279,15 @@ async fn nothing_is_rolled_out_without_a_deployment_or_by_who_does_not_own() {
 
 #[tokio::test]
 async fn what_already_runs_is_not_registered_again() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let good = LastGood {
         releases: vec![samples::release(2)],
         commit: samples::commit(2),
         ..samples::last_good(1)
     };
     world.table.deliver(&with_template(good));
-    world.table.give_environment_to(&world.run);
-    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
+    world.table.give_environment_to(&world.stored().await);
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::Started));
     assert!(world.services.revisions().is_empty());
     assert_eq!(world.task_definition().await, TEMPLATE);
 }
@@ -325,14 +312,14 @@ async fn outputs_that_do_not_serve_are_named_without_their_values() {
         ("no JSON", "{\"cluster\": \"canary-secret\"".into()),
         ("no outputs", "{\"cluster\": \"canary-secret\"}".into()),
     ] {
-        let world = World::new().await;
+        let world = Scene::new().await;
         world.set_outputs(&text).await;
         errors.push(format!("{name}: {}", world.start().await.unwrap_err()));
     }
-    let world = World::new().await;
-    world.objects.set("runs/r/jobs/j/outputs.json", "{}");
+    let world = Scene::new().await;
+    world.artifacts.set("runs/r/jobs/j/outputs.json", "{}");
     errors.push(format!("changed: {}", world.start().await.unwrap_err()));
-    world.objects.remove("runs/r/jobs/j/outputs.json");
+    world.artifacts.remove("runs/r/jobs/j/outputs.json");
     errors.push(format!("gone: {}", world.start().await.unwrap_err()));
     let errors = errors.join("\n");
     assert!(!errors.contains("canary-secret"), "{errors}");
@@ -341,7 +328,7 @@ async fn outputs_that_do_not_serve_are_named_without_their_values() {
 
 #[tokio::test]
 async fn a_rollout_that_fails_is_named() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.start().await.unwrap();
     world.services.fail_rollout_and_go_back(
         "main",
@@ -353,7 +340,7 @@ async fn a_rollout_that_fails_is_named() {
         ErrorName::DeployFailed
     );
 
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.start().await.unwrap();
     world.clock.advance(300);
     assert_eq!(
@@ -361,14 +348,14 @@ async fn a_rollout_that_fails_is_named() {
         ErrorName::DeployFailed
     );
 
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.start().await.unwrap();
     world.services.finish_rollout("main", "shop");
     world
         .probe
         .answer("http://shop.example/health", 500, "broken");
     world.clock.advance(299);
-    assert_eq!(world.check().await, Ok(DeployVerdict::InProgress));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::InProgress));
     world.clock.advance(1);
     let error = world.check().await.unwrap_err();
     assert_eq!(error.name, ErrorName::Unhealthy);
@@ -380,7 +367,7 @@ async fn a_rollout_that_fails_is_named() {
 
 #[tokio::test]
 async fn a_rollback_deploys_what_was_verified() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.start().await.unwrap();
     let bad = world.stored().await.forward().clone();
     let mut target = with_template(samples::last_good(1));
@@ -399,7 +386,7 @@ async fn a_rollback_deploys_what_was_verified() {
     };
     world.change(restore(target.clone())).await;
     assert_eq!(world.stored().await.leg().kind(), LegKind::Rollback);
-    assert_eq!(world.start().await, Ok(DeployVerdict::InProgress));
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::Started));
     assert_eq!(
         world.services.revisions().len(),
         1,
@@ -413,7 +400,7 @@ async fn a_rollback_deploys_what_was_verified() {
     // The restored release is healthy without the tag too.
     let denied = StepError::new(ErrorName::AwsDenied, "ecr:PutImage");
     world.registry.fail_next("tag", denied, 1);
-    assert_eq!(world.check().await, Ok(DeployVerdict::Healthy));
+    assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
     assert!(world.deployed_tags(2).is_empty(), "it was never healthy");
     let run = world.stored().await;
     assert_eq!(
@@ -424,11 +411,11 @@ async fn a_rollback_deploys_what_was_verified() {
     assert_eq!(run.rollout().unwrap().commit, samples::commit(1));
 
     // The last good commit released nothing.
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.start().await.unwrap();
     target.releases.clear();
     world.change(restore(target)).await;
-    assert_eq!(world.start().await, Ok(DeployVerdict::None));
+    assert_eq!(world.start().await, Ok(StartDeployVerdict::None));
 }
 
 /// Returns last good with the task definition that the service runs.
@@ -438,4 +425,50 @@ fn with_template(mut good: LastGood) -> LastGood {
         state.task_definition = TEMPLATE.into();
     }
     good
+}
+
+#[test]
+fn every_error_says_what_happened() {
+    let stack = || samples::stack("app");
+    let output = || "url".to_owned();
+    let run = || samples::run_id(1);
+    let object = || "s3://artifacts/outputs.json".to_owned();
+    let errors = [
+        Error::NoRollout { run: run() },
+        Error::NoOutputs {
+            run: run(),
+            stack: stack(),
+        },
+        Error::OutputsGone { object: object() },
+        Error::OutputsChanged {
+            object: object(),
+            sha256: samples::sha256(1),
+        },
+        Error::OutputsUnreadable {
+            object: object(),
+            line: 1,
+            column: 2,
+        },
+        Error::OutputMissing {
+            stack: stack(),
+            output: output(),
+        },
+        Error::OutputSensitive {
+            stack: stack(),
+            output: output(),
+        },
+        Error::OutputEmpty {
+            stack: stack(),
+            output: output(),
+        },
+        Error::OutputNotText {
+            stack: stack(),
+            output: output(),
+        },
+        Error::OutputNotAddress {
+            stack: stack(),
+            output: output(),
+        },
+    ];
+    insta::assert_snapshot!(samples::texts(errors));
 }

@@ -1,36 +1,39 @@
-//! The actions `judge` and `request-approval`.
+//! The action `judge`: judges a plan, and seals it in the run's item.
 //!
-//! `judge` decides whether a plan has changes, needs approval, or is refused because it would
-//! delete protected data. Undo: none, because a plan changes nothing. Running it twice is safe: a
-//! plan that was judged already keeps its verdict, and the status message is sent again.
+//! Decides whether a plan has changes, needs approval, or is refused because it would delete
+//! protected data.
 //!
-//! `request-approval` decides nothing: it keeps the task token until an operator decides. Undo:
-//! none, because an approval of a plan that is not applied has no effect. Running it twice is safe:
-//! the new task token replaces the old one, and a decision that was made already completes it at
-//! once.
+//! Undo: none, because a plan changes nothing.
+//!
+//! Running it twice is safe. A plan that was judged already keeps its verdict, and the status
+//! message is sent again.
+//!
+//! Fails with the error of the job, with `JobLost` if the job left no result, with `PlanRefused` if
+//! the plan would delete protected data, and with `ContractViolation` if the result is another
+//! job's.
 
-use crate::Plan;
-use domain::error::{ErrorClass, ErrorName, StepError};
+use crate::{Error, Plan};
+use domain::error::{ErrorClass, StepError};
 use domain::ids::{JobId, RunId, StackName};
-use domain::job::JobOutcome;
-use domain::keys::{self, JobFile};
-use domain::plan::{self, SealedPlan, Verdict};
+use domain::job::{JobOutcome, Verb};
+use domain::plan::{self, DataLoss, SealedPlan, Verdict};
 use domain::run::{Run, StackState};
-use domain::step::{ApprovalAnswer, CaughtError, JudgeOutput};
-use engine::documents::update_run;
+use domain::step::{Judge, JudgeOutput};
+use engine::Result;
+use engine::documents::{load_run, update_run};
+use engine::jobs::{self, JobError};
 use engine::status::Transition;
-use engine::{Result, jobs};
 
 impl Plan {
     /// Reads the job's result, judges the plan and seals it in the run's item.
-    pub(crate) async fn judge(
-        &self,
-        run: &RunId,
-        name: &StackName,
-        job: &JobId,
-        error: Option<CaughtError>,
-    ) -> Result<JudgeOutput> {
-        let (run, _) = self.load(run).await?;
+    pub(crate) async fn judge(&self, input: Judge) -> Result<JudgeOutput> {
+        let Judge {
+            run,
+            stack: name,
+            job,
+            error,
+        } = &input;
+        let run = load_run(&*self.table, run).await?;
         let stack = run.stack(name)?;
         let made = match stack.state() {
             StackState::Planned {
@@ -44,15 +47,8 @@ impl Plan {
         if let Some(verdict) = made {
             return self.judged(&run, name, verdict).await;
         }
-        let result = jobs::result(
-            &*self.objects,
-            &*self.batch,
-            run.id(),
-            name,
-            job,
-            error.as_ref(),
-        )
-        .await;
+        let (objects, batch) = (&*self.objects, &*self.batch);
+        let result = jobs::result(objects, batch, run.id(), name, job, error.as_ref()).await;
         let (plan, summary, outputs) = match result.map(|result| result.outcome) {
             Ok(JobOutcome::Planned {
                 plan,
@@ -72,13 +68,13 @@ impl Plan {
                     .await?);
             }
             Ok(JobOutcome::Applied { .. }) => {
-                return Err(StepError::new(
-                    ErrorName::ContractViolation,
-                    format!(
-                        "job {job} left no plan; its spec is {}",
-                        spec_key(run.id(), job)
-                    ),
-                ));
+                return Err(JobError::OtherVerb {
+                    run: run.id().clone(),
+                    stack: name.clone(),
+                    job: job.clone(),
+                    expected: Verb::Plan,
+                }
+                .into());
             }
             // The result may exist, so the state machine repeats the call.
             Err(error) if error.name.class() == ErrorClass::Transient => return Err(error),
@@ -86,12 +82,14 @@ impl Plan {
         };
         let now = self.clock.now();
         let verdict = plan::judge(&summary, run.config()?.approval, run.leg().kind());
-        if verdict == Verdict::Refused {
-            let lost = plan::data_loss(&summary).join(", ");
-            let message = format!("the plan of stack {name} would delete protected data: {lost}");
-            let error = StepError::new(ErrorName::PlanRefused, message);
-            return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
-        }
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(DataLoss(addresses)) => {
+                let stack = name.clone();
+                let error = Error::DataLoss { stack, addresses }.into();
+                return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
+            }
+        };
         let run = update_run(&*self.table, run.id(), |run| {
             let (plan, outputs) = (plan.clone(), outputs.clone());
             run.planned(name, job, plan, &summary, verdict, outputs, now)?;
@@ -135,36 +133,4 @@ impl Plan {
         self.announcer.announce(&run, transition).await;
         Ok(error)
     }
-
-    /// Keeps the task token until `sluicegate approve` or `sluicegate reject` completes it. If the
-    /// decision was made already, completes the token at once.
-    pub(crate) async fn request_approval(
-        &self,
-        run: &RunId,
-        name: &StackName,
-        token: String,
-    ) -> Result<()> {
-        let now = self.clock.now();
-        let (run, answered) = update_run(&*self.table, run, |run| {
-            let answered = run.approval_requested(name, token.clone(), now)?;
-            Ok((run.clone(), answered))
-        })
-        .await?;
-        if let Some(verdict) = answered {
-            let output = serde_json::to_string(&ApprovalAnswer { verdict }).map_err(|error| {
-                StepError::new(ErrorName::Internal, format!("write an answer: {error}"))
-            })?;
-            // A closed token was completed before, or its execution has ended. Both are fine.
-            self.tokens.succeed(&token, &output).await?;
-            return Ok(());
-        }
-        let attempt = run.stack(name)?.jobs();
-        let transition = Transition::ApprovalRequested(name.clone(), attempt);
-        self.announcer.announce(&run, transition).await;
-        Ok(())
-    }
-}
-
-fn spec_key(run: &RunId, job: &JobId) -> String {
-    keys::job(run, job, JobFile::Spec)
 }

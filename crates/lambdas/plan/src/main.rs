@@ -7,7 +7,6 @@ fn main() -> std::process::ExitCode {
         batch: wiring.batch(),
         tokens: wiring.tokens(),
         announcer: wiring.announcer(),
-        repositories: wiring.repositories(),
         clock: wiring.clock(),
         states: wiring.states(),
     })

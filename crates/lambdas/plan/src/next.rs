@@ -7,15 +7,17 @@
 //!
 //! Running it twice is safe. A stack that is being planned keeps its job, and the run's item refers
 //! to a job only after its spec is stored.
+//!
+//! Fails with the first error of the wave before, with `LockLost` without the environment, and with
+//! `Internal` if a stack can never be planned.
 
-use crate::Plan;
-use domain::error::{ErrorName, StepError};
-use domain::ids::{JobId, RunId, StackName};
+use crate::{Error, Plan};
+use domain::ids::{JobId, StackName};
 use domain::job::Verb;
 use domain::plan::LegKind;
 use domain::run::{Run, StackState, Wave};
-use domain::step::{CaughtError, NextOutput, StackJob};
-use engine::documents::update_run;
+use domain::step::{SelectStacks, SelectStacksOutput, StackJob};
+use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
 use engine::status::Transition;
 use engine::{Result, jobs};
@@ -24,17 +26,17 @@ use futures::future::join_all;
 impl Plan {
     /// Fails with the first of `failures`. Otherwise selects the stacks that can be planned now,
     /// and creates their jobs.
-    pub(crate) async fn next(&self, run: &RunId, failures: &[CaughtError]) -> Result<NextOutput> {
-        if let Some(first) = failures.first() {
+    pub(crate) async fn next(&self, input: SelectStacks) -> Result<SelectStacksOutput> {
+        if let Some(first) = input.failures.first() {
             return Err(first.to_step_error());
         }
-        let (run, _) = self.load(run).await?;
+        let run = load_run(&*self.table, &input.run).await?;
         let owned = environments::owned(&*self.table, &run).await?;
         self.wave(run, &owned).await
     }
 
     /// Selects the stacks that can be planned now, and creates their jobs.
-    async fn wave(&self, run: Run, owned: &Owned) -> Result<NextOutput> {
+    async fn wave(&self, run: Run, owned: &Owned) -> Result<SelectStacksOutput> {
         let run = self.hold(run, owned).await?;
         let Wave::Plan(stacks) = run.leg().next_wave() else {
             return match run
@@ -43,15 +45,12 @@ impl Plan {
                 .iter()
                 .find(|stack| !stack.state().is_done())
             {
-                None => Ok(NextOutput::Done),
-                Some(stuck) => Err(StepError::new(
-                    ErrorName::Internal,
-                    format!(
-                        "stack {} of run {} is not done, but cannot be planned either",
-                        stuck.name(),
-                        run.id()
-                    ),
-                )),
+                None => Ok(SelectStacksOutput::Done),
+                Some(stuck) => Err(Error::Stuck {
+                    run: run.id().clone(),
+                    stack: stuck.name().clone(),
+                }
+                .into()),
             };
         };
         let mut jobs = Vec::with_capacity(stacks.len());
@@ -71,7 +70,7 @@ impl Plan {
             .into_iter()
             .map(|transition| self.announcer.announce(&run, transition));
         join_all(announcements).await;
-        Ok(NextOutput::Plan { jobs })
+        Ok(SelectStacksOutput::Plan { jobs })
     }
 
     /// Records in the run that it holds its environment.

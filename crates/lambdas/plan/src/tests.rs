@@ -5,63 +5,54 @@
 )]
 use super::*;
 use domain::error::{ErrorName, StepError};
-use domain::ids::JobId;
+use domain::event::Trigger;
+use domain::ids::{JobId, RunId};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
     Action, ApprovalRule, ObjectRef, OutputsChange, PlanKind, PlanSummary, ResourceChange,
     SideEffects, StateVersion, Verdict,
 };
-use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, StackState};
-use domain::step::{CaughtError, JudgeOutput, NextOutput, StackJob};
-use engine::documents::{insert, load_run, update_run};
-use engine::fakes::{
-    FakeBatch, FakeClock, FakeForge, FakeObjects, FakeStatusQueue, FakeTable, FakeTokens, samples,
+use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, Run, StackState};
+use domain::step::{
+    Acquire, CaughtError, Judge, JudgeOutput, RequestApproval, SelectStacks, SelectStacksOutput,
+    StackJob,
 };
+use engine::fakes::{SetStatus, World, samples, throttled};
+use serde::Serialize;
+use std::ops::Deref;
 
 mod judgement;
 
-struct World {
-    table: FakeTable,
-    objects: FakeObjects,
-    batch: FakeBatch,
-    tokens: FakeTokens,
-    status: FakeStatusQueue,
+/// Sealed runs of commits 1 to 3, and a free environment.
+struct Scene {
+    world: World,
     plan: Plan,
 }
 
-impl World {
-    /// Creates two sealed runs, of commits 1 and 2, and a free environment.
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Scene {
     async fn new() -> Self {
-        let table = FakeTable::new();
-        let objects = FakeObjects::new(samples::BUCKET);
-        let batch = FakeBatch::new();
-        let tokens = FakeTokens::new();
-        let status = FakeStatusQueue::new();
-        let clock = Arc::new(FakeClock::default());
-        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
+        let world = World::new();
         let plan = Plan {
-            table: Arc::new(table.clone()),
-            objects: Arc::new(objects.clone()),
-            batch: Arc::new(batch.clone()),
-            tokens: Arc::new(tokens.clone()),
-            announcer: Announcer::new(Arc::new(status.clone()), clock.clone())
-                .with_commit_statuses(Arc::new(FakeForge::new()), Arc::clone(&repositories)),
-            repositories,
-            clock,
+            table: Arc::new(world.table.clone()),
+            objects: Arc::new(world.artifacts.clone()),
+            batch: Arc::new(world.batch.clone()),
+            tokens: Arc::new(world.tokens.clone()),
+            announcer: world.announcer(),
+            clock: world.clock(),
             states: samples::states(),
         };
         for n in [1, 2, 3] {
-            insert(&table, &samples::sealed_run(n)).await.unwrap();
+            world.insert(&samples::sealed_run(n)).await;
         }
-        Self {
-            table,
-            objects,
-            batch,
-            tokens,
-            status,
-            plan,
-        }
+        Self { world, plan }
     }
 
     /// As `new`, but run 1 holds the environment.
@@ -80,114 +71,69 @@ impl World {
 
     async fn acquire(&self, n: u8, token: &str) -> Result<()> {
         self.tokens.open(token);
-        let run = run(n);
-        let token = token.to_owned();
-        self.plan
-            .run(PlanInput::Acquire { run, token })
-            .await
-            .map(|_| ())
+        let input = Acquire {
+            run: run(n),
+            token: token.to_owned(),
+        };
+        self.plan.run(PlanInput::Acquire(input)).await.map(|_| ())
     }
 
     async fn next(&self, n: u8) -> Result<Vec<StackJob>> {
-        let failures = Vec::new();
-        let input = PlanInput::Next {
+        let input = SelectStacks {
             run: run(n),
-            failures,
+            failures: Vec::new(),
         };
-        match self.plan.run(input).await? {
-            PlanOutput::Next(NextOutput::Plan { jobs }) => Ok(jobs),
-            PlanOutput::Next(NextOutput::Done) => Ok(Vec::new()),
+        match self.plan.run(PlanInput::Next(input)).await? {
+            PlanOutput::Next(SelectStacksOutput::Plan { jobs }) => Ok(jobs),
+            PlanOutput::Next(SelectStacksOutput::Done) => Ok(Vec::new()),
             other => panic!("{other:?}"),
         }
     }
 
     async fn judge(&self, job: &JobId, error: Option<CaughtError>) -> Result<Verdict> {
-        let (run, stack, job) = (run(1), samples::stack("data"), job.clone());
-        let input = PlanInput::Judge {
-            run,
-            stack,
-            job,
+        let input = Judge {
+            run: run(1),
+            stack: samples::stack("data"),
+            job: job.clone(),
             error,
         };
-        match self.plan.run(input).await? {
+        match self.plan.run(PlanInput::Judge(input)).await? {
             PlanOutput::Judge(JudgeOutput { verdict, .. }) => Ok(verdict),
             other => panic!("{other:?}"),
         }
     }
 
-    async fn ask(&self, token: &str) -> Result<()> {
+    async fn request_approval(&self, token: &str) -> Result<()> {
         self.tokens.open(token);
-        let (run, stack, token) = (run(1), samples::stack("data"), token.to_owned());
-        let input = PlanInput::RequestApproval { run, stack, token };
-        self.plan.run(input).await.map(|_| ())
+        let input = RequestApproval {
+            run: run(1),
+            stack: samples::stack("data"),
+            token: token.to_owned(),
+        };
+        let output = self.plan.run(PlanInput::RequestApproval(input)).await;
+        output.map(|_| ())
     }
 
     async fn load(&self, n: u8) -> Run {
-        load_run(&self.table, &run(n)).await.unwrap()
+        self.run(&run(n)).await
     }
 
-    async fn change_run(&self, n: u8, change: impl Fn(&mut Run)) {
-        update_run(&self.table, &run(n), |run| {
-            change(run);
-            Ok(())
-        })
-        .await
-        .unwrap();
+    async fn change(&self, n: u8, change: impl Fn(&mut Run)) {
+        self.change_run(&run(n), change).await;
     }
 
     fn leave(&self, job: &JobId, outcome: JobOutcome) {
-        let result = JobResult {
-            schema: JOB_SCHEMA,
-            run: run(1),
-            verb: Verb::Plan,
-            stack: samples::stack("data"),
-            outcome,
-            duration_ms: 1,
-            exit_code: 0,
-        };
-        let key = keys::job(&run(1), job, JobFile::Result);
-        self.objects.set(&key, serde_json::to_vec(&result).unwrap());
+        let stack = samples::stack("data");
+        self.leave_result(&run(1), &stack, Verb::Plan, job, outcome);
     }
 
-    fn record_of(&self, n: u8, job: &JobId) -> JobSpec {
-        let key = keys::job(&run(n), job, JobFile::Spec);
-        let bytes = self.objects.peek(&key).unwrap();
-        assert!(job.seals(&bytes));
-        serde_json::from_slice(&bytes).unwrap()
-    }
-
-    /// Returns the verdicts that runs received, by token.
-    fn answers(&self) -> Vec<(String, String)> {
-        let word = |output: &str| {
-            let output: serde_json::Value = serde_json::from_str(output).unwrap();
-            output["verdict"].as_str().unwrap().to_owned()
-        };
-        let outputs = self.tokens.outputs().into_iter();
-        outputs
-            .map(|(token, output)| (token, word(&output)))
-            .collect()
-    }
-
-    /// Returns everything that other processes can see.
-    fn shown(&self) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        for key in self.table.keys() {
-            let record = self.table.peek(&key).unwrap();
-            lines.push(format!("{} {}", key.pk, record.doc));
-        }
-        lines.extend(self.objects.keys());
-        // A run that is notified twice receives one answer.
-        let mut answers = self.answers();
-        answers.dedup();
-        lines.extend(answers.into_iter().map(|answer| format!("{answer:?}")));
-        let messages = self.status.messages().into_iter();
-        lines.extend(messages.map(|message| message.id));
-        lines.join("\n")
+    fn spec(&self, n: u8, job: &JobId) -> JobSpec {
+        self.job_spec(&run(n), job)
     }
 }
 
 fn run(n: u8) -> RunId {
-    samples::push_event(n).run_id()
+    samples::run_id(n)
 }
 
 fn answer(token: &str, verdict: &str) -> (String, String) {
@@ -231,10 +177,6 @@ fn failed(name: ErrorName) -> JobOutcome {
     }
 }
 
-fn throttled() -> StepError {
-    StepError::new(ErrorName::AwsThrottled, "slow down")
-}
-
 fn caught(error: &str) -> CaughtError {
     CaughtError {
         error: error.into(),
@@ -244,15 +186,15 @@ fn caught(error: &str) -> CaughtError {
 
 #[tokio::test]
 async fn the_first_run_gets_the_environment_at_once() {
-    let world = World::held().await;
+    let world = Scene::held().await;
     assert_eq!(world.answers(), [answer("t1", "held")]);
     assert!(world.table.environment().is_held_by(&run(1)));
     assert!(matches!(world.load(1).await.lock(), Lock::Waiting { .. }));
 }
 
 #[tokio::test]
-async fn a_run_that_asks_again_is_notified_on_its_new_token() {
-    let world = World::held().await;
+async fn a_run_that_asks_again_is_answered_on_its_new_token() {
+    let world = Scene::held().await;
     world.acquire(1, "again").await.unwrap();
     assert_eq!(
         world.answers(),
@@ -263,7 +205,7 @@ async fn a_run_that_asks_again_is_notified_on_its_new_token() {
 
 #[tokio::test]
 async fn the_newest_waits_and_the_one_before_it_is_superseded() {
-    let world = World::held().await;
+    let world = Scene::held().await;
     world.acquire(2, "t2").await.unwrap();
     assert!(world.tokens.is_open("t2"));
     world.acquire(3, "t3").await.unwrap();
@@ -277,7 +219,7 @@ async fn the_newest_waits_and_the_one_before_it_is_superseded() {
 
 #[tokio::test]
 async fn a_run_that_may_not_have_the_environment_ends_its_wait_with_an_error() {
-    let world = World::held().await;
+    let world = Scene::held().await;
     let error = StepError::new(ErrorName::Unhealthy, "no answer");
     world.table.change_environment(|environment| {
         environment.mark_bad(samples::commit(2), run(9), samples::now());
@@ -298,25 +240,49 @@ async fn a_run_that_may_not_have_the_environment_ends_its_wait_with_an_error() {
     );
 }
 
-/// The commit status about another run is set only while another run holds the environment.
+/// Only a run in the queue has the status about the run that it waits for, and only while it waits.
 #[tokio::test]
-async fn only_a_run_that_waits_for_another_one_says_so() {
-    let world = World::held().await;
+async fn a_run_that_waits_for_another_one_says_so_until_it_gets_the_environment() {
+    let world = Scene::held().await;
     world.acquire(2, "t2").await.unwrap();
-    let messages = world.status.messages().into_iter();
-    let waiting: Vec<_> = messages
-        .filter(|message| message.body.contains("\"lock-waiting\""))
-        .map(|message| message.group)
-        .collect();
-    assert_eq!(waiting, [run(2).to_string()]);
+    let waiting = |status: &&SetStatus| status.status.description.starts_with("Waiting:");
+    let statuses = world.forge.statuses();
+    let found: Vec<_> = statuses.iter().filter(waiting).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].commit, samples::commit(2));
+    assert!(found[0].status.description.contains(run(1).as_str()));
+
+    // An older run is superseded at once: it does not wait.
+    let mut older = samples::push(4);
+    older.received_at = samples::now();
+    let older = Run::claim(Trigger::Push(older), "four".into(), samples::now());
+    let mut accepted = older.clone();
+    accepted
+        .accept(samples::source(4), samples::config(), samples::now())
+        .unwrap();
+    world.insert(&accepted).await;
+    world.tokens.open("t4");
+    let input = Acquire {
+        run: older.id().clone(),
+        token: "t4".into(),
+    };
+    world.plan.run(PlanInput::Acquire(input)).await.unwrap();
+    assert_eq!(world.forge.statuses().iter().filter(waiting).count(), 1);
+
+    let first = world.load(1).await;
+    world.environments().release(&first).await.unwrap();
+    world.next(2).await.unwrap();
+    let last = world.forge.statuses().pop().unwrap();
+    assert_eq!(last.commit, samples::commit(2));
+    assert_eq!(last.status.description, "Building and planning.");
 }
 
 /// The build failed and the run was recorded while `acquire` was still running.
 #[tokio::test]
 async fn a_run_that_ended_does_not_keep_the_environment() {
-    let world = World::held().await;
+    let world = Scene::held().await;
     world
-        .change_run(2, |run| {
+        .change(2, |run| {
             run.close(None, 1, samples::now()).unwrap();
         })
         .await;
@@ -328,39 +294,39 @@ async fn a_run_that_ended_does_not_keep_the_environment() {
 
 #[tokio::test]
 async fn without_the_environment_nothing_is_planned() {
-    let world = World::held().await;
+    let world = Scene::held().await;
     let error = world.next(2).await.unwrap_err();
     assert_eq!(error.name, ErrorName::LockLost);
     assert!(error.message.contains(run(1).as_str()), "{error}");
-    assert!(world.objects.keys().is_empty());
+    assert!(world.artifacts.keys().is_empty());
 }
 
 #[tokio::test]
 async fn stacks_are_planned_after_those_that_they_need() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     assert!(matches!(
         world.load(1).await.lock(),
         Lock::Held { fence: 1, .. }
     ));
-    let record = world.record_of(1, &job);
-    assert_eq!((record.stack.as_str(), record.attempt), ("data", 1));
-    assert_eq!(record.commit, samples::commit(1));
-    assert!(record.inputs.is_empty());
+    let spec = world.spec(1, &job);
+    assert_eq!((spec.stack.as_str(), spec.attempt), ("data", 1));
+    assert_eq!(spec.commit, samples::commit(1));
+    assert!(spec.inputs.is_empty());
     // A repeated call returns the same job.
     assert_eq!(world.next(1).await.unwrap()[0].job, job);
     world
-        .change_run(1, |run| {
+        .change(1, |run| {
             samples::edit(run, "/forward/stacks/0/state", StackState::Unchanged);
             samples::edit(run, "/forward/stacks/0/outputs", object(7));
         })
         .await;
     let jobs = world.next(1).await.unwrap();
     assert_eq!(jobs.len(), 1);
-    let record = world.record_of(1, &jobs[0].job);
-    assert_eq!(record.stack.as_str(), "app");
-    assert_eq!(record.inputs[&samples::stack("data")], object(7));
+    let spec = world.spec(1, &jobs[0].job);
+    assert_eq!(spec.stack.as_str(), "app");
+    assert_eq!(spec.inputs[&samples::stack("data")], object(7));
     world
-        .change_run(1, |run| {
+        .change(1, |run| {
             samples::edit(run, "/forward/stacks/1/state", StackState::Unchanged);
         })
         .await;
@@ -368,10 +334,10 @@ async fn stacks_are_planned_after_those_that_they_need() {
 }
 
 #[tokio::test]
-async fn what_cannot_go_on_is_not_taken_for_done() {
-    let (world, _) = World::planning().await;
+async fn a_stack_that_cannot_be_planned_is_an_error() {
+    let (world, _) = Scene::planning().await;
     world
-        .change_run(1, |run| {
+        .change(1, |run| {
             let side_effects = SideEffects::None;
             let failed = StackState::Failed { side_effects };
             samples::edit(run, "/forward/stacks/0/state", failed);
@@ -384,22 +350,22 @@ async fn what_cannot_go_on_is_not_taken_for_done() {
 
 #[tokio::test]
 async fn the_first_failure_is_raised_and_nothing_else_is_done() {
-    let world = World::held().await;
+    let world = Scene::held().await;
     let failures = vec![caught("ApplyFailed"), caught("StateLocked")];
-    let input = PlanInput::Next {
+    let input = SelectStacks {
         run: run(1),
         failures,
     };
-    let error = world.plan.run(input).await.unwrap_err();
+    let error = world.plan.run(PlanInput::Next(input)).await.unwrap_err();
     assert_eq!(error, StepError::new(ErrorName::ApplyFailed, "it broke"));
-    assert!(world.objects.keys().is_empty());
+    assert!(world.artifacts.keys().is_empty());
 }
 
 #[tokio::test]
 async fn a_rollback_is_planned_from_the_last_good_source() {
-    let (world, _) = World::planning().await;
+    let (world, _) = Scene::planning().await;
     world
-        .change_run(1, |run| {
+        .change(1, |run| {
             let side_effects = SideEffects::Possible;
             let failed = StackState::Failed { side_effects };
             samples::edit(run, "/forward/stacks/0/state", &failed);
@@ -418,7 +384,7 @@ async fn a_rollback_is_planned_from_the_last_good_source() {
     let target = stored.rollback().unwrap().target().unwrap().clone();
     let own = stored.sealed_source().unwrap().clone();
     let jobs = world.next(1).await.unwrap();
-    let app = world.record_of(1, &jobs[0].job);
+    let app = world.spec(1, &jobs[0].job);
     assert_eq!(
         (app.stack.as_str(), app.plan_kind),
         ("app", PlanKind::Normal)
@@ -429,13 +395,13 @@ async fn a_rollback_is_planned_from_the_last_good_source() {
     );
     assert_eq!(jobs.len(), 1, "nothing is destroyed that is still in use");
     world
-        .change_run(1, |run| {
+        .change(1, |run| {
             samples::edit(run, "/rollback/stacks/0/state", StackState::Unchanged);
         })
         .await;
     // A stack that only this commit has is destroyed with the source that created it.
     let jobs = world.next(1).await.unwrap();
-    let data = world.record_of(1, &jobs[0].job);
+    let data = world.spec(1, &jobs[0].job);
     assert_eq!(
         (data.stack.as_str(), data.plan_kind),
         ("data", PlanKind::Destroy)
@@ -446,11 +412,11 @@ async fn a_rollback_is_planned_from_the_last_good_source() {
 /// Every call to an outside system fails, or loses its reply after it took effect. The state
 /// machine repeats the action until it succeeds, and the result is the same as without faults.
 #[tokio::test]
-async fn what_is_asked_again_is_done_once() {
-    async fn story(faults: impl Fn(&World)) -> String {
-        let world = World::new().await;
+async fn repeated_calls_have_one_effect() {
+    async fn story(faults: impl Fn(&Scene)) -> String {
+        let world = Scene::new().await;
         world
-            .change_run(1, |run| {
+            .change(1, |run| {
                 samples::edit(run, "/accepted/config/approval", ApprovalRule::Always);
             })
             .await;
@@ -466,7 +432,7 @@ async fn what_is_asked_again_is_done_once() {
         faults(&world);
         while world.judge(&job, None).await.is_err() {}
         faults(&world);
-        while world.ask("a1").await.is_err() {}
+        while world.request_approval("a1").await.is_err() {}
         world.shown()
     }
     let good = story(|_| {}).await;
@@ -482,11 +448,11 @@ async fn what_is_asked_again_is_done_once() {
     }
     for operation in ["get", "put"] {
         assert_eq!(
-            story(|it| it.objects.fail_next(operation, throttled(), 2)).await,
+            story(|it| it.artifacts.fail_next(operation, throttled(), 2)).await,
             good
         );
         assert_eq!(
-            story(|it| it.objects.lose_reply(operation, throttled(), 2)).await,
+            story(|it| it.artifacts.lose_reply(operation, throttled(), 2)).await,
             good
         );
     }
@@ -502,7 +468,7 @@ async fn what_is_asked_again_is_done_once() {
 
 #[tokio::test]
 async fn a_race_for_the_record_loses_neither_decision() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
     let (other, key) = (world.table.clone(), engine::documents::run_key(&run(1)));
     world.table.race_next_write(move || {
@@ -537,7 +503,7 @@ impl engine::StatusQueue for Silent {
 /// The Lambda has a time limit of one minute, so it must not wait five seconds for each stack.
 #[tokio::test(start_paused = true)]
 async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
-    let mut world = World::held().await;
+    let mut world = Scene::held().await;
     world.plan.announcer = Announcer::new(Arc::new(Silent), Arc::clone(&world.plan.clock));
     let name = |n: usize| domain::ids::StackName::parse(&format!("s{n}")).unwrap();
     let stack = |n: usize| domain::config::Stack {
@@ -548,8 +514,21 @@ async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
     let mut config = samples::config();
     config.stacks = (0..20).map(stack).collect();
     let accepted = samples::accepted_run(1, config);
-    world.change_run(1, |run| *run = accepted.clone()).await;
+    world.change(1, |run| *run = accepted.clone()).await;
     let began = tokio::time::Instant::now();
     assert_eq!(world.next(1).await.unwrap().len(), 20);
     assert!(began.elapsed() < std::time::Duration::from_secs(11));
+}
+
+#[test]
+fn every_error_says_what_happened() {
+    let stack = samples::stack("data");
+    let errors = [
+        Error::DataLoss {
+            stack: stack.clone(),
+            addresses: vec!["aws_s3_bucket.a".into(), "aws_s3_bucket.b".into()],
+        },
+        Error::Stuck { run: run(1), stack },
+    ];
+    insta::assert_snapshot!(samples::texts(errors));
 }

@@ -1,10 +1,10 @@
 //! The audit chain: S3 decides its order, and the audit branch is a copy.
 
-use crate::Record;
+use crate::{Error, Record};
 use domain::audit::{Entry, Head, superseding};
-use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
 use domain::ids::RepositoryKey;
+use domain::json;
 use domain::keys;
 use domain::run::{End, Lock, Run};
 use engine::documents::update_run;
@@ -26,10 +26,8 @@ impl Record {
     /// Writes the run's entry, or finds the one that an earlier call wrote.
     pub(crate) async fn write_entry(&self, run: Run) -> Result<Run> {
         let Some(end) = run.end().cloned() else {
-            return Err(StepError::new(
-                ErrorName::Internal,
-                format!("run {} has no end to record", run.id()),
-            ));
+            let run = run.id().clone();
+            return Err(Error::NoEnd { run }.into());
         };
         if end.audit_seq.is_some() {
             return Ok(run);
@@ -60,8 +58,9 @@ impl Record {
                 Some(bytes) => bytes,
                 None => {
                     let entry = Entry::of(run, end, superseded_by.clone(), previous.as_ref());
-                    let bytes = entry.to_bytes().map_err(|error| {
-                        StepError::new(ErrorName::Internal, format!("write {key}: {error}"))
+                    let bytes = entry.to_bytes().map_err(|source| Error::EntryNotWritten {
+                        key: key.clone(),
+                        source,
                     })?;
                     let written = self.audit.put_if_absent(&key, bytes.clone()).await?;
                     if written == Written::Yes {
@@ -71,16 +70,18 @@ impl Record {
                     self.audit.get(&key).await?.ok_or_else(|| gone(&key))?
                 }
             };
-            let entry = Entry::from_bytes(&found).map_err(|why| broken(&key, &why))?;
+            let entry = Entry::from_bytes(&found).map_err(|why| broken(&key, why))?;
             if &entry.run == run.id() {
                 return Ok(Head::of(seq, &found));
             }
             previous = Some(Head::of(seq, &found));
         }
-        Err(StepError::new(
-            ErrorName::Internal,
-            format!("the audit of repository {repository} has no end within {WALKED} entries"),
-        ))
+        let searched = WALKED;
+        Err(Error::EndlessAudit {
+            repository,
+            searched,
+        }
+        .into())
     }
 
     /// Returns the head at this number, whose entry must exist; `None` for number 0.
@@ -120,9 +121,7 @@ impl Record {
     async fn note_head(&self, repository: RepositoryKey, head: &Head) {
         let key = head_key(repository);
         let noted = async {
-            let doc = serde_json::to_string(head).map_err(|error| {
-                StepError::new(ErrorName::Internal, format!("write a head: {error}"))
-            })?;
+            let doc = json::to_text("the audit's head", head)?;
             let body = ItemBody {
                 doc,
                 index: None,
@@ -175,7 +174,7 @@ impl Record {
             let Some(bytes) = self.audit.get(&key).await? else {
                 break;
             };
-            let entry = Entry::from_bytes(&bytes).map_err(|why| broken(&key, &why))?;
+            let entry = Entry::from_bytes(&bytes).map_err(|why| broken(&key, why))?;
             files.push(AuditFile {
                 path: entry.path(),
                 message: entry.commit_message(),
@@ -198,13 +197,15 @@ fn head_key(repository: RepositoryKey) -> ItemKey {
     }
 }
 
-fn gone(key: &str) -> StepError {
-    StepError::new(
-        ErrorName::Internal,
-        format!("audit entry {key} is missing, although it was written: find out who deleted it"),
-    )
+fn gone(key: &str) -> Error {
+    Error::EntryMissing {
+        key: key.to_owned(),
+    }
 }
 
-fn broken(key: &str, why: &str) -> StepError {
-    StepError::new(ErrorName::Internal, format!("audit entry {key} {why}"))
+fn broken(key: &str, why: String) -> Error {
+    Error::EntryBroken {
+        key: key.to_owned(),
+        why,
+    }
 }

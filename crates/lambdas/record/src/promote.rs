@@ -8,12 +8,14 @@
 //!
 //! Running it twice is safe. While the run holds its environment, both writes have the same result
 //! each time, and the run keeps the time of the first call.
+//!
+//! Fails with `ContractViolation` if the leg is not verified, and with `LockLost` without the
+//! environment.
 
-use crate::{Record, answer};
-use domain::ids::RunId;
+use crate::Record;
 use domain::plan::LegKind;
 use domain::run::Run;
-use domain::step::RecordOutput;
+use domain::step::{NoOutput, Promote};
 use engine::Result;
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
@@ -22,14 +24,14 @@ use engine::status::Transition;
 impl Record {
     /// Ends the run's current leg. On the forward leg its commit becomes last good; on the rollback
     /// leg the last good commit runs again, and the run's commit is bad.
-    pub(crate) async fn promote(&self, id: &RunId) -> Result<RecordOutput> {
-        let run = load_run(&*self.table, id).await?;
+    pub(crate) async fn promote(&self, input: Promote) -> Result<NoOutput> {
+        let run = load_run(&*self.table, &input.run).await?;
         run.check_verified()?;
         let owned = environments::owned(&*self.table, &run).await?;
         self.finish_leg(run, &owned).await
     }
 
-    async fn finish_leg(&self, run: Run, owned: &Owned) -> Result<RecordOutput> {
+    async fn finish_leg(&self, run: Run, owned: &Owned) -> Result<NoOutput> {
         let now = self.clock.now();
         // The environment first: its item decides what was verified.
         match run.leg().kind() {
@@ -56,6 +58,6 @@ impl Record {
             LegKind::Rollback => Transition::RolledBack,
         };
         self.announcer.announce(&run, transition).await;
-        Ok(answer(&run))
+        Ok(NoOutput {})
     }
 }

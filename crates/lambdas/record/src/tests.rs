@@ -9,44 +9,31 @@ mod claims;
 use super::*;
 use domain::audit::{Entry, Found, verify};
 use domain::environment::QueueRule;
+use domain::error::{ErrorName, StepError};
 use domain::ids::RunId;
 use domain::plan::LegKind;
-use domain::run::{Lock, Outcome, StackState};
-use engine::documents::{insert, load_run, update_run};
-use engine::environments::Environments;
-use engine::fakes::{
-    FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeStatusQueue, FakeTable,
-    FakeTokens, samples,
+use domain::run::{Lock, Outcome, Run, StackState};
+use domain::step::{
+    CaughtError, ExecutionEnded, Promote, RecordRun, RecordRunOutput, RecordVerdict,
 };
+use engine::fakes::{FakeTable, World, samples};
+use std::ops::Deref;
 
-struct World {
-    table: FakeTable,
-    audit: FakeObjects,
-    forge: FakeForge,
-    tokens: FakeTokens,
-    batch: FakeBatch,
-    executions: FakeExecutions,
-    clock: FakeClock,
-    status: FakeStatusQueue,
+struct Scene(World);
+
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.0
+    }
 }
 
-impl World {
+impl Scene {
     fn new() -> Self {
-        Self {
-            table: FakeTable::new(),
-            audit: FakeObjects::new(samples::AUDIT_BUCKET),
-            forge: FakeForge::new(),
-            tokens: FakeTokens::new(),
-            batch: FakeBatch::new(),
-            executions: FakeExecutions::new(),
-            clock: FakeClock::default(),
-            status: FakeStatusQueue::new(),
-        }
+        Self(World::new())
     }
 
     fn step(&self) -> Record {
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let repositories: Arc<[EnrolledRepository]> = Arc::new([samples::repository()]);
         Record {
             table: Arc::new(self.table.clone()),
             audit: Arc::new(self.audit.clone()),
@@ -54,10 +41,9 @@ impl World {
             tokens: Arc::new(self.tokens.clone()),
             batch: Arc::new(self.batch.clone()),
             executions: Arc::new(self.executions.clone()),
-            announcer: Announcer::new(Arc::new(self.status.clone()), Arc::clone(&clock))
-                .with_commit_statuses(Arc::new(self.forge.clone()), Arc::clone(&repositories)),
-            repositories,
-            clock,
+            announcer: self.announcer(),
+            repositories: samples::repositories(),
+            clock: self.clock(),
         }
     }
 
@@ -67,42 +53,33 @@ impl World {
         config.queue = rule;
         let mut run = samples::accepted_run(n, config);
         samples::edit(&mut run, "/execution", format!("execution-{n}"));
-        insert(&self.table, &run).await.unwrap();
-        let token = format!("token-{n}");
-        self.tokens.open(&token);
-        let environments = Environments {
-            table: &self.table,
-            tokens: &self.tokens,
-            clock: &self.clock,
-        };
-        environments.acquire(run.id(), &token).await.unwrap();
+        self.insert(&run).await;
+        self.acquire(run.id(), &format!("token-{n}")).await.unwrap();
         self.stored(n).await
     }
 
-    fn holder(&self) -> Option<RunId> {
-        let environment = self.table.environment();
-        environment.holder().map(|holder| holder.run.clone())
-    }
-
     async fn change(&self, n: u8, change: impl Fn(&mut Run)) {
-        update_run(&self.table, &id(n), |run| {
-            change(run);
-            Ok(())
-        })
-        .await
-        .unwrap();
+        self.change_run(&id(n), change).await;
     }
 
     async fn stored(&self, n: u8) -> Run {
-        load_run(&self.table, &id(n)).await.unwrap()
+        self.run(&id(n)).await
     }
 
-    async fn promote(&self, n: u8) -> Result<RecordOutput> {
-        self.step().run(RecordInput::Promote { run: id(n) }).await
+    async fn promote(&self, n: u8) -> Result<()> {
+        let input = RecordInput::Promote(Promote { run: id(n) });
+        self.step().run(input).await.map(|_| ())
     }
 
-    async fn record(&self, n: u8, error: Option<&str>) -> Result<RecordOutput> {
-        let input = RecordInput::Record {
+    async fn call(&self, input: RecordInput) -> Result<RecordRunOutput> {
+        match self.step().run(input).await? {
+            RecordOutput::Record(output) => Ok(output),
+            other @ RecordOutput::Promote(_) => panic!("{other:?}"),
+        }
+    }
+
+    async fn record(&self, n: u8, error: Option<&str>) -> Result<RecordRunOutput> {
+        let input = RecordRun {
             event: Box::new(samples::push_event(n)),
             execution: format!("execution-{n}"),
             error: error.map(|error| CaughtError {
@@ -110,15 +87,15 @@ impl World {
                 cause: "{\"errorMessage\":\"it broke\"}".into(),
             }),
         };
-        self.step().run(input).await
+        self.call(RecordInput::Record(input)).await
     }
 
-    async fn ended(&self, n: u8, status: &str) -> Result<RecordOutput> {
-        let input = RecordInput::ExecutionEnded {
+    async fn ended(&self, n: u8, status: &str) -> Result<RecordRunOutput> {
+        let input = ExecutionEnded {
             execution: format!("execution-{n}"),
             status: status.into(),
         };
-        self.step().run(input).await
+        self.call(RecordInput::ExecutionEnded(input)).await
     }
 
     /// Returns the chain as it is in the bucket.
@@ -143,7 +120,7 @@ impl World {
 }
 
 fn id(n: u8) -> RunId {
-    samples::push_event(n).run_id()
+    samples::run_id(n)
 }
 
 /// Completes and verifies the run.
@@ -155,7 +132,7 @@ fn finish(run: &mut Run, n: u8) {
 
 #[tokio::test]
 async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
-    let world = World::new();
+    let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     world.change(2, |run| finish(run, 2)).await;
     world.promote(2).await.unwrap();
@@ -185,7 +162,7 @@ async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
 
 #[tokio::test]
 async fn what_was_not_verified_is_not_promoted() {
-    let world = World::new();
+    let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     let error = world.promote(2).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ImageMissing);
@@ -213,8 +190,8 @@ async fn what_was_not_verified_is_not_promoted() {
 }
 
 #[tokio::test]
-async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
-    let world = World::new();
+async fn a_rolled_back_run_marks_its_commit_and_fails_with_its_first_error() {
+    let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     world
         .change(2, |run| {
@@ -239,7 +216,7 @@ async fn a_restored_run_marks_its_commit_and_fails_with_its_first_error() {
 
 #[tokio::test]
 async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
-    let world = World::new();
+    let world = Scene::new();
     for n in 2..5 {
         world.add(n, QueueRule::Newest).await;
     }
@@ -264,7 +241,7 @@ async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
 
 #[tokio::test]
 async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
-    let world = World::new();
+    let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     world.add(3, QueueRule::Newest).await;
     world
@@ -297,7 +274,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
 /// Its submission had no reply, so Step Functions does not know the job.
 #[tokio::test]
 async fn a_job_that_an_aborted_execution_left_never_starts() {
-    let world = World::new();
+    let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     world
         .change(2, |run| samples::begin_apply(run, "data"))
@@ -318,7 +295,7 @@ async fn a_job_that_an_aborted_execution_left_never_starts() {
 
 #[tokio::test]
 async fn executions_that_end_early_have_the_outcome_that_they_earned() {
-    let world = World::new();
+    let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     world.change(2, |run| finish(run, 2)).await;
     world.promote(2).await.unwrap();
@@ -336,7 +313,7 @@ async fn executions_that_end_early_have_the_outcome_that_they_earned() {
 
 #[tokio::test]
 async fn a_refused_rollback_lets_a_newer_commit_go_on() {
-    let world = World::new();
+    let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     world.add(3, QueueRule::Newest).await;
     world
@@ -357,7 +334,7 @@ async fn a_refused_rollback_lets_a_newer_commit_go_on() {
 
 #[tokio::test]
 async fn an_unreachable_forge_delays_only_the_branch() {
-    let world = World::new();
+    let world = Scene::new();
     world.forge.set_unreachable(true);
     world.add(2, QueueRule::Newest).await;
     let output = world.record(2, None).await.unwrap();
@@ -384,7 +361,7 @@ async fn an_unreachable_forge_delays_only_the_branch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_forge_that_hangs_does_not_take_the_steps_own_time() {
-    let world = World::new();
+    let world = Scene::new();
     world.forge.hang();
     world.add(2, QueueRule::Newest).await;
     let start = tokio::time::Instant::now();
@@ -399,7 +376,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
     let down = || StepError::new(ErrorName::AwsUnavailable, "down");
     // Each call that the step makes is lost once, before or after its effect.
     for nth in 0..40 {
-        let world = World::new();
+        let world = Scene::new();
         for n in [2, 3] {
             world.add(n, QueueRule::Newest).await;
         }
@@ -452,4 +429,43 @@ fn race(table: &FakeTable, writes: usize, name: &'static str, after: bool) {
     }
     let next = table.clone();
     table.race_next_write(move || race(&next, writes - 1, name, after));
+}
+
+#[test]
+fn every_error_says_what_happened() {
+    let run = || samples::run_id(1);
+    let execution = || samples::EXECUTION.to_owned();
+    let key = || "audit/github-42/00000001.json".to_owned();
+    let source = serde_json::from_str::<u8>("x").unwrap_err();
+    let errors = [
+        Error::NeverClaimed { run: run() },
+        Error::OtherExecution {
+            run: run(),
+            execution: execution(),
+        },
+        Error::NoRun {
+            execution: execution(),
+        },
+        Error::Stopped {
+            execution: execution(),
+        },
+        Error::TimedOut {
+            execution: execution(),
+        },
+        Error::EndNotRecorded {
+            execution: execution(),
+        },
+        Error::NoEnd { run: run() },
+        Error::EntryNotWritten { key: key(), source },
+        Error::EntryMissing { key: key() },
+        Error::EntryBroken {
+            key: key(),
+            why: "is not an audit entry".into(),
+        },
+        Error::EndlessAudit {
+            repository: samples::repository().key,
+            searched: 10_000,
+        },
+    ];
+    insta::assert_snapshot!(samples::texts(errors));
 }

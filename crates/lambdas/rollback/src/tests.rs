@@ -1,32 +1,35 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 use super::*;
-use domain::error::ErrorName;
+use domain::error::{ErrorName, StepError};
+use domain::ids::RunId;
 use domain::plan::LegKind;
-use domain::run::{Outcome, Run};
-use domain::step::CaughtError;
-use engine::documents::insert;
-use engine::fakes::{FakeClock, FakeForge, FakeStatusQueue, FakeTable, samples};
-use jiff::SignedDuration;
+use domain::run::{ErrorDecision, Outcome, RollbackOutcome, Run};
+use domain::step::{CaughtError, DecideRollback};
+use engine::fakes::{World, samples};
+use std::ops::Deref;
 
-struct World {
-    table: FakeTable,
-    clock: FakeClock,
-    status: FakeStatusQueue,
+/// A run that changed a stack. It holds its environment, where commit 1 was verified.
+struct Scene {
+    world: World,
     run: RunId,
 }
 
-impl World {
-    /// Creates a run that changed a stack. It holds its environment, where commit 1 was verified.
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Scene {
     async fn new() -> Self {
         let mut run = samples::sealed_run(2);
         samples::fail_apply(&mut run, "data");
         let world = Self {
-            table: FakeTable::new(),
-            clock: FakeClock::default(),
-            status: FakeStatusQueue::new(),
+            world: World::new(),
             run: run.id().clone(),
         };
-        insert(&world.table, &run).await.unwrap();
+        world.insert(&run).await;
         world.table.deliver(&samples::last_good(1));
         world.table.give_environment_to(&run);
         world
@@ -34,46 +37,36 @@ impl World {
 
     /// Calls the step with an error, at the given second.
     async fn error(&self, name: &str, second: i64) -> Result<ErrorDecision> {
-        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let step = Rollback {
             table: Arc::new(self.table.clone()),
-            announcer: Announcer::new(Arc::new(self.status.clone()), Arc::clone(&clock))
-                .with_commit_statuses(
-                    Arc::new(FakeForge::new()),
-                    Arc::new([samples::repository()]),
-                ),
-            clock,
+            announcer: self.announcer(),
+            clock: self.clock(),
         };
-        let input = RollbackInput::Decide {
+        let input = DecideRollback {
             run: self.run.clone(),
             error: CaughtError {
                 error: name.into(),
                 cause: "{\"errorMessage\":\"it broke\"}".into(),
             },
-            entered_at: samples::now()
-                .saturating_add(SignedDuration::from_secs(second))
-                .unwrap(),
+            entered_at: samples::after(second),
         };
-        step.run(input).await.map(|output| output.verdict)
+        let output = step.run(RollbackInput::Decide(input)).await;
+        output.map(|output| output.verdict)
     }
 
     async fn set(&self, run: Run) {
-        update_run(&self.table, &self.run, |stored| {
-            *stored = run.clone();
-            Ok(())
-        })
-        .await
-        .unwrap();
+        self.change_run(&self.run, |stored| *stored = run.clone())
+            .await;
     }
 
     async fn stored(&self) -> Run {
-        load_run(&self.table, &self.run).await.unwrap()
+        self.world.run(&self.run).await
     }
 }
 
 #[tokio::test]
 async fn the_first_error_starts_the_rollback_however_often_it_is_reported() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     for _ in 0..3 {
         assert_eq!(
             world.error("ApplyFailed", 1).await,
@@ -89,8 +82,8 @@ async fn the_first_error_starts_the_rollback_however_often_it_is_reported() {
 }
 
 #[tokio::test]
-async fn a_lost_write_is_made_good_by_the_retry() {
-    let world = World::new().await;
+async fn a_lost_write_is_completed_by_the_retry() {
+    let world = Scene::new().await;
     let lost = StepError::new(ErrorName::AwsUnavailable, "no reply");
     world.table.lose_reply("replace", lost, 1);
     world.error("ApplyFailed", 1).await.unwrap_err();
@@ -103,7 +96,7 @@ async fn a_lost_write_is_made_good_by_the_retry() {
 
 #[tokio::test]
 async fn an_error_of_the_rollback_freezes_the_environment_once() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     for _ in 0..2 {
         assert_eq!(
@@ -121,7 +114,7 @@ async fn an_error_of_the_rollback_freezes_the_environment_once() {
 
 #[tokio::test]
 async fn a_crash_between_run_and_environment_is_completed() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     // The write of the run succeeds; the write of the environment fails.
     let down = StepError::new(ErrorName::AwsUnavailable, "down");
@@ -139,8 +132,8 @@ async fn a_crash_between_run_and_environment_is_completed() {
 }
 
 #[tokio::test]
-async fn a_late_call_does_not_freeze_what_a_person_repaired() {
-    let world = World::new().await;
+async fn a_late_call_does_not_freeze_what_an_operator_repaired() {
+    let world = Scene::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     world.error("PlanFailed", 2).await.unwrap();
     assert!(world.table.environment().frozen().is_some());
@@ -162,7 +155,7 @@ async fn a_late_call_does_not_freeze_what_a_person_repaired() {
 
 #[tokio::test]
 async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     // The first write is the run's. Just before the environment's, another run gets the
     // environment.
@@ -181,8 +174,8 @@ async fn a_run_that_loses_the_environment_while_it_decides_does_not_freeze_it() 
 }
 
 #[tokio::test]
-async fn a_refused_rollback_is_for_a_person_and_freezes_nothing() {
-    let world = World::new().await;
+async fn a_refused_rollback_is_for_an_operator_and_freezes_nothing() {
+    let world = Scene::new().await;
     world.error("ApplyFailed", 1).await.unwrap();
     assert_eq!(
         world.error("PlanRefused", 2).await,
@@ -195,7 +188,7 @@ async fn a_refused_rollback_is_for_a_person_and_freezes_nothing() {
 #[tokio::test]
 async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_before_it() {
     // Another stack was applied already, so the run rolls back.
-    let world = World::new().await;
+    let world = Scene::new().await;
     assert_eq!(
         world.error("ApprovalRejected", 1).await,
         Ok(ErrorDecision::RollBack)
@@ -208,7 +201,7 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
     assert!(world.table.environment().frozen().is_none());
 
     // Nothing was applied, so there is nothing to roll back.
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.set(samples::sealed_run(2)).await;
     assert_eq!(
         world.error("ApprovalRejected", 1).await,
@@ -223,13 +216,13 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
 
 #[tokio::test]
 async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let run = world.stored().await;
-    let world = World {
-        table: FakeTable::new(),
+    let world = Scene {
+        world: World::new(),
         ..world
     };
-    insert(&world.table, &run).await.unwrap();
+    world.insert(&run).await;
     world.table.give_environment_to(&run);
     assert_eq!(
         world.error("ApplyFailed", 1).await,
@@ -241,7 +234,7 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
     );
 
     // The commit was promoted, but the item of the run was not updated.
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.table.deliver(&samples::last_good(2));
     assert_eq!(
         world.error("AwsUnavailable", 1).await,
@@ -250,7 +243,7 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
     let promoted = world.stored().await;
     assert!(promoted.promoted_at().is_some() && promoted.failure().is_none());
 
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.set(samples::claimed_run(2)).await;
     assert_eq!(
         world.error("ConfigInvalid", 1).await,
@@ -261,7 +254,7 @@ async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
 
 #[tokio::test]
 async fn an_error_after_the_end_changes_nothing() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let mut ended = world.stored().await;
     ended.close(None, 1, samples::now()).unwrap();
     world.set(ended.clone()).await;

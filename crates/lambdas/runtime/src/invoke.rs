@@ -96,8 +96,8 @@ mod tests {
         async fn run(&self, input: Self::Input) -> Result<String> {
             match (&self.0, input) {
                 (Some(error), _) => Err(error.clone()),
-                (None, domain::step::DeployInput::Start { run }) => Ok(run.to_string()),
-                (None, domain::step::DeployInput::Check { .. }) => Ok(String::new()),
+                (None, domain::step::DeployInput::Start(input)) => Ok(input.run.to_string()),
+                (None, domain::step::DeployInput::Check(_)) => Ok(String::new()),
             }
         }
     }

@@ -1,17 +1,17 @@
 //! The sealed archive of a commit: a deterministic zip.
 
-use domain::error::{ErrorName, StepError};
-use engine::{FileKind, Result, Snapshot};
+use crate::Error;
+use engine::{FileKind, Snapshot};
 use std::io::{Cursor, Write as _};
 use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// Packs every file of a commit. A submodule becomes an empty directory, as in a clone without submodules.
-pub(crate) fn pack(snapshot: &Snapshot) -> Result<Vec<u8>> {
-    write(snapshot).map_err(|error| {
-        let message = format!("pack commit {}: {error}", snapshot.commit);
-        StepError::new(ErrorName::Internal, message)
+pub(crate) fn pack(snapshot: &Snapshot) -> Result<Vec<u8>, Error> {
+    write(snapshot).map_err(|error| Error::ArchiveNotWritten {
+        commit: snapshot.commit.clone(),
+        why: error.to_string(),
     })
 }
 

@@ -5,72 +5,71 @@
 )]
 use super::*;
 use domain::config::CONFIG_FILE;
+use domain::error::{ErrorName, StepError};
+use domain::ids::Sha256Digest;
+use domain::keys;
+use domain::run::Run;
+use domain::step::{Claim, ClaimVerdict};
 use engine::documents::run_key;
-use engine::fakes::{FakeClock, FakeForge, FakeObjects, FakeStatusQueue, FakeTable, samples};
-use engine::status::{TransitionKind, parse};
-use engine::{FileKind, SnapshotFile};
+use engine::fakes::{World, samples};
+use engine::status::TransitionKind;
+use engine::{FileKind, Snapshot, SnapshotFile};
 use proptest::prelude::*;
 use std::io::{Cursor, Read as _};
+use std::ops::Deref;
 
-struct World {
-    table: FakeTable,
-    objects: FakeObjects,
-    forge: FakeForge,
-    status: FakeStatusQueue,
+/// A forge with commit 1, and no runs.
+struct Scene {
+    world: World,
     step: Validate,
 }
 
-fn world() -> World {
-    let (table, objects) = (FakeTable::new(), FakeObjects::new(samples::BUCKET));
-    let (forge, status) = (FakeForge::new(), FakeStatusQueue::new());
-    let clock = Arc::new(FakeClock::default());
-    let repositories: Arc<[EnrolledRepository]> = vec![samples::repository()].into();
-    forge.push(samples::repository().key, samples::snapshot(1));
-    let announcer = Announcer::new(Arc::new(status.clone()), clock.clone())
-        .with_commit_statuses(Arc::new(forge.clone()), Arc::clone(&repositories));
-    let step = Validate {
-        table: Arc::new(table.clone()),
-        objects: Arc::new(objects.clone()),
-        source: Arc::new(forge.clone()),
-        announcer,
-        repositories,
-        clock,
-    };
-    World {
-        table,
-        objects,
-        forge,
-        status,
-        step,
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
     }
+}
+
+fn scene() -> Scene {
+    let world = World::new();
+    world
+        .forge
+        .push(samples::repository().key, samples::snapshot(1));
+    let step = Validate {
+        table: Arc::new(world.table.clone()),
+        objects: Arc::new(world.artifacts.clone()),
+        source: Arc::new(world.forge.clone()),
+        announcer: world.announcer(),
+        repositories: samples::repositories(),
+        clock: world.clock(),
+    };
+    Scene { world, step }
 }
 
 fn input() -> ValidateInput {
-    ValidateInput::Claim {
+    ValidateInput::Claim(Claim {
         event: samples::push_event(1),
         execution: samples::EXECUTION.into(),
-    }
+    })
 }
 
-impl World {
+impl Scene {
     async fn claim(&self) -> Result<ClaimVerdict> {
         self.step.run(input()).await.map(|output| {
-            assert_eq!(output.run, samples::push_event(1).run_id());
+            assert_eq!(output.run, samples::run_id(1));
             output.verdict
         })
     }
 
-    fn run(&self) -> Run {
-        let record = self.table.peek(&run_key(&samples::push_event(1).run_id()));
+    fn stored(&self) -> Run {
+        let record = self.table.peek(&run_key(&samples::run_id(1)));
         serde_json::from_str(&record.unwrap().doc).unwrap()
     }
 
-    fn words(&self) -> Vec<TransitionKind> {
-        self.status
-            .messages()
-            .iter()
-            .map(|message| parse(&message.body).unwrap().data.transition)
-            .collect()
+    fn kinds(&self) -> Vec<TransitionKind> {
+        let messages = self.announced().into_iter();
+        messages.map(|data| data.transition).collect()
     }
 }
 
@@ -80,10 +79,10 @@ fn down() -> StepError {
 
 #[tokio::test]
 async fn a_commit_is_claimed_checked_and_sealed() {
-    let world = world();
+    let world = scene();
     assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
 
-    let run = world.run();
+    let run = world.stored();
     assert_eq!(run.execution(), samples::EXECUTION);
     assert_eq!(run.config(), Ok(&samples::config()));
     assert_eq!(run.forward().stacks().len(), 2);
@@ -91,47 +90,47 @@ async fn a_commit_is_claimed_checked_and_sealed() {
     assert_eq!(run.subject(), Some("Change number 1"));
     assert_eq!(run.build_tree().ok(), samples::snapshot(1).trees.get("app"));
     let sealed = run.sealed_source().unwrap();
-    let archive = world.objects.peek(&sealed.key).unwrap();
+    let archive = world.artifacts.peek(&sealed.key).unwrap();
     assert_eq!(Sha256Digest::of(&archive), sealed.sha256);
     assert_eq!(sealed.key, keys::source(&sealed.sha256));
     assert_eq!(
-        world.words(),
+        world.kinds(),
         [TransitionKind::Claimed, TransitionKind::Sealed]
     );
 }
 
 #[tokio::test]
 async fn a_second_execution_of_the_same_event_is_a_duplicate() {
-    let world = world();
+    let world = scene();
     world.claim().await.unwrap();
-    let other = ValidateInput::Claim {
+    let other = ValidateInput::Claim(Claim {
         event: samples::push_event(1),
         execution: format!("{}-two", samples::EXECUTION),
-    };
+    });
     let output = world.step.run(other).await.unwrap();
     assert_eq!(output.verdict, ClaimVerdict::Duplicate);
-    assert_eq!(world.run().execution(), samples::EXECUTION);
+    assert_eq!(world.stored().execution(), samples::EXECUTION);
     assert_eq!(world.forge.calls("fetch"), 1);
 }
 
 #[tokio::test]
 async fn a_repeated_call_answers_the_same_and_fetches_nothing() {
-    let world = world();
+    let world = scene();
     world.claim().await.unwrap();
-    let before = world.run();
+    let before = world.stored();
     assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
-    assert_eq!(world.run(), before);
+    assert_eq!(world.stored(), before);
     assert_eq!(world.forge.calls("fetch"), 1);
-    assert_eq!(world.objects.keys().len(), 1);
+    assert_eq!(world.artifacts.keys().len(), 1);
     assert_eq!(
-        world.words(),
+        world.kinds(),
         [TransitionKind::Claimed, TransitionKind::Sealed]
     );
 }
 
 #[tokio::test]
 async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
-    type Fault = fn(&World);
+    type Fault = fn(&Scene);
     let faults: [(&str, Fault); 7] = [
         ("insert lost", |world| {
             world.table.lose_reply("insert", down(), 1);
@@ -141,10 +140,10 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
         }),
         ("fetch", |world| world.forge.fail_next("fetch", down(), 1)),
         ("put", |world| {
-            world.objects.fail_next("put_if_absent", down(), 1);
+            world.artifacts.fail_next("put_if_absent", down(), 1);
         }),
         ("put lost", |world| {
-            world.objects.lose_reply("put_if_absent", down(), 1);
+            world.artifacts.lose_reply("put_if_absent", down(), 1);
         }),
         ("save", |world| {
             world.table.fail_next("replace", down(), 1);
@@ -154,7 +153,7 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
         }),
     ];
     for (name, fault) in faults {
-        let world = world();
+        let world = scene();
         fault(&world);
         assert_eq!(
             world.claim().await.unwrap_err().name,
@@ -166,10 +165,10 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
             ClaimVerdict::Accepted,
             "{name}"
         );
-        assert!(world.run().accepted_at().is_some(), "{name}");
-        assert_eq!(world.objects.keys().len(), 1, "{name}");
+        assert!(world.stored().accepted_at().is_some(), "{name}");
+        assert_eq!(world.artifacts.keys().len(), 1, "{name}");
         assert_eq!(
-            world.words(),
+            world.kinds(),
             [TransitionKind::Claimed, TransitionKind::Sealed],
             "{name}"
         );
@@ -178,33 +177,33 @@ async fn a_call_that_lost_any_answer_goes_on_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_is_down_stops_nothing() {
-    let world = world();
+    let world = scene();
     world.status.fail_next("send", down(), 100);
     assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
 }
 
 #[tokio::test]
 async fn an_unknown_commit_is_an_error_after_the_claim() {
-    let world = world();
-    let input = ValidateInput::Claim {
+    let world = scene();
+    let input = ValidateInput::Claim(Claim {
         event: samples::push_event(2),
         execution: samples::EXECUTION.into(),
-    };
+    });
     let error = world.step.run(input).await.unwrap_err();
     assert_eq!(error.name, ErrorName::CommitNotFound);
-    assert_eq!(world.words(), [TransitionKind::Claimed]);
+    assert_eq!(world.kinds(), [TransitionKind::Claimed]);
     assert_eq!(world.table.keys().len(), 1);
 }
 
 #[tokio::test]
 async fn what_is_not_enrolled_is_claimed_and_fails() {
-    let mut world = world();
+    let mut world = scene();
     let mut other = samples::repository();
     other.branches = vec!["release".into()];
     world.step.repositories = vec![other.clone()].into();
     let error = world.claim().await.unwrap_err();
     assert_eq!(error.name, ErrorName::NotEnrolled);
-    assert!(error.message.contains("\"main\""), "{error}");
+    assert!(error.message.contains("refs/heads/main"), "{error}");
     other.key = domain::ids::RepositoryKey::github(7);
     world.step.repositories = vec![other].into();
     assert_eq!(
@@ -216,13 +215,13 @@ async fn what_is_not_enrolled_is_claimed_and_fails() {
 
 #[tokio::test]
 async fn another_version_of_the_event_claims_nothing() {
-    let world = world();
+    let world = scene();
     let mut push = samples::push(1);
     push.schema = 1;
-    let input = ValidateInput::Claim {
+    let input = ValidateInput::Claim(Claim {
         event: domain::event::Trigger::Push(push),
         execution: samples::EXECUTION.into(),
-    };
+    });
     let error = world.step.run(input).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
     assert!(world.table.keys().is_empty());
@@ -240,7 +239,7 @@ fn replace_config(text: &str) -> Snapshot {
 
 #[tokio::test]
 async fn every_error_of_the_configuration_is_listed() {
-    let world = world();
+    let world = scene();
     let text = "version: 2\nenvironment: Prod!\nstacks:\n  - name: data\n    dir: ../x\n";
     world
         .forge
@@ -250,12 +249,12 @@ async fn every_error_of_the_configuration_is_listed() {
     for code in ["CF012", "CF026", "CF020"] {
         assert!(error.message.contains(code), "{error}");
     }
-    assert!(world.objects.keys().is_empty());
+    assert!(world.artifacts.keys().is_empty());
 }
 
 #[tokio::test]
 async fn a_commit_without_a_configuration_says_what_is_expected() {
-    let world = world();
+    let world = scene();
     let mut snapshot = samples::snapshot(1);
     snapshot.files.retain(|file| file.path != CONFIG_FILE);
     world
@@ -286,7 +285,7 @@ async fn a_commit_without_a_configuration_says_what_is_expected() {
 
 #[tokio::test]
 async fn a_long_list_is_cut() {
-    let world = world();
+    let world = scene();
     let mut snapshot = samples::snapshot(1);
     for n in 0..50 {
         snapshot.files.push(SnapshotFile {
@@ -305,7 +304,7 @@ async fn a_long_list_is_cut() {
             .contains(" more\nnext: run `sluicegate config check`"),
         "{error}"
     );
-    assert!(world.objects.keys().is_empty());
+    assert!(world.artifacts.keys().is_empty());
 }
 
 #[test]
@@ -377,4 +376,17 @@ proptest! {
             prop_assert_eq!(&found, bytes);
         }
     }
+}
+
+#[test]
+fn every_error_says_what_happened() {
+    let commit = || samples::commit(1);
+    let errors = [
+        Error::OtherSchema { schema: 1 },
+        Error::ArchiveNotWritten {
+            commit: commit(),
+            why: "the file name is too long".into(),
+        },
+    ];
+    insta::assert_snapshot!(samples::texts(errors));
 }

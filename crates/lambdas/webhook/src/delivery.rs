@@ -1,8 +1,9 @@
 //! Delivery records: each delivery is published once.
 
-use domain::error::{ErrorName, StepError};
+use crate::Error;
 use domain::event::Trigger;
 use domain::ids::{DeliveryId, RunId, Sha256Digest};
+use domain::json;
 use engine::{ItemBody, ItemKey, Result, Table, Written};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -63,11 +64,8 @@ impl DeliveryRecord {
     }
 
     fn body(&self) -> Result<ItemBody> {
-        let doc = serde_json::to_string(self).map_err(|error| {
-            StepError::new(ErrorName::Internal, format!("write a delivery: {error}"))
-        })?;
         Ok(ItemBody {
-            doc,
+            doc: json::to_text("a delivery's record", self)?,
             index: None,
             expires: self.received_at.checked_add(REMEMBERED).ok(),
         })
@@ -92,16 +90,12 @@ pub(crate) async fn open(
         return Ok(Found::New);
     }
     let Some(found) = table.get(&key).await? else {
-        return Err(StepError::new(
-            ErrorName::RecordConflict,
-            format!("delivery {id} was forgotten just now"),
-        ));
+        let delivery = id.clone();
+        return Err(Error::Forgotten { delivery }.into());
     };
-    let known = serde_json::from_str(&found.doc).map_err(|error| {
-        StepError::new(
-            ErrorName::ContractViolation,
-            format!("record {}/{}: {error}", key.pk, key.sk),
-        )
+    let known = serde_json::from_str(&found.doc).map_err(|source| Error::OtherFormat {
+        delivery: id.clone(),
+        source,
     })?;
     Ok(Found::Known(known, found.version))
 }

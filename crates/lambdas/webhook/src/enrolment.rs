@@ -12,7 +12,7 @@ pub(crate) fn check(enrolled: &[EnrolledRepository], mut push: Push) -> Result<P
     let (key, name) = (push.repository.key, &push.repository.full_name);
     let same_name =
         |known: &EnrolledRepository| known.full_name.as_str().eq_ignore_ascii_case(name.as_str());
-    let Some(known) = enrolled.iter().find(|known| known.key == key) else {
+    let Some(known) = EnrolledRepository::find(enrolled, key) else {
         if enrolled.iter().any(same_name) {
             let message = "repository id changed; re-enrol";
             return Err(Refusal::new(403, "WH131", message));
@@ -27,13 +27,12 @@ pub(crate) fn check(enrolled: &[EnrolledRepository], mut push: Push) -> Result<P
         );
         return Err(Refusal::new(403, "WH133", message));
     }
-    let branch = push.branch.as_str();
-    if branch == AUDIT_BRANCH {
+    let branch = &push.branch;
+    if branch.as_str() == AUDIT_BRANCH {
         return Err(Refusal::new(202, "WH204", "ignored: own push"));
     }
-    let short = branch.strip_prefix("refs/heads/").unwrap_or_default();
-    if !known.branches.iter().any(|watched| watched == short) {
-        let message = format!("ignored: ref {branch:?} not watched");
+    if !known.watches(branch) {
+        let message = format!("ignored: ref {:?} not watched", branch.as_str());
         return Err(Refusal::new(202, "WH202", message));
     }
     push.repository.full_name = known.full_name.clone();

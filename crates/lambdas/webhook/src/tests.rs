@@ -5,11 +5,13 @@
 )]
 use super::*;
 use domain::error::{ErrorName, StepError};
+use domain::event::Trigger;
 use engine::fakes::{FakeClock, FakeEventBus, FakeSecrets, FakeTable, samples};
 use forge::github::webhook::{
     DELIVERY_HEADER, EVENT_HEADER, GitHubWebhook, SIGNATURE_HEADER, sign,
 };
 use forge::webhook::Keys;
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -562,4 +564,20 @@ proptest! {
         let answer = answer(&world, signed(set(path, value).to_string()));
         prop_assert!(matches!(answer.status, 202 | 400 | 403), "{}", answer.status);
     }
+}
+
+#[test]
+fn every_error_of_a_record_says_what_happened() {
+    let delivery = || samples::push(1).delivery;
+    let source = serde_json::from_str::<u8>("x").unwrap_err();
+    let errors = [
+        Error::Forgotten {
+            delivery: delivery(),
+        },
+        Error::OtherFormat {
+            delivery: delivery(),
+            source,
+        },
+    ];
+    insta::assert_snapshot!(samples::texts(errors));
 }

@@ -28,7 +28,7 @@ impl Run {
         attempt: u32,
         now: Timestamp,
     ) -> Change {
-        Ok(self.open_stack(stack)?.applying(job, attempt, now)?)
+        self.open_stack(stack)?.applying(job, attempt, now)
     }
 
     /// Records that an apply job succeeded. A repeated call changes nothing.
@@ -43,7 +43,7 @@ impl Run {
         outputs: ObjectRef,
         now: Timestamp,
     ) -> Change {
-        Ok(self.open_stack(stack)?.applied(job, outputs, now)?)
+        self.open_stack(stack)?.applied(job, outputs, now)
     }
 
     /// Records that the plan of an apply job was stale. The stack is planned again, at most
@@ -58,7 +58,7 @@ impl Run {
         job: &JobId,
         now: Timestamp,
     ) -> Change<StalePlan> {
-        Ok(self.open_stack(stack)?.plan_stale(job, now)?)
+        self.open_stack(stack)?.plan_stale(job, now)
     }
 
     /// Records that an apply job failed. Does nothing if the stack waits for another job.

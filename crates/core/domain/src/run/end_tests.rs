@@ -10,6 +10,7 @@ use super::tests::{
     sealed_plan, source, stack,
 };
 use super::*;
+use crate::error::ErrorName;
 use crate::ids::JobId;
 use crate::plan::{PlanSummary, SideEffects, Verdict};
 use proptest::prelude::*;

@@ -2,12 +2,11 @@
 
 use crate::config::{Config, Stack};
 use crate::environment::LastGood;
-use crate::error::{ErrorName, StepError};
 use crate::ids::{CommitId, StackName};
 use crate::plan::{LegKind, ObjectRef, PlanKind};
 use crate::rollout::Rollout;
 use crate::run::stack::{self, StackRun, StackState};
-use crate::run::{Change, Run};
+use crate::run::{Change, Run, RunError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -184,7 +183,7 @@ impl Run {
     }
 
     /// Returns the configuration of the commit that the current leg leads to.
-    pub(super) fn leg_config(&self) -> Result<&Config, StepError> {
+    pub(super) fn leg_config(&self) -> Change<&Config> {
         match self.leg().target() {
             Some(target) => Ok(&target.config),
             None => self.config(),
@@ -195,7 +194,7 @@ impl Run {
     ///
     /// # Errors
     /// Fails with `ContractViolation` when the leg does not have the stack.
-    pub fn stack(&self, name: &StackName) -> Result<&StackRun, StepError> {
+    pub fn stack(&self, name: &StackName) -> Change<&StackRun> {
         let found = self.leg().stacks.iter().find(|stack| stack.name() == name);
         found.ok_or_else(|| self.no_stack(name))
     }
@@ -206,12 +205,14 @@ impl Run {
         let error = self.no_stack(name);
         let stacks = &mut self.leg_mut().stacks;
         let found = stacks.iter_mut().find(|stack| stack.name() == name);
-        Ok(found.ok_or(error)?)
+        found.ok_or(error)
     }
 
-    fn no_stack(&self, name: &StackName) -> StepError {
-        let what = format!("has no stack {name} on its current leg");
-        self.refused(ErrorName::ContractViolation, &what)
+    fn no_stack(&self, name: &StackName) -> RunError {
+        RunError::NoStack {
+            run: self.id.clone(),
+            stack: name.clone(),
+        }
     }
 
     /// Returns the first stack that failed, on the rollback leg and then on the forward leg.
@@ -228,7 +229,7 @@ impl Run {
     ///
     /// # Errors
     /// Fails with `Internal` before the commit is accepted.
-    pub fn source_of(&self, stack: &StackRun) -> Result<(&ObjectRef, &CommitId), StepError> {
+    pub fn source_of(&self, stack: &StackRun) -> Change<(&ObjectRef, &CommitId)> {
         match self.leg().target() {
             Some(target) if stack.plan_kind() == PlanKind::Normal => {
                 Ok((&target.source, &target.commit))
@@ -241,9 +242,11 @@ impl Run {
     ///
     /// # Errors
     /// Fails with `Internal` before the commit is accepted.
-    pub fn sealed_source(&self) -> Result<&ObjectRef, StepError> {
+    pub fn sealed_source(&self) -> Change<&ObjectRef> {
         let source = self.forward.source.as_ref();
-        source.ok_or_else(|| self.refused(ErrorName::Internal, "has no sealed source yet"))
+        source.ok_or_else(|| RunError::NotSealed {
+            run: self.id.clone(),
+        })
     }
 
     /// Returns the outputs that are known for the stacks of the current leg.

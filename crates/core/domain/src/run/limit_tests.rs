@@ -4,6 +4,7 @@
 use super::tests::{decide, good, job, object, run, stack};
 use super::*;
 use crate::config::MAX_STACKS;
+use crate::error::ErrorName;
 use crate::plan::{Action, PlanSummary, ResourceChange};
 
 /// Below DynamoDB's limit of 400 KB, to leave room for the attributes beside the document.

@@ -1,7 +1,7 @@
 //! The end of a run.
 
-use crate::error::{ErrorName, StepError};
-use crate::run::{Change, Lock, RollbackOutcome, Run, StackState};
+use crate::error::StepError;
+use crate::run::{Change, Lock, RollbackOutcome, Run, RunError, StackState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -128,19 +128,16 @@ impl Run {
     /// # Errors
     /// Fails with `Internal` when the run has not ended, or has another entry.
     pub fn audited(&mut self, seq: u64) -> Change {
-        let known = self.end.as_ref().map(|end| end.audit_seq);
-        let what = match known {
-            None => "has not ended, so it has no audit entry".to_owned(),
-            Some(Some(known)) if known != seq => {
-                format!("has audit entry {known} and cannot have entry {seq} too")
-            }
-            Some(_) => {
-                if let Some(end) = &mut self.end {
-                    end.audit_seq = Some(seq);
-                }
-                return Ok(());
-            }
+        let run = self.id.clone();
+        let Some(end) = &mut self.end else {
+            return Err(RunError::NotEnded { run });
         };
-        Err(self.refused(ErrorName::Internal, &what).into())
+        match end.audit_seq {
+            Some(known) if known != seq => Err(RunError::OtherEntry { run, known, seq }),
+            _ => {
+                end.audit_seq = Some(seq);
+                Ok(())
+            }
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! Plans of a run's stacks, and their approvals.
 
-use crate::error::{ErrorName, StepError};
 use crate::ids::{JobId, StackName};
 use crate::plan::{ObjectRef, PlanSummary, SealedPlan, SideEffects, Verdict};
-use crate::run::{Approval, ApprovalDecision, Change, Run, StackState};
+use crate::run::{Approval, ApprovalDecision, Change, Run, RunError, StackState};
 use jiff::Timestamp;
 
 impl Run {
@@ -25,11 +24,10 @@ impl Run {
         stack.planning(job, attempt, now);
         match stack.state() {
             StackState::Planning { job } => Ok((job.clone(), stack.jobs())),
-            _ => Err(StepError::new(
-                ErrorName::ContractViolation,
-                format!("stack {} of run {run} is planned already", stack.name()),
-            )
-            .into()),
+            _ => Err(RunError::PlannedAlready {
+                run,
+                stack: stack.name().clone(),
+            }),
         }
     }
 
@@ -50,7 +48,7 @@ impl Run {
         now: Timestamp,
     ) -> Change {
         let stack = self.open_stack(stack)?;
-        Ok(stack.planned(job, plan, summary, verdict, outputs, now)?)
+        stack.planned(job, plan, summary, verdict, outputs, now)
     }
 
     /// Records that a plan job failed, or that its plan cannot be applied. Does nothing if the
@@ -103,30 +101,28 @@ impl Run {
         now: Timestamp,
     ) -> Change<Option<Approval>> {
         let approval = self.approval(stack)?;
-        let refused = match approval {
+        let stack = stack.clone();
+        match approval {
             Some(Approval::Decided {
                 decision: known, ..
-            }) if *known == decision => {
-                return Ok(None);
-            }
-            Some(Approval::Requested { .. }) => {
-                return Ok(approval.replace(Approval::Decided {
-                    decision,
-                    by: by.to_owned(),
-                    at: now,
-                }));
-            }
+            }) if *known == decision => Ok(None),
+            Some(Approval::Requested { .. }) => Ok(approval.replace(Approval::Decided {
+                decision,
+                by: by.to_owned(),
+                at: now,
+            })),
             Some(Approval::Decided {
                 decision: known,
                 by,
                 at,
-            }) => format!(
-                "the plan of stack {stack} was {} by {by} at {at} before",
-                known.as_str()
-            ),
-            None => format!("stack {stack} has no pending approval"),
-        };
-        Err(StepError::new(ErrorName::ContractViolation, refused).into())
+            }) => Err(RunError::DecidedBefore {
+                stack,
+                decision: *known,
+                by: by.clone(),
+                at: *at,
+            }),
+            None => Err(RunError::NoApproval { stack }),
+        }
     }
 
     /// Reverts a decision whose wait could not be ended: `requested` is pending again.
@@ -142,11 +138,9 @@ impl Run {
     fn approval(&mut self, name: &StackName) -> Change<&mut Option<Approval>> {
         match &mut self.open_stack(name)?.state {
             StackState::Planned { approval, .. } => Ok(approval),
-            _ => Err(StepError::new(
-                ErrorName::ContractViolation,
-                format!("stack {name} has no pending approval"),
-            )
-            .into()),
+            _ => Err(RunError::NoApproval {
+                stack: name.clone(),
+            }),
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Releases on a run's legs, and their promotion.
 
 use crate::environment::LastGood;
-use crate::error::{ErrorName, StepError};
 use crate::plan::LegKind;
 use crate::release::{Release, ReleasePlan};
 use crate::rollout::Rollout;
-use crate::run::{Change, Run};
+use crate::run::{Change, Run, RunError};
 use jiff::Timestamp;
 
 impl Run {
@@ -14,7 +13,7 @@ impl Run {
     /// # Errors
     /// Fails with `ImageMissing` when the release has no artifact, and with `Internal` before the
     /// commit is accepted.
-    pub fn release_plan(&self) -> Result<Option<ReleasePlan<'_>>, StepError> {
+    pub fn release_plan(&self) -> Change<Option<ReleasePlan<'_>>> {
         let Some(config) = &self.leg_config()?.deploy else {
             return Ok(None);
         };
@@ -32,8 +31,8 @@ impl Run {
             }));
         }
         let Some(artifact) = self.artifact() else {
-            let what = "is to deploy, but has no image";
-            return Err(self.refused(ErrorName::ImageMissing, what));
+            let run = self.id.clone();
+            return Err(RunError::NoArtifact { run });
         };
         Ok(Some(ReleasePlan {
             config,
@@ -58,8 +57,8 @@ impl Run {
     pub fn rollout_started(&mut self, kind: LegKind, rollout: Rollout) -> Change<Rollout> {
         self.open()?;
         if self.leg().kind() != kind {
-            let what = "began its rollback while its rollout was prepared";
-            return Err(self.refused(ErrorName::ContractViolation, what).into());
+            let run = self.id.clone();
+            return Err(RunError::LegChanged { run });
         }
         let rollouts = &mut self.leg_mut().rollouts;
         let known = rollouts
@@ -92,7 +91,7 @@ impl Run {
     /// # Errors
     /// Fails with `ContractViolation` when a stack is not done or the release is not healthy, and
     /// with the errors of [`Self::release_plan`].
-    pub fn check_verified(&self) -> Result<(), StepError> {
+    pub fn check_verified(&self) -> Change {
         let leg = self.leg();
         let stacks = leg.stacks().iter().all(|stack| stack.state().is_done());
         let healthy = |rollout: &Rollout| rollout.healthy_at.is_some();
@@ -100,15 +99,15 @@ impl Run {
         if stacks && released {
             return Ok(());
         }
-        let what = "was to be promoted before all of it was verified";
-        Err(self.refused(ErrorName::ContractViolation, what))
+        let run = self.id.clone();
+        Err(RunError::NotVerified { run })
     }
 
     /// Returns what the environment keeps of the run after its commit is verified.
     ///
     /// # Errors
     /// Fails with `Internal` before the commit is accepted.
-    pub fn to_last_good(&self, verified_at: Timestamp) -> Result<LastGood, StepError> {
+    pub fn to_last_good(&self, verified_at: Timestamp) -> Change<LastGood> {
         Ok(LastGood {
             run: self.id.clone(),
             commit: self.trigger.commit().clone(),

@@ -3,7 +3,7 @@
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
 use crate::plan::LegKind;
-use crate::run::{Change, Failure, Leg, Run};
+use crate::run::{Change, Failure, Leg, Run, RunError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -198,8 +198,8 @@ impl Run {
     pub fn rolled_back(&mut self, now: Timestamp) -> Change {
         self.open()?;
         if self.rollback.is_none() {
-            let error = self.refused(ErrorName::ContractViolation, "has no rollback to end");
-            return Err(error.into());
+            let run = self.id.clone();
+            return Err(RunError::NoRollback { run });
         }
         self.end_rollback(RollbackOutcome::RolledBack, None, now);
         Ok(())

@@ -2,12 +2,12 @@
 
 use crate::config::Stack;
 use crate::environment::LastGood;
-use crate::error::{ErrorName, StepError};
 use crate::ids::{JobId, StackName};
 use crate::plan::{ObjectRef, PlanKind, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
-use crate::run::StalePlan;
+use crate::run::{Change, JobEvent, RunError, StalePlan};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The maximum number of times that a stale plan is made again.
 pub const REPLANS: u32 = 1;
@@ -121,6 +121,12 @@ impl ApprovalDecision {
     }
 }
 
+impl fmt::Display for ApprovalDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl StackRun {
     pub(super) fn new(spec: &Stack, plan_kind: PlanKind, now: Timestamp) -> Self {
         Self {
@@ -225,14 +231,12 @@ impl StackRun {
         self.since = now;
     }
 
-    pub(super) fn unexpected(&self, what: &str, job: &JobId) -> StepError {
-        StepError::new(
-            ErrorName::ContractViolation,
-            format!(
-                "stack {} does not wait for {what} of job {job}",
-                self.name()
-            ),
-        )
+    fn unexpected(&self, event: JobEvent, job: &JobId) -> RunError {
+        RunError::OtherJob {
+            stack: self.name().clone(),
+            event,
+            job: job.clone(),
+        }
     }
 
     /// Records the plan job, which is the stack's `attempt`th job. Does nothing unless the stack is
@@ -252,12 +256,12 @@ impl StackRun {
         verdict: Verdict,
         outputs: Option<ObjectRef>,
         now: Timestamp,
-    ) -> Result<(), StepError> {
+    ) -> Change {
         match &self.state {
             StackState::Planning { job: expected } if expected == job => {}
             StackState::Planned { job: known, .. } if known == job => return Ok(()),
             StackState::Unchanged if verdict == Verdict::NoChanges => return Ok(()),
-            _ => return Err(self.unexpected("a plan", job)),
+            _ => return Err(self.unexpected(JobEvent::Plan, job)),
         }
         self.outputs = outputs.or(self.outputs.take());
         self.plan = Some(PlanMade {
@@ -284,38 +288,29 @@ impl StackRun {
     ///
     /// # Errors
     /// Fails with `ApprovalRejected` when the plan needs an approval and is not approved, with
-    /// `PlanRefused` when the plan was refused, with `PlanConsumed` when another job used the plan,
-    /// and with `ContractViolation` when the stack has no plan.
-    pub fn check_apply(&self, apply_job: &JobId) -> Result<(), StepError> {
+    /// `PlanConsumed` when another job used the plan, and with `ContractViolation` when the stack
+    /// has no plan.
+    pub fn check_apply(&self, apply_job: &JobId) -> Change {
         let name = self.name();
         match &self.state {
             StackState::Planned {
                 verdict, approval, ..
             } => match verdict {
                 Verdict::NeedsApproval => approved(name, approval.as_ref()),
-                Verdict::Refused => Err(StepError::new(
-                    ErrorName::PlanRefused,
-                    format!("the plan of stack {name} was refused"),
-                )),
                 Verdict::NoChanges | Verdict::Auto => Ok(()),
             },
             StackState::Applying { job, .. } if job == apply_job => Ok(()),
             StackState::Applying { job, .. } | StackState::Applied { job, .. } => {
-                Err(StepError::new(
-                    ErrorName::PlanConsumed,
-                    format!("the plan of stack {name} was used by job {job}"),
-                ))
+                Err(RunError::PlanConsumed {
+                    stack: name.clone(),
+                    job: job.clone(),
+                })
             }
-            _ => Err(self.unexpected("an apply", apply_job)),
+            _ => Err(self.unexpected(JobEvent::Apply, apply_job)),
         }
     }
 
-    pub(super) fn applying(
-        &mut self,
-        apply_job: JobId,
-        attempt: u32,
-        now: Timestamp,
-    ) -> Result<(), StepError> {
+    pub(super) fn applying(&mut self, apply_job: JobId, attempt: u32, now: Timestamp) -> Change {
         self.check_apply(&apply_job)?;
         if let StackState::Planned { summary, .. } = &self.state {
             let summary = summary.clone();
@@ -326,12 +321,7 @@ impl StackRun {
         Ok(())
     }
 
-    pub(super) fn applied(
-        &mut self,
-        job: &JobId,
-        outputs: ObjectRef,
-        now: Timestamp,
-    ) -> Result<(), StepError> {
+    pub(super) fn applied(&mut self, job: &JobId, outputs: ObjectRef, now: Timestamp) -> Change {
         match &self.state {
             StackState::Applying {
                 job: expected,
@@ -343,21 +333,17 @@ impl StackRun {
                 Ok(())
             }
             StackState::Applied { job: known, .. } if known == job => Ok(()),
-            _ => Err(self.unexpected("the end of an apply", job)),
+            _ => Err(self.unexpected(JobEvent::Applied, job)),
         }
     }
 
-    pub(super) fn plan_stale(
-        &mut self,
-        job: &JobId,
-        now: Timestamp,
-    ) -> Result<StalePlan, StepError> {
+    pub(super) fn plan_stale(&mut self, job: &JobId, now: Timestamp) -> Change<StalePlan> {
         match &self.state {
             StackState::Applying { job: known, .. } if known == job => {}
             StackState::Failed { .. } if self.replans >= REPLANS => return Ok(StalePlan::GiveUp),
             // The stack was already reset, and may already be planned again.
             _ if self.replans > 0 => return Ok(StalePlan::PlanAgain),
-            _ => return Err(self.unexpected("a stale plan", job)),
+            _ => return Err(self.unexpected(JobEvent::StalePlan, job)),
         }
         if self.replans >= REPLANS {
             let side_effects = SideEffects::None;
@@ -372,26 +358,28 @@ impl StackRun {
 
 /// Checks that a stack's plan was approved. The error says whether it was rejected, not approved in
 /// time, or never submitted for approval.
-fn approved(name: &StackName, approval: Option<&Approval>) -> Result<(), StepError> {
-    let why = match approval {
+fn approved(stack: &StackName, approval: Option<&Approval>) -> Change {
+    let stack = stack.clone();
+    match approval {
         Some(Approval::Decided {
             decision: ApprovalDecision::Approved,
             ..
-        }) => return Ok(()),
+        }) => Ok(()),
         Some(Approval::Decided {
             decision: ApprovalDecision::Rejected,
             by,
             at,
-        }) => format!("was rejected by {by} at {at}"),
-        Some(Approval::Requested { since, .. }) => {
-            format!("was not approved in time, since {since}; it was not applied")
-        }
-        None => "needs approval, and no approval was requested".to_owned(),
-    };
-    Err(StepError::new(
-        ErrorName::ApprovalRejected,
-        format!("the plan of stack {name} {why}"),
-    ))
+        }) => Err(RunError::Rejected {
+            stack,
+            by: by.clone(),
+            at: *at,
+        }),
+        Some(Approval::Requested { since, .. }) => Err(RunError::NotApprovedInTime {
+            stack,
+            since: *since,
+        }),
+        None => Err(RunError::ApprovalNotRequested { stack }),
+    }
 }
 
 impl StackState {

@@ -4,27 +4,10 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use crate::fakes::{FakeClock, FakeForge, FakeStatusQueue, samples};
+use crate::fakes::{World, samples};
 use crate::status::{TransitionKind, parse};
 use domain::error::{ErrorName, StepError};
 use proptest::prelude::*;
-
-struct World {
-    status: FakeStatusQueue,
-    forge: FakeForge,
-    announcer: Announcer,
-}
-
-fn world() -> World {
-    let (status, forge) = (FakeStatusQueue::new(), FakeForge::new());
-    let announcer = Announcer::new(Arc::new(status.clone()), Arc::new(FakeClock::default()))
-        .with_commit_statuses(Arc::new(forge.clone()), vec![samples::repository()].into());
-    World {
-        status,
-        forge,
-        announcer,
-    }
-}
 
 fn down() -> StepError {
     StepError::new(ErrorName::AwsUnavailable, "SendMessage: 503")
@@ -32,9 +15,9 @@ fn down() -> StepError {
 
 #[tokio::test]
 async fn a_transition_is_a_message_and_a_status() {
-    let world = world();
+    let world = World::new();
     let run = samples::sealed_run(1);
-    world.announcer.announce(&run, Transition::Sealed).await;
+    world.announcer().announce(&run, Transition::Sealed).await;
 
     let sent = world.status.messages();
     assert_eq!(sent.len(), 1);
@@ -51,20 +34,36 @@ async fn a_transition_is_a_message_and_a_status() {
 }
 
 #[tokio::test]
-async fn a_developer_does_not_see_every_step() {
-    let world = world();
+async fn most_transitions_do_not_change_the_commits_status() {
+    let world = World::new();
     let run = samples::sealed_run(1);
-    world.announcer.announce(&run, Transition::LockHeld).await;
+    let transition = Transition::ImageReady;
+    world.announcer().announce(&run, transition).await;
     assert_eq!(world.status.messages().len(), 1);
     assert!(world.forge.statuses().is_empty());
 }
 
 #[tokio::test]
+async fn the_status_of_a_wait_ends_when_the_run_gets_the_environment() {
+    let world = World::new();
+    let mut run = samples::sealed_run(1);
+    let description = async |run: &Run, transition: Transition| {
+        world.announcer().announce(run, transition).await;
+        world.forge.statuses().pop().unwrap().status.description
+    };
+    let held = description(&run, Transition::LockHeld).await;
+    assert_eq!(held, "Building and planning.");
+    samples::build(&mut run, 1);
+    let held = description(&run, Transition::LockHeld).await;
+    assert_eq!(held, "Planning.");
+}
+
+#[tokio::test]
 async fn a_run_that_waits_names_the_run_that_it_waits_for() {
-    let world = world();
+    let world = World::new();
     let (run, other) = (samples::sealed_run(2), samples::push_event(1).run_id());
     let waits = Transition::LockWaiting(other.clone());
-    world.announcer.announce(&run, waits).await;
+    world.announcer().announce(&run, waits).await;
     let description = world.forge.statuses().remove(0).status.description;
     assert_eq!(
         description,
@@ -74,52 +73,52 @@ async fn a_run_that_waits_names_the_run_that_it_waits_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_sent_again_and_then_given_up() {
-    let world = world();
+    let world = World::new();
     let run = samples::sealed_run(1);
     world.status.fail_next("send", down(), 2);
-    world.announcer.announce(&run, Transition::Sealed).await;
+    world.announcer().announce(&run, Transition::Sealed).await;
     assert_eq!(world.status.messages().len(), 1);
 
     world.status.fail_next("send", down(), 3);
-    world.announcer.announce(&run, Transition::LockHeld).await;
+    world.announcer().announce(&run, Transition::LockHeld).await;
     assert_eq!(world.status.messages().len(), 1);
     assert_eq!(world.status.calls("send"), 6);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_makes_no_second_message() {
-    let world = world();
+    let world = World::new();
     let run = samples::sealed_run(1);
     world.status.lose_reply("send", down(), 1);
-    world.announcer.announce(&run, Transition::Sealed).await;
+    world.announcer().announce(&run, Transition::Sealed).await;
     assert_eq!(world.status.calls("send"), 2);
     assert_eq!(world.status.messages().len(), 1);
 }
 
 #[tokio::test]
 async fn an_unreachable_forge_stops_nothing() {
-    let world = world();
+    let world = World::new();
     world.forge.set_unreachable(true);
     let run = samples::sealed_run(1);
-    world.announcer.announce(&run, Transition::Sealed).await;
+    world.announcer().announce(&run, Transition::Sealed).await;
     assert_eq!(world.status.messages().len(), 1);
     assert!(world.forge.statuses().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_forge_is_waited_for_five_seconds() {
-    let world = world();
+    let world = World::new();
     world.forge.hang();
     let start = tokio::time::Instant::now();
     let run = samples::sealed_run(1);
-    world.announcer.announce(&run, Transition::Sealed).await;
+    world.announcer().announce(&run, Transition::Sealed).await;
     assert_eq!(start.elapsed(), PATIENCE);
     assert_eq!(world.status.messages().len(), 1);
 }
 
 #[tokio::test]
 async fn the_end_says_what_went_wrong() {
-    let world = world();
+    let world = World::new();
     let mut run = samples::sealed_run(1);
     let message = format!("stack data: {}", "AccessDenied\n".repeat(30));
     let (error, now) = (
@@ -128,7 +127,7 @@ async fn the_end_says_what_went_wrong() {
     );
     run.handle_error(now, error, None, now).unwrap();
     world
-        .announcer
+        .announcer()
         .announce(&run, Transition::Finished(Outcome::Failed))
         .await;
     let status = world.forge.statuses().remove(0).status;
@@ -145,13 +144,13 @@ async fn the_end_says_what_went_wrong() {
 
 #[tokio::test]
 async fn a_run_without_a_configuration_has_a_status_too() {
-    let world = world();
+    let world = World::new();
     let mut run = samples::claimed_run(1);
     let error = StepError::new(ErrorName::ConfigInvalid, "sluicegate.yaml:3:1: CF010");
     let now = samples::now();
     run.handle_error(now, error, None, now).unwrap();
     world
-        .announcer
+        .announcer()
         .announce(&run, Transition::Finished(Outcome::Rejected))
         .await;
     let status = world.forge.statuses().remove(0).status;

@@ -4,28 +4,27 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use crate::documents::insert;
-use crate::fakes::{FakeClock, FakeTable, FakeTokens, samples};
+use crate::fakes::{World, samples};
 use domain::environment::QueueRule;
+use std::ops::Deref;
 
 /// Runs of commits 1 to 3. None has requested the environment.
-struct World {
-    table: FakeTable,
-    tokens: FakeTokens,
-    clock: FakeClock,
+struct Scene(World);
+
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.0
+    }
 }
 
-impl World {
+impl Scene {
     async fn new() -> Self {
-        let world = Self {
-            table: FakeTable::new(),
-            tokens: FakeTokens::new(),
-            clock: FakeClock::default(),
-        };
+        let world = World::new();
         for n in [1, 2, 3] {
-            insert(&world.table, &samples::sealed_run(n)).await.unwrap();
+            world.insert(&samples::sealed_run(n)).await;
         }
-        world
+        Self(world)
     }
 
     /// Like `new`, but run 1 holds the environment and run 2 waits on the token `t2`.
@@ -38,21 +37,14 @@ impl World {
         world
     }
 
-    fn environments(&self) -> Environments<'_> {
-        Environments {
-            table: &self.table,
-            tokens: &self.tokens,
-            clock: &self.clock,
-        }
-    }
-
     async fn acquire(&self, n: u8, token: &str) -> Result<Vec<Run>> {
         self.tokens.open(token);
-        self.environments().acquire(&id(n), token).await
+        let acquired = self.environments().acquire(&id(n), token).await?;
+        Ok(acquired.superseded)
     }
 
     async fn run(&self, n: u8) -> Run {
-        load_run(&self.table, &id(n)).await.unwrap()
+        self.0.run(&id(n)).await
     }
 
     async fn owned(&self, n: u8) -> Result<Owned> {
@@ -78,15 +70,10 @@ impl World {
             .chain(failed.map(|(token, error)| format!("{token} {}", error.name)))
             .collect()
     }
-
-    fn holder(&self) -> Option<RunId> {
-        let environment = self.table.environment();
-        environment.holder().map(|holder| holder.run.clone())
-    }
 }
 
 fn id(n: u8) -> RunId {
-    samples::push_event(n).run_id()
+    samples::run_id(n)
 }
 
 fn unhealthy() -> StepError {
@@ -105,7 +92,7 @@ fn lock_lost<T: std::fmt::Debug>(result: Result<T>) -> String {
 
 #[tokio::test]
 async fn a_frozen_environment_fails_the_run_that_waits_with_what_to_do_next() {
-    let world = World::with_a_run_that_waits().await;
+    let world = Scene::with_a_run_that_waits().await;
     let run = world.run(1).await;
     freeze(&world.table, &run, &unhealthy(), samples::now())
         .await
@@ -136,7 +123,7 @@ async fn a_frozen_environment_fails_the_run_that_waits_with_what_to_do_next() {
 
 #[tokio::test]
 async fn a_bad_commit_fails_its_run_and_the_next_commit_gets_the_environment() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let bad = samples::commit(1);
     world
         .table
@@ -149,7 +136,7 @@ async fn a_bad_commit_fails_its_run_and_the_next_commit_gets_the_environment() {
 
 #[tokio::test]
 async fn a_failure_whose_reply_was_lost_is_sent_again_and_ends_the_wait_once() {
-    let world = World::with_a_run_that_waits().await;
+    let world = Scene::with_a_run_that_waits().await;
     let run = world.run(1).await;
     freeze(&world.table, &run, &unhealthy(), samples::now())
         .await
@@ -169,7 +156,7 @@ async fn a_failure_whose_reply_was_lost_is_sent_again_and_ends_the_wait_once() {
 
 #[tokio::test]
 async fn a_failure_that_was_not_sent_is_sent_by_the_next_call() {
-    let world = World::with_a_run_that_waits().await;
+    let world = Scene::with_a_run_that_waits().await;
     let run = world.run(1).await;
     freeze(&world.table, &run, &unhealthy(), samples::now())
         .await
@@ -184,7 +171,7 @@ async fn a_failure_that_was_not_sent_is_sent_by_the_next_call() {
 
 #[tokio::test]
 async fn two_processes_that_drain_at_once_lose_no_notification() {
-    let world = World::with_a_run_that_waits().await;
+    let world = Scene::with_a_run_that_waits().await;
     // Another process records that it sent the notification, just before this process does.
     let table = world.table.clone();
     world.table.race_next_write(|| ());
@@ -206,7 +193,7 @@ async fn two_processes_that_drain_at_once_lose_no_notification() {
 #[tokio::test]
 async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
     // Another process sent the notification and stopped before it recorded that. The run continues.
-    let world = World::new().await;
+    let world = Scene::new().await;
     let run = world.run(2).await;
     world.table.change_environment(|environment| {
         let waiter = samples::waiter(&run, "used");
@@ -216,7 +203,7 @@ async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
     assert_eq!(world.holder(), Some(id(2)));
 
     // The run ended while it waited, and still got the environment.
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.end(2).await;
     world.table.change_environment(|environment| {
         let waiter = samples::waiter(&run, "used");
@@ -228,7 +215,7 @@ async fn a_closed_token_frees_only_the_environment_of_a_run_that_ended() {
 
 #[tokio::test]
 async fn a_run_that_ended_leaves_no_wait_behind() {
-    let world = World::with_a_run_that_waits().await;
+    let world = Scene::with_a_run_that_waits().await;
     world.end(3).await;
     world.acquire(3, "t3").await.unwrap();
     let environment = world.table.environment();
@@ -237,7 +224,7 @@ async fn a_run_that_ended_leaves_no_wait_behind() {
 
 #[tokio::test]
 async fn a_run_that_holds_its_environment_can_prove_it() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.acquire(1, "t1").await.unwrap();
     let first = world.owned(1).await.unwrap();
     assert_eq!(first.fence(), 1);
@@ -248,7 +235,7 @@ async fn a_run_that_holds_its_environment_can_prove_it() {
 
 #[tokio::test]
 async fn a_run_that_ended_or_lost_the_environment_cannot_prove_that_it_holds_it() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     let mut lost = vec![lock_lost(world.owned(1).await)];
     world.acquire(1, "t1").await.unwrap();
     lost.push(lock_lost(world.owned(2).await));
@@ -265,7 +252,7 @@ async fn a_run_that_ended_or_lost_the_environment_cannot_prove_that_it_holds_it(
 
 #[tokio::test]
 async fn a_proof_is_worth_nothing_once_another_run_holds_the_environment() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.acquire(1, "t1").await.unwrap();
     let proof = world.owned(1).await.unwrap();
     let (table, other) = (world.table.clone(), world.run(2).await);
@@ -289,7 +276,7 @@ async fn a_proof_is_worth_nothing_once_another_run_holds_the_environment() {
 /// run ends, and the state machine retries: run 1 asks again on another token.
 #[tokio::test]
 async fn a_superseded_run_that_asks_again_may_get_the_environment() {
-    let world = World::new().await;
+    let world = Scene::new().await;
     world.acquire(2, "t2").await.unwrap();
     let throttled = StepError::new(ErrorName::AwsThrottled, "SendTaskSuccess: Rate exceeded");
     world.tokens.fail_next("succeed", throttled, 1);

@@ -52,6 +52,17 @@ impl FakeRegistry {
         }
     }
 
+    /// Returns every image that has a tag, as `image:tag@digest`, in order.
+    #[must_use]
+    pub fn images(&self) -> Vec<String> {
+        let repositories = self.repositories.lock();
+        let tags = repositories.iter().flat_map(|(image, repository)| {
+            let tags = repository.tags.iter();
+            tags.map(move |(tag, digest)| format!("{image}:{tag}@{digest}"))
+        });
+        tags.collect()
+    }
+
     /// Returns the tags of an image, in order.
     #[must_use]
     pub fn tags(&self, image: &str, digest: &ImageDigest) -> Vec<String> {

@@ -12,6 +12,7 @@ mod forge;
 mod messages;
 pub mod samples;
 mod store;
+mod world;
 
 pub use batch::FakeBatch;
 pub use delivery::{FakeProbe, FakeRegistry, FakeServices};
@@ -21,6 +22,7 @@ pub use messages::{
     SentMessage,
 };
 pub use store::{FakeObjects, FakeTable};
+pub use world::{World, throttled};
 
 use crate::{Clock, Result};
 use domain::error::StepError;

@@ -10,10 +10,11 @@ use crate::{FileKind, Snapshot, SnapshotFile};
 use domain::config::Config;
 use domain::ecs::EcsState;
 use domain::environment::{LastGood, Waiter};
+use domain::error::NamedError;
 use domain::event::{EVENT_SCHEMA, EnrolledRepository, EventRepository, PushEvent, Trigger};
 use domain::ids::{
     BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
-    Sha256Digest, StackName,
+    RunId, Sha256Digest, StackName,
 };
 use domain::plan::{
     LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
@@ -24,6 +25,7 @@ use domain::run::{ArtifactOrigin, Run, Source};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The text of [`config`], as in the repository.
 pub const CONFIG: &str = "\
@@ -113,6 +115,27 @@ pub fn repository() -> EnrolledRepository {
         branches: vec!["main".into()],
         image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/acme/shop".into(),
     }
+}
+
+/// Returns the enrolled repositories: only [`repository`].
+#[must_use]
+pub fn repositories() -> Arc<[EnrolledRepository]> {
+    Arc::new([repository()])
+}
+
+/// Returns the id of the run of [`push_event`].
+#[must_use]
+pub fn run_id(n: u8) -> RunId {
+    push_event(n).run_id()
+}
+
+/// Returns the names and texts of errors, a line each, for a snapshot that is read as a whole.
+#[must_use]
+pub fn texts<E: NamedError>(errors: impl IntoIterator<Item = E>) -> String {
+    let lines = errors
+        .into_iter()
+        .map(|error| format!("{}: {error}", error.name()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns a push of `commit(n)` to `main`, received `n` seconds after [`now`].

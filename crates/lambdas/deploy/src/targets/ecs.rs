@@ -90,7 +90,7 @@ impl Deploy {
             .services
             .describe(&wanted.cluster, &wanted.service)
             .await?;
-        wanted.judge(&live, deadline, self.clock.now())
+        Ok(wanted.judge(&live, deadline, self.clock.now())?)
     }
 
     /// Returns the task definition that the service runs, if it is the last good one with this

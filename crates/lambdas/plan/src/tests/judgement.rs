@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_plan_is_judged_and_sealed() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
     let run = world.load(1).await;
@@ -17,7 +17,7 @@ async fn a_plan_is_judged_and_sealed() {
 
 #[tokio::test]
 async fn a_plan_without_changes_is_done_and_has_outputs() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     world.leave(&job, planned(&[]));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
     let run = world.load(1).await;
@@ -29,7 +29,7 @@ async fn a_plan_without_changes_is_done_and_has_outputs() {
 
 #[tokio::test]
 async fn a_failed_plan_says_where() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     world.leave(&job, failed(ErrorName::PlanFailed));
     for _ in 0..2 {
         let error = world.judge(&job, None).await.unwrap_err();
@@ -44,7 +44,7 @@ async fn a_failed_plan_says_where() {
 
 #[tokio::test]
 async fn a_plan_that_loses_data_is_refused() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     world.leave(&job, planned(&[("aws_s3_bucket", Action::Replace)]));
     for _ in 0..2 {
         let error = world.judge(&job, None).await.unwrap_err();
@@ -55,7 +55,7 @@ async fn a_plan_that_loses_data_is_refused() {
 
 #[tokio::test]
 async fn a_job_without_a_result_is_lost() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     let error = world.judge(&job, Some(caught("States.TaskFailed"))).await;
     let error = error.unwrap_err();
     assert_eq!(error.name, ErrorName::JobLost);
@@ -63,8 +63,8 @@ async fn a_job_without_a_result_is_lost() {
 }
 
 #[tokio::test]
-async fn a_job_that_nobody_waits_for_is_ended_before_it_is_lost() {
-    let (world, job) = World::planning().await;
+async fn an_orphaned_job_is_terminated_before_it_is_lost() {
+    let (world, job) = Scene::planning().await;
     // The reply to its submission was lost, and the job is still queued in Batch.
     world.batch.submit(&job);
     let caught = || Some(caught("States.TaskFailed"));
@@ -81,7 +81,7 @@ async fn a_job_that_nobody_waits_for_is_ended_before_it_is_lost() {
 
 #[tokio::test]
 async fn the_result_of_another_job_is_refused() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     let key = keys::job(&run(1), &job, JobFile::Result);
     let others = [
         json(&JobResult {
@@ -96,7 +96,7 @@ async fn the_result_of_another_job_is_refused() {
         b"{}".to_vec(),
     ];
     for bytes in others {
-        world.objects.set(&key, bytes);
+        world.artifacts.set(&key, bytes);
         let error = world.judge(&job, None).await.unwrap_err();
         assert_eq!(error.name, ErrorName::ContractViolation);
     }
@@ -116,25 +116,25 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 /// The state machine repeats the call, so the failure must not be recorded.
 #[tokio::test]
 async fn a_result_that_cannot_be_read_now_is_read_later() {
-    let (world, job) = World::planning().await;
+    let (world, job) = Scene::planning().await;
     world.leave(&job, planned(&[]));
-    world.objects.fail_next("get", throttled(), 1);
+    world.artifacts.fail_next("get", throttled(), 1);
     assert_eq!(world.judge(&job, None).await, Err(throttled()));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
 }
 
 #[tokio::test]
-async fn a_person_is_asked_and_answers_once() {
-    let (world, job) = World::planning().await;
+async fn an_approval_is_requested_until_it_is_decided() {
+    let (world, job) = Scene::planning().await;
     world
-        .change_run(1, |run| {
+        .change(1, |run| {
             samples::edit(run, "/accepted/config/approval", ApprovalRule::Always);
         })
         .await;
     world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NeedsApproval));
-    world.ask("a1").await.unwrap();
-    world.ask("a2").await.unwrap();
+    world.request_approval("a1").await.unwrap();
+    world.request_approval("a2").await.unwrap();
     let run = world.load(1).await;
     let StackState::Planned { approval, .. } = run.forward().stacks()[0].state() else {
         panic!();
@@ -142,19 +142,19 @@ async fn a_person_is_asked_and_answers_once() {
     assert!(matches!(approval, Some(Approval::Requested { token, .. }) if token == "a2"));
     assert_eq!(world.answers().len(), 1, "only of the lock");
     world
-        .change_run(1, |run| {
+        .change(1, |run| {
             let decision = ApprovalDecision::Rejected;
             run.approval_decided(&samples::stack("data"), decision, "mona", samples::now())
                 .unwrap();
         })
         .await;
-    world.ask("a3").await.unwrap();
+    world.request_approval("a3").await.unwrap();
     assert_eq!(world.answers()[1..], [answer("a3", "rejected")]);
 }
 
 #[tokio::test]
 async fn only_a_plan_can_be_approved() {
-    let world = World::held().await;
-    let error = world.ask("a1").await.unwrap_err();
+    let world = Scene::held().await;
+    let error = world.request_approval("a1").await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
 }

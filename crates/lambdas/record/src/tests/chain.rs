@@ -5,7 +5,7 @@ use domain::keys;
 
 #[tokio::test]
 async fn writers_at_once_make_one_line() {
-    let world = World::new();
+    let world = Scene::new();
     for n in 2..12 {
         world.add(n, QueueRule::Every).await;
     }
@@ -14,13 +14,13 @@ async fn writers_at_once_make_one_line() {
     for n in 2..12 {
         let step = step.clone();
         tasks.push(tokio::spawn(async move {
-            let input = RecordInput::Record {
+            let input = RecordRun {
                 event: Box::new(samples::push_event(n)),
                 execution: format!("execution-{n}"),
                 error: None,
             };
             for _ in 0..3 {
-                step.run(input.clone()).await.unwrap();
+                step.run(RecordInput::Record(input.clone())).await.unwrap();
             }
         }));
     }
@@ -32,7 +32,7 @@ async fn writers_at_once_make_one_line() {
 
 #[tokio::test]
 async fn the_head_is_only_a_hint() {
-    let world = World::new();
+    let world = Scene::new();
     let key = engine::ItemKey {
         pk: "AUDIT#42".into(),
         sk: "HEAD".into(),
@@ -65,7 +65,7 @@ async fn the_head_is_only_a_hint() {
 /// Anyone who can push can name a file like an entry.
 #[tokio::test]
 async fn a_strangers_file_does_not_stand_for_an_entry() {
-    let world = World::new();
+    let world = Scene::new();
     let repository = samples::repository();
     let planted = |seq: u32| engine::AuditFile {
         path: format!("runs/{seq:08}-shop-0a1b2c3d-9f8e7d.json"),

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_run_that_is_not_this_executions_is_left_alone() {
-    let world = World::new();
+    let world = Scene::new();
     let output = world.record(2, None).await.unwrap();
     assert_eq!(
         (output.verdict, output.error.as_str()),
@@ -22,7 +22,7 @@ async fn a_run_that_is_not_this_executions_is_left_alone() {
 
 #[tokio::test]
 async fn an_event_that_failed_before_its_claim_is_audited_once() {
-    let world = World::new();
+    let world = Scene::new();
     for _ in 0..2 {
         let output = world.record(2, Some("AwsUnavailable")).await.unwrap();
         assert_eq!(output.error, "AwsUnavailable");
@@ -31,10 +31,10 @@ async fn an_event_that_failed_before_its_claim_is_audited_once() {
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].outcome, Outcome::Failed);
     // No item is kept for a repository that is not enrolled.
-    let world = World::new();
+    let world = Scene::new();
     let mut step = world.step();
     step.repositories = Arc::new([]);
-    let input = RecordInput::Record {
+    let input = RecordRun {
         event: Box::new(samples::push_event(2)),
         execution: "one".into(),
         error: Some(CaughtError {
@@ -42,15 +42,15 @@ async fn an_event_that_failed_before_its_claim_is_audited_once() {
             cause: String::new(),
         }),
     };
-    step.run(input).await.unwrap();
+    step.run(RecordInput::Record(input)).await.unwrap();
     assert!(world.audit.keys().is_empty());
 }
 
 /// The table did not respond until validate and record had given up. The rule on ended executions
 /// then calls record again.
 #[tokio::test]
-async fn an_execution_that_nobody_could_claim_is_audited_once() {
-    let world = World::new();
+async fn an_execution_whose_run_could_not_be_claimed_is_audited_once() {
+    let world = Scene::new();
     let event = serde_json::to_string(&samples::push_event(2)).unwrap();
     world.executions.start("execution-2", &event);
     world.executions.start("execution-4", "{\"what\": 1}");

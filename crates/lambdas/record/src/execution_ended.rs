@@ -7,12 +7,13 @@
 //! Running it twice is safe. A run that has ended keeps its outcome, and a repeated call does only
 //! what is missing.
 
-use crate::{Record, answer, unclaimed};
+use crate::record::{how_it_ended, without_run};
+use crate::{Error, Record};
 use domain::environment::Environment;
-use domain::error::{ErrorName, StepError};
+use domain::error::StepError;
 use domain::event::Trigger;
 use domain::run::{Leg, Lock, Run, StackState};
-use domain::step::RecordOutput;
+use domain::step::{ExecutionEnded, RecordRunOutput};
 use engine::documents::{Document, ENVIRONMENTS, RUNS, load, run_key};
 use engine::{Result, environments, jobs};
 
@@ -22,20 +23,15 @@ const SEARCHED: u32 = 500;
 impl Record {
     /// Ends the run of an execution that was stopped, timed out or failed. For a run that has
     /// ended, does only what is missing.
-    pub(crate) async fn execution_ended(
-        &self,
-        execution: &str,
-        status: &str,
-    ) -> Result<RecordOutput> {
+    pub(crate) async fn execution_ended(&self, input: ExecutionEnded) -> Result<RecordRunOutput> {
+        let execution = input.execution.as_str();
         let found = match self.find(execution).await? {
             None => self.claim_late(execution).await?,
             found => found,
         };
         let Some(run) = found else {
-            return Ok(unclaimed(
-                None,
-                &format!("no run belongs to execution {execution}"),
-            ));
+            let execution = input.execution;
+            return Ok(without_run(&Error::NoRun { execution }.into()));
         };
         self.end_jobs(&run).await;
         // A run that failed, was superseded or was promoted has its outcome, which only has to be
@@ -46,9 +42,9 @@ impl Record {
             || environments::of_run(&*self.table, &run)
                 .await?
                 .is_some_and(|it| it.last_good().is_some_and(|good| &good.run == run.id()));
-        let error = (!settled).then(|| why(execution, status));
+        let error = (!settled).then(|| why(execution, &input.status));
         let run = self.close(run.id(), error.as_ref()).await?;
-        Ok(answer(&run))
+        Ok(how_it_ended(&run))
     }
 
     /// Claims the run of an execution that ended before its run was claimed, so that the accepted
@@ -114,10 +110,11 @@ impl Record {
 }
 
 fn why(execution: &str, status: &str) -> StepError {
-    let (name, what) = match status {
-        "ABORTED" => (ErrorName::Interrupted, "was stopped"),
-        "TIMED_OUT" => (ErrorName::Interrupted, "took longer than it may"),
-        _ => (ErrorName::Internal, "failed and could not record its end"),
+    let execution = execution.to_owned();
+    let error = match status {
+        "ABORTED" => Error::Stopped { execution },
+        "TIMED_OUT" => Error::TimedOut { execution },
+        _ => Error::EndNotRecorded { execution },
     };
-    StepError::new(name, format!("execution {execution} {what}"))
+    error.into()
 }

@@ -1,0 +1,90 @@
+//! The Lambda `build-trigger`.
+
+use super::{CaughtError, NoOutput};
+use crate::ids::RunId;
+use serde::{Deserialize, Serialize};
+
+/// The input of `build-trigger`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum BuildTriggerInput {
+    /// Decides whether an image must be built.
+    Decide(DecideBuild),
+    /// Finds the built image, or fails with the reason that it does not exist.
+    Finish(FinishBuild),
+}
+
+/// The output of `build-trigger`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum BuildTriggerOutput {
+    /// Of `decide`.
+    Decide(DecideBuildOutput),
+    /// Of `finish`: the run's record has the image.
+    Finish(NoOutput),
+}
+
+/// The input of `decide`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideBuild {
+    /// The run.
+    pub run: RunId,
+}
+
+/// The output of `decide`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum DecideBuildOutput {
+    /// Start this build.
+    Build {
+        /// The archive, in the form of CodeBuild's S3 source: `bucket/key`.
+        source: String,
+        /// The variables that override those of the CodeBuild project.
+        environment: Vec<BuildVariable>,
+    },
+    /// The image is in the registry, or the repository builds no image.
+    NoBuild,
+}
+
+/// The input of `finish`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishBuild {
+    /// The run.
+    pub run: RunId,
+    /// Set when CodeBuild failed.
+    #[serde(default)]
+    pub error: Option<CaughtError>,
+}
+
+/// A variable of a build, in CodeBuild's format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct BuildVariable {
+    /// The variable's name.
+    pub name: String,
+    /// The variable's value.
+    pub value: String,
+    /// Always `PLAINTEXT`: no variable holds a secret.
+    #[serde(rename = "Type")]
+    pub kind: String,
+}
+
+/// The names of a build's variables.
+pub mod build_variable {
+    /// The run's id.
+    pub const RUN: &str = "SLUICEGATE_RUN";
+    /// The commit id.
+    pub const COMMIT: &str = "SLUICEGATE_COMMIT";
+    /// The build context, relative to the source's root. `.` for the root.
+    pub const CONTEXT: &str = "SLUICEGATE_CONTEXT";
+    /// The path of the Dockerfile, relative to the context.
+    pub const DOCKERFILE: &str = "SLUICEGATE_DOCKERFILE";
+    /// The test command.
+    pub const TEST: &str = "SLUICEGATE_TEST";
+    /// The image repository: `registry/repository`.
+    pub const IMAGE: &str = "SLUICEGATE_IMAGE";
+    /// The image's tags, separated by spaces.
+    pub const TAGS: &str = "SLUICEGATE_TAGS";
+}

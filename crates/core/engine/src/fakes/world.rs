@@ -1,0 +1,221 @@
+use super::{
+    FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRegistry,
+    FakeServices, FakeStatusQueue, FakeTable, FakeTokens, samples,
+};
+use crate::announce::Announcer;
+use crate::documents::{insert, load_run, update_run};
+use crate::environments::Environments;
+use crate::status::{StatusData, parse};
+use crate::{Clock, Result};
+use domain::error::StepError;
+use domain::ids::{JobId, RunId, StackName};
+use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
+use domain::keys::{self, JobFile};
+use domain::run::Run;
+use std::sync::Arc;
+
+/// All that a step can reach, as fakes: an AWS account and a forge with the repository
+/// [`samples::repository`]. A test of a step builds the step from clones of the fields.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each type says what the field fakes")]
+pub struct World<C = FakeClock> {
+    pub table: FakeTable,
+    pub artifacts: FakeObjects,
+    pub audit: FakeObjects,
+    pub batch: FakeBatch,
+    pub tokens: FakeTokens,
+    pub executions: FakeExecutions,
+    pub registry: FakeRegistry,
+    pub services: FakeServices,
+    pub probe: FakeProbe,
+    pub forge: FakeForge,
+    pub status: FakeStatusQueue,
+    pub clock: C,
+}
+
+impl World {
+    /// Returns a world without runs, at [`samples::now`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(FakeClock::default())
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "only tests call it"
+)]
+impl<C: Clock + Clone + 'static> World<C> {
+    /// Returns a world without runs, with this clock.
+    #[must_use]
+    pub fn with_clock(clock: C) -> Self {
+        Self {
+            table: FakeTable::new(),
+            artifacts: FakeObjects::new(samples::BUCKET),
+            audit: FakeObjects::new(samples::AUDIT_BUCKET),
+            batch: FakeBatch::new(),
+            tokens: FakeTokens::new(),
+            executions: FakeExecutions::new(),
+            registry: FakeRegistry::new(),
+            services: FakeServices::new(),
+            probe: FakeProbe::new(),
+            forge: FakeForge::new(),
+            status: FakeStatusQueue::new(),
+            clock,
+        }
+    }
+
+    /// Returns the clock for a step.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clock.clone())
+    }
+
+    /// Returns an announcer to the status queue and the forge.
+    #[must_use]
+    pub fn announcer(&self) -> Announcer {
+        self.queue_announcer()
+            .with_commit_statuses(Arc::new(self.forge.clone()), samples::repositories())
+    }
+
+    /// Returns an announcer to the status queue only, for steps that set no commit status.
+    #[must_use]
+    pub fn queue_announcer(&self) -> Announcer {
+        Announcer::new(Arc::new(self.status.clone()), self.clock())
+    }
+
+    /// Returns the environments, as a step changes them.
+    #[must_use]
+    pub fn environments(&self) -> Environments<'_> {
+        Environments {
+            table: &self.table,
+            tokens: &self.tokens,
+            clock: &self.clock,
+        }
+    }
+
+    /// Stores a new run.
+    pub async fn insert(&self, run: &Run) {
+        insert(&self.table, run).await.expect("a table");
+    }
+
+    /// Returns a stored run.
+    pub async fn run(&self, id: &RunId) -> Run {
+        load_run(&self.table, id).await.expect("a stored run")
+    }
+
+    /// Changes a stored run, as another step does.
+    pub async fn change_run(&self, id: &RunId, change: impl Fn(&mut Run)) {
+        let changed = update_run(&self.table, id, |run| {
+            change(run);
+            Ok(())
+        });
+        changed.await.expect("a stored run");
+    }
+
+    /// Opens a task token and queues the run for its environment.
+    ///
+    /// # Errors
+    /// Fails as [`Environments::acquire`] does.
+    pub async fn acquire(&self, id: &RunId, token: &str) -> Result<()> {
+        self.tokens.open(token);
+        self.environments().acquire(id, token).await.map(|_| ())
+    }
+
+    /// Returns the run that holds the environment.
+    #[must_use]
+    pub fn holder(&self) -> Option<RunId> {
+        let environment = self.table.environment();
+        environment.holder().map(|holder| holder.run.clone())
+    }
+
+    /// Returns the sealed spec of a job.
+    #[must_use]
+    pub fn job_spec(&self, run: &RunId, job: &JobId) -> JobSpec {
+        let key = keys::job(run, job, JobFile::Spec);
+        let bytes = self.artifacts.peek(&key).expect("a job spec");
+        assert!(job.seals(&bytes), "{job} seals another spec");
+        serde_json::from_slice(&bytes).expect("a job spec")
+    }
+
+    /// Leaves the result of a job, as the runner does.
+    pub fn leave_result(
+        &self,
+        run: &RunId,
+        stack: &StackName,
+        verb: Verb,
+        job: &JobId,
+        outcome: JobOutcome,
+    ) {
+        let result = JobResult {
+            schema: JOB_SCHEMA,
+            run: run.clone(),
+            verb,
+            stack: stack.clone(),
+            outcome,
+            duration_ms: 1,
+            exit_code: 0,
+        };
+        let bytes = serde_json::to_vec(&result).expect("it is written as JSON");
+        let key = keys::job(run, job, JobFile::Result);
+        self.artifacts.set(&key, bytes);
+    }
+
+    /// Returns the status messages in the queue, in order.
+    #[must_use]
+    pub fn announced(&self) -> Vec<StatusData> {
+        let messages = self.status.messages().into_iter();
+        messages
+            .map(|message| parse(&message.body).expect("a status message").data)
+            .collect()
+    }
+
+    /// Returns the verdicts that waiting runs received, by task token.
+    #[must_use]
+    pub fn answers(&self) -> Vec<(String, String)> {
+        let verdict = |output: &str| {
+            let output: serde_json::Value = serde_json::from_str(output).expect("JSON");
+            let verdict = output.get("verdict").and_then(serde_json::Value::as_str);
+            verdict.expect("a verdict").to_owned()
+        };
+        let outputs = self.tokens.outputs().into_iter();
+        outputs
+            .map(|(token, output)| (token, verdict(&output)))
+            .collect()
+    }
+
+    /// Returns what other processes can see, as text: the items, the names of the objects, the
+    /// images' tags, the answers to waits and the ids of the status messages. A repeated story
+    /// leaves the same text.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for key in self.table.keys() {
+            let item = self.table.peek(&key).expect("an item of the list");
+            lines.push(format!("{} {}", key.pk, item.doc));
+        }
+        lines.extend(self.artifacts.keys());
+        lines.extend(self.audit.keys());
+        lines.extend(self.registry.images());
+        // A run that is notified twice receives one answer.
+        let mut answers = self.answers();
+        answers.dedup();
+        lines.extend(answers.into_iter().map(|answer| format!("{answer:?}")));
+        let messages = self.status.messages().into_iter();
+        lines.extend(messages.map(|message| message.id));
+        lines.join("\n")
+    }
+}
+
+/// Returns the error of an AWS API that throttles, which the state machine retries.
+#[must_use]
+pub fn throttled() -> StepError {
+    StepError::new(domain::error::ErrorName::AwsThrottled, "slow down")
+}

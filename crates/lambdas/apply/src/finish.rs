@@ -1,0 +1,152 @@
+//! The action `finish`: reads the result of the apply job.
+//!
+//! Decides whether the apply succeeded, failed, or met a stale plan. A stack with a stale plan is
+//! planned again, once.
+//!
+//! Undo: the state `Rollback` plans and applies the stacks of the last good commit.
+//!
+//! Running it twice is safe. The end of a job is recorded once, and a repeated call returns the
+//! same output or error.
+//!
+//! Fails with the error of the job, with `JobLost` if the job left no result, with `StalePlan` if
+//! the plan was stale a second time, and with `ContractViolation` if the result is another job's.
+
+use crate::{Apply, Error};
+use domain::error::{ErrorClass, ErrorName, StepError};
+use domain::ids::{JobId, RunId, StackName};
+use domain::job::{JobOutcome, Verb};
+use domain::plan::{ObjectRef, SideEffects};
+use domain::run::{Run, StackRun, StackState, StalePlan};
+use domain::step::{FinishApply, FinishApplyOutput};
+use engine::Result;
+use engine::documents::{load_run, update_run};
+use engine::jobs::{self, JobError};
+use engine::status::Transition;
+
+impl Apply {
+    /// Reads the result of the apply job, and records it.
+    pub(crate) async fn finish(&self, input: FinishApply) -> Result<FinishApplyOutput> {
+        let FinishApply {
+            run,
+            stack: name,
+            job,
+            error,
+        } = input;
+        let run = load_run(&*self.table, &run).await?;
+        let stack = run.stack(&name)?;
+        let output = FinishApplyOutput {
+            stack: name.clone(),
+        };
+        match stack.state() {
+            StackState::Applied { job: known, .. } if *known == job => {
+                self.announce_applied(&run, stack).await;
+                return Ok(output);
+            }
+            // The stale plan was reset already, and the stack may have been planned again.
+            StackState::Pending | StackState::Planning { .. } => return Ok(output),
+            _ => {}
+        }
+        let (objects, batch) = (&*self.objects, &*self.batch);
+        let result = jobs::result(objects, batch, run.id(), &name, &job, error.as_ref()).await;
+        match result.map(|result| result.outcome) {
+            Ok(JobOutcome::Applied { outputs, .. }) => {
+                self.applied(run.id(), &name, &job, outputs).await?;
+                Ok(output)
+            }
+            Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
+                match self.stale(&run, &name, &job, error).await? {
+                    StalePlan::PlanAgain => Ok(output),
+                    StalePlan::GiveUp => Err(Error::StaleTwice { stack: name }.into()),
+                }
+            }
+            Ok(JobOutcome::Failed {
+                error,
+                side_effects,
+                diagnostics,
+            }) => {
+                let error = jobs::with_diagnostics(&error, &diagnostics);
+                self.failed(run.id(), &name, &job, side_effects, &error)
+                    .await?;
+                Err(error)
+            }
+            Ok(JobOutcome::Planned { .. }) => Err(JobError::OtherVerb {
+                run: run.id().clone(),
+                stack: name,
+                job,
+                expected: Verb::Apply,
+            }
+            .into()),
+            // The result may exist, so the state machine repeats the call.
+            Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
+            Err(error) => {
+                // Without a result, it is unknown what Terraform did.
+                self.failed(run.id(), &name, &job, SideEffects::Possible, &error)
+                    .await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Records that the job applied the plan.
+    async fn applied(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        job: &JobId,
+        outputs: ObjectRef,
+    ) -> Result<()> {
+        let run = update_run(&*self.table, run, |run| {
+            run.applied(name, job, outputs.clone(), self.clock.now())?;
+            Ok(run.clone())
+        })
+        .await?;
+        self.announce_applied(&run, run.stack(name)?).await;
+        Ok(())
+    }
+
+    async fn announce_applied(&self, run: &Run, stack: &StackRun) {
+        let name = stack.name().clone();
+        let transition = Transition::ApplyFinished(run.leg().kind(), name, stack.jobs());
+        self.announcer.announce(run, transition).await;
+    }
+
+    /// Records that the job found its plan stale, also if the stack is not planned again.
+    async fn stale(
+        &self,
+        run: &Run,
+        name: &StackName,
+        job: &JobId,
+        error: StepError,
+    ) -> Result<StalePlan> {
+        let attempt = run.stack(name)?.jobs();
+        let (run, stale) = update_run(&*self.table, run.id(), |run| {
+            let stale = run.plan_stale(name, job, self.clock.now())?;
+            Ok((run.clone(), stale))
+        })
+        .await?;
+        let transition = Transition::ApplyFailed(run.leg().kind(), name.clone(), attempt, error);
+        self.announcer.announce(&run, transition).await;
+        Ok(stale)
+    }
+
+    /// Records that the job's apply failed. Does not change a stack that waits for another job.
+    async fn failed(
+        &self,
+        run: &RunId,
+        name: &StackName,
+        job: &JobId,
+        side_effects: SideEffects,
+        error: &StepError,
+    ) -> Result<()> {
+        let run = update_run(&*self.table, run, |run| {
+            run.apply_failed(name, job, side_effects, self.clock.now())?;
+            Ok(run.clone())
+        })
+        .await?;
+        let attempt = run.stack(name)?.jobs();
+        let transition =
+            Transition::ApplyFailed(run.leg().kind(), name.clone(), attempt, error.clone());
+        self.announcer.announce(&run, transition).await;
+        Ok(())
+    }
+}

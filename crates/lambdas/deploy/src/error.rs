@@ -1,0 +1,60 @@
+use domain::error::{ErrorName, NamedError};
+use domain::ids::{RunId, Sha256Digest, StackName};
+
+/// The errors that this Lambda itself raises. None contains the value of an output.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum Error {
+    #[error("run {run} has no rollout to look at")]
+    NoRollout { run: RunId },
+    #[error("run {run} knows no outputs of stack {stack}")]
+    NoOutputs { run: RunId, stack: StackName },
+    #[error("{object} is gone: it held the outputs of a stack")]
+    OutputsGone { object: String },
+    #[error("{object} is not what the job wrote: its SHA-256 is not {sha256}")]
+    OutputsChanged {
+        object: String,
+        sha256: Sha256Digest,
+    },
+    #[error("{object} is not what `terraform output -json` writes, line {line} column {column}")]
+    OutputsUnreadable {
+        object: String,
+        line: usize,
+        column: usize,
+    },
+    #[error(
+        "output `{output}` of stack {stack} is missing: a stack that is deployed from has the \
+         outputs cluster, service, task_definition and url"
+    )]
+    OutputMissing { stack: StackName, output: String },
+    #[error(
+        "output `{output}` of stack {stack} is sensitive, but the pipeline writes it into its \
+         records: remove `sensitive`"
+    )]
+    OutputSensitive { stack: StackName, output: String },
+    #[error("output `{output}` of stack {stack} is empty")]
+    OutputEmpty { stack: StackName, output: String },
+    #[error("output `{output}` of stack {stack} is not a string")]
+    OutputNotText { stack: StackName, output: String },
+    #[error(
+        "output `{output}` of stack {stack} is not an address: expected http:// or https:// and a \
+         host"
+    )]
+    OutputNotAddress { stack: StackName, output: String },
+}
+
+impl NamedError for Error {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::NoRollout { .. } | Self::OutputsUnreadable { .. } => ErrorName::ContractViolation,
+            Self::NoOutputs { .. } => ErrorName::Internal,
+            Self::OutputsGone { .. } => ErrorName::JobLost,
+            Self::OutputsChanged { .. } => ErrorName::PlanTampered,
+            Self::OutputMissing { .. }
+            | Self::OutputSensitive { .. }
+            | Self::OutputEmpty { .. }
+            | Self::OutputNotText { .. }
+            | Self::OutputNotAddress { .. } => ErrorName::DeployFailed,
+        }
+    }
+}

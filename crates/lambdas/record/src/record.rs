@@ -1,0 +1,107 @@
+//! The action `record`: ends the run of an execution.
+//!
+//! Decides how the execution ends: with success, or with the first error of the run.
+//!
+//! Undo: none, because it ends the run.
+//!
+//! Running it twice is safe. A repeated call finds the end and the audit entry that an earlier call
+//! wrote, and does only what is missing. The state machine calls it with `error` only when a step
+//! failed that could not record its own error.
+//!
+//! Fails with `Internal` if the audit chain is broken.
+
+use crate::{Error, Record};
+use domain::error::StepError;
+use domain::event::{EnrolledRepository, Trigger};
+use domain::run::Run;
+use domain::step::{CaughtError, RecordRun, RecordRunOutput, RecordVerdict};
+use engine::documents::{insert, load, run_key};
+use engine::{Result, Written};
+
+impl Record {
+    /// Ends the run of an event. Returns how the execution ends.
+    pub(crate) async fn record(&self, input: RecordRun) -> Result<RecordRunOutput> {
+        let RecordRun {
+            event,
+            execution,
+            error,
+        } = input;
+        let error = error.as_ref().map(CaughtError::to_step_error);
+        let id = event.run_id();
+        let no_run = match self.claimed(&event, &execution, error.is_some()).await? {
+            Some(run) if run.execution() == execution => {
+                let run = self.close(&id, error.as_ref()).await?;
+                return Ok(how_it_ended(&run));
+            }
+            // Another execution has the run, or the repository is not enrolled: there is nothing to
+            // end.
+            Some(run) => Error::OtherExecution {
+                run: id,
+                execution: run.execution().to_owned(),
+            },
+            None => Error::NeverClaimed { run: id },
+        };
+        Ok(without_run(&error.unwrap_or_else(|| no_run.into())))
+    }
+
+    /// Returns the run of an event. If the event was accepted but failed before `validate` could
+    /// claim its run, claims the run here, so that it has an audit entry.
+    pub(crate) async fn claimed(
+        &self,
+        event: &Trigger,
+        execution: &str,
+        failed: bool,
+    ) -> Result<Option<Run>> {
+        let key = run_key(&event.run_id());
+        let found: Option<Run> = load(&*self.table, &key).await?;
+        let enrolled = EnrolledRepository::find(&self.repositories, event.repository_key());
+        if found.is_some() || !failed || enrolled.is_none() {
+            return Ok(found);
+        }
+        let now = self.clock.now();
+        let run = Run::claim(event.clone(), execution.to_owned(), now);
+        match insert(&*self.table, &run).await? {
+            Written::Yes => Ok(Some(run)),
+            // Another call claimed it first.
+            Written::No => load(&*self.table, &key).await,
+        }
+    }
+}
+
+/// Returns the output for an execution that has no run.
+pub(crate) fn without_run(error: &StepError) -> RecordRunOutput {
+    RecordRunOutput {
+        verdict: RecordVerdict::Failed,
+        error: error.name.to_string(),
+        cause: format!("{}. Next: {}", error.message, error.name.hint()),
+    }
+}
+
+/// Returns the output for a run that has ended.
+pub(crate) fn how_it_ended(run: &Run) -> RecordRunOutput {
+    let outcome = run.outcome();
+    let Some(failure) = run.failure().filter(|_| !outcome.is_success()) else {
+        return RecordRunOutput {
+            verdict: RecordVerdict::Succeeded,
+            error: outcome.as_str().to_owned(),
+            cause: String::new(),
+        };
+    };
+    let error = &failure.error;
+    let rollback = match (run.rollback_outcome(), run.rollback_error()) {
+        (None, _) => String::new(),
+        (Some(outcome), None) => format!(" Rollback: {outcome}."),
+        (Some(outcome), Some(error)) => format!(" Rollback: {outcome} ({error})."),
+    };
+    RecordRunOutput {
+        verdict: RecordVerdict::Failed,
+        error: error.name.to_string(),
+        cause: format!(
+            "{}. Outcome: {}.{rollback} Next: {} See `sluicegate show {}`.",
+            error.message,
+            outcome.as_str(),
+            error.name.hint_for(run.id(), run.failed_stack()),
+            run.id()
+        ),
+    }
+}

@@ -1,0 +1,119 @@
+//! The action `claim`: claims the run, checks its commit and seals its source.
+//!
+//! Decides whether this execution owns the run, and whether the commit may be delivered.
+//!
+//! Undo: the state `Record` ends the claimed run.
+//!
+//! Running it twice is safe. The claim is a conditional write that the same execution recognizes as
+//! its own, the archive is stored under its digest, and an accepted run is not fetched again.
+//!
+//! Fails with `NotEnrolled`, `ConfigInvalid` or `SourceRefused` if the commit may not be delivered,
+//! with `CommitNotFound` if the forge does not have it, and with `ContractViolation` if the event
+//! has another version.
+
+use crate::{Error, Validate, archive};
+use domain::config::Config;
+use domain::event::{EVENT_SCHEMA, EnrolledRepository, Trigger};
+use domain::ids::Sha256Digest;
+use domain::keys;
+use domain::plan::ObjectRef;
+use domain::run::{Run, Source};
+use domain::source_rules::{self, SourceFile};
+use domain::step::{Claim, ClaimOutput, ClaimVerdict};
+use engine::documents::{insert, load_run, update_run};
+use engine::status::Transition;
+use engine::{Result, Snapshot, Written};
+
+/// The longest author name and subject that an item keeps, in characters.
+const AUTHOR_LIMIT: usize = 100;
+const SUBJECT_LIMIT: usize = 200;
+
+impl Validate {
+    pub(crate) async fn claim(&self, input: Claim) -> Result<ClaimOutput> {
+        let Claim { event, execution } = input;
+        if event.schema() != EVENT_SCHEMA {
+            let schema = event.schema();
+            return Err(Error::OtherSchema { schema }.into());
+        }
+        let id = event.run_id();
+        let Some(mut run) = self.claim_run(&event, execution).await? else {
+            tracing::info!(run = %id, "another execution has this run");
+            return Ok(ClaimOutput {
+                run: id,
+                verdict: ClaimVerdict::Duplicate,
+            });
+        };
+        if run.accepted_at().is_none() {
+            self.announcer.announce(&run, Transition::Claimed).await;
+            run = self.seal(&run).await?;
+        }
+        self.announcer.announce(&run, Transition::Sealed).await;
+        Ok(ClaimOutput {
+            run: id,
+            verdict: ClaimVerdict::Accepted,
+        })
+    }
+
+    /// Claims the run. Returns `None` when another execution has claimed it.
+    async fn claim_run(&self, event: &Trigger, execution: String) -> Result<Option<Run>> {
+        let run = Run::claim(event.clone(), execution, self.clock.now());
+        if insert(self.table.as_ref(), &run).await? == Written::Yes {
+            return Ok(Some(run));
+        }
+        let known = load_run(self.table.as_ref(), run.id()).await?;
+        Ok((known.execution() == run.execution()).then_some(known))
+    }
+
+    /// Fetches and checks the commit, stores its archive and marks the run as accepted.
+    async fn seal(&self, run: &Run) -> Result<Run> {
+        let repository = EnrolledRepository::admitted(&self.repositories, run.trigger())?;
+        let snapshot = self
+            .source
+            .fetch(repository, run.trigger().commit())
+            .await?;
+        let config = check(&snapshot)?;
+        let source = self.store(&snapshot, &config).await?;
+        let now = self.clock.now();
+        update_run(self.table.as_ref(), run.id(), |run| {
+            run.accept(source.clone(), config.clone(), now)?;
+            Ok(run.clone())
+        })
+        .await
+    }
+
+    /// Stores the archive under its digest, if it is absent.
+    async fn store(&self, snapshot: &Snapshot, config: &Config) -> Result<Source> {
+        let archive = archive::pack(snapshot)?;
+        let sha256 = Sha256Digest::of(&archive);
+        let key = keys::source(&sha256);
+        let written = self.objects.put_if_absent(&key, archive).await?;
+        tracing::info!(key, new = written == Written::Yes, "source sealed");
+        let build_tree = config
+            .build
+            .as_ref()
+            .and_then(|build| snapshot.trees.get(&build.context).cloned());
+        Ok(Source {
+            archive: ObjectRef { key, sha256 },
+            build_tree,
+            author: plain(&snapshot.author, AUTHOR_LIMIT),
+            subject: plain(&snapshot.subject, SUBJECT_LIMIT),
+        })
+    }
+}
+
+/// Checks the commit's files. Returns its configuration.
+fn check(snapshot: &Snapshot) -> Result<Config> {
+    let files = snapshot.files.iter();
+    let files: Vec<SourceFile> = files
+        .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
+        .collect();
+    source_rules::check(&files).map_err(|problems| problems.to_error())
+}
+
+/// Removes control characters, and truncates the text to `limit` characters.
+fn plain(text: &str, limit: usize) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(limit)
+        .collect()
+}

@@ -1,0 +1,22 @@
+use domain::error::{ErrorName, NamedError};
+use domain::event::EVENT_SCHEMA;
+use domain::ids::CommitId;
+
+/// The errors that this Lambda itself raises.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum Error {
+    #[error("the event has schema {schema}, expected {EVENT_SCHEMA}")]
+    OtherSchema { schema: u32 },
+    #[error("the archive of commit {commit} cannot be written: {why}")]
+    ArchiveNotWritten { commit: CommitId, why: String },
+}
+
+impl NamedError for Error {
+    fn name(&self) -> ErrorName {
+        match self {
+            Self::OtherSchema { .. } => ErrorName::ContractViolation,
+            Self::ArchiveNotWritten { .. } => ErrorName::Internal,
+        }
+    }
+}
