@@ -16,4 +16,5 @@ pub mod plan_file;
 pub mod release;
 pub mod rollout;
 pub mod run;
+pub mod stack_digest;
 pub mod step;

@@ -164,6 +164,7 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::BuildFailed
         | Transition::LockHeld
         | Transition::Superseded
+        | Transition::StackSkipped(..)
         | Transition::PlanStarted(..)
         | Transition::PlanFinished(..)
         | Transition::PlanFailed(..)
@@ -182,8 +183,14 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
 
 fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
     match outcome {
-        Outcome::Applied => (CommitState::Success, "Delivered and verified.".into()),
-        Outcome::NoOp => (CommitState::Success, "Nothing had to change.".into()),
+        Outcome::Applied => {
+            let text = format!("Delivered and verified. {}", skipped(run));
+            (CommitState::Success, text)
+        }
+        Outcome::NoOp => {
+            let text = format!("Nothing had to change. {}", skipped(run));
+            (CommitState::Success, text)
+        }
         Outcome::Superseded => (
             CommitState::Success,
             "Not deployed: a newer commit took its place.".into(),
@@ -197,6 +204,19 @@ fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
             CommitState::Error,
             format!("An operator has to act. {}", first_error(run)),
         ),
+    }
+}
+
+/// Returns which stacks were not planned, and why; empty if there are none.
+fn skipped(run: &Run) -> String {
+    let (mut names, mut commit) = (Vec::new(), None);
+    for (stack, same_as) in run.forward().skipped() {
+        names.push(stack.name().as_str());
+        commit = Some(same_as.short());
+    }
+    match commit {
+        Some(commit) => format!("Not planned, same as in {commit}: {}.", names.join(", ")),
+        None => String::new(),
     }
 }
 

@@ -20,6 +20,7 @@ use engine::fakes::{
 };
 
 mod judgement;
+mod skipping;
 
 struct World {
     table: FakeTable,
@@ -544,6 +545,7 @@ async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
         name: name(n),
         dir: format!("infra/{n}"),
         needs: Vec::new(),
+        when_changed: domain::config::WhenChanged::default(),
     };
     let mut config = samples::config();
     config.stacks = (0..20).map(stack).collect();

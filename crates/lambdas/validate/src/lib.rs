@@ -17,15 +17,17 @@ use checks::Refusal;
 use domain::config::{CONFIG_FILE, Config};
 use domain::error::{ErrorName, StepError};
 use domain::event::{EVENT_SCHEMA, EnrolledRepository, Trigger};
-use domain::ids::Sha256Digest;
+use domain::ids::{Sha256Digest, StackName};
 use domain::keys;
 use domain::plan::ObjectRef;
 use domain::run::{Run, Source};
+use domain::stack_digest::{self, Coverage, Destination, SourceFile, SourceTree, StackDigest};
 use domain::step::{ClaimVerdict, ValidateInput, ValidateOutput};
 use engine::announce::Announcer;
 use engine::documents::{insert, load_run, update_run};
 use engine::status::Transition;
 use engine::{Clock, FileKind, Objects, Result, Snapshot, SourceFetcher, Step, Table, Written};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The most errors or refusals that one error message lists.
@@ -105,7 +107,8 @@ impl Validate {
             .await?;
         let config = read_config(&snapshot)?;
         refuse(&checks::check(&snapshot, &config))?;
-        let source = self.store(&snapshot, &config).await?;
+        let digests = digests(run, &snapshot, &config);
+        let source = self.store(&snapshot, &config, digests).await?;
         let now = self.clock.now();
         update_run(self.table.as_ref(), run.id(), |run| {
             run.accept(source.clone(), config.clone(), now)?;
@@ -142,7 +145,12 @@ impl Validate {
     }
 
     /// Stores the archive under its digest, if it is absent.
-    async fn store(&self, snapshot: &Snapshot, config: &Config) -> Result<Source> {
+    async fn store(
+        &self,
+        snapshot: &Snapshot,
+        config: &Config,
+        digests: BTreeMap<StackName, StackDigest>,
+    ) -> Result<Source> {
         let archive = archive::pack(snapshot)?;
         let sha256 = Sha256Digest::of(&archive);
         let key = keys::source(&sha256);
@@ -154,11 +162,43 @@ impl Validate {
             .and_then(|build| snapshot.trees.get(&build.context).cloned());
         Ok(Source {
             archive: ObjectRef { key, sha256 },
+            digests,
             build_tree,
             author: plain(&snapshot.author, AUTHOR_LIMIT),
             subject: plain(&snapshot.subject, SUBJECT_LIMIT),
         })
     }
+}
+
+/// Returns the digest of each stack, unless the commit does not decide what the stack reads.
+fn digests(run: &Run, snapshot: &Snapshot, config: &Config) -> BTreeMap<StackName, StackDigest> {
+    let tree = SourceTree::new(snapshot.files.iter().map(|file| SourceFile {
+        path: &file.path,
+        kind: match file.kind {
+            FileKind::File => stack_digest::FileKind::File,
+            FileKind::Executable => stack_digest::FileKind::Executable,
+            FileKind::Symlink => stack_digest::FileKind::Symlink,
+            FileKind::Submodule => stack_digest::FileKind::Submodule,
+        },
+        bytes: &file.bytes,
+    }));
+    let destination = Destination {
+        repository: run.trigger().repository(),
+        environment: &config.environment,
+    };
+    let mut digests = BTreeMap::new();
+    for stack in &config.stacks {
+        let (digest, coverage) = stack_digest::digest(&tree, stack, destination);
+        match coverage {
+            Coverage::Files => {}
+            Coverage::WholeTree(reason) => tracing::info!(run = %run.id(), stack = %stack.name,
+                %reason, "the stack is planned after every change of the repository"),
+            Coverage::Unknown(reason) => tracing::info!(run = %run.id(), stack = %stack.name,
+                %reason, "the stack is planned in every run"),
+        }
+        digests.extend(digest.map(|digest| (stack.name.clone(), digest)));
+    }
+    digests
 }
 
 fn read_config(snapshot: &Snapshot) -> Result<Config> {
