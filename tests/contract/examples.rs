@@ -3,7 +3,8 @@
 use domain::config;
 use domain::event::EventRepository;
 use domain::ids::{RepositoryKey, RepositoryName};
-use domain::stack_digest::{Coverage, Destination, FileKind, SourceFile, SourceTree, digest};
+use domain::source_rules::FileKind;
+use domain::stack_digest::{CommitFile, Coverage, Destination, SourceTree, digest};
 use std::path::Path;
 
 /// Reads the files below a directory, with their paths from `root`.
@@ -31,7 +32,7 @@ fn the_stacks_of_the_examples_depend_on_their_own_files_only() {
         let root = tests::root().join("examples").join(name);
         let mut files = Vec::new();
         read(&root, &root, &mut files);
-        let tree = SourceTree::new(files.iter().map(|(path, bytes)| SourceFile {
+        let tree = SourceTree::new(files.iter().map(|(path, bytes)| CommitFile {
             path,
             kind: FileKind::File,
             bytes,

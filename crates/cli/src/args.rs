@@ -55,7 +55,7 @@ pub enum Command {
     /// List or verify the audit
     #[command(subcommand)]
     Audit(Audit),
-    /// Check a configuration
+    /// Check what the pipeline would refuse
     #[command(subcommand)]
     Config(Config),
     /// Approve the plan of a stack
@@ -123,9 +123,9 @@ pub struct AuditSource {
 /// The subcommands of `config`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Config {
-    /// Check a repository's sluicegate.yaml; AWS is not needed
+    /// Check sluicegate.yaml and the files that git would commit; AWS is not needed
     Check {
-        /// The file, or the directory that contains it
+        /// The directory that contains sluicegate.yaml
         #[arg(default_value = ".")]
         path: PathBuf,
     },

@@ -12,8 +12,8 @@ pub enum Kind {
     ArgumentInvalid,
     /// The directory is not a clone, or has no audit branch.
     CloneUnreadable,
-    /// The configuration cannot be read.
-    ConfigUnreadable,
+    /// The directory to check cannot be read.
+    SourceUnreadable,
     /// The run has no such stack.
     StackNotFound,
     /// The repository has no such environment.
@@ -38,7 +38,7 @@ impl Kind {
             Self::Pipeline(name) => name.as_str(),
             Self::ArgumentInvalid => "ArgumentInvalid",
             Self::CloneUnreadable => "CloneUnreadable",
-            Self::ConfigUnreadable => "ConfigUnreadable",
+            Self::SourceUnreadable => "SourceUnreadable",
             Self::StackNotFound => "StackNotFound",
             Self::EnvironmentNotFound => "EnvironmentNotFound",
             Self::NotWaiting => "NotWaiting",

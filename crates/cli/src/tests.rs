@@ -428,24 +428,44 @@ async fn without_aws(args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_configuration_is_checked_without_the_pipeline() {
+async fn a_directory_is_checked_without_the_pipeline() {
     let folder = std::env::temp_dir().join(format!("sluicegate-cli-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
     let path = folder.to_string_lossy().into_owned();
-    let cleaned = |text: String| text.replace(&path, "FOLDER");
-    let nothing = without_aws(&["config", "check", &path]).await;
-    insta::assert_snapshot!("config_nothing", cleaned(nothing));
-    std::fs::write(folder.join("sluicegate.yaml"), samples::CONFIG).unwrap();
-    let good = without_aws(&["config", "check", &path]).await;
-    insta::assert_snapshot!("config_good", cleaned(good));
+    let check = async |arguments: &[&str]| {
+        let text = without_aws(arguments).await;
+        text.replace(&path, "FOLDER")
+    };
+    let missing = check(&["config", "check", &path]).await;
+    insta::assert_snapshot!("config_missing", missing);
+    std::fs::create_dir_all(&folder).unwrap();
+    let nothing = check(&["config", "check", &path]).await;
+    insta::assert_snapshot!("config_nothing", nothing);
+    for file in samples::snapshot(1).files {
+        let on_disk = folder.join(&file.path);
+        std::fs::create_dir_all(on_disk.parent().unwrap()).unwrap();
+        std::fs::write(on_disk, &file.bytes).unwrap();
+    }
+    let good = check(&["config", "check", &path]).await;
+    insta::assert_snapshot!("config_good", good);
+    let file = format!("{path}/sluicegate.yaml");
+    assert_eq!(check(&["config", "check", &file]).await, good);
+    let other = format!("{path}/app/Dockerfile");
+    let other = check(&["config", "check", &other]).await;
+    assert!(
+        other.contains("a file other than sluicegate.yaml"),
+        "{other}"
+    );
+
+    let backend = "terraform {\n  backend \"local\" {}\n}\nterraform {\n  cloud {}\n}\n";
+    std::fs::write(folder.join("infra/app/main.tf"), backend).unwrap();
+    std::fs::write(folder.join("infra/data/old.tfstate"), "{}").unwrap();
+    std::fs::remove_file(folder.join("infra/data/.terraform.lock.hcl")).unwrap();
+    let bad = check(&["config", "check", &path]).await;
+    insta::assert_snapshot!("config_bad", bad);
     let wrong = samples::CONFIG.replace("needs: [data]", "needs: [date]");
     std::fs::write(folder.join("sluicegate.yaml"), wrong).unwrap();
-    let file = format!("{path}/sluicegate.yaml");
-    insta::assert_snapshot!("config_bad", without_aws(&["config", "check", &file]).await);
-    insta::assert_snapshot!(
-        "config_bad_json",
-        without_aws(&["--json", "config", "check", &file]).await
-    );
+    let bad = check(&["--json", "config", "check", &path]).await;
+    insta::assert_snapshot!("config_bad_json", bad);
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+use domain::source_rules;
 use zip::ZipArchive;
 use zip::read::ZipFile;
 
@@ -18,21 +19,14 @@ pub struct Limits {
     pub file: u64,
     /// The size of all files together, in bytes.
     pub total: u64,
-    /// The length of one path, in bytes.
-    pub path: usize,
 }
 
-/// The limits of the runner: 20,000 entries, 128 MiB per file, 512 MiB in total, 255 bytes per
-/// path.
+/// The limits of a source tree.
 pub const LIMITS: Limits = Limits {
-    entries: 20_000,
-    file: 128 * 1024 * 1024,
-    total: 512 * 1024 * 1024,
-    path: 255,
+    entries: source_rules::ENTRY_LIMIT,
+    file: source_rules::FILE_LIMIT,
+    total: source_rules::TOTAL_LIMIT,
 };
-
-/// The longest target of a symbolic link, in bytes.
-const MAX_TARGET: u64 = 4096;
 
 const RESEAL: &str = "start the run again; if it repeats, report it with the run id";
 
@@ -43,15 +37,14 @@ enum Kind {
     Link,
 }
 
-/// Unpacks the archive into `root`, an empty directory. Returns the paths of all files and links,
-/// sorted.
+/// Unpacks the archive into `root`, an empty directory.
 ///
 /// Checks all names before it writes anything. Counts sizes while reading, because an archive may
 /// state wrong ones. Creates links last, and resolves each of them.
 ///
 /// # Errors
 /// A [`Refusal`] that names the entry.
-pub fn unpack(bytes: &[u8], root: &Path, limits: &Limits) -> Result<Vec<String>, Refusal> {
+pub fn unpack(bytes: &[u8], root: &Path, limits: &Limits) -> Result<(), Refusal> {
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| damaged("the source archive", &error.to_string()))?;
     if archive.len() > limits.entries {
@@ -62,7 +55,7 @@ pub fn unpack(bytes: &[u8], root: &Path, limits: &Limits) -> Result<Vec<String>,
             "keep generated files and dependencies out of git, push",
         ));
     }
-    let kinds = survey(&mut archive, limits)?;
+    let kinds = survey(&mut archive)?;
     let mut total = 0;
     let mut links = Vec::new();
     for (index, (path, kind)) in kinds.iter().enumerate() {
@@ -94,24 +87,14 @@ pub fn unpack(bytes: &[u8], root: &Path, limits: &Limits) -> Result<Vec<String>,
             }
         }
     }
-    make_links(root, &links)?;
-    let mut paths: Vec<String> = kinds
-        .into_iter()
-        .filter(|(_, kind)| *kind != Kind::Directory)
-        .map(|(path, _)| path)
-        .collect();
-    paths.sort();
-    Ok(paths)
+    make_links(root, &links)
 }
 
-fn survey(
-    archive: &mut ZipArchive<Cursor<&[u8]>>,
-    limits: &Limits,
-) -> Result<Vec<(String, Kind)>, Refusal> {
+fn survey(archive: &mut ZipArchive<Cursor<&[u8]>>) -> Result<Vec<(String, Kind)>, Refusal> {
     let mut found = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
         let entry = open(archive, index)?;
-        let path = checked_path(entry.name_raw(), limits.path)?;
+        let path = checked_path(entry.name_raw())?;
         let mode = entry.unix_mode().unwrap_or(0o100_644);
         let kind = match mode & 0o170_000 {
             0o120_000 => Kind::Link,
@@ -150,35 +133,19 @@ fn survey(
     Ok(found)
 }
 
-/// Returns the path if it is relative, in UTF-8 and without `..`, backslashes or control
-/// characters.
-fn checked_path(raw: &[u8], longest: usize) -> Result<String, Refusal> {
-    let shown = String::from_utf8_lossy(raw).into_owned();
-    let bad = |what: &str| {
-        Refusal::new(
-            shown.clone(),
-            what.to_owned(),
+/// Returns the path if the rules for source trees accept it.
+fn checked_path(raw: &[u8]) -> Result<String, Refusal> {
+    let text = String::from_utf8_lossy(raw);
+    let path = text.strip_suffix('/').unwrap_or(&text);
+    match source_rules::fault(path) {
+        None => Ok(path.to_owned()),
+        Some(what) => Err(Refusal::new(
+            path,
+            format!("it {what}"),
             "a relative path inside the repository, in UTF-8, without `..`, backslash or control characters",
             "rename it, push",
-        )
-    };
-    if raw.len() > longest {
-        return Err(bad(&format!(
-            "its path has {} bytes, at most {longest} are taken",
-            raw.len()
-        )));
+        )),
     }
-    let Ok(text) = std::str::from_utf8(raw) else {
-        return Err(bad("its path is not UTF-8"));
-    };
-    let path = text.strip_suffix('/').unwrap_or(text);
-    if path.chars().any(|c| c.is_control() || c == '\\') {
-        return Err(bad("its path holds a backslash or a control character"));
-    }
-    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err(bad("its path is absolute or climbs out of its directory"));
-    }
-    Ok(path.to_owned())
 }
 
 fn open<'a, 'b>(
@@ -208,7 +175,7 @@ fn read(entry: impl Read, path: &str, limit: u64) -> Result<Vec<u8>, Refusal> {
 }
 
 fn target(entry: impl Read, path: &str) -> Result<String, Refusal> {
-    let bytes = read(entry, path, MAX_TARGET)?;
+    let bytes = read(entry, path, source_rules::TARGET_LIMIT)?;
     String::from_utf8(bytes).map_err(|_| outside(path, "a name that is not UTF-8"))
 }
 

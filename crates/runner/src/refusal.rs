@@ -1,8 +1,8 @@
-//! The refusal of a repository.
+//! The refusal of an archive.
 
 use domain::error::{ErrorName, StepError};
 
-/// Something in the repository that the pipeline does not accept: what, where, what was expected,
+/// Something in the archive that cannot be unpacked safely: what, where, what was expected,
 /// and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path:?}: {what}; expected {expected}; next: {next}")]
@@ -27,12 +27,6 @@ impl Refusal {
             expected: expected.into(),
             next: next.into(),
         }
-    }
-
-    /// Returns the refused path.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
     }
 }
 

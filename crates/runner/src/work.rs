@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use domain::config::{CONFIG_FILE, Stack};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{Sha256Digest, StackName};
 use domain::job::{JobOutcome, JobSpec, Verb};
 use domain::keys::JobFile;
 use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
+use domain::source_rules::{self, OVERRIDE_FILE, VARIABLES_FILE, hcl::Facts};
 use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
 
 use crate::job::{JobContext, Request, job_key};
 use crate::outcome::{self, Stop};
 use crate::warm::{Cold, Origin, Warm};
 use crate::workspace::Workspace;
-use crate::{archive, guard, hcl, stack};
+use crate::{archive, source, stack};
 
 /// The largest source archive, in bytes.
 const MAX_ARCHIVE: usize = 256 * 1024 * 1024;
@@ -27,7 +29,7 @@ pub(crate) struct Prepared<'a> {
     workspace: Workspace,
     dir: PathBuf,
     terraform: Terraform,
-    facts: hcl::Facts,
+    facts: Facts,
     inputs: BTreeMap<StackName, Outputs>,
 }
 
@@ -57,14 +59,9 @@ impl<'a> Prepared<'a> {
         let inputs = read_inputs(context, spec).await?;
         let workspace = Workspace::create(&context.settings.temp, spec)
             .map_err(|error| internal("make the working directory", &error))?;
-        let paths = archive::unpack(&bytes, &workspace.source(), &archive::LIMITS)?;
-        guard::check_paths(paths.iter().map(String::as_str))?;
-        guard::check_contents(&workspace.source(), paths.iter().map(String::as_str))?;
-        let dir = stack_dir(&workspace.source(), &spec.dir)?;
-        let files = read_stack(&dir).map_err(|error| internal("read the stack", &error))?;
-        let facts = hcl::scan(&files);
-        let names: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
-        guard::check_stack(&spec.dir, &names, &facts)?;
+        archive::unpack(&bytes, &workspace.source(), &archive::LIMITS)?;
+        let facts = check_source(&workspace.source(), spec)?;
+        let dir = workspace.source().join(&spec.dir);
 
         let home = workspace.home();
         let config = home.join("terraform.rc");
@@ -72,7 +69,7 @@ impl<'a> Prepared<'a> {
             .map_err(|error| StepError::new(ErrorName::SettingsInvalid, error.to_string()))?;
         std::fs::write(&config, text).map_err(|error| internal("write the CLI config", &error))?;
         let backend = stack::backend_override(&spec.backend, context.settings.path_style());
-        std::fs::write(dir.join(guard::OVERRIDE_FILE), backend.to_string())
+        std::fs::write(dir.join(OVERRIDE_FILE), backend.to_string())
             .map_err(|error| internal("write the backend override", &error))?;
 
         let environment = Environment::scrubbed(context.settings.variables.clone(), &home, &config)
@@ -253,7 +250,7 @@ impl<'a> Prepared<'a> {
             .is_empty()
             .then_some(&self.facts.variables);
         let values = stack::variables(self.spec, &self.inputs, declared);
-        let file = self.workspace.home().join("sluicegate.tfvars.json");
+        let file = self.workspace.home().join(VARIABLES_FILE);
         std::fs::write(&file, values.to_string())
             .map_err(|error| internal("write the variables", &error))?;
         Ok(file)
@@ -461,53 +458,19 @@ async fn read_inputs(
     Ok(inputs)
 }
 
-/// Returns the directory of the stack. Refuses symbolic links on its path.
-fn stack_dir(root: &Path, dir: &str) -> Result<PathBuf, Stop> {
-    let refuse = |what: &str| {
-        crate::refusal::Refusal::new(
-            dir,
-            what,
-            "a directory of the repository, without symbolic links on the way",
-            "correct the stack's `dir` in sluicegate.yaml, push",
-        )
-    };
-    let mut path = root.to_owned();
-    for part in dir.split('/').filter(|part| !matches!(*part, "" | ".")) {
-        if part == ".." {
-            return Err(refuse("it climbs out of the repository").into());
-        }
-        path.push(part);
-        let Ok(found) = std::fs::symlink_metadata(&path) else {
-            return Err(refuse("it does not exist at this commit").into());
-        };
-        if found.is_symlink() {
-            return Err(refuse("it passes through a symbolic link").into());
-        }
-        if !found.is_dir() {
-            return Err(refuse("it is a file").into());
-        }
+/// Checks the unpacked source, and that the job's stack is one of its stacks. Returns what the stack declares.
+fn check_source(root: &Path, spec: &JobSpec) -> Result<Facts, Stop> {
+    let files = source::read(root).map_err(|error| internal("read the source", &error))?;
+    let config = source_rules::check(&files).map_err(|problems| problems.to_error())?;
+    let is_known = |stack: &Stack| stack.name == spec.stack && stack.dir == spec.dir;
+    if !config.stacks.iter().any(is_known) {
+        let message = format!(
+            "the job spec is for stack {} in {:?}, which the sealed {CONFIG_FILE} does not have",
+            spec.stack, spec.dir
+        );
+        return Err(StepError::new(ErrorName::ContractViolation, message).into());
     }
-    Ok(path)
-}
-
-/// Returns the names of the files in the directory of the stack, with the text of Terraform files.
-fn read_stack(dir: &Path) -> std::io::Result<Vec<(String, String)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !std::fs::metadata(entry.path())?.is_file() {
-            continue;
-        }
-        let text = if name.ends_with(".tf") || name.ends_with(".tf.json") {
-            String::from_utf8_lossy(&std::fs::read(entry.path())?).into_owned()
-        } else {
-            String::new()
-        };
-        files.push((name, text));
-    }
-    files.sort();
-    Ok(files)
+    Ok(source_rules::facts(&files, &spec.dir))
 }
 
 fn internal(what: &str, error: &std::io::Error) -> StepError {

@@ -12,8 +12,10 @@ mod common;
 use std::io::{Cursor, Write};
 use std::time::Duration;
 
-use common::{Bench, LOCK, MAIN, failure, repository};
+use common::{Bench, CONFIG, LOCK, MAIN, failure, repository};
+use domain::config::CONFIG_FILE;
 use domain::error::{ErrorName, StepError};
+use domain::ids::StackName;
 use domain::job::{JobOutcome, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{SealedPlan, SideEffects, StateVersion};
@@ -38,35 +40,21 @@ fn plan() -> String {
 
 #[tokio::test]
 async fn hostile_repositories_are_refused_before_terraform_starts() {
-    let good = "terraform {\n  backend \"s3\" {}\n}\n";
     let local = "terraform {\n  backend \"local\" {}\n}\n";
     let plan = plan();
+    // The corpus of tests/source_rules has the other rules.
     let cases: &[(&[(&str, &str)], &str)] = &[
         (
             &[("infra/app/.terraform/providers/x", "")],
-            "\"infra/app/.terraform/providers/x\": terraform's working directory",
+            "infra/app/.terraform: CF060 is Terraform's working directory",
         ),
-        (
-            &[("infra/app/terraform.d/plugins/x", "")],
-            "a plugin directory is committed",
-        ),
-        (
-            &[("infra/app/terraform.tfstate", "{}")],
-            "a terraform state is committed",
-        ),
-        (&[("old.tfplan", "")], "a terraform plan is committed"),
         (
             &[("infra/app/plan.out", plan.as_str())],
-            "\"infra/app/plan.out\": a terraform plan is committed",
-        ),
-        (&[(".terraformrc", "")], "a terraform CLI configuration"),
-        (
-            &[("infra/app/backend_override.tf", good)],
-            "an override file sets the backend",
+            "infra/app/plan.out: CF060 is a Terraform plan",
         ),
         (
-            &[("infra/app/other.tf", local)],
-            "line 2: the backend is \"local\"",
+            &[("infra/app/other.tf", local), ("old.tfstate", "{}")],
+            "infra/app/other.tf:2: CF072 has the backend \"local\"",
         ),
     ];
     for (extra, expected) in cases {
@@ -78,7 +66,7 @@ async fn hostile_repositories_are_refused_before_terraform_starts() {
         assert_eq!(name, ErrorName::SourceRefused, "{message}");
         assert!(message.contains(expected), "{message}");
         assert!(
-            message.contains("; expected ") && message.contains("; next: "),
+            message.contains("; expected ") && message.contains("; fix: "),
             "{message}"
         );
         assert!(
@@ -97,27 +85,21 @@ async fn hostile_repositories_are_refused_before_terraform_starts() {
 }
 
 #[tokio::test]
-async fn a_stack_without_lock_file_or_directory_is_refused() {
+async fn a_job_is_for_a_stack_of_its_source() {
     let bench = Bench::scripted(MARKER);
-    let outcome = bench
-        .end_of(&bench.record(Verb::Plan, &[(MAIN, "locals {}\n")]))
-        .await;
-    assert!(
-        failure(&outcome)
-            .1
-            .contains(".terraform.lock.hcl\": it is missing"),
-        "{outcome:?}"
-    );
-    for (dir, expected) in [
-        ("infra/none", "it does not exist at this commit"),
-        ("infra/app/main.tf", "it is a file"),
-        ("../app", "it climbs out of the repository"),
-        ("infra", "it holds no .tf file"),
+    for (dir, stack) in [
+        ("infra/none", "app"),
+        ("infra/app/", "app"),
+        ("../app", "app"),
+        ("infra/app", "data"),
     ] {
-        let mut record = bench.record(Verb::Plan, &[(MAIN, "locals {}\n"), (LOCK, "")]);
+        let mut record = bench.record(Verb::Plan, &repository("locals {}\n"));
         dir.clone_into(&mut record.dir);
+        record.stack = StackName::parse(stack).unwrap();
         let outcome = bench.end_of(&record).await;
-        assert!(failure(&outcome).1.contains(expected), "{outcome:?}");
+        let (name, message) = failure(&outcome);
+        assert_eq!(name, ErrorName::ContractViolation, "{message}");
+        assert!(message.contains("does not have"), "{message}");
     }
     assert!(
         !bench.temp.path().join("started").exists(),
@@ -153,27 +135,27 @@ async fn hostile_archives_are_refused() {
         (b"no zip at all".to_vec(), "it cannot be read"),
         (
             build(|zip| zip.start_file("../up", plain).unwrap()),
-            "climbs out of its directory",
+            "it leaves the repository",
         ),
         (
             build(|zip| zip.start_file("a/../../up", plain).unwrap()),
-            "climbs out of its directory",
+            "it leaves the repository",
         ),
         (
             build(|zip| zip.start_file("/etc/x", plain).unwrap()),
-            "its path is absolute",
+            "it leaves the repository",
         ),
         (
             build(|zip| zip.start_file("a\\b", plain).unwrap()),
-            "holds a backslash",
+            "it has a backslash",
         ),
         (
             build(|zip| zip.start_file("a\nb", plain).unwrap()),
-            "control character",
+            "it has a control character",
         ),
         (
             build(|zip| zip.start_file("a/".repeat(150) + "b", plain).unwrap()),
-            "its path has 301 bytes",
+            "it has 301 bytes",
         ),
         (
             build(|zip| zip.add_symlink("l", "/etc/passwd", plain).unwrap()),
@@ -240,14 +222,18 @@ async fn links_inside_the_repository_are_followed() {
     let plain = SimpleFileOptions::default();
     for (path, text) in [
         ("shared/name.txt", "shop"),
+        (CONFIG_FILE, CONFIG),
         (LOCK, ""),
-        (MAIN, "output \"name\" {\n  value = file(\"name.txt\")\n}\n"),
+        (
+            MAIN,
+            "output \"name\" {\n  value = file(\"../../shared/link.txt\")\n}\n",
+        ),
     ] {
         writer.start_file(path, plain).unwrap();
         writer.write_all(text.as_bytes()).unwrap();
     }
     writer
-        .add_symlink("infra/app/name.txt", "../../shared/name.txt", plain)
+        .add_symlink("shared/link.txt", "name.txt", plain)
         .unwrap();
     let bytes = writer.finish().unwrap().into_inner();
     let mut record = bench.record(Verb::Plan, &repository(""));

@@ -12,7 +12,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Bench, LOCK, MAIN, failure, sealed};
+use common::{Bench, CONFIG, LOCK, MAIN, failure, sealed};
+use domain::config::CONFIG_FILE;
 use domain::error::ErrorName;
 use domain::job::{JobOutcome, Verb};
 use domain::plan::PlanKind;
@@ -80,7 +81,7 @@ fn bench() -> Option<Bench> {
 }
 
 fn repository(main: &str) -> Vec<(&str, &str)> {
-    vec![(LOCK, PINNED), (MAIN, main)]
+    vec![(CONFIG_FILE, CONFIG), (LOCK, PINNED), (MAIN, main)]
 }
 
 /// Returns the processes that work below a directory.
@@ -225,7 +226,10 @@ async fn a_job_that_is_out_of_time_while_the_provider_starts_leaves_none() {
     let lock = format!(
         "provider \"registry.terraform.io/hashicorp/aws\" {{\n  version = \"5.100.0\"\n  hashes  = [\"{hash}\"]\n}}\n"
     );
-    let mut job = bench.record(Verb::Plan, &[(LOCK, lock.as_str()), (MAIN, STACK)]);
+    let mut job = bench.record(
+        Verb::Plan,
+        &[(CONFIG_FILE, CONFIG), (LOCK, lock.as_str()), (MAIN, STACK)],
+    );
     job.timeout_seconds = 3;
     let outcome = bench.end_of(&job).await;
     assert_eq!(failure(&outcome).0, ErrorName::Interrupted);
@@ -243,7 +247,7 @@ async fn a_provider_without_a_handshake_is_left_to_terraform() {
     let lock = format!(
         "provider \"registry.terraform.io/hashicorp/aws\" {{\n  version = \"5.100.0\"\n  hashes  = [\"{hash}\"]\n}}\n"
     );
-    let files = [(LOCK, lock.as_str()), (MAIN, STACK)];
+    let files = [(CONFIG_FILE, CONFIG), (LOCK, lock.as_str()), (MAIN, STACK)];
     let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
     assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);
     let text = bench.printed.text();

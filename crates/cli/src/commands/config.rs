@@ -2,36 +2,46 @@
 
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
-use domain::config::{CONFIG_FILE, Config, ConfigError, parse};
+use domain::config::{CONFIG_FILE, Config};
+use domain::source_rules::{self, Problems};
+use forge::git::working_tree;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Checks a configuration with the parser that the pipeline uses.
+/// Checks a directory with the rules that the pipeline uses.
 ///
 /// # Errors
-/// Fails if the file is missing or invalid, and with the errors of the output.
+/// Fails if the directory cannot be read or has problems, and with the errors of the output.
 pub fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
-    let file: PathBuf = if path.is_dir() {
-        path.join(CONFIG_FILE)
-    } else {
-        path.to_owned()
-    };
-    let bytes = std::fs::read(&file).map_err(|error| {
+    let unreadable = |what: String| {
         Failure::new(
-            Kind::ConfigUnreadable,
-            format!("read {}: {error}", file.display()),
-            format!("Name the folder that holds {CONFIG_FILE}, or the file itself."),
+            Kind::SourceUnreadable,
+            what,
+            format!("Name the directory that holds {CONFIG_FILE}."),
         )
-    })?;
-    match parse(&bytes) {
-        Ok(config) => good(&file, &config, out),
-        Err(errors) => bad(&errors, out),
+    };
+    let directory = if path.is_file() {
+        if path.file_name().is_none_or(|name| name != CONFIG_FILE) {
+            let what = format!("{} is a file other than {CONFIG_FILE}", path.display());
+            return Err(unreadable(what));
+        }
+        match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        }
+    } else {
+        path
+    };
+    let files = working_tree::read(directory).map_err(|error| unreadable(error.to_string()))?;
+    match source_rules::check(&files) {
+        Ok(config) => good(directory, files.len(), &config, out),
+        Err(problems) => bad(&problems, out),
     }
 }
 
-fn good(file: &Path, config: &Config, out: &mut Output<'_>) -> Outcome {
+fn good(directory: &Path, files: usize, config: &Config, out: &mut Output<'_>) -> Outcome {
     if out.json {
-        return out.value(&json!({"valid": true, "errors": [], "config": config}));
+        return out.value(&json!({"valid": true, "problems": [], "config": config}));
     }
     let stacks: Vec<&str> = config
         .stacks
@@ -47,19 +57,47 @@ fn good(file: &Path, config: &Config, out: &mut Output<'_>) -> Outcome {
         format!(", deployed by stack {}", deploy.stack())
     });
     out.text(&format!(
-        "{} is good: environment {}, {stacks}{deploy}\n",
-        file.display(),
+        "{}: no problems in {files} files; environment {}, {stacks}{deploy}\n",
+        directory.display(),
         config.environment
     ))
 }
 
-fn bad(errors: &[ConfigError], out: &mut Output<'_>) -> Outcome {
+fn bad(problems: &Problems, out: &mut Output<'_>) -> Outcome {
     if out.json {
-        out.value(&json!({"valid": false, "errors": errors, "config": null}))?;
-        return Err(Failure::already_reported());
-    }
-    for error in errors {
-        out.text(&format!("{error}\n"))?;
+        out.value(&json!({"valid": false, "problems": problems, "config": null}))?;
+    } else {
+        out.text(&listed(problems))?;
     }
     Err(Failure::already_reported())
+}
+
+/// Returns the problems as text, grouped by path.
+fn listed(problems: &Problems) -> String {
+    let mut text = String::new();
+    for group in problems.as_slice().chunk_by(|a, b| a.path == b.path) {
+        if let Some(first) = group.first() {
+            text.push_str(&format!("{}\n", first.shown_path()));
+        }
+        for problem in group {
+            let place = match (problem.line, problem.column) {
+                (Some(line), Some(column)) => format!(" line {line}, column {column}:"),
+                (Some(line), None) => format!(" line {line}:"),
+                (None, _) => String::new(),
+            };
+            text.push_str(&format!(
+                "  {}{place} {}\n    fix: {}\n",
+                problem.code.as_str(),
+                problem.message(),
+                problem.fix
+            ));
+        }
+        text.push('\n');
+    }
+    let count = match problems.as_slice().len() {
+        1 => "1 problem".to_owned(),
+        many => format!("{many} problems"),
+    };
+    text.push_str(&format!("{count}\n"));
+    text
 }

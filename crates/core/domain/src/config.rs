@@ -9,6 +9,7 @@ pub use when_changed::{PathGlob, WhenChanged};
 use crate::environment::QueueRule;
 use crate::ids::{EnvironmentName, IdError, StackName};
 use crate::plan::ApprovalRule;
+use crate::source_rules::PATH_LIMIT;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,10 +75,10 @@ pub struct Build {
 }
 
 /// An error in a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// A stable code: `CF` and three digits.
-    pub code: String,
+    pub code: &'static str,
     /// Line and column, both from 1. None where they are not known.
     pub at: Option<(u64, u64)>,
     /// The path of the key, such as `stacks[1].needs[0]`.
@@ -173,9 +174,9 @@ struct RawVersion {
 /// Returns every error that was found. If the file is not YAML or has the wrong structure, the
 /// other checks do not run.
 pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
-    let whole = |code: &str, message: String| {
+    let whole = |code: &'static str, message: String| {
         Err(vec![ConfigError {
-            code: code.into(),
+            code,
             at: None,
             key: String::new(),
             message,
@@ -232,7 +233,7 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
                 "CF005"
             };
             Err(vec![ConfigError {
-                code: code.into(),
+                code,
                 at,
                 key: String::new(),
                 message: message.to_owned(),
@@ -269,7 +270,7 @@ impl Checker {
         if let (Some(_), None) = (&deploy, &build) {
             let message = "a deployment needs an image: add `build:`".to_owned();
             self.errors.push(ConfigError {
-                code: "CF027".into(),
+                code: "CF027",
                 at: None,
                 key: "deploy".into(),
                 message,
@@ -291,10 +292,10 @@ impl Checker {
         }
     }
 
-    fn error(&mut self, code: &str, at: Location, key: &str, message: impl Into<String>) {
+    fn error(&mut self, code: &'static str, at: Location, key: &str, message: impl Into<String>) {
         let at = Some((at.line(), at.column()));
         self.errors.push(ConfigError {
-            code: code.into(),
+            code,
             at,
             key: key.into(),
             message: message.into(),
@@ -303,7 +304,7 @@ impl Checker {
 
     fn id<T>(
         &mut self,
-        code: &str,
+        code: &'static str,
         key: &str,
         text: &Spanned<String>,
         parse: impl Fn(&str) -> Result<T, IdError>,
@@ -503,7 +504,7 @@ impl Checker {
 pub fn check_path(path: &str) -> Result<(), &'static str> {
     if path.is_empty() {
         Err("is empty")
-    } else if path.len() > 255 {
+    } else if path.len() > PATH_LIMIT {
         Err("is longer than 255 bytes")
     } else if path.starts_with('/') || path.starts_with('~') {
         Err("is absolute")

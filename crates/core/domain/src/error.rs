@@ -80,7 +80,7 @@ names! {
     /// `sluicegate.yaml` is missing or invalid.
     ConfigInvalid: Permanent, "Run `sluicegate config check` in the repository, fix what it lists, and push a new commit.";
     /// The repository contains something that the pipeline does not accept.
-    SourceRefused: Permanent, "Remove the path that the cause names, and push a new commit.";
+    SourceRefused: Permanent, "Run `sluicegate config check` in the repository, fix what it lists, and push a new commit.";
     /// The tests or the image build failed.
     BuildFailed: Permanent, "Run `sluicegate logs RUN` for the build's log, fix the errors, and push a new commit.";
     /// The build succeeded, but its image is not in the registry.

@@ -16,5 +16,6 @@ pub mod plan_file;
 pub mod release;
 pub mod rollout;
 pub mod run;
+pub mod source_rules;
 pub mod stack_digest;
 pub mod step;

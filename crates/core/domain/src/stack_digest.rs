@@ -13,12 +13,13 @@
 mod files;
 mod reads;
 
-pub use files::{FileKind, SourceFile, SourceTree};
+pub use files::{CommitFile, SourceTree};
 
 use crate::config::Stack;
 use crate::event::EventRepository;
 use crate::ids::{EnvironmentName, Sha256Digest};
 use crate::job::JOB_SCHEMA;
+use crate::source_rules::FileKind;
 use files::Selection;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -121,7 +122,7 @@ impl Hash {
         self.0.update(bytes);
     }
 
-    fn file(&mut self, file: &SourceFile<'_>) {
+    fn file(&mut self, file: &CommitFile<'_>) {
         self.part(file.path.as_bytes());
         self.part(match file.kind {
             FileKind::File => b"file",

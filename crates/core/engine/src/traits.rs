@@ -230,18 +230,7 @@ pub struct SnapshotFile {
     pub bytes: Vec<u8>,
 }
 
-/// The kind of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// An executable file.
-    Executable,
-    /// A symbolic link.
-    Symlink,
-    /// A submodule. Its content is not fetched.
-    Submodule,
-}
+pub use domain::source_rules::FileKind;
 
 /// The content of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-/// Packs every file of a commit, except submodules.
+/// Packs every file of a commit. A submodule becomes an empty directory, as in a clone without submodules.
 pub(crate) fn pack(snapshot: &Snapshot) -> Result<Vec<u8>> {
     write(snapshot).map_err(|error| {
         let message = format!("pack commit {}: {error}", snapshot.commit);
@@ -33,7 +33,10 @@ fn write(snapshot: &Snapshot) -> ZipResult<Vec<u8>> {
                 zip.add_symlink(path, target, options.unix_permissions(0o777))?;
                 continue;
             }
-            FileKind::Submodule => continue,
+            FileKind::Submodule => {
+                zip.add_directory(path, options.unix_permissions(0o755))?;
+                continue;
+            }
         }
         zip.write_all(&file.bytes)?;
     }

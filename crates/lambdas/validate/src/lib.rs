@@ -10,28 +10,24 @@
 //! its own, the archive is stored under its digest, and an accepted run is not fetched again.
 
 mod archive;
-mod checks;
 
 use async_trait::async_trait;
-use checks::Refusal;
-use domain::config::{CONFIG_FILE, Config};
+use domain::config::Config;
 use domain::error::{ErrorName, StepError};
 use domain::event::{EVENT_SCHEMA, EnrolledRepository, Trigger};
 use domain::ids::{Sha256Digest, StackName};
 use domain::keys;
 use domain::plan::ObjectRef;
 use domain::run::{Run, Source};
-use domain::stack_digest::{self, Coverage, Destination, SourceFile, SourceTree, StackDigest};
+use domain::source_rules::{self, SourceFile};
+use domain::stack_digest::{self, CommitFile, Coverage, Destination, SourceTree, StackDigest};
 use domain::step::{ClaimVerdict, ValidateInput, ValidateOutput};
 use engine::announce::Announcer;
 use engine::documents::{insert, load_run, update_run};
 use engine::status::Transition;
-use engine::{Clock, FileKind, Objects, Result, Snapshot, SourceFetcher, Step, Table, Written};
+use engine::{Clock, Objects, Result, Snapshot, SourceFetcher, Step, Table, Written};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The most errors or refusals that one error message lists.
-const LISTED: usize = 20;
 
 /// The longest author name and subject that an item keeps, in characters.
 const AUTHOR_LIMIT: usize = 100;
@@ -105,8 +101,7 @@ impl Validate {
             .source
             .fetch(repository, run.trigger().commit())
             .await?;
-        let config = read_config(&snapshot)?;
-        refuse(&checks::check(&snapshot, &config))?;
+        let config = check(&snapshot)?;
         let digests = digests(run, &snapshot, &config);
         let source = self.store(&snapshot, &config, digests).await?;
         let now = self.clock.now();
@@ -172,14 +167,9 @@ impl Validate {
 
 /// Returns the digest of each stack, unless the commit does not decide what the stack reads.
 fn digests(run: &Run, snapshot: &Snapshot, config: &Config) -> BTreeMap<StackName, StackDigest> {
-    let tree = SourceTree::new(snapshot.files.iter().map(|file| SourceFile {
+    let tree = SourceTree::new(snapshot.files.iter().map(|file| CommitFile {
         path: &file.path,
-        kind: match file.kind {
-            FileKind::File => stack_digest::FileKind::File,
-            FileKind::Executable => stack_digest::FileKind::Executable,
-            FileKind::Symlink => stack_digest::FileKind::Symlink,
-            FileKind::Submodule => stack_digest::FileKind::Submodule,
-        },
+        kind: file.kind,
         bytes: &file.bytes,
     }));
     let destination = Destination {
@@ -201,37 +191,13 @@ fn digests(run: &Run, snapshot: &Snapshot, config: &Config) -> BTreeMap<StackNam
     digests
 }
 
-fn read_config(snapshot: &Snapshot) -> Result<Config> {
-    let found = snapshot
-        .files
-        .iter()
-        .find(|file| file.path == CONFIG_FILE)
-        .filter(|file| matches!(file.kind, FileKind::File | FileKind::Executable));
-    let Some(file) = found else {
-        let message = format!(
-            "CF001 no pipeline config at {}; expected a file {CONFIG_FILE} in the repository's root",
-            snapshot.commit
-        );
-        return Err(StepError::new(ErrorName::ConfigInvalid, message));
-    };
-    domain::config::parse(&file.bytes)
-        .map_err(|errors| StepError::new(ErrorName::ConfigInvalid, list(&errors)))
-}
-
-fn refuse(refusals: &[Refusal]) -> Result<()> {
-    if refusals.is_empty() {
-        return Ok(());
-    }
-    Err(StepError::new(ErrorName::SourceRefused, list(refusals)))
-}
-
-/// Returns one line for each of the first items, and a count of the others.
-fn list<T: ToString>(items: &[T]) -> String {
-    let mut lines: Vec<String> = items.iter().take(LISTED).map(T::to_string).collect();
-    if items.len() > LISTED {
-        lines.push(format!("and {} more", items.len() - LISTED));
-    }
-    lines.join("\n")
+/// Checks the commit's files. Returns its configuration.
+fn check(snapshot: &Snapshot) -> Result<Config> {
+    let files = snapshot.files.iter();
+    let files: Vec<SourceFile> = files
+        .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
+        .collect();
+    source_rules::check(&files).map_err(|problems| problems.to_error())
 }
 
 /// Removes control characters, and truncates the text to `limit` characters.

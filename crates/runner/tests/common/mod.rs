@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use domain::config::CONFIG_FILE;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{
     CommitId, EnvironmentName, JobId, RepositoryKey, RepositoryName, RunId, Sha256Digest, StackName,
@@ -32,6 +33,8 @@ use zip::write::SimpleFileOptions;
 
 pub const LOCK: &str = "infra/app/.terraform.lock.hcl";
 pub const MAIN: &str = "infra/app/main.tf";
+pub const CONFIG: &str =
+    "version: 1\nenvironment: production\nstacks: [{ name: app, dir: infra/app }]\n";
 pub const SECRET_KEY: &str = "canary-secret-access-key";
 
 /// The output of a job.
@@ -293,9 +296,14 @@ pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// Returns a repository with one stack.
+/// Returns a repository with the stack `app`.
 pub fn repository(main: &str) -> Vec<(&str, &str)> {
-    vec![("README.md", "shop\n"), (LOCK, ""), (MAIN, main)]
+    vec![
+        ("README.md", "shop\n"),
+        (CONFIG_FILE, CONFIG),
+        (LOCK, ""),
+        (MAIN, main),
+    ]
 }
 
 pub fn is_empty(dir: &Path) -> bool {

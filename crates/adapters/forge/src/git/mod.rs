@@ -5,6 +5,7 @@ pub mod audit_branch;
 mod pkt;
 mod smart;
 mod snapshot;
+pub mod working_tree;
 
 use crate::http::{agent, check_address};
 use crate::token::Token;

@@ -3,13 +3,14 @@
 use super::reads::{self, Read, Reads};
 use super::{Coverage, Hash, Reason};
 use crate::config::{Stack, WhenChanged};
+use crate::source_rules::FileKind;
 use sha2::{Digest as _, Sha256};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A file of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SourceFile<'a> {
+pub struct CommitFile<'a> {
     /// The path from the root, with `/` as the separator.
     pub path: &'a str,
     /// The kind of the file.
@@ -18,30 +19,17 @@ pub struct SourceFile<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The kind of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// An executable file.
-    Executable,
-    /// A symbolic link.
-    Symlink,
-    /// A submodule. Its content is not fetched.
-    Submodule,
-}
-
 /// The files of a commit, by path.
 #[derive(Debug)]
 pub struct SourceTree<'a> {
-    files: BTreeMap<&'a str, SourceFile<'a>>,
+    files: BTreeMap<&'a str, CommitFile<'a>>,
     digest: OnceCell<Vec<u8>>,
 }
 
 impl<'a> SourceTree<'a> {
     /// Returns the tree with these files, in any order.
     #[must_use]
-    pub fn new(files: impl IntoIterator<Item = SourceFile<'a>>) -> Self {
+    pub fn new(files: impl IntoIterator<Item = CommitFile<'a>>) -> Self {
         Self {
             files: files.into_iter().map(|file| (file.path, file)).collect(),
             digest: OnceCell::new(),
@@ -61,7 +49,7 @@ impl<'a> SourceTree<'a> {
     }
 
     /// Returns the files below a directory; for the root, all files.
-    fn below(&self, directory: &str) -> impl Iterator<Item = SourceFile<'a>> {
+    fn below(&self, directory: &str) -> impl Iterator<Item = CommitFile<'a>> {
         let prefix = match directory {
             "" => String::new(),
             directory => format!("{directory}/"),
@@ -84,7 +72,7 @@ impl<'a> SourceTree<'a> {
 /// The files that a stack reads.
 pub(super) struct Selection<'a> {
     /// Ordered by path. Complete only with [`Coverage::Files`].
-    pub(super) files: Vec<SourceFile<'a>>,
+    pub(super) files: Vec<CommitFile<'a>>,
     pub(super) coverage: Coverage,
 }
 
@@ -124,7 +112,7 @@ struct Search<'s, 'a> {
     tree: &'s SourceTree<'a>,
     /// The stack's directory, in which Terraform runs.
     stack: &'s str,
-    covered: BTreeMap<&'a str, SourceFile<'a>>,
+    covered: BTreeMap<&'a str, CommitFile<'a>>,
     /// The directories of the modules that were searched.
     modules: BTreeSet<String>,
     /// What the code of all modules does.
@@ -139,7 +127,7 @@ impl<'a> Search<'_, 'a> {
         self.whole.get_or_insert(Reason { path, cause });
     }
 
-    fn cover(&mut self, file: SourceFile<'a>) {
+    fn cover(&mut self, file: CommitFile<'a>) {
         if file.kind == FileKind::Symlink {
             self.whole(file.path, "is a symbolic link");
         }
@@ -167,7 +155,7 @@ impl<'a> Search<'_, 'a> {
             return;
         }
         self.path(dir);
-        let code: Vec<SourceFile<'a>> = self
+        let code: Vec<CommitFile<'a>> = self
             .tree
             .below(dir)
             .filter(|file| is_code(dir, file))
@@ -180,7 +168,7 @@ impl<'a> Search<'_, 'a> {
         }
     }
 
-    fn code(&mut self, dir: &str, file: SourceFile<'a>) {
+    fn code(&mut self, dir: &str, file: CommitFile<'a>) {
         let found = match std::str::from_utf8(file.bytes) {
             Ok(text) => reads::of(file.path, text, dir, self.stack, &mut self.reads),
             Err(_) => vec![Read::AnyFile("is not UTF-8")],
@@ -208,7 +196,7 @@ impl<'a> Search<'_, 'a> {
             );
         }
         let computes = self.reads.dynamic.is_some() || self.reads.computes;
-        let covered: Vec<SourceFile<'a>> = self.covered.values().copied().collect();
+        let covered: Vec<CommitFile<'a>> = self.covered.values().copied().collect();
         for file in covered {
             let values = file.path.ends_with(".tfvars") || file.path.ends_with(".tfvars.json");
             let text = std::str::from_utf8(file.bytes).ok();
@@ -224,7 +212,7 @@ impl<'a> Search<'_, 'a> {
 }
 
 /// Returns whether Terraform loads the file as code of the module in this directory.
-fn is_code(dir: &str, file: &SourceFile<'_>) -> bool {
+fn is_code(dir: &str, file: &CommitFile<'_>) -> bool {
     let name = file.path.get(dir.len()..).unwrap_or_default();
     let name = name.trim_start_matches('/');
     !name.contains('/') && (name.ends_with(".tf") || name.ends_with(".tf.json"))

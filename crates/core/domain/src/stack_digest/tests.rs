@@ -57,7 +57,7 @@ fn event_repository(name: &str) -> EventRepository {
     }
 }
 
-fn digest_at(files: &[SourceFile<'_>], stack: &Stack) -> (Option<StackDigest>, Coverage) {
+fn digest_at(files: &[CommitFile<'_>], stack: &Stack) -> (Option<StackDigest>, Coverage) {
     let repository = event_repository("acme/shop");
     let environment = EnvironmentName::parse("production").unwrap();
     let destination = Destination {
@@ -67,10 +67,10 @@ fn digest_at(files: &[SourceFile<'_>], stack: &Stack) -> (Option<StackDigest>, C
     digest(&SourceTree::new(files.iter().copied()), stack, destination)
 }
 
-fn files(texts: &Texts) -> Vec<SourceFile<'_>> {
+fn files(texts: &Texts) -> Vec<CommitFile<'_>> {
     let files = texts.iter();
     files
-        .map(|(path, text)| SourceFile {
+        .map(|(path, text)| CommitFile {
             path,
             kind: FileKind::File,
             bytes: text.as_bytes(),
@@ -267,7 +267,7 @@ fn a_link_covers_the_whole_tree() {
     let texts = repository();
     for path in ["infra/app/link", "modules/net/link"] {
         let mut files = files(&texts);
-        files.push(SourceFile {
+        files.push(CommitFile {
             path,
             kind: FileKind::Symlink,
             bytes: b"../x",
@@ -334,7 +334,7 @@ proptest! {
         let with = |extra: &BTreeMap<&str, String>, executable: Option<&str>| {
             let mut texts = repository();
             texts.extend(extra.iter().map(|(path, text)| ((*path).to_owned(), comment(text))));
-            let mut files: Vec<SourceFile<'_>> = files(&texts);
+            let mut files: Vec<CommitFile<'_>> = files(&texts);
             for file in &mut files {
                 if executable == Some(file.path) {
                     file.kind = FileKind::Executable;

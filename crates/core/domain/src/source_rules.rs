@@ -1,0 +1,104 @@
+//! The rules for the files of a delivered repository.
+//!
+//! Three programs run them, and so agree about a source tree: `validate` on the fetched commit, the runner on the unpacked
+//! archive, and `sluicegate config check` on a working tree. [`check`] reads a description of the tree and returns every problem
+//! at once. README.md lists the codes.
+
+mod forbidden;
+pub mod hcl;
+mod links;
+mod paths;
+mod problem;
+mod stacks;
+mod tree;
+
+pub use paths::{fault, is_reserved};
+pub use problem::{Code, Problem, Problems, Rule};
+pub use tree::{FileKind, SourceFile};
+
+use crate::config::{self, CONFIG_FILE, Config};
+use hcl::Facts;
+use tree::Tree;
+
+/// The longest path, in bytes. File systems limit a name to 255 bytes; the limit on a whole path leaves room for a directory that
+/// a tool puts in front of it.
+pub const PATH_LIMIT: usize = 255;
+
+/// The most files and directories.
+pub const ENTRY_LIMIT: usize = 20_000;
+
+/// The largest file, in bytes.
+pub const FILE_LIMIT: u64 = 128 * 1024 * 1024;
+
+/// The most bytes of all files together.
+pub const TOTAL_LIMIT: u64 = 200 * 1024 * 1024;
+
+/// The longest target of a symbolic link, in bytes.
+pub const TARGET_LIMIT: u64 = 4096;
+
+/// The override file that the runner writes into the directory of a stack.
+pub const OVERRIDE_FILE: &str = "sluicegate_backend_override.tf.json";
+
+/// The variable file that the runner passes to Terraform.
+pub const VARIABLES_FILE: &str = "sluicegate.tfvars.json";
+
+/// Terraform's dependency lock file.
+pub const LOCK_FILE: &str = ".terraform.lock.hcl";
+
+/// The first bytes of a Git LFS pointer.
+pub const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Checks a tree: its configuration, and its files under that configuration. The order of `files` has no effect.
+///
+/// # Errors
+/// Returns every problem. If the configuration is missing or invalid, the rules for stacks and the build do not run.
+pub fn check(files: &[SourceFile]) -> Result<Config, Problems> {
+    let tree = Tree::new(files);
+    let mut problems = Vec::new();
+    paths::check(files, &mut problems);
+    links::check(&tree, &mut problems);
+    forbidden::check(&tree, &mut problems);
+    let config = read_config(&tree, &mut problems);
+    if let Some(config) = &config {
+        stacks::check(&tree, config, &mut problems);
+    }
+    match (config, Problems::new(problems)) {
+        (Some(config), None) => Ok(config),
+        (_, Some(problems)) => Err(problems),
+        (None, None) => Err(Problems::from(no_config())),
+    }
+}
+
+/// Returns what the Terraform files directly in a directory declare.
+#[must_use]
+pub fn facts(files: &[SourceFile], dir: &str) -> Facts {
+    stacks::facts(&Tree::new(files), dir)
+}
+
+fn read_config(tree: &Tree<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+    let file = tree.file(CONFIG_FILE).filter(|file| file.is_regular());
+    let Some(file) = file else {
+        problems.push(no_config());
+        return None;
+    };
+    // A file over the size limit is not read, and has a problem already.
+    let text = file.text()?;
+    match config::parse(text) {
+        Ok(config) => Some(config),
+        Err(errors) => {
+            problems.extend(errors.into_iter().map(Problem::from));
+            None
+        }
+    }
+}
+
+fn no_config() -> Problem {
+    Problem::new(Rule::NoConfig, CONFIG_FILE, "is missing")
+        .expected("a file in the root of the repository that says how to deliver it")
+        .fix(format!(
+            "add {CONFIG_FILE}; the smallest one is `version: 1` and `environment: production`"
+        ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! The rules for the directories that the configuration names: the stacks and the build context.
+
+use super::hcl::{self, BackendBlock, Facts};
+use super::problem::{Problem, Rule, argument};
+use super::tree::{SourceFile, Standing, Tree};
+use super::{CONFIG_FILE, LOCK_FILE};
+use crate::config::{Build, Config, Stack};
+
+pub(super) fn check(tree: &Tree<'_>, config: &Config, problems: &mut Vec<Problem>) {
+    for stack in &config.stacks {
+        check_stack(tree, stack, problems);
+    }
+    if let Some(build) = &config.build {
+        check_build(tree, build, problems);
+    }
+}
+
+pub(super) fn facts(tree: &Tree<'_>, dir: &str) -> Facts {
+    hcl::scan(
+        tree.directly_in(dir)
+            .filter_map(|(name, file)| Some((name, file.text()?))),
+    )
+}
+
+fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
+    let dir = stack.dir.as_str();
+    let owner = format!("stack {}", stack.name);
+    let edit = format!("correct the `dir` of stack {} in {CONFIG_FILE}", stack.name);
+    if !check_directory(tree, dir, &owner, &edit, problems) {
+        return;
+    }
+    for file in tree.below(dir) {
+        if file.is_link() {
+            problems.push(link(
+                &file.path,
+                &format!("is a symbolic link inside {owner}"),
+            ));
+        }
+        check_content(file, &owner, problems);
+    }
+    if !tree
+        .directly_in(dir)
+        .any(|(name, file)| !is_submodule(file) && hcl::is_terraform(name))
+    {
+        problems.push(
+            Problem::new(
+                Rule::NoTerraform,
+                dir,
+                format!("has no .tf file, but is the directory of {owner}"),
+            )
+            .expected("the stack's Terraform configuration directly in it")
+            .fix(format!("commit its .tf files, or {edit}")),
+        );
+        return;
+    }
+    check_lock_file(tree, dir, problems);
+    for block in facts(tree, dir).backends {
+        problems.extend(check_backend(dir, &block));
+    }
+}
+
+fn is_submodule(file: &SourceFile) -> bool {
+    !file.is_regular() && !file.is_link()
+}
+
+fn inside(dir: &str, name: &str) -> String {
+    if dir.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{dir}/{name}")
+    }
+}
+
+fn check_lock_file(tree: &Tree<'_>, dir: &str, problems: &mut Vec<Problem>) {
+    let path = inside(dir, LOCK_FILE);
+    if tree.file(&path).is_some_and(|file| !is_submodule(file)) {
+        return;
+    }
+    let fix = format!(
+        "run `terraform -chdir={} providers lock -platform=linux_amd64`, and commit {LOCK_FILE} (an empty file if the stack has no providers)",
+        argument(if dir.is_empty() { "." } else { dir })
+    );
+    problems.push(
+        Problem::new(Rule::NoLockFile, path, "is missing")
+            .expected("the committed lock file, which pins the providers by their digests")
+            .fix(fix),
+    );
+}
+
+fn check_backend(dir: &str, block: &BackendBlock) -> Option<Problem> {
+    let (kind, settings) = (block.kind.as_str(), &block.settings);
+    let found = if is_override(&block.file) {
+        format!("is an override file with the backend {kind:?}")
+    } else if kind != "s3" {
+        format!("has the backend {kind:?}")
+    } else if settings.is_empty() {
+        return None;
+    } else {
+        format!("has a backend block that sets {}", settings.join(", "))
+    };
+    Some(
+        Problem::new(Rule::Backend, inside(dir, &block.file), found)
+            .line(block.line)
+            .expected("an empty `backend \"s3\" {}`, which the pipeline fills in, or no backend")
+            .fix(if is_override(&block.file) {
+                "remove the block from the override file"
+            } else {
+                "replace the block by `backend \"s3\" {}`"
+            }),
+    )
+}
+
+fn is_override(name: &str) -> bool {
+    let stem = name.strip_suffix(".json").unwrap_or(name);
+    stem == "override.tf" || stem.ends_with("_override.tf")
+}
+
+fn check_build(tree: &Tree<'_>, build: &Build, problems: &mut Vec<Problem>) {
+    let context = build.context.as_str();
+    let edit = format!("correct `build.context` in {CONFIG_FILE}");
+    if !check_directory(tree, context, "build.context", &edit, problems) {
+        return;
+    }
+    let path = inside(context, &build.dockerfile);
+    match tree.at(&path) {
+        Standing::File => {}
+        Standing::Link(path) => problems.push(link(
+            &path,
+            "is a symbolic link on the way to build.dockerfile",
+        )),
+        Standing::Nothing | Standing::Directory | Standing::Submodule => problems.push(
+            Problem::new(
+                Rule::NoDockerfile,
+                path,
+                "is not a file, but build.dockerfile names it",
+            )
+            .expected("the Dockerfile of the image")
+            .fix(format!(
+                "commit the Dockerfile, or correct `build.dockerfile` in {CONFIG_FILE}"
+            )),
+        ),
+    }
+    for file in tree.below(context) {
+        check_content(file, "the build context", problems);
+    }
+}
+
+/// Returns whether the path is a directory that no symbolic link leads to. Otherwise adds a problem.
+fn check_directory(
+    tree: &Tree<'_>,
+    dir: &str,
+    owner: &str,
+    edit: &str,
+    problems: &mut Vec<Problem>,
+) -> bool {
+    let expected = "a directory of the repository";
+    let problem = match tree.at(dir) {
+        Standing::Directory => return true,
+        Standing::Link(path) => link(
+            &path,
+            &format!("is a symbolic link on the way to {dir:?}, the directory of {owner}"),
+        ),
+        Standing::Submodule => submodule(dir, owner),
+        Standing::File => Problem::new(
+            Rule::NotADirectory,
+            dir,
+            format!("is a file, but {CONFIG_FILE} names it as the directory of {owner}"),
+        )
+        .expected(expected)
+        .fix(edit),
+        Standing::Nothing => Problem::new(
+            Rule::NoDirectory,
+            dir,
+            format!("does not exist, but {CONFIG_FILE} names it as the directory of {owner}"),
+        )
+        .expected(expected)
+        .fix(format!("commit its files, or {edit}")),
+    };
+    problems.push(problem);
+    false
+}
+
+fn link(path: &str, found: &str) -> Problem {
+    Problem::new(Rule::LinkInStack, path, found)
+        .expected("files and directories without links")
+        .fix("replace the link by a copy of its target")
+}
+
+/// Finds a file whose content is not in the commit itself.
+fn check_content(file: &SourceFile, owner: &str, problems: &mut Vec<Problem>) {
+    if is_submodule(file) {
+        problems.push(submodule(&file.path, owner));
+    } else if file.is_lfs_pointer() {
+        let found = format!("is a Git LFS pointer in {owner}: its content is not in the commit");
+        let path = argument(&file.path);
+        problems.push(
+            Problem::new(Rule::ContentMissing, &file.path, found)
+                .expected("the content itself")
+                .fix(format!(
+                    "run `git lfs untrack {path}` and `git add --renormalize {path}`, and commit"
+                )),
+        );
+    }
+}
+
+fn submodule(path: &str, owner: &str) -> Problem {
+    let found = format!("is a submodule in {owner}: its content is not in the commit");
+    Problem::new(Rule::ContentMissing, path, found)
+        .expected("the files themselves")
+        .fix(format!(
+            "run `git rm --cached {}`, remove its `.git`, and commit its files",
+            argument(path)
+        ))
+}
