@@ -8,6 +8,7 @@
 )]
 
 mod crates;
+mod examples;
 mod machine;
 mod payloads;
 mod rendered;

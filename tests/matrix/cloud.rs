@@ -14,9 +14,7 @@ use engine::fakes::{
     FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue,
     FakeTable, FakeTokens, samples,
 };
-use engine::{
-    BatchJobs as _, Clock, FileKind, Services as _, SnapshotFile, Step as _, Tokens as _,
-};
+use engine::{BatchJobs as _, Clock, Services as _, Step as _, Tokens as _};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -204,36 +202,6 @@ impl Cloud {
     /// Stops the next execution when it enters a state.
     pub(crate) fn stop_at(&self, state: &str) {
         *self.stop.lock().unwrap() = Some(state.to_owned());
-    }
-
-    /// Pushes commit `n` with this configuration, and returns its event.
-    pub(crate) fn push(&self, n: u8, config: &str) -> Trigger {
-        self.push_to(&samples::repository(), n, config)
-    }
-
-    /// Pushes commit `n` to a repository.
-    pub(crate) fn push_to(&self, to: &EnrolledRepository, n: u8, config: &str) -> Trigger {
-        let mut snapshot = samples::snapshot(n);
-        for file in &mut snapshot.files {
-            if file.path == "sluicegate.yaml" {
-                file.bytes = config.as_bytes().to_vec();
-            }
-        }
-        // The sources of the two repositories differ: equal ones would be the same object.
-        snapshot.files.push(SnapshotFile {
-            path: "README.md".to_owned(),
-            kind: FileKind::File,
-            bytes: to.key.to_string().into_bytes(),
-        });
-        // Each commit changes the application, so each needs its own image.
-        snapshot
-            .trees
-            .insert("app".to_owned(), samples::commit(0x50 + n));
-        let mut push = samples::push(n);
-        push.repository.key = to.key;
-        push.received_at = self.clock.now();
-        self.forge.push(push.repository.key, snapshot);
-        Trigger::Push(push)
     }
 
     /// Adds the image of commit `n` to the registry, as an earlier build would have.

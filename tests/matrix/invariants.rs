@@ -5,6 +5,7 @@ use crate::cloud::{Cloud, Ended, neighbor};
 use crate::terraform::{Object, Resources, SECRET};
 use domain::audit::{Entry, Found, verify};
 use domain::ids::CommitId;
+use domain::keys;
 use domain::run::Outcome;
 use engine::fakes::samples;
 use engine::status::{self, TransitionKind};
@@ -255,18 +256,24 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         );
     }
     let task_definition = cloud.task_definition().await;
-    let own = samples::repository().key.to_string();
     match outcome {
-        Outcome::Applied => {
-            let released = |held: &Resources| {
-                let release = held.get("terraform_data.release");
-                release.is_some_and(|resource| resource.value == commit.to_string())
-            };
-            let mut own = states.iter().filter(|(key, _)| key.starts_with(&own));
-            check(
-                own.all(|(_, held)| released(held)) || run.forward().stacks().is_empty(),
-                format!("12: applied, but the stacks hold {states:?}"),
-            );
+        // Skipped stacks too.
+        Outcome::Applied | Outcome::NoOp => {
+            let repository = run.trigger().repository_key();
+            for stack in run.forward().stacks() {
+                let key = keys::state(repository, environment.name(), stack.name());
+                let held = states
+                    .get(&key)
+                    .and_then(|held| held.get("terraform_data.release"));
+                let release = cloud
+                    .batch
+                    .code
+                    .release(repository, commit, &stack.spec().dir);
+                check(
+                    held.is_some_and(|held| held.value == release),
+                    format!("12: {outcome:?}, but stack {} holds {held:?}", stack.name()),
+                );
+            }
         }
         Outcome::Failed | Outcome::Rejected | Outcome::RolledBack | Outcome::Superseded => {
             let (now, then) = (values(&states), values(&before.states));
@@ -279,7 +286,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
                 format!("12: {outcome:?}, but the service runs {task_definition}"),
             );
         }
-        Outcome::NoOp | Outcome::NeedsOperator => {}
+        Outcome::NeedsOperator => {}
     }
     if promoted {
         let known = environment

@@ -11,8 +11,10 @@
 mod calls;
 mod cases;
 mod cloud;
+mod commits;
 mod invariants;
 mod lambdas;
+mod skipping;
 mod stories;
 mod terraform;
 

@@ -28,7 +28,7 @@ async fn delivered() -> Arc<Cloud> {
 }
 
 /// Delivers an event and checks every invariant.
-async fn deliver(cloud: &Cloud, event: &Trigger, outcome: Outcome) -> Ended {
+pub(crate) async fn deliver(cloud: &Cloud, event: &Trigger, outcome: Outcome) -> Ended {
     let before = Before::of(cloud).await;
     let ended = cloud.deliver(event).await;
     expect(&ended, outcome);

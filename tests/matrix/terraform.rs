@@ -3,6 +3,7 @@
 
 use crate::calls::{self, Calls};
 use crate::cloud::{CLUSTER, Place};
+use crate::commits::Code;
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{CommitId, JobId, RunId, Sha256Digest};
@@ -123,6 +124,7 @@ pub(crate) struct Batch {
     inner: Arc<Mutex<Inner>>,
     artifacts: FakeObjects,
     calls: Calls,
+    pub(crate) code: Code,
 }
 
 impl Batch {
@@ -131,6 +133,7 @@ impl Batch {
             inner: Arc::default(),
             artifacts,
             calls,
+            code: Code::default(),
         }
     }
 
@@ -313,9 +316,59 @@ impl Batch {
         ObjectRef { key, sha256 }
     }
 
+    /// Returns the number of jobs that were submitted.
+    pub(crate) fn jobs(&self) -> usize {
+        self.with(|inner| inner.jobs.len())
+    }
+
+    /// Returns the resources of a stack with its inputs. Other code updates one, replaces one, deletes the
+    /// one that only the old code has, and creates its own.
+    fn wanted(&self, record: &JobSpec) -> BTreeMap<String, Wanted> {
+        if record.plan_kind == PlanKind::Destroy {
+            return BTreeMap::new();
+        }
+        let release = self
+            .code
+            .release(record.repository_key, &record.commit, &record.dir);
+        let only = format!("terraform_data.only[\"{}\"]", &release[..8]);
+        let inputs = record.inputs.values().map(|it| it.sha256.to_string());
+        let inputs = inputs.collect::<Vec<_>>().join(" ");
+        let resource = |address: &str, value: &str, on_change| {
+            let value = value.to_owned();
+            (address.to_owned(), Wanted { value, on_change })
+        };
+        BTreeMap::from([
+            resource("terraform_data.base", "base", Action::Update),
+            resource("terraform_data.inputs", &inputs, Action::Update),
+            resource("terraform_data.instance", &release, Action::Replace),
+            resource(&only, &release, Action::Update),
+            resource("terraform_data.release", &release, Action::Update),
+        ])
+    }
+
+    /// Returns `terraform output -json`: the service, a sensitive value, and what the code says in a
+    /// line with `# output`.
+    fn outputs(&self, record: &JobSpec) -> Vec<u8> {
+        let text = |value: &str, sensitive: bool| json!({"value": value, "sensitive": sensitive});
+        let place = Place::of(record.repository_key);
+        let code = self
+            .code
+            .of(record.repository_key, &record.commit, &record.dir);
+        let own = code.lines().find(|line| line.contains("# output"));
+        let outputs = json!({
+            "cluster": text(CLUSTER, false),
+            "service": text(place.service, false),
+            "task_definition": text(place.template, false),
+            "url": text(place.url, false),
+            "own": text(own.unwrap_or_default(), false),
+            "secret": text(SECRET, true),
+        });
+        serde_json::to_vec(&outputs).unwrap()
+    }
+
     fn plan(&self, record: &JobSpec, name: &JobId) -> JobOutcome {
         let held = self.with(|inner| inner.states.entry(state_key(record)).or_default().clone());
-        let changes = changes(&held.resources, &wanted(record));
+        let changes = changes(&held.resources, &self.wanted(record));
         let outputs_change = if changes.is_empty() {
             OutputsChange::None
         } else {
@@ -333,7 +386,8 @@ impl Batch {
         let key = |file| keys::job(&record.run, name, file);
         let plan = self.put(key(JobFile::Plan), bytes.clone());
         self.with(|inner| inner.plans.insert(plan.key.clone(), record.clone()));
-        let outputs = (held.serial > 0).then(|| self.put(key(JobFile::Outputs), outputs(record)));
+        let outputs =
+            (held.serial > 0).then(|| self.put(key(JobFile::Outputs), self.outputs(record)));
         JobOutcome::Planned {
             plan,
             json: self.put(key(JobFile::PlanJson), bytes),
@@ -387,7 +441,7 @@ impl Batch {
             None => JobOutcome::Applied {
                 outputs: self.put(
                     keys::job(&record.run, name, JobFile::Outputs),
-                    outputs(record),
+                    self.outputs(record),
                 ),
                 summary: PlanSummary::default(),
             },
@@ -475,26 +529,6 @@ fn changes(held: &Resources, wanted: &BTreeMap<String, Wanted>) -> Vec<Change> {
     addresses.into_iter().filter_map(change).collect()
 }
 
-/// Returns the resources of a stack at a commit. A new commit updates one, replaces one, deletes the one
-/// that only the old commit has, and creates its own.
-fn wanted(record: &JobSpec) -> BTreeMap<String, Wanted> {
-    if record.plan_kind == PlanKind::Destroy {
-        return BTreeMap::new();
-    }
-    let commit = record.commit.to_string();
-    let only = format!("terraform_data.only[\"{}\"]", record.commit.short());
-    let resource = |address: &str, value: &str, on_change| {
-        let value = value.to_owned();
-        (address.to_owned(), Wanted { value, on_change })
-    };
-    BTreeMap::from([
-        resource("terraform_data.base", "base", Action::Update),
-        resource("terraform_data.instance", &commit, Action::Replace),
-        resource(&only, &commit, Action::Update),
-        resource("terraform_data.release", &commit, Action::Update),
-    ])
-}
-
 fn state_key(record: &JobSpec) -> String {
     let Backend::S3 { key, .. } = &record.backend else {
         panic!("a delivery's backend is S3, not {:?}", record.backend);
@@ -508,20 +542,6 @@ fn version(state: &StackStateFile) -> StateVersion {
         lineage: lineage.to_owned(),
         serial: state.serial,
     }
-}
-
-/// Returns `terraform output -json`: the service, and a sensitive value.
-fn outputs(record: &JobSpec) -> Vec<u8> {
-    let text = |value: &str, sensitive: bool| json!({"value": value, "sensitive": sensitive});
-    let place = Place::of(record.repository_key);
-    let outputs = json!({
-        "cluster": text(CLUSTER, false),
-        "service": text(place.service, false),
-        "task_definition": text(place.template, false),
-        "url": text(place.url, false),
-        "secret": text(SECRET, true),
-    });
-    serde_json::to_vec(&outputs).unwrap()
 }
 
 #[async_trait]

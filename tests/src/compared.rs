@@ -162,6 +162,7 @@ fn state(state: &StackState) -> &'static str {
         StackState::Applying { .. } => "applying",
         StackState::Applied { .. } => "applied",
         StackState::Unchanged => "unchanged",
+        StackState::Skipped { .. } => "skipped",
         StackState::Failed { .. } => "failed",
     }
 }

@@ -53,7 +53,10 @@ fn good() -> Run {
     run.lock_requested(later(1)).unwrap();
     run.lock_held(1, later(2)).unwrap();
     samples::build(&mut run, 1);
-    samples::find_unchanged(&mut run);
+    let (data, same_as) = (samples::stack("data"), samples::commit(7));
+    let outputs = samples::last_good(7).outputs[&data].clone();
+    run.skipped(&data, same_as, outputs, later(3)).unwrap();
+    samples::plan(&mut run, "app", Verdict::NoChanges, None);
     samples::roll_out(&mut run, 1);
     run.promoted(later(100)).unwrap();
     run.close(None, 1, later(120)).unwrap();

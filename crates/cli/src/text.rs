@@ -118,6 +118,7 @@ pub fn stack_state(stack: &StackRun) -> String {
         StackState::Applying { .. } => "applying".to_owned(),
         StackState::Applied { .. } => "applied".to_owned(),
         StackState::Unchanged => "unchanged".to_owned(),
+        StackState::Skipped { same_as } => format!("skipped, same as in {}", same_as.short()),
         StackState::Failed { .. } => "failed".to_owned(),
     };
     let made = stack.plan().map(|plan| counts(&plan.counts));

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version of [`Entry`] that this code writes and reads.
-pub const AUDIT_SCHEMA: u32 = 2;
+pub const AUDIT_SCHEMA: u32 = 3;
 
 /// The folder of the entries on the audit branch.
 pub const FOLDER: &str = "runs";
@@ -97,6 +97,8 @@ pub struct StackEntry {
     pub plan: Option<Sha256Digest>,
     /// The number of changes in that plan.
     pub counts: Counts,
+    /// The last good commit, if the stack was skipped because it is the same there.
+    pub same_as: Option<CommitId>,
 }
 
 /// How a stack ended.
@@ -113,6 +115,8 @@ pub enum StackResult {
     Applied,
     /// The plan had no changes.
     Unchanged,
+    /// The stack was not planned, because it is the same as in the last good commit.
+    Skipped,
     /// The stack failed before it changed anything.
     Failed,
     /// The stack failed and may have changed resources.
@@ -283,6 +287,7 @@ impl StackEntry {
             StackState::Applying { .. } => StackResult::Unfinished,
             StackState::Applied { .. } => StackResult::Applied,
             StackState::Unchanged => StackResult::Unchanged,
+            StackState::Skipped { .. } => StackResult::Skipped,
             StackState::Failed {
                 side_effects: SideEffects::None,
             } => StackResult::Failed,
@@ -296,6 +301,10 @@ impl StackEntry {
             result,
             plan: run.plan().map(|plan| plan.sha256.clone()),
             counts: run.plan().map_or_else(Counts::default, |plan| plan.counts),
+            same_as: match run.state() {
+                StackState::Skipped { same_as } => Some(same_as.clone()),
+                _ => None,
+            },
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The configuration of a repository: `sluicegate.yaml`.
 
 mod deploy;
+mod when_changed;
 
 pub use deploy::{Deploy, EcsDeploy, Health};
+pub use when_changed::{PathGlob, WhenChanged};
 
 use crate::environment::QueueRule;
 use crate::ids::{EnvironmentName, IdError, StackName};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use when_changed::RawWhenChanged;
 
 /// The path of the configuration in a repository.
 pub const CONFIG_FILE: &str = "sluicegate.yaml";
@@ -55,6 +58,8 @@ pub struct Stack {
     pub dir: String,
     /// The stacks whose outputs this stack takes as variables.
     pub needs: Vec<StackName>,
+    /// When the stack is planned.
+    pub when_changed: WhenChanged,
 }
 
 /// How the image is built.
@@ -119,6 +124,7 @@ struct RawStack {
     dir: Spanned<String>,
     #[serde(default)]
     needs: Vec<Spanned<String>>,
+    when_changed: Option<Spanned<RawWhenChanged>>,
 }
 
 #[derive(Deserialize)]
@@ -384,8 +390,14 @@ impl Checker {
                     needs.push(name);
                 }
             }
+            let when_changed = self.when_changed(i, stack.when_changed.as_ref());
             if let Some(name) = name {
-                stacks.push(Stack { name, dir, needs });
+                stacks.push(Stack {
+                    name,
+                    dir,
+                    needs,
+                    when_changed,
+                });
             }
             if i == MAX_STACKS {
                 let message = format!("more than {MAX_STACKS} stacks; split the repository");

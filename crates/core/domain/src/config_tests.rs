@@ -78,6 +78,59 @@ sluicegate.yaml:15:44: CF045 deploy.health.timeout_seconds: found 5, expected 30
 }
 
 #[test]
+fn a_stack_says_when_it_is_planned() {
+    let text = "version: 1
+environment: production
+stacks:
+  - { name: aa, dir: a }
+  - { name: bb, dir: b, when_changed: always }
+  - { name: cc, dir: c, when_changed: [shared/**/*.json, lib/] }
+";
+    let config = parse(text.as_bytes()).unwrap();
+    let when: Vec<&WhenChanged> = config.stacks.iter().map(|it| &it.when_changed).collect();
+    let glob = |text: &str| PathGlob::parse(text).unwrap();
+    assert_eq!(
+        when,
+        [
+            &WhenChanged::Files(Vec::new()),
+            &WhenChanged::Always,
+            &WhenChanged::Files(vec![glob("shared/**/*.json"), glob("lib/")]),
+        ]
+    );
+    let stored = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<Config>(&stored).unwrap(), config);
+
+    let errors = errors(
+        "version: 1
+environment: production
+stacks:
+  - { name: aa, dir: a, when_changed: never }
+  - { name: bb, dir: b, when_changed: [ok/*, ../up, '/etc', 'a[b', 'x***'] }
+",
+    );
+    insta::assert_snapshot!(errors);
+    let many = vec!["a"; when_changed::MAX_GLOBS + 1].join(", ");
+    insta::assert_snapshot!(super::tests::errors(&format!(
+        "version: 1\nenvironment: production\nstacks:\n  - {{ name: aa, dir: a, when_changed: [{many}] }}\n"
+    )));
+    insta::assert_snapshot!(super::tests::errors(
+        "version: 1\nenvironment: production\nstacks:\n  - { name: aa, dir: a, when_changed: { b: c } }\n"
+    ));
+}
+
+#[test]
+fn a_glob_matches_files_and_all_files_of_a_directory() {
+    let matches = |glob: &str, path: &str| PathGlob::parse(glob).unwrap().matches(path);
+    assert!(matches("modules/net/**", "modules/net/a/b.tf"));
+    assert!(matches("modules/net", "modules/net/a/b.tf"));
+    assert!(matches("modules/net/", "modules/net/b.tf"));
+    assert!(matches("**/*.json", "a/b/c.json"));
+    assert!(matches("*/x.[jt]son", "a/x.json"));
+    assert!(!matches("*.json", "a/b.json"));
+    assert!(!matches("modules/net", "modules/network/b.tf"));
+}
+
+#[test]
 fn a_cycle_is_named() {
     insta::assert_snapshot!(errors("version: 1
 environment: production

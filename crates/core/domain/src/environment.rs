@@ -12,6 +12,7 @@ use crate::ids::{BranchRef, CommitId, EnvironmentName, RepositoryKey, RunId, Sta
 use crate::plan::ObjectRef;
 use crate::release::{Artifact, Release};
 use crate::run::{Lock, Outcome, RollbackOutcome, Run};
+use crate::stack_digest::StackDigest;
 pub use error::EnvironmentError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 pub const QUEUE_LIMIT: usize = 100;
 
 /// The version of the item's format.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// The maximum number of bad commits that an environment remembers.
 const BAD_LIMIT: usize = 200;
@@ -55,8 +56,22 @@ pub struct Environment {
     queue: Vec<Waiter>,
     outbox: Vec<Notification>,
     last_good: Option<LastGood>,
+    infrastructure: Infrastructure,
     bad: Vec<BadCommit>,
     frozen: Option<Frozen>,
+}
+
+/// What is known about an environment's infrastructure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Infrastructure {
+    /// It is as *last good* left it.
+    LastGood,
+    /// It was as *last good* left it until the holder began to change it.
+    Changing,
+    /// It may differ from *last good*: a run changed it and was not verified, or an operator
+    /// repaired it.
+    Unknown,
 }
 
 /// The run that holds an environment.
@@ -141,6 +156,8 @@ pub struct LastGood {
     pub releases: Vec<Release>,
     /// The outputs of the commit's stacks.
     pub outputs: BTreeMap<StackName, ObjectRef>,
+    /// The digests of the commit's stacks. A stack without a digest is planned in every run.
+    pub digests: BTreeMap<StackName, StackDigest>,
     /// When the webhook accepted the run's trigger.
     pub received_at: Timestamp,
     /// When the run verified the commit.
@@ -184,6 +201,7 @@ impl Environment {
             queue: Vec::new(),
             outbox: Vec::new(),
             last_good: None,
+            infrastructure: Infrastructure::Unknown,
             bad: Vec::new(),
             frozen: None,
         }
@@ -223,6 +241,23 @@ impl Environment {
     #[must_use]
     pub fn last_good(&self) -> Option<&LastGood> {
         self.last_good.as_ref()
+    }
+
+    /// Returns what is known about the infrastructure.
+    #[must_use]
+    pub fn infrastructure(&self) -> Infrastructure {
+        self.infrastructure
+    }
+
+    /// Returns the last good commit, if every stack that this run has not changed is as that commit
+    /// left it.
+    #[must_use]
+    pub fn last_good_base(&self, run: &RunId) -> Option<&LastGood> {
+        let known = match self.infrastructure {
+            Infrastructure::LastGood | Infrastructure::Changing => self.is_held_by(run),
+            Infrastructure::Unknown => false,
+        };
+        self.last_good.as_ref().filter(|_| known)
     }
 
     /// Returns the commits that were rolled back, the newest last.
@@ -315,6 +350,10 @@ impl Environment {
         self.forget(run);
         if self.is_held_by(run) {
             self.holder = None;
+            // The changes were neither verified nor rolled back.
+            if self.infrastructure == Infrastructure::Changing {
+                self.infrastructure = Infrastructure::Unknown;
+            }
         }
         self.hand_over(now);
     }
@@ -326,6 +365,19 @@ impl Environment {
         self.outbox.retain(|other| other != notification);
     }
 
+    /// Records that the holder begins to change infrastructure. This is recorded before the first
+    /// apply, so that a run that stops in the middle leaves [`Infrastructure::Unknown`].
+    ///
+    /// # Errors
+    /// Fails with `LockLost` when the run does not hold the environment under this fence.
+    pub fn begin_changes(&mut self, run: &RunId, fence: u64) -> Result<(), StepError> {
+        self.check_holder(run, fence)?;
+        if self.infrastructure == Infrastructure::LastGood {
+            self.infrastructure = Infrastructure::Changing;
+        }
+        Ok(())
+    }
+
     /// Moves *last good* to the commit that the holder deployed and verified.
     ///
     /// # Errors
@@ -333,12 +385,14 @@ impl Environment {
     pub fn promote(&mut self, fence: u64, good: LastGood) -> Result<(), EnvironmentError> {
         self.check_holder(&good.run, fence)?;
         self.last_good = Some(good);
+        self.infrastructure = Infrastructure::LastGood;
         Ok(())
     }
 
     /// Records that the holder rolled its commit back: marks the commit as bad, and sets the
     /// outputs of *last good*. Resources that the rollback recreated may have new ids and
-    /// addresses.
+    /// addresses. The infrastructure is as *last good* left it, if it was so before the run: a
+    /// rollback restores only what its own run changed.
     ///
     /// # Errors
     /// Fails with `LockLost` when the run does not hold the environment under this fence.
@@ -356,6 +410,9 @@ impl Environment {
             good.outputs = outputs;
             good.outputs
                 .retain(|name, _| stacks.iter().any(|stack| &stack.name == name));
+            if self.infrastructure == Infrastructure::Changing {
+                self.infrastructure = Infrastructure::LastGood;
+            }
         }
         Ok(())
     }
@@ -383,6 +440,7 @@ impl Environment {
         if !self.is_held_by(run) || self.frozen.as_ref().is_some_and(by_this_run) {
             return;
         }
+        self.infrastructure = Infrastructure::Unknown;
         // Every waiting run gets this text, and all of them share one item of at most 400 KiB.
         let error: String = error.to_string().chars().take(REASON_LIMIT).collect();
         self.frozen = Some(Frozen {
@@ -400,6 +458,10 @@ impl Environment {
     /// Lets runs use the environment again. Returns why it was frozen, or none if it was not.
     pub fn unfreeze(&mut self, now: Timestamp) -> Option<Frozen> {
         let frozen = self.frozen.take();
+        if frozen.is_some() {
+            // An operator may have repaired it by hand.
+            self.infrastructure = Infrastructure::Unknown;
+        }
         self.hand_over(now);
         frozen
     }

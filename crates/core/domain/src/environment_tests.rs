@@ -261,6 +261,126 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What a test does to the environment, and to its infrastructure, in a model.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Acquire(u8),
+    BeginAndApply,
+    Promote,
+    RollBack,
+    Release,
+    Freeze,
+    Unfreeze,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        3 => (0..4_u8).prop_map(Change::Acquire),
+        3 => Just(Change::BeginAndApply),
+        2 => Just(Change::Promote),
+        2 => Just(Change::RollBack),
+        3 => Just(Change::Release),
+        1 => Just(Change::Freeze),
+        1 => Just(Change::Unfreeze),
+    ]
+}
+
+fn good_of(holder: &Holder) -> LastGood {
+    let config = b"version: 1\nenvironment: production\nstacks: [{ name: aa, dir: a }]\n";
+    let sha256 = crate::ids::Sha256Digest::of(b"source");
+    LastGood {
+        run: holder.run.clone(),
+        commit: holder.commit.clone(),
+        branch: BranchRef::parse("refs/heads/main").unwrap(),
+        source: ObjectRef {
+            key: "source".into(),
+            sha256,
+        },
+        config: crate::config::parse(config).unwrap(),
+        artifact: None,
+        releases: Vec::new(),
+        outputs: BTreeMap::new(),
+        digests: BTreeMap::new(),
+        received_at: at(0),
+        verified_at: at(0),
+    }
+}
+
+proptest! {
+    /// The model: `dirty` has the runs whose changes were neither promoted nor rolled back. A
+    /// rollback takes back its own run's changes, a promotion verifies all stacks.
+    #[test]
+    fn the_infrastructure_is_that_of_last_good_only_if_nothing_else_changed_it(
+        changes in prop::collection::vec(change(), 0..60),
+    ) {
+        let mut environment = fresh();
+        let mut dirty: BTreeSet<RunId> = BTreeSet::new();
+        let mut repaired = false;
+        for change in changes {
+            let holder = environment.holder().cloned();
+            match (change, &holder) {
+                (Change::Acquire(n), _) => {
+                    environment.acquire(waiter(n), QueueRule::Every, at(100));
+                }
+                (Change::BeginAndApply, Some(holder)) => {
+                    environment.begin_changes(&holder.run, holder.fence).unwrap();
+                    dirty.insert(holder.run.clone());
+                }
+                (Change::Promote, Some(holder)) => {
+                    environment.promote(holder.fence, good_of(holder)).unwrap();
+                    dirty.clear();
+                    repaired = false;
+                }
+                (Change::RollBack, Some(holder)) => {
+                    let outputs = BTreeMap::new();
+                    let (run, fence) = (&holder.run, holder.fence);
+                    environment.record_rollback(run, fence, outputs, at(100)).unwrap();
+                    dirty.remove(run);
+                }
+                (Change::Release, Some(holder)) => environment.release(&holder.run, at(100)),
+                (Change::Freeze, Some(holder)) => {
+                    environment.freeze(&holder.run, &failed(), at(100));
+                }
+                (Change::Unfreeze, _) => {
+                    repaired |= environment.unfreeze(at(100)).is_some();
+                }
+                (_, None) => {}
+            }
+            for n in 0..4 {
+                let run = waiter(n).run;
+                let others = dirty.iter().any(|other| *other != run);
+                if environment.last_good_base(&run).is_some() {
+                    prop_assert!(environment.is_held_by(&run));
+                    prop_assert!(!others && !repaired, "{:?} {:?}", change, dirty);
+                }
+            }
+            if environment.infrastructure() == Infrastructure::LastGood {
+                prop_assert!(dirty.is_empty() && !repaired, "{:?} {:?}", change, dirty);
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_changes_nothing_leaves_what_is_known(rolled_back in any::<bool>()) {
+        let mut environment = fresh();
+        environment.acquire(waiter(1), QueueRule::Every, at(100));
+        let good = good_of(environment.holder().unwrap());
+        environment.promote(1, good).unwrap();
+        environment.release(&waiter(1).run, at(100));
+        environment.acquire(waiter(2), QueueRule::Every, at(100));
+        let run = waiter(2).run;
+        prop_assert!(environment.last_good_base(&run).is_some());
+        if rolled_back {
+            environment.begin_changes(&run, 2).unwrap();
+            prop_assert_eq!(environment.infrastructure(), Infrastructure::Changing);
+            prop_assert!(environment.last_good_base(&run).is_some());
+            environment.record_rollback(&run, 2, BTreeMap::new(), at(100)).unwrap();
+        }
+        environment.release(&run, at(100));
+        prop_assert_eq!(environment.infrastructure(), Infrastructure::LastGood);
+    }
+}
+
 proptest! {
     #[test]
     fn no_run_is_lost_and_one_at_a_time_holds_the_environment(

@@ -15,6 +15,12 @@ pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
     format!("runs/{run}/jobs/{job}/{}", file.name())
 }
 
+/// Returns the key of the outputs that a run keeps for a stack without a job.
+#[must_use]
+pub fn outputs(run: &RunId, stack: &StackName) -> String {
+    format!("runs/{run}/stacks/{stack}/{}", JobFile::Outputs.name())
+}
+
 /// The objects of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobFile {

@@ -18,4 +18,5 @@ pub mod release;
 pub mod rollout;
 pub mod run;
 pub mod source_rules;
+pub mod stack_digest;
 pub mod step;

@@ -14,6 +14,7 @@ mod outcome;
 mod plan;
 mod release;
 mod rollback;
+mod skip;
 mod stack;
 
 pub use crate::event::Trigger;
@@ -23,19 +24,22 @@ pub use leg::{Leg, Wave};
 pub use outcome::{End, Outcome};
 pub(crate) use release::releases;
 pub use rollback::{ErrorDecision, HandledError, RollbackOutcome};
+pub use skip::SameStack;
 pub use stack::{Approval, ApprovalDecision, REPLANS, StackRun, StackState};
 
 use crate::config::Config;
 use crate::error::StepError;
-use crate::ids::{CommitId, EnvironmentName, RunId};
+use crate::ids::{CommitId, EnvironmentName, RunId, StackName};
 use crate::plan::ObjectRef;
 use crate::release::Artifact;
+use crate::stack_digest::StackDigest;
 use jiff::Timestamp;
 use rollback::RollbackEnd;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of [`Run`] that this code writes and reads.
-pub const RUN_SCHEMA: u32 = 2;
+pub const RUN_SCHEMA: u32 = 3;
 
 /// A run, as stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +91,8 @@ struct Accepted {
 pub struct Source {
     /// The sealed archive.
     pub archive: ObjectRef,
+    /// The digests of the stacks. A stack without a digest is planned in every run.
+    pub digests: BTreeMap<StackName, StackDigest>,
     /// Git's digest of the build context's tree. None if the repository builds nothing.
     pub build_tree: Option<CommitId>,
     /// The name of the commit's author. At most 100 characters.
@@ -203,7 +209,8 @@ impl Run {
     pub fn accept(&mut self, source: Source, config: Config, now: Timestamp) -> Change {
         self.open()?;
         if self.accepted.is_none() {
-            self.forward.accept(source.archive, &config.stacks, now);
+            self.forward
+                .accept(source.archive, &config.stacks, &source.digests, now);
             self.accepted = Some(Accepted {
                 at: now,
                 config,
@@ -453,6 +460,8 @@ mod approval_tests;
 mod end_tests;
 #[cfg(test)]
 mod limit_tests;
+#[cfg(test)]
+mod skip_tests;
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;

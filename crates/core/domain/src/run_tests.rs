@@ -4,7 +4,7 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use crate::config::Stack;
+use crate::config::{Stack, WhenChanged};
 use crate::ecs::EcsState;
 use crate::environment::LastGood;
 use crate::error::ErrorName;
@@ -31,6 +31,7 @@ pub(super) fn stack(n: usize, needs: &[usize]) -> Stack {
         name: name(n),
         dir: format!("infra/{n}"),
         needs: needs.iter().map(|need| name(*need)).collect(),
+        when_changed: WhenChanged::default(),
     }
 }
 
@@ -80,6 +81,7 @@ pub(super) fn run(stacks: Vec<Stack>) -> Run {
 pub(super) fn source() -> Source {
     Source {
         archive: object(),
+        digests: BTreeMap::new(),
         build_tree: None,
         author: "Mona".into(),
         subject: "Change".into(),
@@ -103,6 +105,7 @@ pub(super) fn good(stacks: Vec<Stack>) -> LastGood {
         artifact: None,
         releases: Vec::new(),
         outputs: BTreeMap::new(),
+        digests: BTreeMap::new(),
         received_at: now(),
         verified_at: now(),
     }

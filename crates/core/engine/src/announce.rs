@@ -165,6 +165,7 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::ImageReady
         | Transition::BuildFailed
         | Transition::Superseded
+        | Transition::StackSkipped(..)
         | Transition::PlanStarted(..)
         | Transition::PlanFinished(..)
         | Transition::PlanFailed(..)
@@ -192,8 +193,14 @@ fn first_work(run: &Run) -> &'static str {
 
 fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
     match outcome {
-        Outcome::Applied => (CommitState::Success, "Delivered and verified.".into()),
-        Outcome::NoOp => (CommitState::Success, "Nothing had to change.".into()),
+        Outcome::Applied => {
+            let text = format!("Delivered and verified. {}", skipped(run));
+            (CommitState::Success, text)
+        }
+        Outcome::NoOp => {
+            let text = format!("Nothing had to change. {}", skipped(run));
+            (CommitState::Success, text)
+        }
         Outcome::Superseded => (
             CommitState::Success,
             "Not deployed: a newer commit took its place.".into(),
@@ -207,6 +214,19 @@ fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
             CommitState::Error,
             format!("An operator has to act. {}", first_error(run)),
         ),
+    }
+}
+
+/// Returns which stacks were not planned, and why; empty if there are none.
+fn skipped(run: &Run) -> String {
+    let (mut names, mut commit) = (Vec::new(), None);
+    for (stack, same_as) in run.forward().skipped() {
+        names.push(stack.name().as_str());
+        commit = Some(same_as.short());
+    }
+    match commit {
+        Some(commit) => format!("Not planned, same as in {commit}: {}.", names.join(", ")),
+        None => String::new(),
     }
 }
 

@@ -8,8 +8,8 @@
 use crate::documents::{environment_key, load, load_run, run_key, update_environment, update_run};
 use crate::{Clock, Result, Table, TokenState, Tokens};
 use domain::environment::{
-    Environment, Frozen, LastGood, LockVerdict, Notification, QUEUE_LIMIT, Reply, Waiter,
-    freezing_error,
+    Environment, Frozen, Infrastructure, LastGood, LockVerdict, Notification, QUEUE_LIMIT, Reply,
+    Waiter, freezing_error,
 };
 use domain::error::{ErrorName, NamedError, StepError};
 use domain::ids::{EnvironmentName, RepositoryKey, RunId, StackName};
@@ -91,6 +91,21 @@ pub async fn of_run(table: &dyn Table, run: &Run) -> Result<Option<Environment>>
         Ok((repository, name)) => load(table, &environment_key(repository, name)).await,
         Err(_) => Ok(None),
     }
+}
+
+/// Records that the run begins to change infrastructure. Writes nothing if it is recorded already.
+///
+/// # Errors
+/// Fails with `LockLost` when the run no longer holds the environment, and when the table cannot be
+/// read or written.
+pub async fn begin_changes(table: &dyn Table, owned: &Owned) -> Result<()> {
+    if owned.environment.infrastructure() != Infrastructure::LastGood {
+        return Ok(());
+    }
+    change(table, &owned.environment, |environment| {
+        environment.begin_changes(&owned.run, owned.fence)
+    })
+    .await
 }
 
 /// Moves *last good* to the commit that the run deployed and verified.

@@ -46,6 +46,7 @@ impl Apply {
             | StackState::Planning { .. }
             | StackState::Planned { .. }
             | StackState::Unchanged
+            | StackState::Skipped { .. }
             | StackState::Failed { .. } => {}
         }
         let spec = jobs::spec(run, owned, name, Verb::Apply, &self.states)?;
@@ -55,6 +56,7 @@ impl Apply {
         self.answered(run, stack, consumed.as_ref().err()).await;
         consumed?;
         self.objects.put(&key, bytes).await?;
+        environments::begin_changes(&*self.table, owned).await?;
         // From here on the plan is consumed, and no other job can use it.
         let run = update_run(&*self.table, run.id(), |run| {
             run.applying(name, job.clone(), spec.attempt, self.clock.now())?;

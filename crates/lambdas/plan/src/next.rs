@@ -1,6 +1,7 @@
 //! The action `next`: selects the stacks to plan, and creates their jobs.
 //!
-//! Decides which stacks can be planned now, or that the leg is done. Fails with the first error of
+//! Decides which stacks can be planned now, or that the leg is done. Skips the stacks that are the
+//! same as in the last good commit: they keep its outputs and get no job. Fails with the first error of
 //! the wave before.
 //!
 //! Undo: none, because a plan changes nothing.
@@ -12,16 +13,18 @@
 //! `Internal` if a stack can never be planned.
 
 use crate::{Error, Plan};
-use domain::ids::{JobId, StackName};
+use domain::ids::{JobId, Sha256Digest, StackName};
 use domain::job::Verb;
-use domain::plan::LegKind;
-use domain::run::{Run, StackState, Wave};
+use domain::keys;
+use domain::plan::{LegKind, ObjectRef};
+use domain::run::{Run, SameStack, StackRun, StackState, Wave};
 use domain::step::{SelectStacks, SelectStacksOutput, StackJob};
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
 use engine::status::Transition;
 use engine::{Result, jobs};
 use futures::future::join_all;
+use std::collections::BTreeSet;
 
 impl Plan {
     /// Fails with the first of `failures`. Otherwise selects the stacks that can be planned now,
@@ -38,6 +41,7 @@ impl Plan {
     /// Selects the stacks that can be planned now, and creates their jobs.
     async fn wave(&self, run: Run, owned: &Owned) -> Result<SelectStacksOutput> {
         let run = self.hold(run, owned).await?;
+        let run = self.skip(run, owned).await?;
         let Wave::Plan(stacks) = run.leg().next_wave() else {
             return match run
                 .leg()
@@ -83,13 +87,72 @@ impl Plan {
             Ok(run.clone())
         })
         .await?;
-        // Announced until the first job exists: an earlier call may have stopped before this point.
-        if run.leg().kind() == LegKind::Forward
-            && run.forward().stacks().iter().all(|stack| stack.jobs() == 0)
-        {
+        // Announced until the first stack begins: an earlier call may have stopped before this point.
+        let waits = |stack: &StackRun| *stack.state() == StackState::Pending && stack.jobs() == 0;
+        if run.leg().kind() == LegKind::Forward && run.forward().stacks().iter().all(waits) {
             self.announcer.announce(&run, Transition::LockHeld).await;
         }
         Ok(run)
+    }
+
+    /// Settles every stack that is the same as in the last good commit, until the stacks that can be
+    /// planned now all differ. A stack whose outputs in *last good* have expired is planned.
+    async fn skip(&self, mut run: Run, owned: &Owned) -> Result<Run> {
+        let mut gone = BTreeSet::new();
+        loop {
+            let mut same = run.same_stacks(owned.environment());
+            same.retain(|one| !gone.contains(&one.stack));
+            if same.is_empty() {
+                break;
+            }
+            let kept = join_all(same.into_iter().map(|one| self.keep_outputs(&run, one))).await;
+            let mut skipped = Vec::new();
+            for (one, outputs) in kept.into_iter().collect::<Result<Vec<_>>>()? {
+                match outputs {
+                    Some(outputs) => skipped.push((one, outputs)),
+                    None => {
+                        gone.insert(one.stack);
+                    }
+                }
+            }
+            let now = self.clock.now();
+            run = update_run(&*self.table, run.id(), |run| {
+                for (one, outputs) in &skipped {
+                    let (same_as, outputs) = (one.same_as.clone(), outputs.clone());
+                    run.skipped(&one.stack, same_as, outputs, now)?;
+                }
+                Ok(run.clone())
+            })
+            .await?;
+        }
+        // Announced again by a repeated call: an earlier one may have stopped before this point.
+        let skipped = run.leg().newly_skipped();
+        join_all(skipped.map(|(stack, same_as)| {
+            let transition = Transition::StackSkipped(stack.clone(), same_as.clone());
+            self.announcer.announce(&run, transition)
+        }))
+        .await;
+        Ok(run)
+    }
+
+    /// Copies a stack's outputs to the run's own objects, so that they do not expire before the
+    /// other objects of *last good*. Returns none for outputs that have expired or are not those of
+    /// *last good*.
+    async fn keep_outputs(
+        &self,
+        run: &Run,
+        same: SameStack,
+    ) -> Result<(SameStack, Option<ObjectRef>)> {
+        let found = self.objects.get(&same.outputs.key).await?;
+        let sha256 = same.outputs.sha256.clone();
+        let Some(bytes) = found.filter(|bytes| Sha256Digest::of(bytes) == sha256) else {
+            tracing::warn!(run = %run.id(), stack = %same.stack, key = same.outputs.key,
+                "planned, because its outputs in last good are gone");
+            return Ok((same, None));
+        };
+        let key = keys::outputs(run.id(), &same.stack);
+        self.objects.put(&key, bytes).await?;
+        Ok((same, Some(ObjectRef { key, sha256 })))
     }
 
     /// Creates a stack's plan job, or returns the existing one, with its attempt number.

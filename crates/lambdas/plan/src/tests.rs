@@ -23,6 +23,7 @@ use serde::Serialize;
 use std::ops::Deref;
 
 mod judgement;
+mod skipping;
 
 /// Sealed runs of commits 1 to 3, and a free environment.
 struct Scene {
@@ -510,6 +511,7 @@ async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
         name: name(n),
         dir: format!("infra/{n}"),
         needs: Vec::new(),
+        when_changed: domain::config::WhenChanged::default(),
     };
     let mut config = samples::config();
     config.stacks = (0..20).map(stack).collect();

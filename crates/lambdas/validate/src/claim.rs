@@ -14,15 +14,17 @@
 use crate::{Error, Validate, archive};
 use domain::config::Config;
 use domain::event::{EVENT_SCHEMA, EnrolledRepository, Trigger};
-use domain::ids::Sha256Digest;
+use domain::ids::{Sha256Digest, StackName};
 use domain::keys;
 use domain::plan::ObjectRef;
 use domain::run::{Run, Source};
 use domain::source_rules::{self, SourceFile};
+use domain::stack_digest::{self, CommitFile, Coverage, Destination, SourceTree, StackDigest};
 use domain::step::{Claim, ClaimOutput, ClaimVerdict};
 use engine::documents::{insert, load_run, update_run};
 use engine::status::Transition;
 use engine::{Result, Snapshot, Written};
+use std::collections::BTreeMap;
 
 /// The longest author name and subject that an item keeps, in characters.
 const AUTHOR_LIMIT: usize = 100;
@@ -72,7 +74,8 @@ impl Validate {
             .fetch(repository, run.trigger().commit())
             .await?;
         let config = check(&snapshot)?;
-        let source = self.store(&snapshot, &config).await?;
+        let digests = digests(run, &snapshot, &config);
+        let source = self.store(&snapshot, &config, digests).await?;
         let now = self.clock.now();
         update_run(self.table.as_ref(), run.id(), |run| {
             run.accept(source.clone(), config.clone(), now)?;
@@ -82,7 +85,12 @@ impl Validate {
     }
 
     /// Stores the archive under its digest, if it is absent.
-    async fn store(&self, snapshot: &Snapshot, config: &Config) -> Result<Source> {
+    async fn store(
+        &self,
+        snapshot: &Snapshot,
+        config: &Config,
+        digests: BTreeMap<StackName, StackDigest>,
+    ) -> Result<Source> {
         let archive = archive::pack(snapshot)?;
         let sha256 = Sha256Digest::of(&archive);
         let key = keys::source(&sha256);
@@ -94,11 +102,38 @@ impl Validate {
             .and_then(|build| snapshot.trees.get(&build.context).cloned());
         Ok(Source {
             archive: ObjectRef { key, sha256 },
+            digests,
             build_tree,
             author: plain(&snapshot.author, AUTHOR_LIMIT),
             subject: plain(&snapshot.subject, SUBJECT_LIMIT),
         })
     }
+}
+
+/// Returns the digest of each stack, unless the commit does not decide what the stack reads.
+fn digests(run: &Run, snapshot: &Snapshot, config: &Config) -> BTreeMap<StackName, StackDigest> {
+    let tree = SourceTree::new(snapshot.files.iter().map(|file| CommitFile {
+        path: &file.path,
+        kind: file.kind,
+        bytes: &file.bytes,
+    }));
+    let destination = Destination {
+        repository: run.trigger().repository(),
+        environment: &config.environment,
+    };
+    let mut digests = BTreeMap::new();
+    for stack in &config.stacks {
+        let (digest, coverage) = stack_digest::digest(&tree, stack, destination);
+        match coverage {
+            Coverage::Files => {}
+            Coverage::WholeTree(reason) => tracing::info!(run = %run.id(), stack = %stack.name,
+                %reason, "the stack is planned after every change of the repository"),
+            Coverage::Unknown(reason) => tracing::info!(run = %run.id(), stack = %stack.name,
+                %reason, "the stack is planned in every run"),
+        }
+        digests.extend(digest.map(|digest| (stack.name.clone(), digest)));
+    }
+    digests
 }
 
 /// Checks the commit's files. Returns its configuration.

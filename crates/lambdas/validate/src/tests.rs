@@ -89,6 +89,13 @@ async fn a_commit_is_claimed_checked_and_sealed() {
     assert_eq!(run.author(), Some("Mona Lisa"));
     assert_eq!(run.subject(), Some("Change number 1"));
     assert_eq!(run.build_tree().ok(), samples::snapshot(1).trees.get("app"));
+    let digests: Vec<_> = run
+        .forward()
+        .stacks()
+        .iter()
+        .map(|it| it.digest())
+        .collect();
+    assert!(digests.iter().all(Option::is_some) && digests[0] != digests[1]);
     let sealed = run.sealed_source().unwrap();
     let archive = world.artifacts.peek(&sealed.key).unwrap();
     assert_eq!(Sha256Digest::of(&archive), sealed.sha256);

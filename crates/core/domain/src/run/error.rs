@@ -22,6 +22,8 @@ pub enum RunError {
     NoStack { run: RunId, stack: StackName },
     #[error("stack {stack} of run {run} is planned already")]
     PlannedAlready { run: RunId, stack: StackName },
+    #[error("stack {stack} cannot be skipped: it was planned")]
+    CannotSkip { stack: StackName },
     #[error("stack {stack} does not wait for {event} of job {job}")]
     OtherJob {
         stack: StackName,
@@ -76,6 +78,7 @@ impl NamedError for RunError {
             | Self::OtherEntry { .. } => ErrorName::Internal,
             Self::NoStack { .. }
             | Self::PlannedAlready { .. }
+            | Self::CannotSkip { .. }
             | Self::OtherJob { .. }
             | Self::NoApproval { .. }
             | Self::DecidedBefore { .. }
@@ -146,6 +149,7 @@ mod tests {
                 run: run(),
                 stack: stack(),
             },
+            RunError::CannotSkip { stack: stack() },
             job_event(JobEvent::Plan),
             job_event(JobEvent::Apply),
             job_event(JobEvent::Applied),

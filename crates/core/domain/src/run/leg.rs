@@ -7,6 +7,7 @@ use crate::plan::{LegKind, ObjectRef, PlanKind};
 use crate::rollout::Rollout;
 use crate::run::stack::{self, StackRun, StackState};
 use crate::run::{Change, Run, RunError};
+use crate::stack_digest::StackDigest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,11 +63,20 @@ impl Leg {
         }
     }
 
-    pub(super) fn accept(&mut self, archive: ObjectRef, stacks: &[Stack], now: Timestamp) {
+    pub(super) fn accept(
+        &mut self,
+        archive: ObjectRef,
+        stacks: &[Stack],
+        digests: &BTreeMap<StackName, StackDigest>,
+        now: Timestamp,
+    ) {
         self.source = Some(archive);
         self.stacks = stacks
             .iter()
-            .map(|stack| StackRun::new(stack, PlanKind::Normal, now))
+            .map(|stack| {
+                let digest = digests.get(&stack.name).cloned();
+                StackRun::new(stack, PlanKind::Normal, now).with_digest(digest)
+            })
             .collect();
     }
 
@@ -255,9 +265,14 @@ impl Run {
         let mut outputs = BTreeMap::new();
         if let Some(target) = self.leg().target() {
             outputs.clone_from(&target.outputs);
-            // Stacks that this run found unchanged are as the last good run left them, and that
-            // run's own objects may have expired.
-            let unchanged = |stack: &&StackRun| *stack.state() == StackState::Unchanged;
+            // Stacks that this run found unchanged or skipped are as the last good run left them,
+            // and that run's own objects may have expired.
+            let unchanged = |stack: &&StackRun| {
+                matches!(
+                    stack.state(),
+                    StackState::Unchanged | StackState::Skipped { .. }
+                )
+            };
             outputs.extend(stack::outputs(self.forward.stacks.iter().filter(unchanged)));
         }
         outputs.extend(stack::outputs(&self.leg().stacks));

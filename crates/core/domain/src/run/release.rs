@@ -117,6 +117,7 @@ impl Run {
             artifact: self.artifact().cloned(),
             releases: releases(self.forward.rollouts()),
             outputs: self.outputs(),
+            digests: self.digests(),
             received_at: self.trigger.received_at(),
             verified_at,
         })

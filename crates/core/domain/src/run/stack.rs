@@ -2,9 +2,10 @@
 
 use crate::config::Stack;
 use crate::environment::LastGood;
-use crate::ids::{JobId, StackName};
+use crate::ids::{CommitId, JobId, StackName};
 use crate::plan::{ObjectRef, PlanKind, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
 use crate::run::{Change, JobEvent, RunError, StalePlan};
+use crate::stack_digest::StackDigest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -19,6 +20,9 @@ pub struct StackRun {
     spec: Stack,
     /// What the stack's plans are for.
     plan_kind: PlanKind,
+    /// The digest of what decides the stack's plan. None on the rollback leg, and if it is not known
+    /// what the stack reads.
+    digest: Option<StackDigest>,
     /// The number of jobs that the stack had on this leg.
     jobs: u32,
     /// The number of times that a stale plan was made again.
@@ -71,6 +75,11 @@ pub enum StackState {
     },
     /// The plan had no changes.
     Unchanged,
+    /// The stack was not planned, because it is the same as in the last good commit.
+    Skipped {
+        /// The last good commit.
+        same_as: CommitId,
+    },
     /// A job of the stack failed.
     Failed {
         /// Whether the job may have changed resources.
@@ -132,6 +141,7 @@ impl StackRun {
         Self {
             spec: spec.clone(),
             plan_kind,
+            digest: None,
             jobs: 0,
             replans: 0,
             state: StackState::Pending,
@@ -139,6 +149,10 @@ impl StackRun {
             plan: None,
             outputs: None,
         }
+    }
+
+    pub(super) fn with_digest(self, digest: Option<StackDigest>) -> Self {
+        Self { digest, ..self }
     }
 
     /// Returns the stack's name.
@@ -153,10 +167,21 @@ impl StackRun {
         &self.spec
     }
 
+    #[cfg(test)]
+    pub(super) fn spec_mut(&mut self) -> &mut Stack {
+        &mut self.spec
+    }
+
     /// Returns what the stack's plans are for.
     #[must_use]
     pub fn plan_kind(&self) -> PlanKind {
         self.plan_kind
+    }
+
+    /// Returns the digest of what decides the stack's plan, or none if it is not known.
+    #[must_use]
+    pub fn digest(&self) -> Option<&StackDigest> {
+        self.digest.as_ref()
     }
 
     /// Returns the number of jobs that the stack had on this leg.
@@ -386,7 +411,10 @@ impl StackState {
     /// Returns whether the stack has nothing left to do.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Applied { .. } | Self::Unchanged)
+        matches!(
+            self,
+            Self::Applied { .. } | Self::Unchanged | Self::Skipped { .. }
+        )
     }
 }
 

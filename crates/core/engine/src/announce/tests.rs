@@ -143,6 +143,33 @@ async fn the_end_says_what_went_wrong() {
 }
 
 #[tokio::test]
+async fn the_end_says_which_stacks_were_not_planned() {
+    let world = World::new();
+    let mut run = samples::sealed_run(2);
+    let good = samples::last_good(1);
+    for (stack, outputs) in good.outputs {
+        run.skipped(&stack, good.commit.clone(), outputs, samples::now())
+            .unwrap();
+    }
+    for outcome in [Outcome::Applied, Outcome::NoOp] {
+        let end = Transition::Finished(outcome);
+        world.announcer().announce(&run, end).await;
+    }
+    let statuses = world.forge.statuses();
+    let texts: Vec<&str> = statuses
+        .iter()
+        .map(|it| it.status.description.as_str())
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "Delivered and verified. Not planned, same as in 01010101: data, app.",
+            "Nothing had to change. Not planned, same as in 01010101: data, app.",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_run_without_a_configuration_has_a_status_too() {
     let world = World::new();
     let mut run = samples::claimed_run(1);

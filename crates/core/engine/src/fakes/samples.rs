@@ -382,6 +382,7 @@ pub fn roll_out(run: &mut Run, n: u8) {
 pub fn source(n: u8) -> Source {
     Source {
         archive: archive(n),
+        digests: BTreeMap::new(),
         build_tree: Some(commit(0xa1)),
         author: "Mona Lisa".into(),
         subject: format!("Change number {n}"),
@@ -421,6 +422,7 @@ pub fn last_good(n: u8) -> LastGood {
         artifact: Some(artifact(n)),
         releases: vec![release(n)],
         outputs,
+        digests: BTreeMap::new(),
         received_at: event.received_at,
         verified_at: event
             .received_at

@@ -226,6 +226,10 @@ fn content(
             (service(data), content.into())
         }
         Transition::LockWaiting(_) => own(whole, "environment", "waited"),
+        Transition::StackSkipped(stack, _) => {
+            let about = format!("{whole}/stack-{stack}");
+            own(about, "stack", "skipped")
+        }
         Transition::LockHeld => own(whole, "environment", "acquired"),
         Transition::Superseded => own(whole, "run", "superseded"),
         Transition::ApprovalRequested(..) => own(whole, "approval", "requested"),

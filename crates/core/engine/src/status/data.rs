@@ -35,6 +35,8 @@ pub enum TransitionKind {
     LockHeld,
     /// [`Transition::Superseded`].
     Superseded,
+    /// [`Transition::StackSkipped`].
+    StackSkipped,
     /// [`Transition::PlanStarted`].
     PlanStarted,
     /// [`Transition::PlanFinished`].
@@ -82,6 +84,7 @@ impl TransitionKind {
             Self::LockWaiting => "lock-waiting",
             Self::LockHeld => "lock-held",
             Self::Superseded => "superseded",
+            Self::StackSkipped => "stack-skipped",
             Self::PlanStarted => "plan-started",
             Self::PlanFinished => "plan-finished",
             Self::PlanFailed => "plan-failed",
@@ -115,6 +118,7 @@ impl Transition {
             Self::LockWaiting(_) => TransitionKind::LockWaiting,
             Self::LockHeld => TransitionKind::LockHeld,
             Self::Superseded => TransitionKind::Superseded,
+            Self::StackSkipped(..) => TransitionKind::StackSkipped,
             Self::PlanStarted(..) => TransitionKind::PlanStarted,
             Self::PlanFinished(..) => TransitionKind::PlanFinished,
             Self::PlanFailed(..) => TransitionKind::PlanFailed,
@@ -147,6 +151,7 @@ impl Transition {
             | Self::ApplyStarted(_, stack, attempt)
             | Self::ApplyFinished(_, stack, attempt)
             | Self::ApplyFailed(_, stack, attempt, _) => (Some(stack), Some(*attempt)),
+            Self::StackSkipped(stack, _) => (Some(stack), None),
             _ => (None, None),
         }
     }
@@ -210,6 +215,8 @@ pub struct StatusData {
     pub stack: Option<StackName>,
     /// The number of the stack's job, from 1, if the transition concerns one.
     pub attempt: Option<u32>,
+    /// The last good commit, if the stack was skipped because it is the same there.
+    pub same_as: Option<CommitId>,
     /// The verdict on a plan.
     pub verdict: Option<Verdict>,
     /// The run's artifact, once it is in its registry.
@@ -245,6 +252,10 @@ impl StatusData {
             Transition::PlanFinished(.., verdict) => Some(*verdict),
             _ => None,
         };
+        let same_as = match transition {
+            Transition::StackSkipped(_, same_as) => Some(same_as.clone()),
+            _ => None,
+        };
         let outcome = match transition {
             Transition::Finished(outcome) => Some(*outcome),
             _ => None,
@@ -263,6 +274,7 @@ impl StatusData {
             leg: transition.leg(run),
             stack: stack.cloned(),
             attempt,
+            same_as,
             verdict,
             artifact: run.artifact().cloned(),
             outcome,

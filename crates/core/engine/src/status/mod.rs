@@ -10,7 +10,7 @@ pub use cdevent::{MessageError, ParseError, Received, StatusMessage, message, pa
 pub use data::{MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, TransitionKind};
 
 use domain::error::StepError;
-use domain::ids::{RunId, StackName};
+use domain::ids::{CommitId, RunId, StackName};
 use domain::plan::{LegKind, Verdict};
 use domain::run::Outcome;
 
@@ -34,6 +34,8 @@ pub enum Transition {
     LockHeld,
     /// A newer commit superseded the run.
     Superseded,
+    /// A stack was not planned, because it is the same as in this last good commit.
+    StackSkipped(StackName, CommitId),
     /// A plan job was made.
     PlanStarted(LegKind, StackName, u32),
     /// A plan was judged.

@@ -110,7 +110,8 @@ impl Deploy {
         let Some(TargetState::Ecs(known)) = known.map(|known| &known.target) else {
             return Ok(None);
         };
-        if *run.stack(plan.stack())?.state() != StackState::Unchanged {
+        let state = run.stack(plan.stack())?.state();
+        if !matches!(state, StackState::Unchanged | StackState::Skipped { .. }) {
             return Ok(None);
         }
         let live = self

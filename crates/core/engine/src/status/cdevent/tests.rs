@@ -46,6 +46,7 @@ fn sealed() -> Run {
             key: domain::keys::source(&sha256),
             sha256,
         },
+        digests: std::collections::BTreeMap::new(),
         build_tree: None,
         author: "Ada".into(),
         subject: "first".into(),
@@ -111,6 +112,10 @@ fn all() -> Vec<(Run, Transition)> {
         ),
         (sealed(), Transition::LockHeld),
         (sealed(), Transition::Superseded),
+        (
+            sealed(),
+            Transition::StackSkipped(stack(), sealed().trigger().commit().clone()),
+        ),
         (
             sealed(),
             Transition::PlanStarted(LegKind::Forward, stack(), 1),

@@ -1,0 +1,136 @@
+//! Stacks that are the same as in the last good commit, and are not planned.
+
+use crate::config::WhenChanged;
+use crate::environment::{Environment, LastGood};
+use crate::ids::{CommitId, StackName};
+use crate::plan::{LegKind, ObjectRef};
+use crate::run::{Change, Leg, Run, RunError, StackRun, StackState, Wave};
+use crate::stack_digest::StackDigest;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// A stack that need not be planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SameStack {
+    /// The stack.
+    pub stack: StackName,
+    /// The last good commit.
+    pub same_as: CommitId,
+    /// The stack's outputs, as *last good* keeps them.
+    pub outputs: ObjectRef,
+}
+
+impl Run {
+    /// Returns the stacks that could be planned now and need not be: what decides their plan is the
+    /// same as in the last good commit, the stacks that they need have the same outputs, and it is
+    /// known that the environment is as *last good* left it.
+    ///
+    /// On the rollback leg there are none: it plans only what the run changed, and what needs that.
+    #[must_use]
+    pub fn same_stacks(&self, environment: &Environment) -> Vec<SameStack> {
+        let base = environment.last_good_base(&self.id);
+        let (LegKind::Forward, Some(good), Wave::Plan(ready)) =
+            (self.leg().kind(), base, self.forward.next_wave())
+        else {
+            return Vec::new();
+        };
+        let stacks = self.forward.stacks().iter();
+        stacks
+            .filter(|stack| ready.contains(stack.name()))
+            .filter_map(|stack| {
+                Some(SameStack {
+                    stack: stack.name().clone(),
+                    same_as: good.commit.clone(),
+                    outputs: self.same_outputs(stack, good)?.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// Returns the outputs of a stack in *last good*, if the stack is the same there.
+    fn same_outputs<'good>(
+        &self,
+        stack: &StackRun,
+        good: &'good LastGood,
+    ) -> Option<&'good ObjectRef> {
+        let untouched = *stack.state() == StackState::Pending && stack.jobs() == 0;
+        let asked = stack.spec().when_changed == WhenChanged::Always;
+        let same = stack.digest().is_some() && stack.digest() == good.digests.get(stack.name());
+        let sha256 = |outputs: Option<&ObjectRef>| outputs.map(|one| one.sha256.clone());
+        let inputs = self.outputs();
+        let same_inputs = stack.spec().needs.iter().all(|need| {
+            let now = sha256(inputs.get(need));
+            now.is_some() && now == sha256(good.outputs.get(need))
+        });
+        let outputs = good.outputs.get(stack.name());
+        outputs.filter(|_| untouched && !asked && same && same_inputs)
+    }
+
+    /// Records that a stack is not planned. `outputs` are those of *last good*. A repeated call
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` on the rollback leg, when the leg does not have the stack, or the stack
+    /// has a job.
+    pub fn skipped(
+        &mut self,
+        name: &StackName,
+        same_as: CommitId,
+        outputs: ObjectRef,
+        now: Timestamp,
+    ) -> Change {
+        let forward = self.leg().kind() == LegKind::Forward;
+        let stack = self.open_stack(name)?;
+        match stack.state() {
+            StackState::Skipped { .. } => Ok(()),
+            StackState::Pending if forward && stack.jobs() == 0 => {
+                stack.outputs = Some(outputs);
+                stack.reach(StackState::Skipped { same_as }, now);
+                Ok(())
+            }
+            _ => {
+                let stack = name.clone();
+                Err(RunError::CannotSkip { stack })
+            }
+        }
+    }
+
+    /// Returns the digests of the forward leg's stacks.
+    pub(super) fn digests(&self) -> BTreeMap<StackName, StackDigest> {
+        let known = |stack: &StackRun| Some((stack.name().clone(), stack.digest()?.clone()));
+        self.forward.stacks().iter().filter_map(known).collect()
+    }
+}
+
+impl Leg {
+    /// Returns the stacks that were skipped, with the last good commit.
+    pub fn skipped(&self) -> impl Iterator<Item = (&StackRun, &CommitId)> {
+        self.stacks()
+            .iter()
+            .filter_map(|stack| match stack.state() {
+                StackState::Skipped { same_as } => Some((stack, same_as)),
+                _ => None,
+            })
+    }
+
+    /// Returns the stacks that were skipped since the last plan or apply ended. A repeated call of a
+    /// step announces them again.
+    pub fn newly_skipped(&self) -> impl Iterator<Item = (&StackName, &CommitId)> {
+        let ended = |stack: &&StackRun| {
+            !matches!(
+                stack.state(),
+                StackState::Pending | StackState::Planning { .. } | StackState::Skipped { .. }
+            )
+        };
+        let last = self
+            .stacks()
+            .iter()
+            .filter(ended)
+            .map(StackRun::since)
+            .max();
+        self.skipped()
+            .filter(move |(stack, _)| last.is_none_or(|last| stack.since() >= last))
+            .map(|(stack, same_as)| (stack.name(), same_as))
+    }
+}
