@@ -73,9 +73,9 @@ async fn a_commit_that_changes_code_only_starts_no_terraform_job() {
             );
             assert!(cloud.artifacts.peek(&outputs.key).is_some());
         }
-        let told = cloud.forge.statuses().pop().unwrap().status.description;
+        let shown = cloud.forge.statuses().pop().unwrap().status.description;
         let expected = format!("Not planned, same as in {same_as}: data, app.");
-        assert!(told.contains(&expected), "{told}");
+        assert!(shown.contains(&expected), "{shown}");
     }
     assert_eq!(cloud.batch.jobs(), jobs);
 }

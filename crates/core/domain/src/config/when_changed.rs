@@ -80,9 +80,9 @@ impl From<PathGlob> for String {
     }
 }
 
-/// The key as written: a word or a list of globs.
+/// The key as written: a text or a list of globs.
 pub(super) enum RawWhenChanged {
-    Word(String),
+    Text(String),
     Globs(Vec<Spanned<String>>),
 }
 
@@ -96,8 +96,8 @@ impl<'de> Deserialize<'de> for RawWhenChanged {
                 f.write_str("`always` or a list of globs")
             }
 
-            fn visit_str<E>(self, word: &str) -> Result<RawWhenChanged, E> {
-                Ok(RawWhenChanged::Word(word.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<RawWhenChanged, E> {
+                Ok(RawWhenChanged::Text(text.to_owned()))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawWhenChanged, A::Error> {
@@ -122,11 +122,11 @@ impl Checker {
         let key = format!("stacks[{i}].when_changed");
         let globs = match raw.map(|raw| (raw.referenced, &raw.value)) {
             None => return WhenChanged::default(),
-            Some((_, RawWhenChanged::Word(word))) if word == "always" => {
+            Some((_, RawWhenChanged::Text(text))) if text == "always" => {
                 return WhenChanged::Always;
             }
-            Some((at, RawWhenChanged::Word(word))) => {
-                let message = format!("found {word:?}, expected `always` or a list of globs");
+            Some((at, RawWhenChanged::Text(text))) => {
+                let message = format!("found {text:?}, expected `always` or a list of globs");
                 self.error("CF034", at, &key, message);
                 return WhenChanged::default();
             }

@@ -397,7 +397,7 @@ impl<'a> Lexer<'a> {
                 }
                 Template::Heredoc { is_line_start, .. } => match self.bump()? {
                     '\n' => *is_line_start = true,
-                    '$' | '%' => open.extend(self.sequence()),
+                    sign @ ('$' | '%') => open.extend(self.sequence(sign)),
                     _ => {}
                 },
                 Template::Quoted => match self.bump()? {
@@ -408,7 +408,7 @@ impl<'a> Lexer<'a> {
                         self.bump()?;
                     }
                     '\n' => return Err(Unended),
-                    '$' | '%' => open.extend(self.sequence()),
+                    sign @ ('$' | '%') => open.extend(self.sequence(sign)),
                     _ => {}
                 },
                 Template::Sequence { braces } => {
@@ -434,9 +434,10 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// After `$` or `%`: removes the start of a sequence, or the rest of an escaped one, such as `$${`.
-    fn sequence(&mut self) -> Option<Template> {
-        if self.rest.starts_with("${") || self.rest.starts_with("%{") {
+    /// After the sign `$` or `%`: removes the start of a sequence, or the rest of an escaped one, such as `$${`.
+    fn sequence(&mut self, sign: char) -> Option<Template> {
+        let escaped = self.rest.strip_prefix(sign);
+        if escaped.is_some_and(|rest| rest.starts_with('{')) {
             self.skip(2);
             None
         } else if self.rest.starts_with('{') {

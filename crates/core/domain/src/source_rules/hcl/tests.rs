@@ -224,7 +224,8 @@ proptest! {
         prop_assert_eq!(Some(facts("main.tf", &text)), expected, "{}", text);
     }
 
-    /// Where a full parser accepts a damaged text, the facts are still the same.
+    /// Where both accept a damaged text, the facts are still the same. The parser accepts more than Terraform
+    /// and the scan do, such as a line end in a string. Terraform then stops the job with a syntax error.
     #[test]
     fn a_full_parser_finds_the_same_in_damaged_text(
         bodies in prop::collection::vec(body(), 1..4),
@@ -239,7 +240,9 @@ proptest! {
         let text = format!("{head}{with}{tail}");
         if let Some(expected) = parsed(&text) {
             let found = facts("main.tf", &text);
-            prop_assert_eq!(&found.backends, &expected.backends, "{}", text);
+            if found.unread.is_empty() {
+                prop_assert_eq!(&found.backends, &expected.backends, "{}", text);
+            }
         }
     }
 }
