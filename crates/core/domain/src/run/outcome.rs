@@ -102,7 +102,7 @@ impl Run {
     /// [`Self::audited`] changes the run.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has already ended.
+    /// Fails with [`RunError::Ended`] when the run has already ended.
     pub fn close(
         &mut self,
         error: Option<StepError>,

@@ -10,7 +10,7 @@ impl Run {
     /// job, keeps it. Returns the job that counts, with its attempt.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the leg does not have the stack or the stack is already planned.
     pub fn planning(
         &mut self,
@@ -34,7 +34,7 @@ impl Run {
     /// Records that a job's plan was judged and sealed. A repeated call changes nothing.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the stack does not wait for this job's plan.
     #[expect(clippy::too_many_arguments, reason = "all of them are the plan")]
     pub fn planned(
@@ -55,7 +55,7 @@ impl Run {
     /// stack waits for another job.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the leg does not have the stack.
     pub fn plan_failed(&mut self, stack: &StackName, job: &JobId, now: Timestamp) -> Change {
         let stack = self.open_stack(stack)?;
@@ -70,7 +70,7 @@ impl Run {
     /// decided (the request is repeated with a new token), keeps and returns the decision.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the stack has no plan to approve.
     pub fn approval_requested(
         &mut self,
@@ -90,7 +90,7 @@ impl Run {
     /// or none if the same decision was already recorded.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when no approval is pending or the opposite decision was already
     /// recorded.
     pub fn approval_decided(
@@ -128,7 +128,7 @@ impl Run {
     /// Reverts a decision whose wait could not be ended: `requested` is pending again.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the stack has no plan to approve.
     pub fn approval_reopened(&mut self, stack: &StackName, requested: Approval) -> Change {
         *self.approval(stack)? = Some(requested);

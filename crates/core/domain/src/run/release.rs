@@ -52,7 +52,7 @@ impl Run {
     /// on the leg, keeps it. Returns the rollout that counts.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the run is on the other leg by now.
     pub fn rollout_started(&mut self, kind: LegKind, rollout: Rollout) -> Change<Rollout> {
         self.open()?;
@@ -75,7 +75,7 @@ impl Run {
     /// time. Does nothing if the run is on the other leg by now.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn rollout_healthy(&mut self, kind: LegKind, now: Timestamp) -> Change {
         self.open()?;
         if self.leg().kind() == kind
@@ -126,7 +126,7 @@ impl Run {
     /// Records that *last good* moved to the run's commit. A repeated call keeps the first time.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn promoted(&mut self, now: Timestamp) -> Change {
         self.open()?;
         self.promoted_at.get_or_insert(now);

@@ -117,7 +117,7 @@ impl Run {
     /// ends the rollback. An error after the promotion changes nothing.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
+    /// Fails with [`RunError::Ended`] when the run has ended.
     pub fn handle_error(
         &mut self,
         entered_at: Timestamp,
@@ -193,7 +193,7 @@ impl Run {
     /// kept.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the run has no rollback.
     pub fn rolled_back(&mut self, now: Timestamp) -> Change {
         self.open()?;

@@ -70,7 +70,7 @@ impl Run {
     /// changes nothing.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` on the rollback leg, when the leg does not have the stack, or the stack
     /// has a job.
     pub fn skipped(
