@@ -4,6 +4,7 @@
 //! commands can share a process only if there is one. Every doubt counts as several: the cost is the
 //! time of a few more starts.
 
+use domain::terraform_json;
 use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Block, Body};
 use serde_json::Value;
@@ -164,20 +165,15 @@ fn required(name: &str, value: &Expression) -> Option<Required> {
 }
 
 fn of_json(text: &str) -> Option<Found> {
-    let root: Value = serde_json::from_str(text).ok()?;
-    let root = root.as_object()?;
+    let root = terraform_json::parse(text.as_bytes())?;
     let mut found = Found::default();
-    for blocks in each(root.get("provider")) {
-        for (name, bodies) in blocks.as_object()? {
-            for body in each(Some(bodies)) {
-                let aliased = body.as_object()?.contains_key("alias");
-                found.blocks.push((name.clone(), aliased));
-            }
-        }
+    for (name, body) in terraform_json::labelled(root.get("provider"))? {
+        let aliased = body.contains_key("alias");
+        found.blocks.push((name.to_owned(), aliased));
     }
-    for terraform in each(root.get("terraform")) {
-        for block in each(terraform.as_object()?.get("required_providers")) {
-            for (name, value) in block.as_object()? {
+    for terraform in terraform_json::blocks(root.get("terraform"))? {
+        for block in terraform_json::blocks(terraform.get("required_providers"))? {
+            for (name, value) in block {
                 let source = match value {
                     Value::String(_) => Some(name.clone()),
                     Value::Object(fields) => match fields.get("source") {
@@ -196,15 +192,6 @@ fn of_json(text: &str) -> Option<Found> {
         }
     }
     Some(found)
-}
-
-/// Returns the blocks of a JSON value, which is one block or a list of blocks.
-fn each(value: Option<&Value>) -> impl Iterator<Item = &Value> {
-    let (one, many) = match value {
-        Some(Value::Array(list)) => (None, list.as_slice()),
-        other => (other, [].as_slice()),
-    };
-    one.into_iter().chain(many)
 }
 
 #[cfg(test)]
@@ -326,6 +313,18 @@ mod tests {
                 "a.tf.json: the source of provider \"aws\" is not a text",
             ),
             ("[]", "a.tf.json: it cannot be read"),
+            (
+                r#"{"provider":{"aws":{"alias":"west"}},"provider":{"aws":{}}}"#,
+                "a.tf.json: it cannot be read",
+            ),
+            (
+                r#"{"provider":{"aws":{"region":"a","region":"b"}}}"#,
+                "a.tf.json: it cannot be read",
+            ),
+            (
+                r#"{"provider":[{"aws":[[{"region":"a"}],[{"alias":"west"}]]}]}"#,
+                "a.tf.json: provider \"aws\" has an alias",
+            ),
             ("{", "a.tf.json: it cannot be read"),
         ] {
             assert_eq!(check(&[("a.tf.json", text)], &[]), expected, "{text}");

@@ -5,8 +5,8 @@
 //! paths outside them that its code names, the paths that `when_changed` adds, the stack's part of
 //! the configuration, and the ids that reach Terraform. If the files that a stack reads cannot be
 //! known, the digest covers every file of the commit. If not even the commit decides what is read,
-//! as with a module from a registry without a fixed version, the stack has no digest and is planned
-//! every time.
+//! as with a module from a registry or from another repository, the stack has no digest and is
+//! planned in every run.
 //!
 //! The digest does not cover the world: what data sources read, and resources that someone changed.
 

@@ -1,9 +1,9 @@
-//! Finds variables, backends and modules in Terraform files.
+//! Finds variables and backends in Terraform files.
 //!
 //! A tokenizer and a matcher for blocks, not a parser: they follow strings, templates, heredocs, comments and brackets, and leave
 //! expressions alone. The tests compare the result with that of a full parser.
 
-use serde_json::Value;
+use crate::terraform_json;
 use std::collections::BTreeSet;
 
 /// The declarations in the files of one directory.
@@ -13,9 +13,7 @@ pub struct Facts {
     pub variables: BTreeSet<String>,
     /// The `backend` and `cloud` blocks.
     pub backends: Vec<BackendBlock>,
-    /// The sources of modules, such as `../network`. A source that is not a plain string is left out.
-    pub modules: BTreeSet<String>,
-    /// The files with a syntax error, whose facts may be incomplete. Terraform reports the reason.
+    /// The files that could not be read to their end, whose facts may be incomplete. Terraform reports a syntax error.
     pub unread: Vec<String>,
 }
 
@@ -66,7 +64,6 @@ enum Block {
     Terraform,
     /// A `backend` or `cloud` block: the last of `Facts::backends`.
     Backend,
-    Module,
     Other,
 }
 
@@ -79,11 +76,9 @@ enum Item {
         name: String,
         labels: Vec<Option<String>>,
     },
-    /// The value of an argument.
+    /// The value of the argument of this name.
     Value {
         name: String,
-        tokens: usize,
-        text: Option<String>,
     },
 }
 
@@ -147,49 +142,37 @@ impl<'a> Matcher<'a> {
                 }
                 Token::Open('{') => self.open(line, &name, &labels),
                 Token::Equals if labels.is_empty() => {
-                    self.item = Item::Value {
-                        name,
-                        tokens: 0,
-                        text: None,
-                    };
+                    self.item = Item::Value { name };
                 }
                 _ => return None,
             },
-            Item::Value {
-                name,
-                mut tokens,
-                mut text,
-            } => {
+            Item::Value { name } => {
                 match token {
                     Token::Newline if self.brackets.is_empty() => {
-                        self.argument(&name, tokens, text);
+                        self.argument(&name);
                         return Some(());
                     }
                     Token::Close('}') if self.brackets.is_empty() => {
-                        self.argument(&name, tokens, text);
+                        self.argument(&name);
                         return self.close();
                     }
-                    Token::Newline => {}
-                    Token::Open(bracket) => {
-                        self.brackets.push(match bracket {
-                            '{' => '}',
-                            '[' => ']',
-                            _ => ')',
-                        });
-                        tokens += 1;
-                    }
+                    Token::Open(bracket) => self.brackets.push(match bracket {
+                        '{' => '}',
+                        '[' => ']',
+                        _ => ')',
+                    }),
                     Token::Close(bracket) => {
                         if self.brackets.pop() != Some(bracket) {
                             return None;
                         }
                     }
-                    Token::Text(value) => {
-                        text = value;
-                        tokens += 1;
-                    }
-                    Token::Name(_) | Token::Equals | Token::Other => tokens += 1,
+                    Token::Newline
+                    | Token::Text(_)
+                    | Token::Name(_)
+                    | Token::Equals
+                    | Token::Other => {}
                 }
-                self.item = Item::Value { name, tokens, text };
+                self.item = Item::Value { name };
             }
         }
         Some(())
@@ -206,7 +189,6 @@ impl<'a> Matcher<'a> {
             .map(|label| label.clone().unwrap_or_else(|| "${}".to_owned()));
         let block = match (parent, name) {
             (Block::Root, "terraform") => Block::Terraform,
-            (Block::Root, "module") => Block::Module,
             (Block::Root, "variable") => {
                 self.facts.variables.extend(label);
                 Block::Other
@@ -235,13 +217,9 @@ impl<'a> Matcher<'a> {
         (!self.blocks.is_empty()).then_some(())
     }
 
-    fn argument(&mut self, name: &str, tokens: usize, text: Option<String>) {
-        match self.blocks.last() {
-            Some(Block::Backend) => self.setting(name),
-            Some(Block::Module) if name == "source" && tokens == 1 => {
-                self.facts.modules.extend(text);
-            }
-            _ => {}
+    fn argument(&mut self, name: &str) {
+        if self.blocks.last() == Some(&Block::Backend) {
+            self.setting(name);
         }
     }
 
@@ -473,47 +451,26 @@ fn is_name_start(c: char) -> bool {
     c.is_alphabetic() || c == '_'
 }
 
+/// Reads a file in JSON. Returns `None` if Terraform may read it differently; it then has no facts.
 fn scan_json(name: &str, bytes: &[u8], facts: &mut Facts) -> Option<()> {
-    let root: Value = serde_json::from_slice(bytes).ok()?;
-    for variables in each(root.get("variable")).filter_map(Value::as_object) {
-        facts.variables.extend(variables.keys().cloned());
+    let root = terraform_json::parse(bytes)?;
+    let variables = terraform_json::labelled(root.get("variable"))?;
+    let mut backends = Vec::new();
+    for terraform in terraform_json::blocks(root.get("terraform"))? {
+        backends.extend(terraform_json::labelled(terraform.get("backend"))?);
+        let cloud = terraform_json::blocks(terraform.get("cloud"))?;
+        backends.extend(cloud.into_iter().map(|body| ("cloud", body)));
     }
-    for modules in each(root.get("module")).filter_map(Value::as_object) {
-        let bodies = modules.values().flat_map(|body| each(Some(body)));
-        let sources = bodies.filter_map(|body| body.get("source")?.as_str());
-        let plain = sources.filter(|source| !source.contains("${") && !source.contains("%{"));
-        facts.modules.extend(plain.map(str::to_owned));
-    }
-    for terraform in each(root.get("terraform")) {
-        let labelled = each(terraform.get("backend"))
-            .filter_map(Value::as_object)
-            .flatten()
-            .flat_map(|(kind, bodies)| each(Some(bodies)).map(move |body| (kind.as_str(), body)));
-        let cloud = each(terraform.get("cloud")).map(|body| ("cloud", body));
-        for (kind, body) in labelled.chain(cloud) {
-            facts.backends.push(BackendBlock {
-                file: name.to_owned(),
-                line: None,
-                kind: kind.to_owned(),
-                settings: body
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .map(|(key, _)| key.clone())
-                    .collect(),
-            });
-        }
-    }
+    let variables = variables.into_iter().map(|(name, _)| name.to_owned());
+    facts.variables.extend(variables);
+    let backends = backends.into_iter().map(|(kind, body)| BackendBlock {
+        file: name.to_owned(),
+        line: None,
+        kind: kind.to_owned(),
+        settings: body.keys().cloned().collect(),
+    });
+    facts.backends.extend(backends);
     Some(())
-}
-
-/// Returns the blocks of a JSON value, which is one object or a list of objects.
-fn each(value: Option<&Value>) -> impl Iterator<Item = &Value> {
-    let (one, many) = match value {
-        Some(Value::Array(list)) => (None, list.as_slice()),
-        other => (other, [].as_slice()),
-    };
-    one.into_iter().chain(many)
 }
 
 #[cfg(test)]

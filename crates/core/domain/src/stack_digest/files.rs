@@ -127,6 +127,11 @@ impl<'a> Search<'_, 'a> {
         self.whole.get_or_insert(Reason { path, cause });
     }
 
+    fn unknown(&mut self, path: &str, cause: &'static str) {
+        let path = path.to_owned();
+        self.unknown.get_or_insert(Reason { path, cause });
+    }
+
     fn cover(&mut self, file: CommitFile<'a>) {
         if file.kind == FileKind::Symlink {
             self.whole(file.path, "is a symbolic link");
@@ -155,6 +160,10 @@ impl<'a> Search<'_, 'a> {
             return;
         }
         self.path(dir);
+        if self.tree.is_linked(dir) {
+            // The module behind the link is not searched.
+            self.unknown(dir, "is a module behind a symbolic link");
+        }
         let code: Vec<CommitFile<'a>> = self
             .tree
             .below(dir)
@@ -169,19 +178,19 @@ impl<'a> Search<'_, 'a> {
     }
 
     fn code(&mut self, dir: &str, file: CommitFile<'a>) {
+        if file.kind == FileKind::Symlink {
+            return self.unknown(file.path, "is a symbolic link to Terraform code");
+        }
         let found = match std::str::from_utf8(file.bytes) {
             Ok(text) => reads::of(file.path, text, dir, self.stack, &mut self.reads),
-            Err(_) => vec![Read::AnyFile("is not UTF-8")],
+            Err(_) => vec![Read::Unknown(reads::NOT_READ)],
         };
         for read in found {
             match read {
                 Read::Path(path) => self.path(&path),
                 Read::Module(dir) => self.module(&dir, file.path),
                 Read::AnyFile(cause) => self.whole(file.path, cause),
-                Read::Unknown(cause) => {
-                    let path = file.path.to_owned();
-                    self.unknown.get_or_insert(Reason { path, cause });
-                }
+                Read::Unknown(cause) => self.unknown(file.path, cause),
             }
         }
     }

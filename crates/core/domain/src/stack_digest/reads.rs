@@ -4,6 +4,7 @@
 //! as an argument of a resource or data source. Any other way to a path outside the module is not
 //! followed, and the digest covers every file.
 
+use crate::terraform_json::{self, Body as JsonBody};
 use hcl_edit::expr::{Expression, FuncCall, Traversal, TraversalOperator};
 use hcl_edit::structure::{Attribute, Block, Body};
 use hcl_edit::template::{Element, Template};
@@ -44,6 +45,12 @@ const TEXT_FUNCTIONS: [&str; 14] = [
     "yamldecode",
 ];
 
+/// The cause for a module whose code is not in the commit.
+const OUTSIDE: &str = "uses a module from outside the repository";
+
+/// The cause for a file whose modules and data sources are not known.
+pub(super) const NOT_READ: &str = "cannot be read as Terraform code";
+
 /// Something that code reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Read {
@@ -64,7 +71,7 @@ pub(super) struct Reads {
     pub(super) dynamic: Option<String>,
     /// Values are taken out of texts.
     pub(super) computes: bool,
-    /// There are data sources.
+    /// There are data sources or ephemeral resources.
     pub(super) data: bool,
 }
 
@@ -80,14 +87,14 @@ pub(super) fn of(path: &str, text: &str, dir: &str, stack: &str, reads: &mut Rea
         names_paths: false,
     };
     if path.ends_with(".json") {
-        match serde_json::from_str::<Value>(text) {
-            Ok(root) => reader.json(&root),
-            Err(_) => reader.any_file("is not valid JSON"),
+        let root = terraform_json::parse(text.as_bytes());
+        if root.and_then(|root| reader.json(&root)).is_none() {
+            reader.unknown(NOT_READ);
         }
     } else {
         match text.parse::<Body>() {
             Ok(body) => reader.visit_body(&body),
-            Err(_) => reader.any_file("cannot be parsed"),
+            Err(_) => reader.unknown(NOT_READ),
         }
     }
     reader.found
@@ -135,6 +142,10 @@ impl Reader<'_> {
         self.found.push(Read::AnyFile(cause));
     }
 
+    fn unknown(&mut self, cause: &'static str) {
+        self.found.push(Read::Unknown(cause));
+    }
+
     fn text(&mut self, text: &str) {
         if has_parent(text) {
             self.any_file("has a path with `..` that is not followed");
@@ -144,26 +155,21 @@ impl Reader<'_> {
     fn follow(&mut self, path: Option<String>) {
         match path {
             Some(path) => self.found.push(Read::Path(path)),
-            None => self.any_file("names a path outside the repository"),
+            None => self.unknown("names a path outside the repository"),
         }
     }
 
-    fn module(&mut self, source: Option<&str>, version: Option<&str>) {
+    fn module(&mut self, source: Option<&str>) {
         let local = |source: &&str| source.starts_with("./") || source.starts_with("../");
         match source {
             Some(source) if local(&source) => match join(self.dir, source) {
                 Some(dir) => self.found.push(Read::Module(dir)),
-                None => self.any_file("uses a module outside the repository"),
+                None => self.unknown(OUTSIDE),
             },
-            Some(source) if is_fixed(source, version) => {
-                self.any_file("uses a module from outside, whose code is not known here");
-            }
-            Some(_) => self.found.push(Read::Unknown(
-                "uses a module from outside without a fixed version",
-            )),
-            None => self.found.push(Read::Unknown(
-                "uses a module whose source is not a plain text",
-            )),
+            // Also with a fixed version or commit: `init` fetches the module again, and the files that
+            // its code reads are not known here.
+            Some(_) => self.unknown(OUTSIDE),
+            None => self.unknown("uses a module whose source is not a plain text"),
         }
     }
 
@@ -242,52 +248,49 @@ impl Reader<'_> {
         }
     }
 
-    fn json(&mut self, root: &Value) {
-        for modules in each(root.get("module")) {
-            let bodies = modules.as_object().into_iter().flatten();
-            for body in bodies.flat_map(|(_, bodies)| each(Some(bodies))) {
-                let text = |key: &str| body.get(key).and_then(Value::as_str);
-                let source = text("source").filter(|source| !is_template(source));
-                self.module(source, text("version"));
+    /// Reads a file in JSON. Returns none if it has blocks that cannot be read.
+    fn json(&mut self, root: &JsonBody) -> Option<()> {
+        for (_, body) in terraform_json::labelled(root.get("module"))? {
+            let source = body.get("source").and_then(Value::as_str);
+            self.module(source.filter(|source| !is_template(source)));
+            for (key, value) in body {
+                if key != "source" {
+                    self.json_value(value);
+                }
             }
         }
-        for data in each(root.get("data")) {
-            for (kind, _) in data.as_object().into_iter().flatten() {
-                self.data(kind);
+        let mut sources = vec![root];
+        for (_, check) in terraform_json::labelled(root.get("check"))? {
+            sources.push(check);
+        }
+        for body in sources {
+            for key in ["data", "ephemeral"] {
+                for (kind, _) in terraform_json::labelled(body.get(key))? {
+                    self.data(kind);
+                }
             }
         }
-        self.json_value(root, true);
+        for (key, value) in root {
+            if key != "module" {
+                self.json_value(value);
+            }
+        }
+        Some(())
     }
 
-    fn json_value(&mut self, value: &Value, at_root: bool) {
+    fn json_value(&mut self, value: &Value) {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
             Value::String(text) => self.json_text(text),
             Value::Array(list) => {
                 for value in list {
-                    self.json_value(value, at_root);
+                    self.json_value(value);
                 }
             }
             Value::Object(fields) => {
                 for (key, value) in fields {
                     self.json_text(key);
-                    if at_root && key == "module" {
-                        self.json_modules(value);
-                    } else {
-                        self.json_value(value, false);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Reads the arguments of modules, without their sources.
-    fn json_modules(&mut self, modules: &Value) {
-        let bodies = each(Some(modules)).filter_map(Value::as_object).flatten();
-        for body in bodies.flat_map(|(_, bodies)| each(Some(bodies))) {
-            for (key, value) in body.as_object().into_iter().flatten() {
-                if key != "source" {
-                    self.json_value(value, false);
+                    self.json_value(value);
                 }
             }
         }
@@ -308,8 +311,7 @@ impl Reader<'_> {
         match kind {
             "external" => self.any_file("runs a program, which may read any file"),
             "terraform_remote_state" => {
-                let cause = "reads the state of another stack, which is not an input";
-                self.found.push(Read::Unknown(cause));
+                self.unknown("reads the state of another stack, which is not an input");
             }
             _ => {}
         }
@@ -327,11 +329,9 @@ impl Visit for Reader<'_> {
             // They run when a resource is created or destroyed, and do not change a plan.
             "provisioner" => return,
             "module" => {
-                let text = |key: &str| match &block.body.get_attribute(key)?.value {
-                    Expression::String(text) => Some(text.as_str()),
-                    _ => None,
-                };
-                self.module(text("source"), text("version"));
+                let source = block.body.get_attribute("source");
+                let source = source.and_then(|source| source.value.as_str());
+                self.module(source);
                 for attribute in block.body.attributes() {
                     if attribute.key.as_str() != "source" {
                         self.visit_attr(attribute);
@@ -342,7 +342,7 @@ impl Visit for Reader<'_> {
                 }
                 return;
             }
-            "data" => {
+            "data" | "ephemeral" => {
                 self.data(label.unwrap_or_default());
                 self.names_paths = true;
             }
@@ -419,7 +419,8 @@ struct Roots {
 impl Visit for Roots {
     fn visit_traversal(&mut self, traversal: &Traversal) {
         // The type of a resource has an underscore after the provider's name.
-        let outside = |name: &str| matches!(name, "data" | "module") || name.contains('_');
+        let outside =
+            |name: &str| matches!(name, "data" | "ephemeral" | "module") || name.contains('_');
         self.outside |= root(traversal).is_some_and(outside);
         visit::visit_traversal(self, traversal);
     }
@@ -437,30 +438,4 @@ fn root(traversal: &Traversal) -> Option<&str> {
 
 fn is_template(text: &str) -> bool {
     text.contains("${") || text.contains("%{")
-}
-
-/// Returns whether a module from outside always has the same code: one version from a registry, or
-/// a commit.
-fn is_fixed(source: &str, version: Option<&str>) -> bool {
-    let hex = |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if let Some((_, query)) = source.split_once('?') {
-        return query
-            .split('&')
-            .any(|pair| pair.strip_prefix("ref=").is_some_and(hex));
-    }
-    version.is_some_and(|version| {
-        let version = version.trim_start_matches('=').trim();
-        let parts: Vec<&str> = version.split('.').collect();
-        let number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        parts.len() == 3 && parts.iter().all(number)
-    })
-}
-
-/// Returns the blocks of a JSON value, which is one object or a list of objects.
-fn each(value: Option<&Value>) -> impl Iterator<Item = &Value> {
-    let (one, many) = match value {
-        Some(Value::Array(list)) => (None, list.as_slice()),
-        other => (other, [].as_slice()),
-    };
-    one.into_iter().chain(many)
 }

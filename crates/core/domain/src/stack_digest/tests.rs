@@ -155,7 +155,6 @@ fn code_that_may_read_any_file_covers_the_whole_tree() {
         // May read anything.
         r#"locals { a = file("${path.module}/${local.up}/x") }
            locals { up = "../.." }"#,
-        r#"locals { a = file("../../../outside") }"#,
         r#"locals { a = "../../app" }"#,
         r#"locals { a = join("/", ["..", "app"]) }"#,
         r#"locals { a = file(format("%s/x", path.module)) }"#,
@@ -170,15 +169,17 @@ fn code_that_may_read_any_file_covers_the_whole_tree() {
   source = "../../modules/net"
   templates = "../../app"
 }"#,
-        r#"module "a" { source = "../../../elsewhere" }"#,
         r#"module "a" { source = "../../app" }"#,
+        // Not decided by the commit.
+        "locals {",
+        r#"locals { a = file("../../../outside") }"#,
+        r#"module "a" { source = "../../../elsewhere" }"#,
         r#"module "a" {
   source  = "terraform-aws-modules/vpc/aws"
   version = "5.1.2"
 }"#,
         r#"module "a" { source = "git::https://example.com/a.git?ref=0123456789abcdef0123456789abcdef01234567" }"#,
-        "locals {",
-        // Not decided by the commit.
+        r#"module "a" { source = "https://example.com/a.zip" }"#,
         r#"module "a" {
   source  = "terraform-aws-modules/vpc/aws"
   version = "~> 5.0"
@@ -186,6 +187,9 @@ fn code_that_may_read_any_file_covers_the_whole_tree() {
         r#"module "a" { source = "git::https://example.com/a.git?ref=v1" }"#,
         r#"module "a" { source = var.source }"#,
         r#"data "terraform_remote_state" "a" { backend = "s3" }"#,
+        r#"check "a" {
+  data "terraform_remote_state" "b" { backend = "s3" }
+}"#,
     ];
     let mut lines = String::new();
     for code in cases {
@@ -220,9 +224,20 @@ fn json_is_read_like_the_native_syntax() {
             "files",
         ),
         (r#"{"locals": {"a": "../../app"}}"#, "tree"),
-        (r#"{"locals": {"a": "${file(\"../../../x\")}"}}"#, "tree"),
+        (r#"{"locals": {"a": "${file(\"../../../x\")}"}}"#, "none"),
         (r#"{"locals": {"a": "${"}}"#, "tree"),
-        (r#"{"locals": "#, "tree"),
+        (r#"{"locals": "#, "none"),
+        // Terraform reads each of the modules.
+        (
+            r#"{"module": {"a": {"source": "acme/a/aws"}}, "module": {}}"#,
+            "none",
+        ),
+        (r#"{"module": {"a": [[{"source": "acme/a/aws"}]]}}"#, "none"),
+        (
+            r#"{"check": {"a": {"data": {"terraform_remote_state": {"b": {}}}}}}"#,
+            "none",
+        ),
+        (r#"{"module": {"a": "acme/a/aws"}}"#, "none"),
         (r#"{"data": {"external": {"a": {}}}}"#, "tree"),
         (r#"{"module": {"a": {"source": "acme/a/aws"}}}"#, "none"),
         (r#"{"module": {"a": {"source": "${var.a}"}}}"#, "none"),
@@ -260,6 +275,30 @@ fn a_computed_path_is_trusted_only_if_all_its_sources_are_known() {
     assert!(!is_tree(&texts, &stack()));
     texts.insert("infra/app/paths.yaml".into(), "- ../x".into());
     assert!(is_tree(&texts, &stack()));
+}
+
+/// The module behind a link may come from outside, and so may the module that linked code calls.
+#[test]
+fn code_behind_a_link_is_not_known() {
+    let mut texts = repository();
+    for path in [
+        "infra/app/link.tf",
+        "modules/net/link.tf.json",
+        "modules/net",
+    ] {
+        if path == "modules/net" {
+            texts.retain(|file, _| !file.starts_with("modules/net/"));
+        }
+        let mut files = files(&texts);
+        files.push(CommitFile {
+            path,
+            kind: FileKind::Symlink,
+            bytes: b"../x",
+        });
+        let (digest, coverage) = digest_at(&files, &stack());
+        assert!(matches!(coverage, Coverage::Unknown(_)), "{coverage:?}");
+        assert_eq!(digest, None);
+    }
 }
 
 #[test]

@@ -18,11 +18,6 @@ fn parsed(text: &str) -> Option<Facts> {
             .variables
             .extend(label.map(|label| label.as_str().to_owned()));
     }
-    for block in body.get_blocks("module") {
-        let source = block.body.get_attribute("source");
-        let source = source.and_then(|source| source.value.as_str());
-        facts.modules.extend(source.map(str::to_owned));
-    }
     for terraform in body.get_blocks("terraform") {
         for block in terraform.body.blocks() {
             let kind = match block.ident.as_str() {
@@ -59,13 +54,12 @@ fn line_of(text: &str, block: &HclBlock) -> u64 {
 }
 
 #[test]
-fn variables_backends_and_modules_are_found_in_both_notations() {
+fn variables_and_backends_are_found_in_both_notations() {
     let text = "# backend \"local\" {}\nvariable \"data\" {}\nterraform {\n  backend \"s3\" {\n    bucket = \"b\"\n    \
                 assume_role {}\n  }\n}\nlocals {\n  x = <<E\nterraform { backend \"no\" {} }\nE\n}\nmodule \"net\" {\n  \
                 source = \"../net\"\n}\n";
     let native = facts("main.tf", text);
     assert_eq!(native.variables, BTreeSet::from(["data".to_owned()]));
-    assert_eq!(native.modules, BTreeSet::from(["../net".to_owned()]));
     assert_eq!(
         native.backends,
         [BackendBlock {
@@ -79,10 +73,9 @@ fn variables_backends_and_modules_are_found_in_both_notations() {
     let json = facts(
         "x.tf.json",
         r#"{"variable":[{"a":{}},{"b":{}}],"terraform":[{"backend":{"http":[{"address":"u"}]}},
-        {"cloud":{"organization":"o"}}],"module":{"m":{"source":"./m"},"n":[{"source":"${x}"}]}}"#,
+        [[{"cloud":{"organization":"o"}}]]]}"#,
     );
     assert_eq!(json.variables.len(), 2);
-    assert_eq!(json.modules, BTreeSet::from(["./m".to_owned()]));
     let kinds: Vec<_> = json
         .backends
         .iter()
@@ -152,7 +145,17 @@ fn a_file_with_a_mistake_is_left_to_terraform() {
     ] {
         assert_eq!(facts("bad.tf", text).unread, ["bad.tf"], "{text:?}");
     }
-    assert_eq!(facts("bad.tf.json", "{").unread, ["bad.tf.json"]);
+    for text in [
+        "{",
+        // Terraform reads both blocks, and each object of the list.
+        r#"{"terraform":{"backend":{"http":{}}},"terraform":{}}"#,
+        r#"[{"terraform":{"backend":{"http":{}}}}]"#,
+        r#"{"terraform":{"backend":"http"}}"#,
+    ] {
+        let found = facts("bad.tf.json", text);
+        assert_eq!(found.unread, ["bad.tf.json"], "{text}");
+        assert_eq!(found.backends, [], "{text}");
+    }
     assert_eq!(facts("README.md", "{"), Facts::default());
 }
 
