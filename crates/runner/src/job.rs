@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
+use domain::json;
 use domain::keys::{self, JobFile};
 use engine::{Clock, Objects, Written};
 use terraform_cli::{Cancel, CancelHandle};
@@ -116,7 +117,10 @@ pub async fn run(request: &Request, context: &JobContext) -> Result<Ended, StepE
                     .log
                     .step("the attempt before was interrupted: the plan is made again");
                 let key = job_key(request, JobFile::Started);
-                context.objects.put(&key, written(&start)?).await?;
+                context
+                    .objects
+                    .put(&key, json::to_bytes("the start of a job", &start)?)
+                    .await?;
             }
             (_, Some(exit_code)) => {
                 context
@@ -134,7 +138,10 @@ pub async fn run(request: &Request, context: &JobContext) -> Result<Ended, StepE
 /// Claims the job for this process, unless another process has claimed it.
 async fn claim(request: &Request, context: &JobContext, start: &Start) -> Result<Claim, StepError> {
     let key = job_key(request, JobFile::Started);
-    let put = context.objects.put_if_absent(&key, written(start)?).await;
+    let put = context
+        .objects
+        .put_if_absent(&key, json::to_bytes("the start of a job", start)?)
+        .await;
     if let Ok(Written::Yes) = put {
         return Ok(Claim::First);
     }
@@ -159,11 +166,6 @@ pub(crate) async fn standing_exit(
     Ok(standing.map(|bytes| {
         serde_json::from_slice(&bytes).map_or(0, |result: JobResult| result.exit_code)
     }))
-}
-
-fn written(value: &impl serde::Serialize) -> Result<Vec<u8>, StepError> {
-    serde_json::to_vec(value)
-        .map_err(|error| StepError::new(ErrorName::Internal, format!("write JSON: {error}")))
 }
 
 pub(crate) fn job_key(request: &Request, file: JobFile) -> String {
@@ -227,7 +229,7 @@ async fn finish(
         duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         exit_code,
     };
-    let bytes = written(&result)?;
+    let bytes = json::to_bytes("the result of a job", &result)?;
     // The log is optional: a result without a log is valid.
     if let Err(error) = context
         .objects

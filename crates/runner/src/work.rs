@@ -7,6 +7,7 @@ use domain::config::{CONFIG_FILE, Stack};
 use domain::error::{ErrorName, StepError};
 use domain::ids::{Sha256Digest, StackName};
 use domain::job::{JobOutcome, JobSpec, Verb};
+use domain::json;
 use domain::keys::JobFile;
 use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
 use domain::source_rules::{self, OVERRIDE_FILE, VARIABLES_FILE, hcl::Facts};
@@ -354,12 +355,7 @@ impl<'a> Prepared<'a> {
     }
 
     async fn upload_outputs(&self, outputs: &Outputs) -> Result<ObjectRef, Stop> {
-        let bytes = serde_json::to_vec(outputs).map_err(|error| {
-            StepError::new(
-                ErrorName::Internal,
-                format!("outputs cannot be written: {error}"),
-            )
-        })?;
+        let bytes = json::to_bytes("the outputs", outputs).map_err(StepError::from)?;
         self.upload(JobFile::Outputs, bytes).await
     }
 

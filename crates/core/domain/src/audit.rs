@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::error::StepError;
 use crate::event::Trigger;
 use crate::ids::{CommitId, EnvironmentName, RepositoryKey, RunId, Sha256Digest, StackName};
+use crate::json::{self, NotWritten};
 use crate::plan::{Counts, PlanKind, SideEffects};
 use crate::release::{Artifact, Release};
 use crate::run::{
@@ -223,9 +224,9 @@ impl Entry {
     /// Returns the bytes to store. The next entry's digest is computed from them.
     ///
     /// # Errors
-    /// Returns an error of the JSON serializer. No value of this type causes one.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
+    /// Fails with `Internal` when the entry cannot be written. No value of this type causes that.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, NotWritten> {
+        let mut bytes = json::to_pretty_bytes("an audit entry", self)?;
         bytes.push(b'\n');
         Ok(bytes)
     }

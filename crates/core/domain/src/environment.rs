@@ -370,7 +370,7 @@ impl Environment {
     ///
     /// # Errors
     /// Fails with `LockLost` when the run does not hold the environment under this fence.
-    pub fn begin_changes(&mut self, run: &RunId, fence: u64) -> Result<(), StepError> {
+    pub fn begin_changes(&mut self, run: &RunId, fence: u64) -> Result<(), EnvironmentError> {
         self.check_holder(run, fence)?;
         if self.infrastructure == Infrastructure::LastGood {
             self.infrastructure = Infrastructure::Changing;
@@ -390,8 +390,7 @@ impl Environment {
     }
 
     /// Records that the holder rolled its commit back: marks the commit as bad, and sets the
-    /// outputs of *last good*. Resources that the rollback recreated may have new ids and
-    /// addresses. The infrastructure is as *last good* left it, if it was so before the run: a
+    /// outputs of *last good* ([`LastGood::set_outputs`]). The infrastructure is as *last good* left it, if it was so before the run: a
     /// rollback restores only what its own run changed.
     ///
     /// # Errors
@@ -406,10 +405,7 @@ impl Environment {
         let commit = self.check_holder(run, fence)?.commit.clone();
         self.mark_bad(commit, run.clone(), now);
         if let Some(good) = &mut self.last_good {
-            let stacks = &good.config.stacks;
-            good.outputs = outputs;
-            good.outputs
-                .retain(|name, _| stacks.iter().any(|stack| &stack.name == name));
+            good.set_outputs(outputs);
             if self.infrastructure == Infrastructure::Changing {
                 self.infrastructure = Infrastructure::LastGood;
             }

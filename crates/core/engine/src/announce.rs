@@ -184,10 +184,15 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
 
 /// Returns what a run does before its first apply.
 fn first_work(run: &Run) -> &'static str {
-    let builds = run.config().is_ok_and(|config| config.build.is_some());
-    match run.build() {
-        Build::None | Build::Started { .. } if builds => "Building and planning.",
-        _ => "Planning.",
+    let config = run.config().ok();
+    let builds = config.is_some_and(|config| config.build.is_some())
+        && matches!(run.build(), Build::None | Build::Started { .. });
+    let plans = config.is_some_and(|config| !config.stacks.is_empty());
+    match (builds, plans) {
+        (true, true) => "Building and planning.",
+        (true, false) => "Building.",
+        (false, true) => "Planning.",
+        (false, false) => "No stack to plan.",
     }
 }
 

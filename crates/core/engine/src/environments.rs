@@ -5,7 +5,9 @@
 //! notification stays in the outbox until it is sent, so if a process stops in between, the next
 //! call sends it.
 
+use crate::announce::Announcer;
 use crate::documents::{environment_key, load, load_run, run_key, update_environment, update_run};
+use crate::status::Transition;
 use crate::{Clock, Result, Table, TokenState, Tokens};
 use domain::environment::{
     Environment, Frozen, Infrastructure, LastGood, LockVerdict, Notification, QUEUE_LIMIT, Reply,
@@ -103,7 +105,7 @@ pub async fn begin_changes(table: &dyn Table, owned: &Owned) -> Result<()> {
         return Ok(());
     }
     change(table, &owned.environment, |environment| {
-        environment.begin_changes(&owned.run, owned.fence)
+        Ok(environment.begin_changes(&owned.run, owned.fence)?)
     })
     .await
 }
@@ -154,17 +156,6 @@ pub async fn freeze(table: &dyn Table, run: &Run, error: &StepError, now: Timest
     .await
 }
 
-/// The result of a run's request for its environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acquired {
-    /// The run that asked.
-    pub run: Run,
-    /// The run that holds the environment, if the run that asked waits in the queue behind it.
-    pub waits_for: Option<RunId>,
-    /// The runs that were superseded, for the caller to announce.
-    pub superseded: Vec<Run>,
-}
-
 /// The environments, and the runs that wait for them.
 #[derive(Clone, Copy)]
 pub struct Environments<'a> {
@@ -178,11 +169,20 @@ pub struct Environments<'a> {
 
 impl Environments<'_> {
     /// Queues a run for its environment, and drains the outbox, which often contains the run's own
-    /// reply. A run that asks again with a new token gets its reply on the new token.
+    /// reply. A run that asks again with a new token gets its reply on the new token. Returns the
+    /// runs that were superseded, for the caller to announce.
+    ///
+    /// A wait is announced before the run is queued: from then on another process can end the wait,
+    /// and what that process announces must be the last word.
     ///
     /// # Errors
     /// Fails when the table cannot be read or written, and when Step Functions cannot be called.
-    pub async fn acquire(&self, run: &RunId, token: &str) -> Result<Acquired> {
+    pub async fn acquire(
+        &self,
+        run: &RunId,
+        token: &str,
+        announcer: &Announcer,
+    ) -> Result<Vec<Run>> {
         let now = self.clock.now();
         let run = update_run(self.table, run, |run| {
             match run.lock_requested(now) {
@@ -194,17 +194,29 @@ impl Environments<'_> {
         .await?;
         let (repository, name) = place(&run)?;
         let rule = run.config()?.queue;
-        update_environment(self.table, repository, name, |environment| {
+        // The end of a run is its last announcement.
+        let mut announced = run.is_ended();
+        while let Some(holder) = update_environment(self.table, repository, name, |environment| {
             let waiter = Waiter {
                 run: run.id().clone(),
                 commit: run.trigger().commit().clone(),
                 received_at: run.trigger().received_at(),
                 token: token.to_owned(),
             };
-            environment.acquire(waiter, rule, now);
-            Ok(())
+            let mut queued = environment.clone();
+            queued.acquire(waiter, rule, now);
+            let holder = queued.waits_for(run.id()).filter(|_| !announced).cloned();
+            if holder.is_none() {
+                *environment = queued;
+            }
+            Ok(holder)
         })
-        .await?;
+        .await?
+        {
+            let transition = Transition::LockWaiting(holder);
+            announcer.announce(&run, transition).await;
+            announced = true;
+        }
         // A failed build can end the run during this call. The run's end is written before the
         // environment is released, so the later of the two processes removes the wait.
         let run = load_run(self.table, run.id()).await?;
@@ -215,14 +227,7 @@ impl Environments<'_> {
             })
             .await?;
         }
-        let superseded = self.drain(repository, name).await?;
-        let environment = of_run(self.table, &run).await?;
-        let waits_for = environment.as_ref().and_then(|it| it.waits_for(run.id()));
-        Ok(Acquired {
-            waits_for: waits_for.cloned(),
-            superseded,
-            run,
-        })
+        self.drain(repository, name).await
     }
 
     /// Releases the environment of a run that has ended, or removes its wait, and hands the

@@ -4,6 +4,7 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
+use domain::environment::Infrastructure;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId};
 use domain::job::{JobOutcome, Verb};
@@ -191,6 +192,34 @@ async fn exactly_the_sealed_plan_is_applied() {
     }
     let run = world.run(&run()).await;
     assert_eq!(run.forward().stacks()[0].outputs(), Some(&object(5)));
+}
+
+/// The process stops between the two writes: the run is stopped then, and nothing shows that its
+/// plan was to be applied but the environment.
+#[tokio::test]
+async fn the_environment_is_marked_before_the_plan_is_consumed() {
+    let world = Scene::new(Verdict::Auto).await;
+    let holder = world.run(&run()).await;
+    let mut good = samples::last_good(2);
+    good.received_at = holder.trigger().received_at();
+    world.table.deliver(&good);
+    world.table.give_environment_to(&holder);
+    assert_eq!(
+        world.table.environment().infrastructure(),
+        Infrastructure::LastGood
+    );
+    world.table.lose_reply("replace", throttled(), 1);
+    assert_eq!(world.start().await, Err(throttled()));
+    assert_eq!(world.state().await, planned(Verdict::Auto, None));
+    let environment = world.table.environment();
+    assert_eq!(environment.infrastructure(), Infrastructure::Changing);
+
+    world
+        .table
+        .change_environment(|environment| environment.release(&run(), samples::now()));
+    let environment = world.table.environment();
+    assert_eq!(environment.infrastructure(), Infrastructure::Unknown);
+    assert_eq!(environment.last_good_base(&run()), None);
 }
 
 #[tokio::test]

@@ -26,13 +26,11 @@ impl Plan {
             tokens: &*self.tokens,
             clock: &*self.clock,
         };
-        let acquired = environments.acquire(&input.run, &input.token).await?;
-        for run in &acquired.superseded {
+        let superseded = environments
+            .acquire(&input.run, &input.token, &self.announcer)
+            .await?;
+        for run in &superseded {
             self.announcer.announce(run, Transition::Superseded).await;
-        }
-        if let Some(holder) = acquired.waits_for {
-            let transition = Transition::LockWaiting(holder);
-            self.announcer.announce(&acquired.run, transition).await;
         }
         Ok(NoOutput {})
     }

@@ -96,12 +96,13 @@ impl Plan {
     }
 
     /// Settles every stack that is the same as in the last good commit, until the stacks that can be
-    /// planned now all differ. A stack whose outputs in *last good* have expired is planned.
+    /// planned now all differ. A stack whose outputs in *last good* have expired or differ from the
+    /// recorded ones is planned.
     async fn skip(&self, mut run: Run, owned: &Owned) -> Result<Run> {
-        let mut gone = BTreeSet::new();
+        let mut lost = BTreeSet::new();
         loop {
             let mut same = run.same_stacks(owned.environment());
-            same.retain(|one| !gone.contains(&one.stack));
+            same.retain(|one| !lost.contains(&one.stack));
             if same.is_empty() {
                 break;
             }
@@ -111,7 +112,7 @@ impl Plan {
                 match outputs {
                     Some(outputs) => skipped.push((one, outputs)),
                     None => {
-                        gone.insert(one.stack);
+                        lost.insert(one.stack);
                     }
                 }
             }
@@ -143,12 +144,20 @@ impl Plan {
         run: &Run,
         same: SameStack,
     ) -> Result<(SameStack, Option<ObjectRef>)> {
-        let found = self.objects.get(&same.outputs.key).await?;
+        let planned = |why: &'static str| {
+            tracing::warn!(run = %run.id(), stack = %same.stack, key = same.outputs.key, "{why}");
+        };
         let sha256 = same.outputs.sha256.clone();
-        let Some(bytes) = found.filter(|bytes| Sha256Digest::of(bytes) == sha256) else {
-            tracing::warn!(run = %run.id(), stack = %same.stack, key = same.outputs.key,
-                "planned, because its outputs in last good are gone");
-            return Ok((same, None));
+        let bytes = match self.objects.get(&same.outputs.key).await? {
+            Some(bytes) if Sha256Digest::of(&bytes) == sha256 => bytes,
+            Some(_) => {
+                planned("planned, because its outputs are not those that last good recorded");
+                return Ok((same, None));
+            }
+            None => {
+                planned("planned, because its outputs in last good have expired");
+                return Ok((same, None));
+            }
         };
         let key = keys::outputs(run.id(), &same.stack);
         self.objects.put(&key, bytes).await?;

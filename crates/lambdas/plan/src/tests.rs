@@ -278,6 +278,21 @@ async fn a_run_that_waits_for_another_one_says_so_until_it_gets_the_environment(
     assert_eq!(last.status.description, "Building and planning.");
 }
 
+/// Once the run is queued, another process can give it the environment and announce that.
+#[tokio::test]
+async fn a_wait_is_announced_before_it_can_end() {
+    let world = Scene::held().await;
+    world
+        .change(2, |run| run.lock_requested(samples::now()).unwrap())
+        .await;
+    world.table.fail_next("replace", throttled(), 1);
+    world.acquire(2, "t2").await.unwrap_err();
+    assert!(world.table.environment().queue().is_empty());
+    let last = world.forge.statuses().pop().unwrap();
+    assert_eq!(last.commit, samples::commit(2));
+    assert!(last.status.description.starts_with("Waiting:"), "{last:?}");
+}
+
 /// The build failed and the run was recorded while `acquire` was still running.
 #[tokio::test]
 async fn a_run_that_ended_does_not_keep_the_environment() {

@@ -58,10 +58,7 @@ impl Record {
                 Some(bytes) => bytes,
                 None => {
                     let entry = Entry::of(run, end, superseded_by.clone(), previous.as_ref());
-                    let bytes = entry.to_bytes().map_err(|source| Error::EntryNotWritten {
-                        key: key.clone(),
-                        source,
-                    })?;
+                    let bytes = entry.to_bytes()?;
                     let written = self.audit.put_if_absent(&key, bytes.clone()).await?;
                     if written == Written::Yes {
                         return Ok(Head::of(seq, &bytes));

@@ -19,11 +19,6 @@ pub enum Error {
     EndNotRecorded { execution: String },
     #[error("run {run} has no end to record")]
     NoEnd { run: RunId },
-    #[error("audit entry {key} cannot be written as JSON: {source}")]
-    EntryNotWritten {
-        key: String,
-        source: serde_json::Error,
-    },
     #[error("audit entry {key} is missing, although it was written: find out who deleted it")]
     EntryMissing { key: String },
     #[error("audit entry {key} {why}")]
@@ -44,7 +39,6 @@ impl NamedError for Error {
             Self::Stopped { .. } | Self::TimedOut { .. } => ErrorName::Interrupted,
             Self::EndNotRecorded { .. }
             | Self::NoEnd { .. }
-            | Self::EntryNotWritten { .. }
             | Self::EntryMissing { .. }
             | Self::EntryBroken { .. }
             | Self::EndlessAudit { .. } => ErrorName::Internal,

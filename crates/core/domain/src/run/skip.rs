@@ -2,7 +2,7 @@
 
 use crate::config::WhenChanged;
 use crate::environment::{Environment, LastGood};
-use crate::ids::{CommitId, StackName};
+use crate::ids::{CommitId, Sha256Digest, StackName};
 use crate::plan::{LegKind, ObjectRef};
 use crate::run::{Change, Leg, Run, RunError, StackRun, StackState, Wave};
 use crate::stack_digest::StackDigest;
@@ -56,11 +56,10 @@ impl Run {
         let untouched = *stack.state() == StackState::Pending && stack.jobs() == 0;
         let asked = stack.spec().when_changed == WhenChanged::Always;
         let same = stack.digest().is_some() && stack.digest() == good.digests.get(stack.name());
-        let sha256 = |outputs: Option<&ObjectRef>| outputs.map(|one| one.sha256.clone());
         let inputs = self.outputs();
         let same_inputs = stack.spec().needs.iter().all(|need| {
-            let now = sha256(inputs.get(need));
-            now.is_some() && now == sha256(good.outputs.get(need))
+            let now = sha256(&inputs, need);
+            now.is_some() && now == sha256(&good.outputs, need)
         });
         let outputs = good.outputs.get(stack.name());
         outputs.filter(|_| untouched && !asked && same && same_inputs)
@@ -101,6 +100,32 @@ impl Run {
         let known = |stack: &StackRun| Some((stack.name().clone(), stack.digest()?.clone()));
         self.forward.stacks().iter().filter_map(known).collect()
     }
+}
+
+impl LastGood {
+    /// Sets the outputs of the commit's stacks after a rollback. Resources that the rollback
+    /// recreated may have new ids and addresses. A stack that needs an output which is now a
+    /// different one loses its digest: it may have been applied with the former one.
+    pub(crate) fn set_outputs(&mut self, outputs: BTreeMap<StackName, ObjectRef>) {
+        let before = std::mem::replace(&mut self.outputs, outputs);
+        let stacks = &self.config.stacks;
+        self.outputs
+            .retain(|name, _| stacks.iter().any(|stack| &stack.name == name));
+        for stack in stacks {
+            let mut needs = stack.needs.iter();
+            if needs.any(|need| sha256(&before, need) != sha256(&self.outputs, need)) {
+                self.digests.remove(&stack.name);
+            }
+        }
+    }
+}
+
+/// Returns the digest of a stack's outputs. The same outputs can be stored under several keys.
+fn sha256<'a>(
+    outputs: &'a BTreeMap<StackName, ObjectRef>,
+    stack: &StackName,
+) -> Option<&'a Sha256Digest> {
+    outputs.get(stack).map(|outputs| &outputs.sha256)
 }
 
 impl Leg {

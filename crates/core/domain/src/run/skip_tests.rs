@@ -213,6 +213,36 @@ fn a_rollback_leaves_skipped_stacks_alone() {
     assert_eq!(run.outputs().get(&name(&run, 0)), Some(&outputs(0)));
 }
 
+/// Run 2 planned stack 0, found nothing to change and new outputs, and failed before it applied
+/// stack 1 with them. The rollback leaves both stacks alone.
+#[test]
+fn after_a_rollback_a_stack_that_needs_other_outputs_is_planned() {
+    for (other, expected) in [(false, vec![0, 3, 1, 2]), (true, vec![0, 3])] {
+        let mut run = chain();
+        let good = same(&run);
+        let mut environment = held_after(good.clone(), &run);
+        environment.begin_changes(&run.id, 2).unwrap();
+        run.forward.stacks[0].state = StackState::Unchanged;
+        run.forward.stacks[0].outputs = Some(outputs(if other { 9 } else { 0 }));
+        run.forward.stacks[3].state = maybe();
+        decide(&mut run, ErrorName::ApplyFailed, Some(&good));
+        environment
+            .record_rollback(&run.id, 2, run.outputs(), now())
+            .unwrap();
+        environment.release(&run.id, now());
+
+        let mut next = chain();
+        next.id = RunId::parse("next").unwrap();
+        let commit = CommitId::parse(&"c".repeat(40)).unwrap();
+        environment.acquire(wait(&next.id, &commit), QueueRule::Every, now());
+        assert_eq!(skip(&mut next, &environment), expected, "other: {other}");
+        assert_eq!(
+            next.leg().next_wave() == Wave::Plan(vec![name(&next, 1)]),
+            other
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn a_skipped_stack_has_the_digest_and_the_inputs_of_last_good(

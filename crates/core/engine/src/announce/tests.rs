@@ -56,6 +56,19 @@ async fn the_status_of_a_wait_ends_when_the_run_gets_the_environment() {
     samples::build(&mut run, 1);
     let held = description(&run, Transition::LockHeld).await;
     assert_eq!(held, "Planning.");
+
+    // A repository without stacks.
+    let mut run = samples::claimed_run(2);
+    let mut config = samples::config();
+    config.stacks.clear();
+    config.deploy = None;
+    run.accept(samples::source(2), config, samples::now())
+        .unwrap();
+    let sealed = description(&run, Transition::Sealed).await;
+    assert_eq!(sealed, "Checked. Building.");
+    samples::build(&mut run, 2);
+    let held = description(&run, Transition::LockHeld).await;
+    assert_eq!(held, "No stack to plan.");
 }
 
 #[tokio::test]

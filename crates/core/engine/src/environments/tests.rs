@@ -39,8 +39,8 @@ impl Scene {
 
     async fn acquire(&self, n: u8, token: &str) -> Result<Vec<Run>> {
         self.tokens.open(token);
-        let acquired = self.environments().acquire(&id(n), token).await?;
-        Ok(acquired.superseded)
+        let announcer = self.announcer();
+        self.environments().acquire(&id(n), token, &announcer).await
     }
 
     async fn run(&self, n: u8) -> Run {

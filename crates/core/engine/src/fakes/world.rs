@@ -126,7 +126,10 @@ impl<C: Clock + Clone + 'static> World<C> {
     /// Fails as [`Environments::acquire`] does.
     pub async fn acquire(&self, id: &RunId, token: &str) -> Result<()> {
         self.tokens.open(token);
-        self.environments().acquire(id, token).await.map(|_| ())
+        // What a run announces before a test is not part of the test.
+        let unheard = Announcer::new(Arc::new(FakeStatusQueue::new()), self.clock());
+        let acquired = self.environments().acquire(id, token, &unheard).await;
+        acquired.map(|_| ())
     }
 
     /// Returns the run that holds the environment.

@@ -102,6 +102,19 @@ async fn a_stack_whose_outputs_have_expired_is_planned() {
 }
 
 #[tokio::test]
+async fn a_stack_whose_outputs_are_not_the_recorded_ones_is_planned() {
+    let (world, good) = delivered().await;
+    let data = samples::stack("data");
+    let other = "{\"of\": \"another\"}";
+    world.artifacts.set(&good.outputs[&data].key, other);
+    let jobs = world.next(2).await.unwrap();
+    assert_eq!(jobs[0].stack, data);
+    assert_eq!(states(&world).await[0], "data planning");
+    let copied = keys::outputs(&run(2), &data);
+    assert_eq!(world.artifacts.peek(&copied), None);
+}
+
+#[tokio::test]
 async fn a_stack_that_needs_a_skipped_one_is_planned_in_the_same_call() {
     let (world, mut good) = delivered().await;
     good.digests.insert(samples::stack("app"), digest(9));
