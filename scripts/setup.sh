@@ -15,7 +15,8 @@ target=${CARGO_TARGET_DIR:-$root/target}
 tools=$target/local-tools
 cargo_tools=$target/cargo-tools
 launcher=$root/crates/local/launcher
-log=$target/setup.log
+# One for each purpose, because scripts/test.sh runs two setups at the same time.
+log=$target/setup-$purpose.log
 mkdir -p "$target"
 . "$root/scripts/progress.sh"
 
@@ -87,9 +88,9 @@ python_packages() {
   stamp=$environment/.$(basename "$list").$(sha256sum "$list" | cut -c1-16)
   [[ ! -e $stamp ]] || return 0
   say "installing $(grep -c '==' "$list") pinned Python packages from $(basename "$list")"
-  [[ -x $environment/bin/python ]] || python3 -m venv "$environment"
-  with_progress "$log" "$environment/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "$list"
-  touch "$stamp"
+  [[ -x $environment/bin/python ]] || python3 -m venv "$environment" || return 1
+  with_progress "$log" "$environment/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "$list" &&
+    touch "$stamp"
 }
 
 # Provides a cargo subcommand: a recent one on the PATH, otherwise one in target/cargo-tools, which scripts/test.sh prefers.
@@ -100,12 +101,9 @@ cargo_subcommand() {
     say "$name $found"
     return
   fi
-  say "building $name $wanted from crates.io into target/cargo-tools (some minutes, once)"
-  # A separate log, because scripts/test.sh may run another setup. Built for this machine, not for the workspace's target. Little
-  # optimized: the tool's own release profile would take longer to build than the tool ever runs.
-  with_progress "$target/setup-$name.log" env -u CARGO_BUILD_TARGET \
-    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-    cargo install --locked --root "$cargo_tools" "$name" --version "$wanted"
+  python_packages "$cargo_tools" "$root/scripts/requirements-cargo.txt" ||
+    die "there is no wheel of $name for this machine, or it cannot be downloaded; pip's output is above" \
+      "install it yourself, then run this again: cargo install --locked $name"
 }
 
 case $purpose in
