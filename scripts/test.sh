@@ -251,36 +251,46 @@ progress() {
 }
 
 lanes=() lanes_of=()
-# Fails what a lane left without a result: a lane that was killed must not keep the others waiting.
+# Ends the process groups of lanes. Escalates to a stronger signal after 15 seconds.
+# end_groups SIGNALS LANE...
+end_groups() {
+  local groups=("${@:2}") signal seconds
+  groups=("${groups[@]/#/-}")
+  for signal in $1; do
+    kill "-$signal" -- "${groups[@]}" 2>/dev/null
+    for ((seconds = 0; seconds < 15; seconds++)); do
+      kill -0 -- "${groups[@]}" 2>/dev/null || return 0
+      sleep 1
+    done
+  done
+}
+
+# Fails what a lane left without a result: a lane that was killed must not keep the others waiting. Ends what it
+# started: a suite that nothing waits for would still use the machine.
 fail_after_lost_lanes() {
-  local index name
+  local index name lost
   for index in "${!lanes[@]}"; do
     kill -0 "${lanes[index]}" 2>/dev/null && continue
+    lost=
     for name in ${lanes_of[index]}; do
       [[ $wanted == *" $name "* && ! -e $state/$name.passed && ! -e $state/$name.failed ]] || continue
       say "$name FAILED: the process that ran it was killed"
       rm -f "$state/$name.running"
       : >"$state/$name.failed"
+      lost=1
     done
+    [[ -z $lost ]] || end_groups 'TERM KILL' "${lanes[index]}"
   done
 }
 
 # The first process of a lane leads its process group.
 lanes_run() { kill -0 "${lanes[@]}" 2>/dev/null; }
-groups_run() { kill -0 -- "${lanes[@]/#/-}" 2>/dev/null; }
 
-# Ends everything that runs. Escalates to a stronger signal after 15 seconds.
+# Ends everything that runs.
 stop() {
   trap '' INT TERM HUP
-  local signal seconds
   echo "test: stopping"
-  for signal in INT TERM KILL; do
-    kill "-$signal" -- "${lanes[@]/#/-}" 2>/dev/null
-    for ((seconds = 0; seconds < 15; seconds++)); do
-      groups_run || break 2
-      sleep 1
-    done
-  done
+  end_groups 'INT TERM KILL' "${lanes[@]}"
   exit 130
 }
 
