@@ -2,8 +2,9 @@ output "installation" {
   description = <<-EOT
     What the roots export: webhook_url, which the forge posts events to; URLs of the queues; state_machine_arn, table_name,
     event_bus_name, build_project and dashboard_name; buckets (artifacts, audit, state, access_logs); secret_arns (webhook
-    and git, whose values an operator sets); images by the repository's key (github-42), without tag; functions, their names by step; log_groups
-    by step, and state_machine, jobs, build, network; job_queues, job_definitions and job_role_arns (plan, apply).
+    and git, whose values an operator sets); images by the repository's key (github-42), without tag; functions, their
+    names by step; log_groups by step, and state_machine, jobs, build, network; job_queues, job_definitions and
+    job_role_arns (plan, apply).
   EOT
   value = {
     webhook_url             = aws_lambda_function_url.webhook.function_url

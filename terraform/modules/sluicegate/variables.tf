@@ -46,6 +46,13 @@ variable "repositories" {
   }
 
   validation {
+    condition = !anytrue(flatten([for repository in var.repositories :
+      [for part in split("/", "${repository.full_name}/${coalesce(repository.clone_url, "-")}") : contains([".", ".."], part)]
+    ]))
+    error_message = "full_name and clone_url must not contain . or .. as a name: as part of a path, they name another folder."
+  }
+
+  validation {
     condition     = alltrue([for repository in var.repositories : repository.forge != "github" || length(split("/", repository.full_name)) == 2])
     error_message = "full_name of a repository on GitHub must be <owner>/<repository>: GitHub has no subgroups."
   }
@@ -92,6 +99,14 @@ variable "repositories" {
       for repository in var.repositories : coalesce(repository.image_repository, "${var.name}/${lower(repository.full_name)}")
     ]))) == length(var.repositories) + 1
     error_message = "Two repositories have the same image_repository, or one has that of the runner, <name>/runner."
+  }
+
+  # Module registry checks it too, but its error does not name the entry.
+  validation {
+    condition = alltrue([for repository in var.repositories : can(regex(
+      "^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*)*$", coalesce(repository.image_repository, "default")
+    ))])
+    error_message = "image_repository must have lower-case letters and digits, separated by single . _ - or /."
   }
 
   # A Lambda's environment is limited to 4096 bytes; all variables but SLUICEGATE_REPOSITORIES need less than 800.
@@ -212,7 +227,7 @@ variable "build" {
 }
 
 variable "lambda_settings" {
-  description = "Memory (MiB), timeout (s), reserved concurrency (-1 for none) and /tmp (MiB) of Lambdas, by step; null or absent for the values in steps.json."
+  description = "Memory (MiB), timeout (s), reserved concurrency (-1 for none) and /tmp (MiB) of Lambdas, by step; null or absent for the values in steps/<name>.json."
   type = map(object({
     memory_mb            = optional(number)
     timeout_seconds      = optional(number)

@@ -1,5 +1,5 @@
 output "installation" {
-  description = "Names, ARNs and addresses of the installation, as the `sluicegate` command reads them; see modules/sluicegate/outputs.tf."
+  description = "The installation, as the `sluicegate` command reads it; see modules/sluicegate/outputs.tf."
   value       = module.sluicegate.installation
 }
 

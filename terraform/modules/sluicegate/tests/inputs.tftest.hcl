@@ -47,6 +47,53 @@ run "repository_with_an_empty_group" {
   expect_failures = [var.repositories]
 }
 
+run "repository_with_a_dot_as_name" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/." }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "repository_with_two_dots_as_name" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "../shop" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "repository_with_two_dots_as_group" {
+  command = plan
+  variables {
+    repositories = [{ forge = "gitlab", id = 1, full_name = "acme/../shop" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "repository_with_dots_in_its_names" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = ".acme/shop..api", image_repository = "shop-api" }]
+  }
+}
+
+run "clone_url_with_two_dots_as_name" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/shop", clone_url = "https://github.com/acme/../other.git" }]
+  }
+  expect_failures = [var.repositories]
+}
+
+run "image_repository_with_two_dots_as_name" {
+  command = plan
+  variables {
+    repositories = [{ id = 1, full_name = "acme/shop", image_repository = "acme/../other" }]
+  }
+  expect_failures = [var.repositories]
+}
+
 run "unknown_forge" {
   command = plan
   variables {
