@@ -17,7 +17,7 @@ pub(crate) async fn is_found(harness: &Harness) -> anyhow::Result<()> {
         clean.leaks
     );
     let secret = format!("a log with {} in it", harness.local.secrets.token);
-    let object = plant_object(harness, &secret).await?;
+    let objects = plant_objects(harness, &secret).await?;
     plant_log(harness, &secret).await?;
     plant_item(harness, &secret).await?;
     let queues = plant_messages(harness, &secret).await?;
@@ -26,21 +26,23 @@ pub(crate) async fn is_found(harness: &Harness) -> anyhow::Result<()> {
     let found = sweep(harness, Some(&clone)).await?;
     let places = [
         "audit branch",
-        "planted.txt",
         "log group",
         "table",
         "describe-execution",
         "get-execution-history",
     ];
-    let queues = queues.iter().map(String::as_str);
-    for place in places.into_iter().chain(queues) {
+    let planted = queues.iter().chain(&objects).map(String::as_str);
+    for place in places.into_iter().chain(planted) {
         ensure!(
             is_in(&found, place),
             "a secret planted in a {place} was not found: {:?}",
             found.leaks
         );
     }
-    harness.aws(&["s3", "rm", "--quiet", &object]).await?;
+    for object in objects {
+        let object = format!("s3://{object}");
+        harness.aws(&["s3", "rm", "--quiet", &object]).await?;
+    }
     Ok(())
 }
 
@@ -87,16 +89,24 @@ fn git(dir: &Path, args: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn plant_object(harness: &Harness, secret: &str) -> anyhow::Result<String> {
+/// Writes the secret to an object of each bucket. Returns the objects, as `bucket/key`. In buckets other
+/// than the artifacts bucket, a key of the Lambdas' programs has no special meaning.
+async fn plant_objects(harness: &Harness, secret: &str) -> anyhow::Result<Vec<String>> {
     let file = harness.local.dir.join("planted.txt");
     std::fs::write(&file, secret)?;
-    let artifacts = &harness.local.installed.buckets.artifacts;
-    let object = format!("s3://{artifacts}/planted.txt");
     let from = file.display().to_string();
-    harness
-        .aws(&["s3", "cp", "--quiet", &from, &object])
-        .await?;
-    Ok(object)
+    let buckets = &harness.local.installed.buckets;
+    let objects = [
+        format!("{}/planted.txt", buckets.artifacts),
+        format!("{}/functions/planted.txt", buckets.audit),
+        format!("{}/functions/planted.txt", buckets.state),
+        format!("{}/functions/planted.txt", buckets.access_logs),
+    ];
+    for object in &objects {
+        let to = format!("s3://{object}");
+        harness.aws(&["s3", "cp", "--quiet", &from, &to]).await?;
+    }
+    Ok(objects.into())
 }
 
 async fn plant_log(harness: &Harness, secret: &str) -> anyhow::Result<()> {

@@ -47,8 +47,9 @@ const CLEAR: [&str; 4] = [
     "/errored.tfstate",
 ];
 
-/// The objects of the artifacts bucket that the installation uploads: the Lambdas' programs.
-const PROGRAMS: &str = "functions/*";
+/// The option that leaves out the Lambdas' programs, which the installation uploads to the artifacts
+/// bucket.
+const PROGRAMS: [&str; 2] = ["--exclude", "functions/*"];
 
 /// The number of concurrent calls.
 const AT_ONCE: usize = 4;
@@ -91,7 +92,8 @@ impl Sweep {
 /// Searches every log, message, queue, object, item, execution and audit entry. Empties the queues,
 /// because in a FIFO queue the next message is available only after the previous one is deleted.
 ///
-/// Only the Lambdas' programs are left out: 600 MB that were built before the secrets existed.
+/// Only the Lambdas' programs in the artifacts bucket are left out: 600 MB that were built before the
+/// secrets existed.
 ///
 /// # Errors
 /// When a place cannot be read. No other place is skipped.
@@ -131,8 +133,10 @@ pub async fn sweep(harness: &Harness, audit_clone: Option<&Path>) -> anyhow::Res
     ] {
         let copy = local.dir.join("sweep").join(bucket);
         let (from, to) = (format!("s3://{bucket}"), copy.display().to_string());
-        let sync = ["s3", "sync", "--quiet", "--exclude", PROGRAMS, &from, &to];
-        harness.aws(&sync).await?;
+        let sync = ["s3", "sync", "--quiet", &from, &to];
+        let is_artifacts = bucket == &buckets.artifacts;
+        let exclude: &[&str] = if is_artifacts { &PROGRAMS } else { &[] };
+        harness.aws(&[&sync, exclude].concat()).await?;
         files(&copy, &mut |file, bytes| {
             let place = format!("{bucket}/{}", file.display());
             let inside = bucket == &buckets.state || in_the_clear(&copy, file);
@@ -274,7 +278,10 @@ async fn executions(harness: &Harness) -> anyhow::Result<Vec<(String, String)>> 
 }
 
 /// Parses a list of names in the output of the AWS CLI.
-pub(crate) fn list(text: &str) -> anyhow::Result<Vec<String>> {
+///
+/// # Errors
+/// When it is not a list of texts.
+pub fn list(text: &str) -> anyhow::Result<Vec<String>> {
     serde_json::from_str(text).with_context(|| format!("not a list of names: {text}"))
 }
 
