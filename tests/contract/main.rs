@@ -10,7 +10,6 @@
 mod crates;
 mod examples;
 mod machine;
-mod payloads;
 mod rendered;
 mod terraform;
 mod tree;

@@ -2,7 +2,7 @@
 //! place where the execution is stopped. After each case, checks every invariant, delivers a good
 //! commit, and compares the outcome with the tables in `outcomes/`.
 
-use crate::cloud::{Cloud, Ended, Fault, Trouble, neighbor};
+use crate::cloud::{Cloud, Ended, Fault, Trouble};
 use crate::invariants::{self, Before};
 use crate::{asking, machine};
 use domain::run::Outcome;
@@ -80,9 +80,7 @@ struct Case {
 
 async fn run(machine: &Arc<Machine>, route: Route, state: &str, what: What) -> Case {
     let cloud = Cloud::new(machine);
-    let neighbor = cloud.push_to(&neighbor(), 1, samples::CONFIG);
-    let delivered = cloud.deliver(&neighbor).await;
-    assert_eq!(delivered.run.outcome(), Outcome::Applied);
+    cloud.deliver_to_neighbor().await;
     let first = cloud.push(1, &asking());
     let good = cloud.deliver(&first).await;
     assert_eq!(

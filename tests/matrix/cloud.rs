@@ -9,15 +9,13 @@ use domain::event::{EnrolledRepository, Trigger};
 use domain::ids::{ForgeId, JobId, RepositoryKey, RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
 use domain::step::{ApprovalAnswer, ExecutionEnded, RecordInput};
-use engine::documents::{environment_key, load, load_run, update_run};
-use engine::fakes::{
-    FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue,
-    FakeTable, FakeTokens, samples,
-};
+use engine::documents::{environment_key, load};
+use engine::fakes::{World, samples};
 use engine::{BatchJobs as _, Clock, Services as _, Step as _, Tokens as _};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -127,19 +125,9 @@ pub(crate) struct Ended {
 /// An AWS account with two enrolled repositories: `acme/shop` and its [`neighbor`].
 pub(crate) struct Cloud {
     machine: Arc<Machine>,
-    pub(crate) table: FakeTable,
-    pub(crate) artifacts: FakeObjects,
-    pub(crate) audit: FakeObjects,
-    pub(crate) forge: FakeForge,
-    pub(crate) status: FakeStatusQueue,
-    pub(crate) services: FakeServices,
+    world: World<VirtualClock>,
     pub(crate) batch: Batch,
     pub(crate) calls: Calls,
-    pub(crate) registry: FakeRegistry,
-    pub(crate) probe: FakeProbe,
-    pub(crate) tokens: FakeTokens,
-    pub(crate) executions: FakeExecutions,
-    pub(crate) clock: VirtualClock,
     people: Mutex<People>,
     faults: Mutex<Vec<Fault>>,
     stop: Mutex<Option<String>>,
@@ -147,29 +135,28 @@ pub(crate) struct Cloud {
     count: AtomicU32,
 }
 
+impl Deref for Cloud {
+    type Target = World<VirtualClock>;
+    fn deref(&self) -> &World<VirtualClock> {
+        &self.world
+    }
+}
+
 impl Cloud {
     pub(crate) fn new(machine: &Arc<Machine>) -> Arc<Self> {
-        let services = FakeServices::new();
+        let world = World::with_clock(VirtualClock(Instant::now()));
         for place in [SHOP, NEIGHBOR] {
-            services.add_service(CLUSTER, place.service, place.template);
+            let Place {
+                service, template, ..
+            } = place;
+            world.services.add_service(CLUSTER, service, template);
         }
         let calls = Calls::default();
-        let artifacts = FakeObjects::new(samples::BUCKET);
         Arc::new(Self {
             machine: Arc::clone(machine),
-            table: FakeTable::new(),
-            batch: Batch::new(artifacts.clone(), calls.clone()),
+            batch: Batch::new(world.artifacts.clone(), calls.clone()),
+            world,
             calls,
-            artifacts,
-            audit: FakeObjects::new(samples::AUDIT_BUCKET),
-            forge: FakeForge::new(),
-            status: FakeStatusQueue::new(),
-            services,
-            registry: FakeRegistry::new(),
-            probe: FakeProbe::new(),
-            tokens: FakeTokens::new(),
-            executions: FakeExecutions::new(),
-            clock: VirtualClock(Instant::now()),
             people: Mutex::new(People::Approve),
             faults: Mutex::default(),
             stop: Mutex::default(),
@@ -245,7 +232,7 @@ impl Cloud {
         while self.batch.has_open_jobs() {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
-        let run = load_run(&self.table, &event.run_id()).await.unwrap();
+        let run = self.run(&event.run_id()).await;
         Ended {
             execution: arn,
             end,
@@ -376,12 +363,11 @@ impl Cloud {
                 .collect();
             for stack in waiting {
                 let at = self.clock.now();
-                update_run(&self.table, run.id(), |run| {
-                    run.approval_decided(&stack, answer, "an operator", at)?;
-                    Ok(())
+                self.change_run(run.id(), |run| {
+                    run.approval_decided(&stack, answer, "an operator", at)
+                        .unwrap();
                 })
-                .await
-                .unwrap();
+                .await;
                 let output = serde_json::to_string(&ApprovalAnswer { verdict: answer }).unwrap();
                 self.tokens.succeed(token, &output).await.unwrap();
             }
@@ -399,7 +385,7 @@ impl Cloud {
             .collect();
         let mut runs = Vec::new();
         for id in ids {
-            runs.push(load_run(&self.table, &id).await.unwrap());
+            runs.push(self.run(&id).await);
         }
         runs
     }

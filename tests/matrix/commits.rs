@@ -1,8 +1,9 @@
 //! The commits that are delivered.
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, neighbor};
 use domain::event::{EnrolledRepository, Trigger};
 use domain::ids::{CommitId, RepositoryKey, Sha256Digest};
+use domain::run::Outcome;
 use engine::fakes::samples;
 use engine::{FileKind, Snapshot, SnapshotFile};
 use std::collections::BTreeMap;
@@ -59,6 +60,13 @@ impl Code {
 }
 
 impl Cloud {
+    /// Delivers commit 1 of the other repository, so that the runs of two repositories can be compared.
+    pub(crate) async fn deliver_to_neighbor(&self) {
+        let event = self.push_to(&neighbor(), 1, samples::CONFIG);
+        let ended = self.deliver(&event).await;
+        assert_eq!(ended.run.outcome(), Outcome::Applied);
+    }
+
     /// Pushes commit `n` with this configuration, and returns its event.
     pub(crate) fn push(&self, n: u8, config: &str) -> Trigger {
         self.push_to(&samples::repository(), n, config)

@@ -1,12 +1,13 @@
 //! The Lambdas on the fakes of `engine`.
 
 use crate::cloud::{Cloud, neighbor};
+use async_trait::async_trait;
 use domain::error::StepError;
 use domain::event::EnrolledRepository;
 use domain::step::Step as Lambda;
 use engine::announce::Announcer;
 use engine::fakes::samples;
-use engine::{Clock, Result, Step};
+use engine::{Clock, Step};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use workflow::walk::Failure;
@@ -72,10 +73,12 @@ impl Cloud {
     }
 
     fn deploy(&self) -> deploy::Deploy {
+        let mut targets = self.targets();
+        targets.services = self.calls.of(&self.services);
         deploy::Deploy {
             table: self.calls.of(&self.table),
             objects: self.calls.of(&self.artifacts),
-            services: self.calls.of(&self.services),
+            targets,
             registry: self.calls.of(&self.registry),
             probe: self.calls.of(&self.probe),
             announcer: self.announcer(),
@@ -106,26 +109,33 @@ impl Cloud {
         }
     }
 
+    /// Returns a Lambda that the state machine calls.
+    pub(crate) fn lambda(&self, lambda: Lambda) -> Box<dyn Function> {
+        match lambda {
+            Lambda::Validate => Box::new(self.validate()),
+            Lambda::Plan => Box::new(self.plan()),
+            Lambda::Apply => Box::new(self.apply()),
+            Lambda::BuildTrigger => Box::new(self.build_trigger()),
+            Lambda::Deploy => Box::new(self.deploy()),
+            Lambda::Rollback => Box::new(self.rollback()),
+            Lambda::Record => Box::new(self.record()),
+            Lambda::Webhook => panic!("the state machine does not call webhook"),
+        }
+    }
+
     /// Invokes a Lambda and returns the result as Step Functions sees it.
     pub(crate) async fn invoke(&self, arguments: &Value) -> std::result::Result<Value, Failure> {
         let name = arguments["FunctionName"].as_str().unwrap();
-        let payload = arguments["Payload"].clone();
         let lambda = Lambda::ALL
             .into_iter()
-            .find(|step| name == format!("${{{}_arn}}", step.as_str().replace('-', "_")));
-        match lambda.unwrap_or_else(|| panic!("{name} is not a Lambda")) {
-            Lambda::Validate => answer(&self.validate(), payload).await,
-            Lambda::Plan => answer(&self.plan(), payload).await,
-            Lambda::Apply => answer(&self.apply(), payload).await,
-            Lambda::BuildTrigger => answer(&self.build_trigger(), payload).await,
-            Lambda::Deploy => {
-                self.roll_out().await;
-                answer(&self.deploy(), payload).await
-            }
-            Lambda::Rollback => answer(&self.rollback(), payload).await,
-            Lambda::Record => answer(&self.record(), payload).await,
-            Lambda::Webhook => panic!("the state machine does not call webhook"),
+            .find(|step| name == format!("${{{}_arn}}", step.as_str().replace('-', "_")))
+            .unwrap_or_else(|| panic!("{name} is not a Lambda"));
+        if lambda == Lambda::Deploy {
+            self.roll_out().await;
         }
+        self.lambda(lambda)
+            .answer(arguments["Payload"].clone())
+            .await
     }
 }
 
@@ -133,16 +143,31 @@ fn repositories() -> Arc<[EnrolledRepository]> {
     Arc::new([samples::repository(), neighbor()])
 }
 
-/// Runs a step. Returns its output, or its error as the Lambda runtime reports it.
-async fn answer<S: Step>(step: &S, payload: Value) -> std::result::Result<Value, Failure> {
-    let input = serde_json::from_value(payload)
-        .unwrap_or_else(|error| panic!("a payload that the step does not read: {error}"));
-    let output: Result<S::Output> = Box::pin(step.run(input)).await;
-    match output {
-        Ok(output) => Ok(serde_json::to_value(output).unwrap()),
-        Err(StepError { name, message }) => {
-            let cause = json!({"errorType": name.as_str(), "errorMessage": message});
-            Err(Failure::new(name.as_str(), cause.to_string()))
+/// A step as a Lambda function.
+#[async_trait]
+pub(crate) trait Function: Send + Sync {
+    /// Parses a payload.
+    fn reads(&self, payload: Value) -> serde_json::Result<()>;
+
+    /// Runs the step. Returns its output, or its error as the Lambda runtime reports it.
+    async fn answer(&self, payload: Value) -> std::result::Result<Value, Failure>;
+}
+
+#[async_trait]
+impl<S: Step> Function for S {
+    fn reads(&self, payload: Value) -> serde_json::Result<()> {
+        serde_json::from_value::<S::Input>(payload).map(|_| ())
+    }
+
+    async fn answer(&self, payload: Value) -> std::result::Result<Value, Failure> {
+        let input = serde_json::from_value(payload)
+            .unwrap_or_else(|error| panic!("a payload that the step does not read: {error}"));
+        match self.run(input).await {
+            Ok(output) => Ok(serde_json::to_value(output).unwrap()),
+            Err(StepError { name, message }) => {
+                let cause = json!({"errorType": name.as_str(), "errorMessage": message});
+                Err(Failure::new(name.as_str(), cause.to_string()))
+            }
         }
     }
 }

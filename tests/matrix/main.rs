@@ -14,6 +14,7 @@ mod cloud;
 mod commits;
 mod invariants;
 mod lambdas;
+mod payloads;
 mod skipping;
 mod stories;
 mod terraform;

@@ -3,9 +3,9 @@
 use crate::cloud::{Cloud, Fault, Trouble};
 use crate::commits::MODULE;
 use crate::machine;
-use crate::stories::deliver;
+use crate::stories::{deliver, deliver_first};
 use domain::event::Trigger;
-use domain::run::{Outcome, Run, StackState};
+use domain::run::{Outcome, RollbackOutcome, Run, StackState};
 use engine::fakes::samples;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use std::time::Duration;
 /// Returns a cloud in which commit 1 is last good: `app` uses a module, and `data` has an output.
 async fn delivered() -> Arc<Cloud> {
     let cloud = Cloud::new(&machine());
+    cloud.deliver_to_neighbor().await;
     let first = push(&cloud, 1, &[]);
-    let ended = cloud.deliver(&first).await;
-    assert_eq!(ended.run.outcome(), Outcome::Applied);
+    deliver_first(&cloud, &first).await;
     cloud
 }
 
@@ -144,7 +144,7 @@ async fn files_that_a_glob_adds_make_a_stack_plan() {
     }
 }
 
-/// Nobody knows what a stopped apply did, nor what the operator repaired.
+/// No one knows what a stopped apply did, nor what the operator repaired.
 #[tokio::test(start_paused = true)]
 async fn after_a_stopped_execution_every_stack_is_planned() {
     let cloud = delivered().await;
@@ -200,6 +200,26 @@ async fn a_rollback_restores_what_was_planned_and_leaves_skipped_stacks_alone() 
         stacks(&ended.run),
         ["data skipped 01010101 0", "app skipped 01010101 0"]
     );
+}
+
+/// The rollback would delete a table, so the changes of the failed apply stay.
+#[tokio::test(start_paused = true)]
+async fn after_a_refused_rollback_every_stack_is_planned() {
+    let cloud = delivered().await;
+    let table = [("infra/app/table.tf", "# protected\n")];
+    let event = push(&cloud, 2, &table);
+    cloud.batch.refuse(event.commit());
+    let ended = deliver(&cloud, &event, Outcome::NeedsOperator).await;
+    let outcome = ended.run.rollback_outcome();
+    assert_eq!(outcome, Some(RollbackOutcome::RollbackRefused));
+    assert_eq!(
+        stacks(&ended.run),
+        ["data skipped 01010101 0", "app failed 2"]
+    );
+
+    let event = push(&cloud, 3, &table);
+    let ended = deliver(&cloud, &event, Outcome::Applied).await;
+    assert_eq!(stacks(&ended.run), ["data unchanged 1", "app applied 2"]);
 }
 
 /// The rollback of a commit whose application is not healthy starts no Terraform job.

@@ -50,7 +50,6 @@ pub(crate) type Resources = BTreeMap<String, Managed>;
 pub(crate) struct Object {
     /// The tag that names the state of its stack.
     pub(crate) state: String,
-    pub(crate) value: String,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -87,8 +86,8 @@ enum Reach {
     All,
     /// It fails after its first change.
     First,
-    /// SIGTERM arrives after half of its changes. A resource that is being created is tainted.
-    Half,
+    /// SIGTERM arrives while it creates its first object, whose resource is tainted.
+    FirstObject,
 }
 
 /// An apply, as far as it got.
@@ -292,7 +291,7 @@ impl Batch {
                 diagnostics: Vec::new(),
             },
             Verb::Plan => self.plan(&record, name),
-            Verb::Apply if interrupted => self.apply(&record, name, from, Reach::Half),
+            Verb::Apply if interrupted => self.apply(&record, name, from, Reach::FirstObject),
             Verb::Apply => self.apply(&record, name, from, Reach::All),
         };
         let ok = !matches!(outcome, JobOutcome::Failed { .. });
@@ -322,14 +321,14 @@ impl Batch {
     }
 
     /// Returns the resources of a stack with its inputs. Other code updates one, replaces one, deletes the
-    /// one that only the old code has, and creates its own.
+    /// one that only the old code has, and creates its own. Code with a line `# protected` has a table too,
+    /// which no plan may delete.
     fn wanted(&self, record: &JobSpec) -> BTreeMap<String, Wanted> {
         if record.plan_kind == PlanKind::Destroy {
             return BTreeMap::new();
         }
-        let release = self
-            .code
-            .release(record.repository_key, &record.commit, &record.dir);
+        let (repository, commit) = (record.repository_key, &record.commit);
+        let release = self.code.release(repository, commit, &record.dir);
         let only = format!("terraform_data.only[\"{}\"]", &release[..8]);
         let inputs = record.inputs.values().map(|it| it.sha256.to_string());
         let inputs = inputs.collect::<Vec<_>>().join(" ");
@@ -337,13 +336,22 @@ impl Batch {
             let value = value.to_owned();
             (address.to_owned(), Wanted { value, on_change })
         };
-        BTreeMap::from([
+        let mut wanted = BTreeMap::from([
             resource("terraform_data.base", "base", Action::Update),
             resource("terraform_data.inputs", &inputs, Action::Update),
             resource("terraform_data.instance", &release, Action::Replace),
             resource(&only, &release, Action::Update),
             resource("terraform_data.release", &release, Action::Update),
-        ])
+        ]);
+        let code = self.code.of(repository, commit, &record.dir);
+        if code.contains("# protected") {
+            wanted.extend([resource(
+                "aws_dynamodb_table.orders",
+                "orders",
+                Action::Update,
+            )]);
+        }
+        wanted
     }
 
     /// Returns `terraform output -json`: the service, a sensitive value, and what the code says in a
@@ -433,7 +441,7 @@ impl Batch {
             match reach {
                 Reach::All => None,
                 Reach::First => Some((ErrorName::ApplyFailed, SideEffects::Possible)),
-                Reach::Half => Some((ErrorName::Interrupted, SideEffects::Possible)),
+                Reach::FirstObject => Some((ErrorName::Interrupted, SideEffects::Possible)),
             }
         });
         match failed {
@@ -452,19 +460,13 @@ impl Batch {
 impl Inner {
     /// Makes the changes of a plan, as far as an apply gets. Returns the ids of the deleted objects.
     fn carry_out(&mut self, state: &str, changes: &[Change], reach: Reach) -> BTreeSet<u64> {
-        let all = changes.len();
-        let done = match reach {
-            Reach::All => all,
-            Reach::First => all.min(1),
-            Reach::Half => all / 2,
-        };
+        let creates = |change: &Change| matches!(change.action, Action::Create | Action::Replace);
         let mut deleted = BTreeSet::new();
         for (at, change) in changes.iter().enumerate() {
-            let creates = matches!(change.action, Action::Create | Action::Replace);
-            let interrupted = reach == Reach::Half && at == done && creates;
-            if at >= done && !interrupted {
+            if reach == Reach::First && at == 1 {
                 break;
             }
+            let interrupted = reach == Reach::FirstObject && creates(change);
             let held = &mut self.states.get_mut(state).unwrap().resources;
             if change.action.deletes() {
                 let old = held.remove(&change.address).unwrap();
@@ -489,9 +491,11 @@ impl Inner {
             }
             let object = Object {
                 state: state.to_owned(),
-                value: change.value.clone(),
             };
             self.objects.insert(held[&change.address].object, object);
+            if interrupted {
+                break;
+            }
         }
         deleted
     }
@@ -500,9 +504,10 @@ impl Inner {
 impl Change {
     /// Returns the change as the runner reports it.
     fn brief(&self) -> ResourceChange {
+        let (resource_type, _) = self.address.split_once('.').unwrap();
         ResourceChange {
             address: self.address.clone(),
-            resource_type: "terraform_data".to_owned(),
+            resource_type: resource_type.to_owned(),
             action: self.action,
         }
     }

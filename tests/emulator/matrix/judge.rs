@@ -323,7 +323,6 @@ fn lock_is_free(environment: &Environment) -> anyhow::Result<()> {
 
 /// Returns the task definition of the environment's last good release.
 fn released(good: &domain::environment::LastGood) -> Option<&str> {
-    good.releases.first().map(|release| match &release.target {
-        domain::release::TargetState::Ecs(state) => state.task_definition.as_str(),
-    })
+    let state = good.releases.first()?.target.ecs()?;
+    Some(&state.task_definition)
 }

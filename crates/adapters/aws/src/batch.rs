@@ -20,7 +20,7 @@ impl Batch {
     #[must_use]
     pub fn new(clients: &Clients, queues: &[String]) -> Self {
         Self {
-            client: clients.batch(),
+            client: aws_sdk_batch::Client::new(clients.config()),
             queues: queues.to_vec(),
         }
     }

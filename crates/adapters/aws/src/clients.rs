@@ -75,8 +75,9 @@ impl Clients {
         self.config.region().map_or("", Region::as_ref)
     }
 
-    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.config)
+    /// The configuration of a client that has the usual time limits.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
     }
 
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
@@ -92,10 +93,6 @@ impl Clients {
         aws_sdk_s3::Client::from_conf(config)
     }
 
-    pub(crate) fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&self.config)
-    }
-
     /// A client with a time limit that fits long polling.
     #[cfg(feature = "emulator")]
     pub(crate) fn sqs_listening(&self) -> aws_sdk_sqs::Client {
@@ -108,34 +105,6 @@ impl Clients {
             .timeout_config(timeouts)
             .build();
         aws_sdk_sqs::Client::from_conf(config)
-    }
-
-    pub(crate) fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
-        aws_sdk_eventbridge::Client::new(&self.config)
-    }
-
-    pub(crate) fn sfn(&self) -> aws_sdk_sfn::Client {
-        aws_sdk_sfn::Client::new(&self.config)
-    }
-
-    pub(crate) fn secretsmanager(&self) -> aws_sdk_secretsmanager::Client {
-        aws_sdk_secretsmanager::Client::new(&self.config)
-    }
-
-    pub(crate) fn ecr(&self) -> aws_sdk_ecr::Client {
-        aws_sdk_ecr::Client::new(&self.config)
-    }
-
-    pub(crate) fn ecs(&self) -> aws_sdk_ecs::Client {
-        aws_sdk_ecs::Client::new(&self.config)
-    }
-
-    pub(crate) fn batch(&self) -> aws_sdk_batch::Client {
-        aws_sdk_batch::Client::new(&self.config)
-    }
-
-    pub(crate) fn cloudwatchlogs(&self) -> aws_sdk_cloudwatchlogs::Client {
-        aws_sdk_cloudwatchlogs::Client::new(&self.config)
     }
 }
 

@@ -64,7 +64,7 @@ impl Executions {
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
-            client: clients.sfn(),
+            client: aws_sdk_sfn::Client::new(clients.config()),
         }
     }
 

@@ -29,3 +29,14 @@ pub use registry::Ecr;
 pub use secrets::SecretStore;
 pub use services::Ecs;
 pub use table::DynamoTable;
+
+use engine::Targets;
+use std::sync::Arc;
+
+/// Returns the ports of the deployment targets.
+#[must_use]
+pub fn targets(clients: &Clients) -> Targets {
+    Targets {
+        services: Arc::new(Ecs::new(clients)),
+    }
+}

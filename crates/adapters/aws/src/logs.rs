@@ -36,7 +36,7 @@ impl Logs {
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
-            client: clients.cloudwatchlogs(),
+            client: aws_sdk_cloudwatchlogs::Client::new(clients.config()),
         }
     }
 

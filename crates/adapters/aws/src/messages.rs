@@ -19,7 +19,7 @@ impl SqsStatusQueue {
     #[must_use]
     pub fn new(clients: &Clients, url: &str) -> Self {
         Self {
-            client: clients.sqs(),
+            client: aws_sdk_sqs::Client::new(clients.config()),
             url: url.to_owned(),
         }
     }
@@ -54,7 +54,7 @@ impl Bus {
     #[must_use]
     pub fn new(clients: &Clients, name: &str) -> Self {
         Self {
-            client: clients.eventbridge(),
+            client: aws_sdk_eventbridge::Client::new(clients.config()),
             name: name.to_owned(),
         }
     }
@@ -102,7 +102,7 @@ impl TaskTokens {
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
-            client: clients.sfn(),
+            client: aws_sdk_sfn::Client::new(clients.config()),
         }
     }
 }

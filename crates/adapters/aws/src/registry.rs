@@ -56,7 +56,7 @@ impl Ecr {
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
-            client: clients.ecr(),
+            client: aws_sdk_ecr::Client::new(clients.config()),
         }
     }
 

@@ -16,7 +16,7 @@ impl SecretStore {
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
-            client: clients.secretsmanager(),
+            client: aws_sdk_secretsmanager::Client::new(clients.config()),
         }
     }
 }

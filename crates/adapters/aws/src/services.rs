@@ -23,7 +23,7 @@ impl Ecs {
     #[must_use]
     pub fn new(clients: &Clients) -> Self {
         Self {
-            client: clients.ecs(),
+            client: aws_sdk_ecs::Client::new(clients.config()),
         }
     }
 }

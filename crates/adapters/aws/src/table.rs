@@ -29,7 +29,7 @@ impl DynamoTable {
     #[must_use]
     pub fn new(clients: &Clients, name: &str) -> Self {
         Self {
-            client: clients.dynamodb(),
+            client: aws_sdk_dynamodb::Client::new(clients.config()),
             name: name.to_owned(),
         }
     }

@@ -3,13 +3,14 @@
 mod deploy;
 mod when_changed;
 
-pub use deploy::{Deploy, EcsDeploy, Health};
+pub use deploy::*;
 pub use when_changed::{PathGlob, WhenChanged};
 
 use crate::environment::QueueRule;
 use crate::ids::{EnvironmentName, IdError, StackName};
 use crate::plan::ApprovalRule;
 use crate::source_rules::PATH_LIMIT;
+use deploy::RawDeploy;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,37 +136,6 @@ struct RawBuild {
     #[serde(default)]
     dockerfile: Option<Spanned<String>>,
     test: Spanned<String>,
-}
-
-// Not tagged: an internally tagged enum would lose the locations of its fields.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDeploy {
-    target: Target,
-    stack: Spanned<String>,
-    container: Spanned<String>,
-    desired_count: Spanned<u32>,
-    health: RawHealth,
-    version: Option<RawVersion>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Target {
-    Ecs,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHealth {
-    path: Spanned<String>,
-    timeout_seconds: Option<Spanned<u32>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawVersion {
-    path: Spanned<String>,
 }
 
 /// Parses and validates a configuration.
@@ -447,53 +417,6 @@ impl Checker {
             dockerfile,
             test: raw.test.value,
         }
-    }
-
-    fn deploy(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<Deploy> {
-        match raw.target {
-            Target::Ecs => self.ecs(raw, stacks).map(Deploy::Ecs),
-        }
-    }
-
-    fn ecs(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<EcsDeploy> {
-        if !stacks.contains(raw.stack.value.as_str()) {
-            let message = format!("no stack is called {:?}", raw.stack.value);
-            self.error("CF030", raw.stack.referenced, "deploy.stack", message);
-        }
-        if !(1..=1000).contains(&raw.desired_count.value) {
-            let message = format!("found {}, expected 1..1000", raw.desired_count.value);
-            self.error(
-                "CF046",
-                raw.desired_count.referenced,
-                "deploy.desired_count",
-                message,
-            );
-        }
-        let timeout_seconds = raw.health.timeout_seconds.as_ref().map_or(600, |text| {
-            if !(30..=3600).contains(&text.value) {
-                let message = format!("found {}, expected 30..3600", text.value);
-                self.error(
-                    "CF045",
-                    text.referenced,
-                    "deploy.health.timeout_seconds",
-                    message,
-                );
-            }
-            text.value
-        });
-        Some(EcsDeploy {
-            stack: StackName::parse(&raw.stack.value).ok()?,
-            container: raw.container.value.clone(),
-            desired_count: raw.desired_count.value,
-            health: Health {
-                path: self.url_path("deploy.health.path", &raw.health.path),
-                version_path: raw
-                    .version
-                    .as_ref()
-                    .map(|version| self.url_path("deploy.version.path", &version.path)),
-                timeout_seconds,
-            },
-        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Triggers of runs, and the enrolment of repositories.
 
 use crate::error::{ErrorName, NamedError};
-use crate::ids::{BranchRef, CommitId, DeliveryId, RepositoryKey, RepositoryName, RunId};
+use crate::ids::{BranchRef, CommitId, DeliveryId, ForgeId, RepositoryKey, RepositoryName, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,8 +9,11 @@ use std::fmt;
 /// The version of [`Trigger`] that this code writes and reads.
 pub const EVENT_SCHEMA: u32 = 2;
 
-/// The source of the events on the bus.
-pub const SOURCE_GITHUB: &str = "github.com";
+/// Returns the source of a forge's events on the bus, such as `github.com`.
+#[must_use]
+pub fn source(forge: ForgeId) -> String {
+    format!("{forge}.com")
+}
 
 /// The detail type of a push, which is GitHub's name for the event.
 pub const DETAIL_TYPE_PUSH: &str = "push";

@@ -3,7 +3,6 @@
 pub mod audit;
 pub mod caught;
 pub mod config;
-pub mod ecs;
 pub mod env_vars;
 pub mod environment;
 pub mod error;

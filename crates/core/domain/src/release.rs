@@ -3,9 +3,11 @@
 //! A run makes releases, *last good* keeps them and the audit lists them. None of the three reads
 //! their contents, so a new kind of artifact or target is one new variant in this module.
 
+pub mod ecs;
+
 use crate::config::Deploy;
-use crate::ecs::EcsState;
 use crate::ids::{CommitId, ImageDigest, ServiceName, StackName};
+use ecs::EcsState;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -56,6 +58,16 @@ impl fmt::Display for Artifact {
 pub enum TargetState {
     /// An ECS service.
     Ecs(EcsState),
+}
+
+impl TargetState {
+    /// Returns the state of the ECS service, or none of another kind of target.
+    #[must_use]
+    pub fn ecs(&self) -> Option<&EcsState> {
+        match self {
+            Self::Ecs(state) => Some(state),
+        }
+    }
 }
 
 impl fmt::Display for TargetState {

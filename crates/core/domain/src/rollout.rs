@@ -144,8 +144,8 @@ mod tests {
         reason = "a test may fail by panicking"
     )]
     use super::*;
-    use crate::ecs::EcsState;
     use crate::ids::{ImageDigest, ServiceName};
+    use crate::release::ecs::EcsState;
     use crate::release::{Artifact, TargetState};
     use proptest::prelude::*;
 

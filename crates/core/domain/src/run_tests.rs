@@ -5,7 +5,6 @@
 )]
 use super::*;
 use crate::config::{Stack, WhenChanged};
-use crate::ecs::EcsState;
 use crate::environment::LastGood;
 use crate::error::ErrorName;
 use crate::event::{EVENT_SCHEMA, EventRepository, PushEvent};
@@ -17,6 +16,7 @@ use crate::plan::{
     Action, LegKind, PlanKind, PlanSummary, ResourceChange, SealedPlan, SideEffects, StateVersion,
     Verdict,
 };
+use crate::release::ecs::EcsState;
 use crate::release::{Release, TargetState};
 use crate::rollout::Rollout;
 use proptest::prelude::*;
@@ -301,7 +301,7 @@ fn an_error_leads_to_what_the_run_has_done_so_far() {
             Outcome::NeedsOperator,
         ),
         (
-            "changed, nothing to go back to",
+            "changed, no last good commit",
             |run| run.forward.stacks[0].state = maybe(),
             false,
             ErrorDecision::Record,

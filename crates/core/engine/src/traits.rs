@@ -5,6 +5,7 @@ use domain::ids::{CommitId, ImageDigest, JobId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The result of a port's call. The port names the error, because only the port knows the other
@@ -182,7 +183,7 @@ pub trait Registry: Send + Sync {
 }
 
 /// The state of an ECS service and its rollouts.
-pub use domain::ecs::{RolloutProgress, RolloutState, ServiceState};
+pub use domain::release::ecs::{RolloutProgress, RolloutState, ServiceState};
 
 /// The changes to a task definition in a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,6 +213,13 @@ pub trait Services: Send + Sync {
         task_definition: &str,
         desired: u32,
     ) -> Result<()>;
+}
+
+/// The ports of the deployment targets.
+#[derive(Clone)]
+pub struct Targets {
+    /// Amazon ECS.
+    pub services: Arc<dyn Services>,
 }
 
 /// An HTTP response of the application.

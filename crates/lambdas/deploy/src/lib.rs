@@ -17,7 +17,7 @@ use domain::step::{DeployInput, DeployOutput};
 use engine::announce::Announcer;
 use engine::documents::load_run;
 use engine::status::Transition;
-use engine::{Clock, Objects, Probe, Registry, Result, Services, Step, Table};
+use engine::{Clock, Objects, Probe, Registry, Result, Step, Table, Targets};
 use std::sync::Arc;
 
 /// The `deploy` Lambda.
@@ -27,8 +27,8 @@ pub struct Deploy {
     pub table: Arc<dyn Table>,
     /// The artifacts bucket, which holds the outputs of the stacks.
     pub objects: Arc<dyn Objects>,
-    /// The ECS services.
-    pub services: Arc<dyn Services>,
+    /// The ports of the targets.
+    pub targets: Targets,
     /// The image registry.
     pub registry: Arc<dyn Registry>,
     /// Sends HTTP requests to the delivered application.

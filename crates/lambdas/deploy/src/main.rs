@@ -4,7 +4,7 @@ fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| deploy::Deploy {
         table: wiring.table(),
         objects: wiring.artifacts(),
-        services: wiring.services(),
+        targets: wiring.targets(),
         registry: wiring.registry(),
         probe: wiring.probe(),
         announcer: wiring.announcer(),

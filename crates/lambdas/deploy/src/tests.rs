@@ -80,7 +80,7 @@ impl Scene {
         Deploy {
             table: Arc::new(self.table.clone()),
             objects: Arc::new(self.artifacts.clone()),
-            services: Arc::new(self.services.clone()),
+            targets: self.world.targets(),
             registry: Arc::new(self.registry.clone()),
             probe: Arc::new(self.probe.clone()),
             announcer: self.announcer(),
@@ -117,8 +117,8 @@ impl Scene {
     }
 
     async fn task_definition(&self) -> String {
-        let TargetState::Ecs(state) = self.rollout().await.release.target;
-        state.task_definition
+        let target = self.rollout().await.release.target;
+        target.ecs().unwrap().task_definition.clone()
     }
 
     /// Creates a rollout that has finished, of an application that responds.
@@ -330,7 +330,7 @@ async fn outputs_that_do_not_serve_are_named_without_their_values() {
 async fn a_rollout_that_fails_is_named() {
     let world = Scene::new().await;
     world.start().await.unwrap();
-    world.services.fail_rollout_and_go_back(
+    world.services.fail_rollout_and_roll_back(
         "main",
         "shop",
         "circuit breaker: tasks failed to start",
@@ -421,8 +421,9 @@ async fn a_rollback_deploys_what_was_verified() {
 /// Returns last good with the task definition that the service runs.
 fn with_template(mut good: LastGood) -> LastGood {
     for release in &mut good.releases {
-        let TargetState::Ecs(state) = &mut release.target;
+        let mut state = release.target.ecs().unwrap().clone();
         state.task_definition = TEMPLATE.into();
+        release.target = TargetState::Ecs(state);
     }
     good
 }

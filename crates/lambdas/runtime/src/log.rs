@@ -1,26 +1,14 @@
+use domain::step::Step;
 use std::io::stdout;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
-/// Our own crates. Others log warnings and errors only: at a finer level an HTTP client logs headers
-/// and bodies, which hold tokens.
-const OURS: &[&str] = &[
-    "apply",
-    "aws",
-    "build_trigger",
-    "deploy",
-    "domain",
-    "engine",
-    "forge",
-    "plan",
-    "record",
-    "rollback",
-    "runtime",
-    "validate",
-    "webhook",
-];
+/// The crates that Lambdas share. They and the crates of the Lambdas log at the configured level. All
+/// others log warnings and errors only: at a finer level an HTTP client logs headers and bodies, which
+/// hold tokens.
+const SHARED: [&str; 5] = ["aws", "domain", "engine", "forge", "runtime"];
 
 /// Logs to standard output, one line of JSON for each event.
 pub(crate) fn start(level: Level) {
@@ -45,7 +33,8 @@ fn is_shown(event: &Metadata<'_>, level: Level) -> bool {
 
 fn ceiling(target: &str, level: Level) -> Level {
     let owner = target.split("::").next().unwrap_or_default();
-    if OURS.contains(&owner) {
+    let is_lambda = |step: Step| step.as_str().replace('-', "_") == owner;
+    if SHARED.contains(&owner) || Step::ALL.into_iter().any(is_lambda) {
         level
     } else {
         level.min(Level::WARN)
@@ -59,6 +48,7 @@ mod tests {
     #[test]
     fn only_our_own_crates_say_more_than_warnings() {
         assert_eq!(ceiling("plan::judge", Level::DEBUG), Level::DEBUG);
+        assert_eq!(ceiling("build_trigger::decide", Level::DEBUG), Level::DEBUG);
         assert_eq!(ceiling("aws::probe", Level::DEBUG), Level::DEBUG);
         assert_eq!(
             ceiling("aws_smithy_runtime::client", Level::DEBUG),

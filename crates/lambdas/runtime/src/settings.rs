@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_nobody_asks_for_may_be_missing() {
+    fn a_variable_that_is_not_needed_may_be_missing() {
         assert_eq!(settings(&[]).level(), Level::INFO);
         assert_eq!(settings(&[]).check(), Ok(()));
     }

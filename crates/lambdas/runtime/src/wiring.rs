@@ -1,7 +1,7 @@
 use crate::settings::Settings;
 use async_trait::async_trait;
 use aws::{
-    Batch, Bucket, Bus, Clients, DynamoTable, Ecr, Ecs, HttpProbe, SecretStore, SqsStatusQueue,
+    Batch, Bucket, Bus, Clients, DynamoTable, Ecr, HttpProbe, SecretStore, SqsStatusQueue,
     TaskTokens,
 };
 use domain::env_vars;
@@ -12,7 +12,7 @@ use engine::announce::Announcer;
 use engine::jobs::StateBucket;
 use engine::{
     AuditBranch, BatchJobs, Clock, CommitStatus, CommitStatuses, EventBus, Executions, Objects,
-    Probe, Registry, Result, Secrets, Services, SourceFetcher, StatusQueue, SystemClock, Table,
+    Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue, SystemClock, Table, Targets,
     Tokens,
 };
 use forge::Token;
@@ -141,10 +141,10 @@ impl Wiring {
         Arc::new(Ecr::new(&self.clients))
     }
 
-    /// ECS.
+    /// The ports of the deployment targets.
     #[must_use]
-    pub fn services(&self) -> Arc<dyn Services> {
-        Arc::new(Ecs::new(&self.clients))
+    pub fn targets(&self) -> Targets {
+        aws::targets(&self.clients)
     }
 
     /// HTTP requests to delivered applications.
@@ -261,7 +261,7 @@ mod tests {
         let _others = (
             wiring.tokens(),
             wiring.registry(),
-            wiring.services(),
+            wiring.targets(),
             wiring.probe(),
         );
         assert_eq!(bucket.bucket(), "b");

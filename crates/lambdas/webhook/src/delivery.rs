@@ -91,7 +91,7 @@ pub(crate) async fn open(
     }
     let Some(found) = table.get(&key).await? else {
         let delivery = id.clone();
-        return Err(Error::Forgotten { delivery }.into());
+        return Err(Error::Deleted { delivery }.into());
     };
     let known = serde_json::from_str(&found.doc).map_err(|source| Error::OtherFormat {
         delivery: id.clone(),

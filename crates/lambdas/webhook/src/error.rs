@@ -5,8 +5,8 @@ use domain::ids::DeliveryId;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its variant means")]
 pub enum Error {
-    #[error("delivery {delivery} was forgotten just now")]
-    Forgotten { delivery: DeliveryId },
+    #[error("delivery {delivery} was deleted while it was read")]
+    Deleted { delivery: DeliveryId },
     #[error("the record of delivery {delivery} is not what this version writes: {source}")]
     OtherFormat {
         delivery: DeliveryId,
@@ -17,7 +17,7 @@ pub enum Error {
 impl NamedError for Error {
     fn name(&self) -> ErrorName {
         match self {
-            Self::Forgotten { .. } => ErrorName::RecordConflict,
+            Self::Deleted { .. } => ErrorName::RecordConflict,
             Self::OtherFormat { .. } => ErrorName::ContractViolation,
         }
     }

@@ -13,7 +13,7 @@
 use crate::delivery::{self, DeliveryRecord, Found};
 use crate::keys::{KEYS_AGE, KEYS_DOUBT};
 use crate::{Webhook, enrolment};
-use domain::event::{DETAIL_TYPE_PUSH, PushEvent, SOURCE_GITHUB, Trigger};
+use domain::event::{self, DETAIL_TYPE_PUSH, PushEvent, Trigger};
 use domain::ids::{DeliveryId, Sha256Digest};
 use engine::HttpRequest;
 use forge::webhook::{Delivery, Refusal};
@@ -117,8 +117,9 @@ impl Webhook {
         event.received_at = record.received_at;
         let detail = serde_json::to_string(&Trigger::Push(event.clone()))
             .map_err(|error| Refusal::new(503, "WH150", format!("write the event: {error}")))?;
+        let source = event::source(event.repository.key.forge);
         self.bus
-            .publish(SOURCE_GITHUB, DETAIL_TYPE_PUSH, &detail)
+            .publish(&source, DETAIL_TYPE_PUSH, &detail)
             .await
             .map_err(|error| Refusal::new(503, "WH150", format!("not dispatched: {error}")))?;
         let done = record.dispatched();

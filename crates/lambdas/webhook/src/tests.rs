@@ -474,7 +474,7 @@ async fn a_dispatched_delivery_is_accepted_even_if_that_cannot_be_noted() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_missing_or_weak_lets_nobody_in() {
+async fn with_a_secret_that_is_missing_or_weak_every_delivery_is_refused() {
     for text in ["", "{}", r#"{"current":""}"#, r#"{"current":"short"}"#] {
         let world = world();
         world.secrets.set(ARN, text);
@@ -515,7 +515,7 @@ fn answer(world: &World, request: HttpRequest) -> HttpResponse {
 
 proptest! {
     #[test]
-    fn nobody_gets_in_without_a_good_signature(
+    fn a_delivery_without_a_good_signature_is_refused(
         method in prop_oneof![Just("POST".to_owned()), ".{0,5}"],
         path in prop_oneof![Just("/".to_owned()), ".{0,5}"],
         names in prop::collection::vec(prop_oneof![
@@ -571,7 +571,7 @@ fn every_error_of_a_record_says_what_happened() {
     let delivery = || samples::push(1).delivery;
     let source = serde_json::from_str::<u8>("x").unwrap_err();
     let errors = [
-        Error::Forgotten {
+        Error::Deleted {
             delivery: delivery(),
         },
         Error::OtherFormat {

@@ -125,7 +125,7 @@ async fn a_stopped_execution_is_described() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_endpoint_is_unavailable() {
+async fn an_endpoint_that_does_not_respond_is_unavailable() {
     let clients = Clients::of_emulator("http://127.0.0.1:1", REGION).await;
     let error = aws::TaskTokens::new(&clients)
         .succeed("token", "{}")

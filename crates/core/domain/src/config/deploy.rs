@@ -1,7 +1,10 @@
-//! The target of a deployment.
+//! The target of a deployment, and its keys in the file.
 
+use super::Checker;
 use crate::ids::{ServiceName, StackName};
 use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+use std::collections::BTreeSet;
 
 /// Where a service runs. The key `target` in the file selects the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,87 @@ impl Deploy {
     pub fn health(&self) -> &Health {
         match self {
             Self::Ecs(ecs) => &ecs.health,
+        }
+    }
+}
+
+// Not tagged: an internally tagged enum would lose the locations of its fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDeploy {
+    target: Target,
+    stack: Spanned<String>,
+    container: Spanned<String>,
+    desired_count: Spanned<u32>,
+    health: RawHealth,
+    version: Option<RawVersion>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Target {
+    Ecs,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHealth {
+    path: Spanned<String>,
+    timeout_seconds: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVersion {
+    path: Spanned<String>,
+}
+
+impl Checker {
+    pub(super) fn deploy(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<Deploy> {
+        match raw.target {
+            Target::Ecs => self.ecs(raw, stacks).map(Deploy::Ecs),
+        }
+    }
+
+    fn ecs(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<EcsDeploy> {
+        if !(1..=1000).contains(&raw.desired_count.value) {
+            let message = format!("found {}, expected 1..1000", raw.desired_count.value);
+            let at = raw.desired_count.referenced;
+            self.error("CF046", at, "deploy.desired_count", message);
+        }
+        let health = self.health(raw);
+        Some(EcsDeploy {
+            stack: self.target_stack(raw, stacks)?,
+            container: raw.container.value.clone(),
+            desired_count: raw.desired_count.value,
+            health,
+        })
+    }
+
+    /// Reads the stack whose outputs name the target.
+    fn target_stack(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<StackName> {
+        if !stacks.contains(raw.stack.value.as_str()) {
+            let message = format!("no stack is called {:?}", raw.stack.value);
+            self.error("CF030", raw.stack.referenced, "deploy.stack", message);
+        }
+        StackName::parse(&raw.stack.value).ok()
+    }
+
+    fn health(&mut self, raw: &RawDeploy) -> Health {
+        let timeout_seconds = raw.health.timeout_seconds.as_ref().map_or(600, |text| {
+            if !(30..=3600).contains(&text.value) {
+                let message = format!("found {}, expected 30..3600", text.value);
+                let key = "deploy.health.timeout_seconds";
+                self.error("CF045", text.referenced, key, message);
+            }
+            text.value
+        });
+        let version = raw.version.as_ref();
+        Health {
+            path: self.url_path("deploy.health.path", &raw.health.path),
+            version_path: version
+                .map(|version| self.url_path("deploy.version.path", &version.path)),
+            timeout_seconds,
         }
     }
 }

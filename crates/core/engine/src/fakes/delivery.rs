@@ -190,7 +190,7 @@ impl FakeServices {
     /// Makes the circuit breaker stop the newest rollout and roll back to the previous one, as for
     /// a service with `rollback = true`. Without a previous rollout, the service stays at the
     /// failed one.
-    pub fn fail_rollout_and_go_back(&self, cluster: &str, service: &str, reason: &str) {
+    pub fn fail_rollout_and_roll_back(&self, cluster: &str, service: &str, reason: &str) {
         self.fail_rollout(cluster, service, reason);
         self.change(cluster, service, |state| {
             if state.rollouts.len() > 1 {

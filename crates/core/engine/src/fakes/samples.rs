@@ -8,7 +8,6 @@
 use crate::jobs::StateBucket;
 use crate::{FileKind, Snapshot, SnapshotFile};
 use domain::config::Config;
-use domain::ecs::EcsState;
 use domain::environment::{LastGood, Waiter};
 use domain::error::NamedError;
 use domain::event::{EVENT_SCHEMA, EnrolledRepository, EventRepository, PushEvent, Trigger};
@@ -19,6 +18,7 @@ use domain::ids::{
 use domain::plan::{
     LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
 };
+use domain::release::ecs::EcsState;
 use domain::release::{Artifact, Release, TargetState};
 use domain::rollout::Rollout;
 use domain::run::{ArtifactOrigin, Run, Source};

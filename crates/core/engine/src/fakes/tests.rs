@@ -216,7 +216,7 @@ async fn a_rollout_goes_on_until_the_test_ends_it() {
     let state = services.describe("c", "s").await.unwrap();
     assert_eq!((state.rollouts.len(), state.rollouts[0].running), (1, 2));
     services.update("c", "s", template, 2).await.unwrap();
-    services.fail_rollout_and_go_back("c", "s", "tasks failed to start");
+    services.fail_rollout_and_roll_back("c", "s", "tasks failed to start");
     let state = services.describe("c", "s").await.unwrap();
     assert_eq!(state.task_definition, arn);
     assert_eq!(state.rollouts[1].progress, RolloutProgress::Failed);

@@ -6,7 +6,7 @@ use crate::announce::Announcer;
 use crate::documents::{insert, load_run, update_run};
 use crate::environments::Environments;
 use crate::status::{StatusData, parse};
-use crate::{Clock, Result};
+use crate::{Clock, Result, Targets};
 use domain::error::StepError;
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
@@ -89,6 +89,14 @@ impl<C: Clock + Clone + 'static> World<C> {
     #[must_use]
     pub fn queue_announcer(&self) -> Announcer {
         Announcer::new(Arc::new(self.status.clone()), self.clock())
+    }
+
+    /// Returns the ports of the targets.
+    #[must_use]
+    pub fn targets(&self) -> Targets {
+        Targets {
+            services: Arc::new(self.services.clone()),
+        }
     }
 
     /// Returns the environments, as a step changes them.

@@ -4,8 +4,8 @@ use super::Prepared;
 use crate::Deploy;
 use crate::outputs::StackOutputs;
 use domain::config::EcsDeploy;
-use domain::ecs::EcsState;
 use domain::environment::LastGood;
+use domain::release::ecs::EcsState;
 use domain::release::{Artifact, Release, ReleasePlan, TargetState};
 use domain::rollout::RolloutStage;
 use domain::run::{Run, StackState};
@@ -48,8 +48,8 @@ impl Deploy {
     ) -> Result<Prepared> {
         let outputs = StackOutputs::read(&*self.objects, run, &config.stack).await?;
         let service = Service::read(&outputs)?;
-        let task_definition = match plan.known.map(|known| &known.target) {
-            Some(TargetState::Ecs(known)) => known.task_definition.clone(),
+        let task_definition = match plan.known.and_then(|known| known.target.ecs()) {
+            Some(known) => known.task_definition.clone(),
             None => match self.running_already(run, last_good, plan, &service).await? {
                 Some(running) => running,
                 None => self.register(run, plan, config, &service).await?,
@@ -72,9 +72,10 @@ impl Deploy {
             task_definition,
         } = wanted;
         let desired = config.desired_count;
-        let live = self.services.describe(cluster, service).await?;
+        let live = self.targets.services.describe(cluster, service).await?;
         if live.task_definition != *task_definition || live.desired != desired {
-            self.services
+            self.targets
+                .services
                 .update(cluster, service, task_definition, desired)
                 .await?;
         }
@@ -87,6 +88,7 @@ impl Deploy {
         deadline: Timestamp,
     ) -> Result<RolloutStage> {
         let live = self
+            .targets
             .services
             .describe(&wanted.cluster, &wanted.service)
             .await?;
@@ -107,7 +109,7 @@ impl Deploy {
         let known = last_good
             .filter(|good| good.commit == *plan.commit)
             .and_then(|good| good.releases.iter().find(same));
-        let Some(TargetState::Ecs(known)) = known.map(|known| &known.target) else {
+        let Some(known) = known.and_then(|known| known.target.ecs()) else {
             return Ok(None);
         };
         let state = run.stack(plan.stack())?.state();
@@ -115,6 +117,7 @@ impl Deploy {
             return Ok(None);
         }
         let live = self
+            .targets
             .services
             .describe(&service.cluster, &service.service)
             .await?;
@@ -141,6 +144,6 @@ impl Deploy {
             image: format!("{image}@{digest}"),
             environment,
         };
-        self.services.register(&revision).await
+        self.targets.services.register(&revision).await
     }
 }

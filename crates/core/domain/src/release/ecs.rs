@@ -152,7 +152,7 @@ pub struct EcsError {
 enum EcsFailure {
     #[error("gave the rollout up after {failed} failed tasks: {reason}")]
     GivenUp { failed: u32, reason: String },
-    #[error("is to run {task_definition}: ECS went back by itself, or something else deployed")]
+    #[error("is to run {task_definition}: ECS rolled back, or something else deployed")]
     OtherTaskDefinition { task_definition: String },
     #[error("runs {running} of {desired} tasks at the deadline {deadline}, {failed} failed")]
     Late {
