@@ -1,9 +1,9 @@
-//! Dependency rules between crates, and operations reserved for one crate. crates/README.md has the table.
+//! Dependency rules between crates, and operations reserved for one crate.
 
 use crate::text;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use domain::step::Step;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn metadata() -> Metadata {
@@ -46,21 +46,87 @@ pub(crate) fn crate_dirs() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Reads the table of crates/README.md: each crate with the crates that it may name.
-fn allowed() -> BTreeMap<String, BTreeSet<String>> {
-    let readme = text("crates/README.md");
-    readme
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `"))
-        .map(|row| {
-            let cells: Vec<&str> = row.split('|').collect();
-            let name = cells[0].trim().trim_end_matches('`').to_owned();
-            let named = crate::after(cells[2], "`", |c| c != '`');
-            // Every second piece is a separator between names.
-            let names = named.iter().step_by(2).map(|name| (*name).to_owned());
-            (name, names.collect())
+/// The folders of `crates/`, and the folders and crates that the crates of each may depend on.
+const FOLDERS: [(&str, &[&str]); 6] = [
+    ("core", &["core"]),
+    ("adapters", &["core"]),
+    ("lambdas", &["core", "lambdas/runtime"]),
+    ("runner", &["core", "adapters"]),
+    ("cli", &["core", "adapters"]),
+    ("local", &["core", "local"]),
+];
+
+/// The crates that may depend on adapters although their folder may not.
+const NAME_ADAPTERS: [&str; 2] = ["lambdas/runtime", "lambdas/webhook"];
+
+/// A crate below `crates/`.
+struct Member {
+    /// Its directory, from `crates/`.
+    dir: String,
+    package: Package,
+}
+
+impl Member {
+    /// Returns the first part of the directory.
+    fn folder(&self) -> &str {
+        self.dir.split('/').next().unwrap()
+    }
+
+    /// Returns the crates below `crates/` that this one depends on, without development dependencies.
+    fn depends_on<'m>(&self, members: &'m [Self]) -> Vec<&'m Self> {
+        let named = |member: &&Self| {
+            self.package.dependencies.iter().any(|dependency| {
+                dependency.kind == DependencyKind::Normal && dependency.name == *member.package.name
+            })
+        };
+        members.iter().filter(named).collect()
+    }
+}
+
+/// Returns the crates below `crates/` in the order of the table: by folder, the Lambdas in the order of a
+/// delivery.
+fn members() -> Vec<Member> {
+    let crates = tests::root().join("crates");
+    let mut members: Vec<Member> = metadata()
+        .workspace_packages()
+        .into_iter()
+        .filter_map(|package| {
+            let dir = package.manifest_path.parent().unwrap();
+            let dir = dir.as_std_path().strip_prefix(&crates).ok()?;
+            Some(Member {
+                dir: dir.to_str().unwrap().to_owned(),
+                package: package.clone(),
+            })
         })
-        .collect()
+        .collect();
+    members.sort_by_key(|member| {
+        let place = FOLDERS
+            .iter()
+            .position(|(name, _)| *name == member.folder());
+        let name = folder(&member.package);
+        let step = Step::ALL.iter().position(|step| step.as_str() == name);
+        (place, step, name)
+    });
+    members
+}
+
+/// Returns the table of crates for crates/README.md. The description is that of the crate's Cargo.toml.
+pub(crate) fn table() -> String {
+    let members = members();
+    let mut table = String::from("| Crate | What it is | Depends on |\n| --- | --- | --- |\n");
+    for member in &members {
+        let named: Vec<String> = member
+            .depends_on(&members)
+            .into_iter()
+            .map(|named| format!("`{}`", folder(&named.package)))
+            .collect();
+        let name = folder(&member.package);
+        let description = member.package.description.as_deref().unwrap_or_default();
+        let row = format!("| [`{name}`]({}) | {description} |", member.dir);
+        let end = if named.is_empty() { "|" } else { " |" };
+        table += &format!("{row} {}{end}\n", named.join(", "));
+    }
+    table
 }
 
 /// Returns the Rust sources of a crate by path, without its tests and fakes.
@@ -124,36 +190,19 @@ fn code(source: &str) -> String {
 }
 
 #[test]
-fn arrows_point_where_the_readme_says() {
-    let allowed = allowed();
-    let metadata = metadata();
-    let packages = metadata.workspace_packages();
-    let ours: BTreeMap<String, String> = packages
-        .iter()
-        .map(|package| (package.name.to_string(), folder(package)))
-        .collect();
-    let members: BTreeSet<&String> = ours
-        .values()
-        .filter(|name| *name != "tests" && *name != "story")
-        .collect();
-    assert_eq!(
-        members,
-        allowed.keys().collect(),
-        "crates/README.md has a row for each crate"
-    );
-    for package in packages {
-        let name = folder(package);
-        let Some(allowed) = allowed.get(&name) else {
-            continue;
-        };
-        let named: BTreeSet<String> = package
-            .dependencies
+fn a_crate_depends_only_on_what_its_folder_may_depend_on() {
+    let members = members();
+    for member in &members {
+        let (_, allowed) = FOLDERS
             .iter()
-            .filter(|dependency| dependency.kind == DependencyKind::Normal)
-            .filter_map(|dependency| ours.get(&dependency.name).cloned())
-            .collect();
-        let surplus: Vec<_> = named.difference(allowed).collect();
-        assert!(surplus.is_empty(), "{name} may not name {surplus:?}");
+            .find(|(name, _)| *name == member.folder())
+            .unwrap_or_else(|| panic!("{} is in no folder of crates/README.md", member.dir));
+        for named in member.depends_on(&members) {
+            let may_name = allowed.contains(&named.folder())
+                || allowed.contains(&named.dir.as_str())
+                || NAME_ADAPTERS.contains(&member.dir.as_str()) && named.folder() == "adapters";
+            assert!(may_name, "{} may not depend on {}", member.dir, named.dir);
+        }
     }
 }
 

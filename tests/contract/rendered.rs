@@ -1,15 +1,17 @@
-//! The files that `crates/core/workflow` renders: the state machine, its time limits, and the table
-//! and the diagram in statemachine/README.md.
+//! Files that are rendered from the code: the state machine, its time limits, and the marked sections of
+//! READMEs.
 //!
 //! `UPDATE_EXPECT=1 cargo test -p sluicegate-tests --test contract rendered` updates them.
 
-use crate::text;
+use crate::{crates, text};
 use domain::step::{Action, Step};
 use workflow::deliver::deliver;
 use workflow::limits::Limits;
 use workflow::page;
+use workflow::state::Call;
 
-const README: &str = "statemachine/README.md";
+const STATES: &str = "statemachine/README.md";
+const CRATES: &str = "crates/README.md";
 
 /// Compares a committed file with its expected content, or updates it.
 fn expect(path: &str, expected: &str) {
@@ -32,17 +34,33 @@ fn source(action: Action) -> String {
     format!("crates/lambdas/{step}/src/{name}.rs")
 }
 
-/// Replaces the text between the markers `begin NAME` and `end NAME` of a README.
-fn with_section(readme: &str, name: &str, section: &str) -> String {
-    let begin = format!("<!-- begin {name}: rendered by tests/contract/rendered.rs -->\n");
-    let end = format!("<!-- end {name} -->\n");
-    let (head, rest) = readme
-        .split_once(&begin)
-        .unwrap_or_else(|| panic!("{README} has no line {begin:?}"));
-    let (_, tail) = rest
-        .split_once(&end)
-        .unwrap_or_else(|| panic!("{README} has no line {end:?}"));
-    format!("{head}{begin}{section}{end}{tail}")
+/// Returns the path of a call's source, from `crates/`.
+fn source_of_call(call: Call) -> String {
+    match call {
+        Call::Lambda(action) | Call::LambdaWithToken(action) => {
+            source(action).replacen("crates/", "", 1)
+        }
+        Call::Job(_) => "runner/src/job.rs".to_owned(),
+        Call::Build => "../terraform/modules/build/buildspec.yml".to_owned(),
+    }
+}
+
+/// Compares the sections of a README, or updates them: the text between the markers `begin NAME` and
+/// `end NAME`.
+fn expect_sections(readme: &str, sections: &[(&str, String)]) {
+    let mut expected = text(readme);
+    for (name, section) in sections {
+        let begin = format!("<!-- begin {name}: rendered by tests/contract/rendered.rs -->\n");
+        let end = format!("<!-- end {name} -->\n");
+        let (head, rest) = expected
+            .split_once(&begin)
+            .unwrap_or_else(|| panic!("{readme} has no line {begin:?}"));
+        let (_, tail) = rest
+            .split_once(&end)
+            .unwrap_or_else(|| panic!("{readme} has no line {end:?}"));
+        expected = format!("{head}{begin}{section}{end}{tail}");
+    }
+    expect(readme, &expected);
 }
 
 #[test]
@@ -57,12 +75,23 @@ fn the_time_limits_are_current() {
 }
 
 #[test]
-fn the_readme_is_current() {
+fn the_readme_of_the_state_machine_is_current() {
     let machine = deliver().unwrap();
-    let readme = text(README);
-    let readme = with_section(&readme, "table of states", &page::table(&machine, source));
-    let readme = with_section(&readme, "diagram", &page::diagram(&machine));
-    expect(README, &readme);
+    let sections = [
+        ("table of states", page::table(&machine, source)),
+        ("diagram", page::diagram(&machine)),
+    ];
+    expect_sections(STATES, &sections);
+}
+
+#[test]
+fn the_readme_of_the_crates_is_current() {
+    let machine = deliver().unwrap();
+    let sections = [
+        ("table of crates", crates::table()),
+        ("stations", page::stations(&machine, source_of_call)),
+    ];
+    expect_sections(CRATES, &sections);
 }
 
 #[test]
@@ -81,32 +110,77 @@ fn every_action_says_what_undoes_it_and_why_it_can_run_twice() {
     }
 }
 
-/// A variant that no test builds is missing in the snapshot of its Lambda's errors.
+/// Returns the literal parts of the text of each error in a file: of `#[error("run {run} has no end")]`, the
+/// parts `run ` and ` has no end`.
+fn error_texts(source: &str) -> Vec<Vec<String>> {
+    let texts = source.split("#[error(").skip(1).map(str::trim_start);
+    texts
+        .filter_map(|text| text.strip_prefix('"'))
+        .map(|text| {
+            let (mut parts, mut depth, mut chars) = (vec![String::new()], 0, text.chars());
+            loop {
+                match chars.next().expect("the end of a text") {
+                    '"' => break parts,
+                    '{' => depth += 1,
+                    '}' => {
+                        depth -= 1;
+                        parts.push(String::new());
+                    }
+                    // A line break in the source.
+                    '\\' => chars = chars.as_str().trim_start().chars(),
+                    c if depth == 0 => parts.last_mut().unwrap().push(c),
+                    _ => {}
+                }
+            }
+        })
+        .collect()
+}
+
+fn has_parts(mut line: &str, parts: &[String]) -> bool {
+    parts
+        .iter()
+        .all(|part| match line.split_once(part.as_str()) {
+            Some((_, rest)) => {
+                line = rest;
+                true
+            }
+            None => false,
+        })
+}
+
+/// The snapshot of a Lambda's errors has a line for each variant. A variant without a sample has none.
 #[test]
 fn the_text_of_every_error_of_a_step_is_in_a_snapshot() {
     for step in Step::ALL {
         let folder = format!("crates/lambdas/{}/src", step.as_str());
-        if !tests::root().join(&folder).join("error.rs").exists() {
+        let Ok(source) = std::fs::read_to_string(tests::root().join(&folder).join("error.rs"))
+        else {
             continue;
+        };
+        let snapshots = std::fs::read_dir(tests::root().join(&folder).join("snapshots")).unwrap();
+        let path = snapshots
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.to_str().unwrap().contains("tests__every_error"))
+            .unwrap_or_else(|| panic!("{folder} has no snapshot of its errors"));
+        let snapshot = std::fs::read_to_string(path).unwrap();
+        let (_, shown) = snapshot.rsplit_once("---\n").unwrap();
+        let mut lines: Vec<&str> = shown.lines().collect();
+        let texts = error_texts(&source);
+        assert!(!texts.is_empty(), "{folder}/error.rs");
+        for parts in texts {
+            let before = lines.len();
+            lines.retain(|line| !has_parts(line, &parts));
+            assert!(lines.len() < before, "{folder}: no line shows {parts:?}");
         }
-        let errors = text(&format!("{folder}/error.rs"));
-        let snapshot = text(&format!("{folder}/tests.rs"));
-        let variants: Vec<&str> = errors
-            .split("\nimpl ")
-            .next()
-            .unwrap()
-            .lines()
-            .filter_map(|line| line.strip_prefix("    "))
-            .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
-            .map(|line| line.split(|c: char| !c.is_alphanumeric()).next().unwrap())
-            .collect();
-        assert!(!variants.is_empty(), "{folder}/error.rs");
-        for variant in variants {
-            let built = format!("Error::{variant} ");
-            assert!(
-                snapshot.contains(&built),
-                "{folder}/tests.rs has no {built:?}"
-            );
-        }
+        assert!(lines.is_empty(), "{folder}: {lines:?} is not of error.rs");
     }
+}
+
+#[test]
+fn the_parts_of_a_text_are_found_in_their_order() {
+    let source = "#[error(transparent)] #[error(\n  \"run {run} has \\\n   no {}\", what)]";
+    let texts = error_texts(source);
+    assert_eq!(texts, [["run ", " has no ", ""]]);
+    assert!(has_parts("Internal: run 1 has no end", &texts[0]));
+    assert!(!has_parts("Internal: has no run ", &texts[0]));
 }

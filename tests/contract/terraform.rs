@@ -2,7 +2,7 @@
 
 use crate::{after, text};
 use domain::config::{MAX_STACKS, MAX_WAVES};
-use domain::event::SOURCE_GITHUB;
+use domain::event;
 use domain::ids::{ForgeId, RepositoryKey};
 use domain::run::REPLANS;
 use domain::step::Step;
@@ -12,7 +12,8 @@ use std::path::Path;
 use tests::STATE_MACHINE as FILE;
 use workflow::limits::{self, Limits};
 
-const STEPS_FILE: &str = "terraform/modules/sluicegate/steps.json";
+/// One file for each Lambda, with its name. Terraform reads the same files.
+const STEPS: &str = "terraform/modules/sluicegate/steps";
 
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
@@ -33,7 +34,7 @@ fn module(dir: &str) -> String {
     texts.join("\n")
 }
 
-/// A Lambda in `steps.json`, which Terraform and `scripts/build-lambdas.sh` also read.
+/// The settings of a Lambda.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -60,7 +61,16 @@ enum Caller {
 }
 
 fn steps() -> BTreeMap<String, Settings> {
-    serde_json::from_str(&text(STEPS_FILE)).unwrap_or_else(|error| panic!("{STEPS_FILE}: {error}"))
+    std::fs::read_dir(tests::root().join(STEPS))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let settings = serde_json::from_slice(&std::fs::read(&path).unwrap());
+            let settings = settings.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            (name.to_owned(), settings)
+        })
+        .collect()
 }
 
 fn limits() -> Limits {
@@ -84,13 +94,10 @@ fn the_definition_is_json_before_and_after_its_placeholders_are_filled() {
 }
 
 #[test]
-fn steps_json_lists_the_steps_and_each_has_a_crate() {
+fn each_step_has_settings_and_a_crate() {
     let listed: BTreeSet<String> = steps().into_keys().collect();
     let known: BTreeSet<String> = Step::ALL.map(|step| step.as_str().to_owned()).into();
-    assert_eq!(
-        listed, known,
-        "left: {STEPS_FILE}, right: domain::step::Step"
-    );
+    assert_eq!(listed, known, "left: {STEPS}, right: domain::step::Step");
     let lambdas = tests::root().join("crates/lambdas");
     let crates: BTreeSet<String> = crate::crates::crate_dirs()
         .iter()
@@ -98,7 +105,7 @@ fn steps_json_lists_the_steps_and_each_has_a_crate() {
         .filter(|name| *name != "runtime")
         .map(str::to_owned)
         .collect();
-    assert_eq!(listed, crates, "left: {STEPS_FILE}, right: crates/lambdas");
+    assert_eq!(listed, crates, "left: {STEPS}, right: crates/lambdas");
 }
 
 #[test]
@@ -166,7 +173,7 @@ fn a_step_gets_the_variables_that_it_reads() {
             .collect();
         assert_eq!(
             read, step.environment,
-            "{name}; left: what main.rs reads, right: what {STEPS_FILE} sets"
+            "{name}; left: what main.rs reads, right: what {STEPS} sets"
         );
     }
 }
@@ -314,7 +321,7 @@ fn an_enrolment_accepts_the_forges_that_the_code_knows() {
     let key = RepositoryKey::github(42).to_string();
     assert_eq!(key, format!("{}-42", ForgeId::Github));
     assert!(module.contains("\"${repository.forge}-${repository.id}\" =>"));
-    assert_eq!(SOURCE_GITHUB, format!("{}.com", ForgeId::Github));
+    assert_eq!(event::source(ForgeId::Github), "github.com");
     assert!(module.contains("\"${repository.forge}.com\""));
 }
 

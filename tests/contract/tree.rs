@@ -103,6 +103,43 @@ fn a_crates_readme_is_its_documentation() {
     }
 }
 
+/// Returns the paths in backticks of a text, without those of new files, which contain `<name>`.
+fn paths(text: &str) -> BTreeSet<&str> {
+    let endings = [".rs", ".tf", ".toml", ".json", ".md", ".yml", ".hcl"];
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted
+        .filter(|path| endings.iter().any(|ending| path.ends_with(ending)))
+        .filter(|path| path.contains('/') && !path.contains('<'))
+        .collect()
+}
+
+/// Each list of crates/README.md names existing files, and not more than it promises.
+#[test]
+fn what_a_new_part_touches_exists_and_is_little() {
+    let readme = text("crates/README.md");
+    let (_, lists) = readme.split_once("\n## How to add ...\n").unwrap();
+    let (lists, _) = lists.split_once("\n## ").unwrap();
+    let lists: Vec<(&str, &str)> = lists
+        .split("\n**")
+        .skip(1)
+        .map(|list| list.split_once("**").unwrap())
+        .collect();
+    assert!(lists.len() >= 6, "{lists:?}");
+    for (part, list) in lists {
+        let paths = paths(list);
+        for path in &paths {
+            let full = tests::root().join("crates").join(path);
+            assert!(full.exists(), "{part}: {path} does not exist");
+        }
+        let most = if part == "A step" { 5 } else { 10 };
+        let count = paths.len();
+        assert!(
+            (1..=most).contains(&count),
+            "{part} touches {count} files: {paths:?}"
+        );
+    }
+}
+
 /// A test file that no test runner includes would never run.
 #[test]
 fn every_test_file_is_in_its_runner() {

@@ -1,4 +1,4 @@
-# What a step may be permitted, by the names that steps.json uses. A step's role has the statements of its permissions
+# What a step may be permitted, by the names that steps/*.json use. A step's role has the statements of its permissions
 # and no others, except those for its log, its trace and its dead letters (module lambda).
 
 locals {
@@ -114,7 +114,7 @@ locals {
       key = { of = "JobOutputs", arn = module.key_data.arn, service = "s3", uses = ["Decrypt"] }
     }
 
-    # Batch jobs that the state machine lost track of: whether one still runs, and its end.
+    # Batch jobs that the state machine no longer waits for: whether one still runs, and its end.
     jobs = {
       statements = [{
         # Batch has no resource types for these calls.

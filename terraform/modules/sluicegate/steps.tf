@@ -1,4 +1,4 @@
-# One Lambda for each entry of steps.json. The file says who calls it, how large it is, which environment variables it
+# One Lambda for each file in steps/. The file says who calls it, how large it is, which environment variables it
 # gets (their values are below) and which permissions (their statements are in permissions.tf).
 
 locals {

@@ -1,25 +1,20 @@
 //! The state machine `deliver`: one run, from the claim to the audit entry.
 
-use crate::errors::{AwsError, ErrorMatch};
 use crate::expression::{Expression, Template};
 use crate::limits;
 use crate::parts::{
-    OnError, branches, choice, commit_retry, each_stack, fail, from_input, level, pass, run,
-    stop_branches, succeed, wait,
+    OnError, branches, choice, commit_retry, fail, from_input, level, pass, run, stop_branches,
+    succeed, wait,
 };
 use crate::state::{Level, Machine, States, Task};
 use domain::environment::LockVerdict;
-use domain::job::Verb;
-use domain::plan::Verdict;
 use domain::run::ErrorDecision;
 use domain::step::{
-    Action, CheckDeployVerdict, ClaimVerdict, DecideBuildOutput, RecordVerdict, SelectStacksOutput,
-    StartDeployVerdict,
+    Action, CheckDeployVerdict, ClaimVerdict, DecideBuildOutput, RecordVerdict, StartDeployVerdict,
 };
 
 const ROLLBACK: &str = "Rollback";
 const RECORD: &str = "Record";
-const PLANS_STOPPED: &str = "PlansStopped";
 const BUILD_STOPPED: &str = "BuildStopped";
 
 const PLAN_CHANGES_NOTHING: &str = "none: a plan changes nothing";
@@ -33,6 +28,11 @@ macro_rules! is {
         Expression::verdict_is(&$verdict)
     };
 }
+
+// After the macro that it uses.
+mod stacks;
+
+use stacks::{LATER, STACKS_TO_PLAN, apply, environment, plan};
 
 /// Returns the state machine.
 ///
@@ -70,6 +70,7 @@ fn claim() -> serde_json::Result<States> {
                     "Claims the run, fetches the commit by its full id, checks it and seals its source.",
                     "Record: ends the claimed run",
                 )
+                .limit(300)
                 .retry_also(commit_retry())
                 .on_error(OnError::Keep(RECORD))
                 .assign("run", Expression::PayloadField("run").into())
@@ -113,9 +114,6 @@ fn prepare() -> serde_json::Result<States> {
         ),
     ]))
 }
-
-/// The output of the selection of stacks, when there are stacks to plan.
-const STACKS_TO_PLAN: SelectStacksOutput = SelectStacksOutput::Plan { jobs: Vec::new() };
 
 /// The output of `build-trigger decide` when an image must be built.
 const IMAGE_TO_BUILD: DecideBuildOutput = DecideBuildOutput::Build {
@@ -174,276 +172,6 @@ fn build() -> serde_json::Result<Level> {
     ])))
 }
 
-fn environment() -> serde_json::Result<Level> {
-    let acquire = Task::wait_for_token(
-        Action::Acquire,
-        [run(), ("token", Expression::TaskToken.into())],
-        limits::ENVIRONMENT,
-    );
-    let first = States::new([
-        (
-            "AcquireLock",
-            acquire
-                .about(
-                    "Waits until the run holds the environment, or a newer commit supersedes it.",
-                    "Record: releases the environment",
-                )
-                .on_error(OnError::stop_branches(PLANS_STOPPED))
-                .output(Template::object([
-                    ("verdict", Expression::TokenVerdict.into()),
-                    ("failures", Template::List(Vec::new())),
-                ]))
-                .then("IsSuperseded"),
-        ),
-        (
-            "IsSuperseded",
-            choice(
-                "A superseded run is built and recorded, but not deployed.",
-                [(is!(LockVerdict::Superseded)?, "Superseded")],
-                FIRST.select,
-            ),
-        ),
-        ("Superseded", pass("A newer commit is delivered instead.")),
-    ]);
-    let last = States::new([
-        ("NoStacks", pass("There is nothing to plan.")),
-        ("FirstPlansMade", pass("The build may still be running.")),
-        (
-            PLANS_STOPPED,
-            stop_branches("Stops the build too: its image would not be deployed."),
-        ),
-    ]);
-    Ok(level(first.and(plan(&FIRST)?).and(last)))
-}
-
-/// The names of a wave's states, and the states that follow them. The first wave runs in a branch,
-/// at the same time as the build.
-struct Wave {
-    select: &'static str,
-    has_stacks: &'static str,
-    plan_stacks: &'static str,
-    run_plan: &'static str,
-    judge_plan: &'static str,
-    plan_ended: &'static str,
-    all_planned: &'static str,
-    /// The next state after the wave's plans are made.
-    planned: &'static str,
-    /// The next state if there are no stacks to plan.
-    no_stacks: &'static str,
-    on_error: fn() -> OnError,
-}
-
-const FIRST: Wave = Wave {
-    select: "SelectFirstStacks",
-    has_stacks: "HasFirstStacks",
-    plan_stacks: "PlanFirstStacks",
-    run_plan: "RunFirstPlan",
-    judge_plan: "JudgeFirstPlan",
-    plan_ended: "FirstPlanEnded",
-    all_planned: "AllFirstPlanned",
-    planned: "FirstPlansMade",
-    no_stacks: "NoStacks",
-    on_error: || OnError::stop_branches(PLANS_STOPPED),
-};
-
-const LATER: Wave = Wave {
-    select: "SelectNextStacks",
-    has_stacks: "HasStacks",
-    plan_stacks: "PlanStacks",
-    run_plan: "RunPlan",
-    judge_plan: "JudgePlan",
-    plan_ended: "PlanEnded",
-    all_planned: "AllPlanned",
-    planned: "ApplyStacks",
-    no_stacks: "StartDeploy",
-    on_error: || OnError::Keep(ROLLBACK),
-};
-
-/// Returns the states that plan the stacks whose needs are applied.
-fn plan(wave: &Wave) -> serde_json::Result<States> {
-    let select = Task::lambda(Action::SelectStacks, [run(), from_input("failures")]);
-    let judge = Task::lambda(
-        Action::Judge,
-        [
-            run(),
-            from_input("stack"),
-            from_input("job"),
-            from_input("error"),
-        ],
-    );
-    let each = level(States::new([
-        (
-            wave.run_plan,
-            Task::job(Verb::Plan)
-                .about(
-                    "The runner makes the plan; whatever its end, its result is read next.",
-                    PLAN_CHANGES_NOTHING,
-                )
-                .then_read(&["stack", "job"], wave.judge_plan),
-        ),
-        (
-            wave.judge_plan,
-            judge
-                .about(
-                    "Reads the plan, judges it and seals it, or raises the job's error.",
-                    PLAN_CHANGES_NOTHING,
-                )
-                .on_error(OnError::fail_stack(wave.plan_ended))
-                .then(wave.plan_ended),
-        ),
-        (
-            wave.plan_ended,
-            pass(
-                "A stack that failed does not stop the plans of the others; its error is raised when stacks are selected again.",
-            ),
-        ),
-    ]));
-    let output = Template::object([
-        ("verdict", Template::text(verdict(&STACKS_TO_PLAN)?)),
-        ("plans", Expression::Result.into()),
-        ("failures", Expression::FailedItems.into()),
-    ]);
-    Ok(States::new([
-        (
-            wave.select,
-            select
-                .about(
-                    "Raises what failed, else selects the stacks whose needs are applied and writes their plan jobs.",
-                    PLAN_CHANGES_NOTHING,
-                )
-                .on_error((wave.on_error)())
-                .then(wave.has_stacks),
-        ),
-        (
-            wave.has_stacks,
-            choice(
-                "Without stacks left, the application is deployed.",
-                [(is!(STACKS_TO_PLAN)?, wave.plan_stacks)],
-                wave.no_stacks,
-            ),
-        ),
-        (
-            wave.plan_stacks,
-            each_stack(
-                "Stacks that do not depend on one another are planned at the same time.",
-                Expression::InputField("jobs"),
-                each,
-                (wave.on_error)(),
-                output,
-                wave.all_planned,
-            ),
-        ),
-        (
-            wave.all_planned,
-            choice(
-                "If a plan failed, nothing of the wave is applied: selecting stacks again raises the error.",
-                [(Expression::AnyPlanFailed, wave.select)],
-                wave.planned,
-            ),
-        ),
-    ]))
-}
-
-fn verdict(output: &SelectStacksOutput) -> serde_json::Result<String> {
-    crate::expression::verdict_text(output)
-}
-
-fn apply() -> serde_json::Result<States> {
-    let ended = "ApplyEnded";
-    let fail_stack = || OnError::fail_stack(ended);
-    let approval = Task::wait_for_token(
-        Action::RequestApproval,
-        [
-            run(),
-            from_input("stack"),
-            ("token", Expression::TaskToken.into()),
-        ],
-        limits::APPROVAL,
-    );
-    let finish = Task::lambda(
-        Action::FinishApply,
-        [
-            run(),
-            from_input("stack"),
-            from_input("job"),
-            from_input("error"),
-        ],
-    );
-    let each = level(States::new([
-        (
-            "IsApplyNeeded",
-            choice(
-                "A plan without changes is not applied.",
-                [
-                    (is!(Verdict::NeedsApproval)?, "AwaitApproval"),
-                    (is!(Verdict::Auto)?, "StartApply"),
-                ],
-                ended,
-            ),
-        ),
-        (
-            "AwaitApproval",
-            approval
-                .about(
-                    "Waits for an approval; StartApply reads the decision, also when none was made in time.",
-                    "none: an approval of a plan that is not applied has no effect",
-                )
-                .on(
-                    ErrorMatch::Aws(AwsError::Timeout),
-                    "StartApply",
-                    Expression::Input.into(),
-                )
-                .on_error(fail_stack())
-                .output(Expression::Input.into())
-                .then("StartApply"),
-        ),
-        (
-            "StartApply",
-            Task::lambda(Action::StartApply, [run(), from_input("stack")])
-                .about(
-                    "Consumes the sealed plan, once, and writes the apply job.",
-                    "none: a consumed plan stays consumed",
-                )
-                .on_error(fail_stack())
-                .then("RunApply"),
-        ),
-        (
-            "RunApply",
-            Task::job(Verb::Apply)
-                .about(
-                    "The runner applies exactly that plan; whatever its end, its result is read next.",
-                    ROLLBACK_APPLIES,
-                )
-                .then_read(&["stack", "job"], "FinishApply"),
-        ),
-        (
-            "FinishApply",
-            finish
-                .about(
-                    "Reads the apply's result; a stale plan is made again once.",
-                    ROLLBACK_APPLIES,
-                )
-                .on_error(fail_stack())
-                .then(ended),
-        ),
-        (
-            ended,
-            pass("A stack that failed does not stop the applies of the others; SelectNextStacks raises its error."),
-        ),
-    ]));
-    Ok(States::new([(
-        "ApplyStacks",
-        each_stack(
-            "Stacks that were planned together are applied together.",
-            Expression::InputField("plans"),
-            each,
-            OnError::Keep(ROLLBACK),
-            Template::object([("failures", Expression::FailedItems.into())]),
-            LATER.select,
-        ),
-    )]))
-}
-
 fn deploy() -> serde_json::Result<States> {
     Ok(States::new([
         (
@@ -497,6 +225,7 @@ fn deploy() -> serde_json::Result<States> {
                     "Makes the commit the environment's last good one; in a rollback, marks the failed commit as bad.",
                     "none: only a verified commit is promoted",
                 )
+                .limit(150)
                 .on_error(OnError::Keep(ROLLBACK))
                 .then(RECORD),
         ),
@@ -550,6 +279,7 @@ fn finish() -> serde_json::Result<States> {
                     "Writes the audit entry and releases the environment, however the run ended.",
                     "none: it ends the run; repeated, it changes nothing",
                 )
+                .limit(150)
                 .on_error(OnError::Pass(
                     "RecordLost",
                     Template::object([("lost", Expression::CaughtError.into())]),

@@ -3,7 +3,6 @@
 
 use crate::state::{Call, Machine};
 use domain::job::{APPLY_SECONDS, PLAN_SECONDS, Verb};
-use domain::step::{Action, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -32,20 +31,8 @@ pub const ENVIRONMENT: u32 = 3_628_800;
 /// An execution: the wait for the environment, and a delivery with its rollback.
 pub const EXECUTION: u32 = 7_344_000;
 
-/// Returns the limit of one call of a Lambda. It is longer than the Lambda's own time limit.
-#[must_use]
-pub fn call(action: Action) -> u32 {
-    match action.step() {
-        Step::Validate => 300,
-        Step::Record => 150,
-        Step::Webhook
-        | Step::Plan
-        | Step::Apply
-        | Step::BuildTrigger
-        | Step::Deploy
-        | Step::Rollback => 90,
-    }
-}
+/// One call of a Lambda that has 60 s. Where a Lambda has more, `deliver` sets a longer limit.
+pub const CALL: u32 = 90;
 
 /// Returns the limit of a job of the runner.
 #[must_use]

@@ -1,4 +1,5 @@
-//! The generated parts of `statemachine/README.md`: the table of states, and the diagram.
+//! The generated parts of READMEs: the table of states and the diagram in `statemachine/`, and the path of
+//! a push in `crates/`.
 
 use crate::errors::ErrorMatch;
 use crate::state::{Call, Level, Machine, State, States};
@@ -60,6 +61,24 @@ fn does(state: &State, source: impl Fn(Action) -> String) -> String {
         State::Fail(fail) if ends_branches(fail) => "ends all branches with its error".to_owned(),
         State::Fail(_) => "ends FAILED".to_owned(),
     }
+}
+
+/// Returns the calls of the state machine in the order of a delivery, each with its source file. A call
+/// that several states make is listed once, with the first of them. `source` returns the path of a
+/// call's source file, from `crates/`.
+#[must_use]
+pub fn stations(machine: &Machine, source: impl Fn(Call) -> String) -> String {
+    let (mut listed, mut lines) = (Vec::new(), String::new());
+    for (name, task) in machine.tasks() {
+        let path = source(task.call);
+        if listed.contains(&path) {
+            continue;
+        }
+        let text = format_args!("- `{name}`, [`{path}`]({path}): {}", task.comment);
+        line(&mut lines, "", text);
+        listed.push(path);
+    }
+    lines
 }
 
 fn ends_branches(fail: &crate::state::Fail) -> bool {

@@ -150,16 +150,24 @@ impl Task {
         }
     }
 
-    /// Calls an action of a Lambda with these fields. Its output is the input of the next state.
+    /// Calls an action of a Lambda with these fields, for at most [`limits::CALL`] seconds. Its output is
+    /// the input of the next state.
     #[must_use]
     pub fn lambda<const N: usize>(action: Action, fields: [(&'static str, Template); N]) -> Self {
         let call = Call::Lambda(action);
         Self::new(
             call,
             payload(action, fields),
-            limits::call(action),
+            limits::CALL,
             lambda_retries(),
         )
+    }
+
+    /// Sets the time limit of each attempt, in seconds.
+    #[must_use]
+    pub fn limit(mut self, seconds: u32) -> Self {
+        self.timeout_seconds = seconds;
+        self
     }
 
     /// Calls an action of a Lambda with the task token, and waits until the token is sent back.

@@ -32,7 +32,7 @@ run "expiration_of_half_a_day" {
   expect_failures = [var.expirations]
 }
 
-run "nobody_logs_its_access" {
+run "access_logs_in_no_bucket" {
   command = plan
 
   variables {

@@ -72,8 +72,13 @@ run "permissions_are_minimal" {
   assert {
     condition = [for role, policy in output.role_policies : role if strcontains(policy, module.git_secret.arn) && anytrue([
       for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && contains(flatten([try(statement.Action, [])]), "secretsmanager:GetSecretValue") && statement.Sid == "ForgeToken"
-    ])] == [for name in ["apply", "deploy", "plan", "record", "rollback", "validate"] : "lambda-${name}"]
-    error_message = "Only steps that fetch from the forge, set commit statuses or write the audit branch may read its token."
+    ])] == [for name, step in local.steps : "lambda-${name}" if contains(step.permissions, "forge-token")]
+    error_message = "A step may read the forge's token if, and only if, its file in steps/ says so."
+  }
+
+  assert {
+    condition     = !anytrue([for name in ["build-trigger", "webhook"] : contains(local.steps[name].permissions, "forge-token")])
+    error_message = "webhook, which everyone can call, and build-trigger do not need the forge's token."
   }
 
   assert {
