@@ -78,7 +78,7 @@ async fn matrix(harness: &Harness) -> anyhow::Result<()> {
     let applies = jobs::check(harness, &BTreeSet::new()).await?;
     harness.progress.fact(&format!(
         "{applies} applies: one at a time, each from a plan of its own; no job was started twice \
-         that was not asked for twice, and no run went back twice"
+         that was not asked for twice, and no run was rolled back twice"
     ));
     let clone = matrix.clone_of("swept").await?;
     let swept = swept::no_secret_is_left(harness, &clone, 200).await?;

@@ -49,7 +49,7 @@ def test_a_token_that_was_answered_is_gone(emulator: Emulator) -> None:
 
 
 @patch("token-unknown")
-def test_a_token_nobody_issued_is_invalid(emulator: Emulator) -> None:
+def test_a_token_that_was_not_issued_is_invalid(emulator: Emulator) -> None:
     assert answers(emulator, "made-up") == ["InvalidToken"] * 3
 
 

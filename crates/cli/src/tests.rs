@@ -370,7 +370,10 @@ async fn a_plan_is_answered_once() {
     );
     let late = desk.run(&["reject", &run, "data"]).await;
     insta::assert_snapshot!("reject_late", late);
-    insta::assert_snapshot!("approve_nobody", desk.run(&["approve", &run, "app"]).await);
+    insta::assert_snapshot!(
+        "approve_not_waiting",
+        desk.run(&["approve", &run, "app"]).await
+    );
     let stored = load_run(&desk.table, &samples::push_event(3).run_id())
         .await
         .unwrap();

@@ -12,7 +12,7 @@ impl Matrix<'_> {
     /// An unreachable GitHub never changes a run's outcome, and later receives what it missed.
     pub(super) async fn github_is_away(&mut self) -> anyhow::Result<()> {
         let harness = self.harness;
-        harness.progress.heading("GitHub is away.");
+        harness.progress.heading("GitHub is unreachable.");
 
         harness
             .progress
@@ -67,7 +67,7 @@ impl Matrix<'_> {
         let ended = harness.ended(&run).await;
         ensure!(
             harness.heal_github().await? > met,
-            "nobody asked GitHub anything"
+            "no request was sent to GitHub"
         );
         ended
     }

@@ -43,7 +43,7 @@ impl Matrix<'_> {
             }
         }
         let tagged = story::tagged(self.harness, ENVIRONMENT).await?;
-        ensure!(!tagged.is_empty(), "no resource bears the pipeline's tag");
+        ensure!(!tagged.is_empty(), "no resource has the pipeline's tag");
         story::compare(&tagged, &held, &whole)
     }
 

@@ -454,7 +454,7 @@ async fn nothing_new_is_not_pushed() {
 }
 
 #[tokio::test]
-async fn somebody_who_is_first_is_kept() {
+async fn the_first_to_write_is_kept() {
     let world = world();
     world
         .git

@@ -286,7 +286,7 @@ async fn a_grandchild_that_keeps_the_pipe_open_delays_the_end_by_two_seconds_at_
 }
 
 #[tokio::test]
-async fn a_kill_from_elsewhere_is_an_interruption_that_nobody_asked_for() {
+async fn a_kill_from_elsewhere_is_an_interruption_without_a_stop() {
     let stage = Stage::new("apply", "kill -9 $$");
     let report = stage.terraform().apply(Path::new("p")).await.unwrap();
     let Err(Error::Interrupted(interruption)) = report.end else {

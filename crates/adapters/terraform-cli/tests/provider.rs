@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Prints the handshake of a provider, and never ends.
 const GOOD: &str = "echo \"1|5|unix|$TMPDIR/plugin1|grpc|\"\nexec sleep 600";
 
-/// A directory with a script that plays a provider.
+/// A directory with a script that acts as a provider.
 struct Stage {
     dir: tempfile::TempDir,
 }

@@ -308,7 +308,7 @@ fn good_of(holder: &Holder) -> LastGood {
 
 proptest! {
     /// The model: `dirty` has the runs whose changes were neither promoted nor rolled back. A
-    /// rollback takes back its own run's changes, a promotion verifies all stacks.
+    /// rollback undoes its own run's changes, a promotion verifies all stacks.
     #[test]
     fn the_infrastructure_is_that_of_last_good_only_if_nothing_else_changed_it(
         changes in prop::collection::vec(change(), 0..60),

@@ -110,7 +110,7 @@ names! {
     /// The run does not hold the environment's lock.
     LockLost: Permanent, "Another run holds the environment: push again when it has ended.";
     /// The commit was rolled back in this environment.
-    CommitIsBad: Permanent, "Push a new commit; this one is not applied again by itself.";
+    CommitIsBad: Permanent, "Push a new commit; this one is not applied again automatically.";
     /// The rollout did not finish.
     DeployFailed: Permanent, "Read the service's events and the stopped tasks' reasons in ECS.";
     /// The new version runs, but its URL does not respond as expected.

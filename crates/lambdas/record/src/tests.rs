@@ -131,7 +131,7 @@ fn finish(run: &mut Run, n: u8) {
 }
 
 #[tokio::test]
-async fn a_verified_run_is_promoted_recorded_and_gives_its_environment_back() {
+async fn a_verified_run_is_promoted_recorded_and_releases_its_environment() {
     let world = Scene::new();
     world.add(2, QueueRule::Newest).await;
     world.change(2, |run| finish(run, 2)).await;

@@ -186,7 +186,7 @@ async fn a_refused_rollback_is_for_an_operator_and_freezes_nothing() {
 }
 
 #[tokio::test]
-async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_before_it() {
+async fn a_plan_that_no_one_approved_ends_the_run_and_undoes_what_was_applied_before_it() {
     // Another stack was applied already, so the run rolls back.
     let world = Scene::new().await;
     assert_eq!(
@@ -215,7 +215,7 @@ async fn a_plan_that_nobody_approved_ends_the_run_and_undoes_what_was_applied_be
 }
 
 #[tokio::test]
-async fn there_may_be_nothing_to_undo_or_nothing_to_go_back_to() {
+async fn there_may_be_nothing_to_undo_or_no_last_good_commit() {
     let world = Scene::new().await;
     let run = world.stored().await;
     let world = Scene {

@@ -29,7 +29,7 @@ const LARGEST_BODY: usize = 256 * 1024 * 1024;
 /// A request with its whole body.
 pub type Request = http::Request<Bytes>;
 
-/// A service that a fake plays.
+/// A service that a fake simulates.
 pub trait Service: Debug + Send + Sync + 'static {
     /// The kinds of calls. A fault affects one of them.
     type Operation: Copy + Debug + Ord + Serialize + DeserializeOwned + Send + Sync + 'static;

@@ -231,7 +231,7 @@ impl Setup {
             self.log(&job).contains(&line.to_owned()).then_some(())
         })
         .await;
-        assert_eq!(self.left().await.len(), 1, "the container bears the label");
+        assert_eq!(self.left().await.len(), 1, "the container has the label");
     }
 
     fn log(&self, job: &Value) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::*;
 use domain::environment::LastGood;
 use domain::ids::Sha256Digest;
 use domain::stack_digest::StackDigest;
-use engine::status::{self, TransitionKind};
+use engine::status::TransitionKind;
 
 fn digest(n: u8) -> StackDigest {
     serde_json::from_value(serde_json::to_value(samples::sha256(n)).unwrap()).unwrap()
@@ -67,11 +67,8 @@ async fn stacks_that_are_the_same_get_no_job_and_keep_their_outputs() {
         );
     }
     let announced = || -> Vec<_> {
-        let messages = world.status.messages();
-        let data = messages
-            .iter()
-            .map(|one| status::parse(&one.body).unwrap().data);
-        data.filter(|data| data.transition == TransitionKind::StackSkipped)
+        let sent = world.announced().into_iter();
+        sent.filter(|data| data.transition == TransitionKind::StackSkipped)
             .map(|data| format!("{} {}", data.stack.unwrap(), data.same_as.unwrap()))
             .collect()
     };
