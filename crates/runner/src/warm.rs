@@ -77,14 +77,34 @@ pub struct Warm {
     version: String,
 }
 
+/// A provider that may be started: the lock file pins it, its package is in the mirror, and the stack
+/// configures it once.
+#[derive(Debug)]
+pub struct Candidate {
+    package: PathBuf,
+    pinned: Pinned,
+}
+
+impl Candidate {
+    /// Finds the package. Makes all checks that need neither `init` nor a process.
+    ///
+    /// # Errors
+    /// [`Cold`].
+    pub fn find(origin: &Origin<'_>) -> Result<Self, Cold> {
+        let (package, pinned) = package(origin)?;
+        Ok(Self { package, pinned })
+    }
+}
+
 impl Warm {
-    /// Starts the provider that the lock file pins, if the stack configures it once. Runs beside
-    /// `init`: [`Self::confirm`] checks afterwards what was not known yet.
+    /// Starts a provider, after a check that its package has a hash of the lock file. Runs beside
+    /// `init`: [`Self::check_modules`] and [`Self::check_installed`] check afterwards what was not
+    /// known yet.
     ///
     /// # Errors
     /// [`Cold`]; no process is left.
-    pub async fn start(terraform: &Terraform, origin: &Origin<'_>) -> Result<Self, Cold> {
-        let (package, pinned) = package(origin)?;
+    pub async fn start(terraform: &Terraform, candidate: Candidate) -> Result<Self, Cold> {
+        let Candidate { package, pinned } = candidate;
         let binary = binary(&package)?;
         let hashed = package.clone();
         let hash = tokio::task::spawn_blocking(move || terraform_cli::package_hash(&hashed));
@@ -104,12 +124,19 @@ impl Warm {
         })
     }
 
-    /// Checks, after `init`, that Terraform would start the same package, and that no module
-    /// configures the provider again.
+    /// Checks that no module of an initialised stack configures the provider again.
     ///
     /// # Errors
     /// [`Cold`]. The caller ends the provider.
-    pub fn confirm(&self, stack: &Path, platform: &str) -> Result<(), Cold> {
+    pub fn check_modules(&self, stack: &Path) -> Result<(), Cold> {
+        Ok(configurations::check_single(SOURCE, &modules(stack)?)?)
+    }
+
+    /// Checks that `init` installed the same package, so that Terraform would start it too.
+    ///
+    /// # Errors
+    /// [`Cold`]. The caller ends the provider.
+    pub fn check_installed(&self, stack: &Path, platform: &str) -> Result<(), Cold> {
         let installed = stack
             .join(".terraform/providers")
             .join(SOURCE)
@@ -121,7 +148,6 @@ impl Warm {
         if found != self.package {
             return Err(Cold::Elsewhere(found.display().to_string()));
         }
-        configurations::check_single(SOURCE, &modules(stack)?)?;
         Ok(())
     }
 

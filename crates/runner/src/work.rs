@@ -15,7 +15,7 @@ use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terr
 
 use crate::job::{JobContext, Request, job_key};
 use crate::outcome::{self, Stop};
-use crate::warm::{Cold, Origin, Warm};
+use crate::warm::{Candidate, Cold, Origin, SOURCE, Warm};
 use crate::workspace::Workspace;
 use crate::{archive, source, stack};
 
@@ -101,26 +101,26 @@ impl<'a> Prepared<'a> {
             "terraform {} on {}",
             found.version, found.platform
         ));
-        self.step("init");
-        let options = InitOptions {
-            backend: true,
-            ..InitOptions::default()
-        };
         let origin = Origin {
             stack: &self.dir,
             mirror: self.context.settings.mirror.as_deref(),
             platform: &found.platform,
             kind: self.spec.plan_kind,
         };
-        let (init, started) = tokio::join!(
-            self.terraform.init(&options),
-            Warm::start(&self.terraform, &origin)
-        );
-        init.map_err(planning)?;
+        let format = async {
+            match self.spec.verb {
+                Verb::Plan => self.check_format().await,
+                Verb::Apply => Ok(()),
+            }
+        };
+        // The errors of `init` precede those of the format.
+        let (warm, format) =
+            tokio::try_join!(self.initialize(&origin), async { Ok(format.await) })?;
         self.check_backend()?;
+        format?;
         let commands = Commands {
             prepared: self,
-            warm: self.confirmed(started, &found.platform).await,
+            warm,
         };
         let outcome = match self.spec.verb {
             Verb::Plan => self.plan(&commands).await,
@@ -130,26 +130,64 @@ impl<'a> Prepared<'a> {
         outcome
     }
 
-    /// Returns the provider that was started, if it may be used. Otherwise logs why not: Terraform
-    /// then starts the provider by itself.
-    async fn confirmed(&self, started: Result<Warm, Cold>, platform: &str) -> Option<Warm> {
+    /// Runs `init`, and starts the provider beside it. Returns the provider that the other commands
+    /// share. Without one, `init` has installed it.
+    ///
+    /// A plan job installs the provider in every case, so that Terraform compares the lock file with
+    /// the versions that the stack requires. An apply job has the same source as its plan job, and the
+    /// runner compares the package with the same lock file again.
+    async fn initialize(&self, origin: &Origin<'_>) -> Result<Option<Warm>, Stop> {
+        self.step("init");
+        let candidate = Candidate::find(origin);
+        let installs = self.spec.verb == Verb::Plan || candidate.is_err();
+        let running = (!installs).then(|| SOURCE.to_owned());
+        let start = async {
+            Ok(match candidate {
+                Ok(candidate) => Warm::start(&self.terraform, candidate).await,
+                Err(cold) => Err(cold),
+            })
+        };
+        // An init that fails ends the start of the provider.
+        let ((), started) = tokio::try_join!(self.init(running), start)?;
         let refused = match started {
-            Ok(warm) => match warm.confirm(&self.dir, platform) {
-                Ok(()) => {
-                    self.step(&warm.describe());
-                    return Some(warm);
+            Ok(warm) => {
+                let mut checked = warm.check_modules(&self.dir);
+                if installs {
+                    let installed = || warm.check_installed(&self.dir, origin.platform);
+                    checked = checked.and_then(|()| installed());
                 }
-                Err(cold) => {
-                    warm.end().await;
-                    cold
+                match checked {
+                    Ok(()) => {
+                        self.step(&warm.describe());
+                        return Ok(Some(warm));
+                    }
+                    Err(cold) => {
+                        warm.end().await;
+                        cold
+                    }
                 }
-            },
+            }
             Err(cold) => cold,
         };
         if !matches!(refused, Cold::Unused) {
             self.step(&format!("each command starts the AWS provider: {refused}"));
         }
-        None
+        if !installs {
+            self.init(None).await?;
+        }
+        Ok(None)
+    }
+
+    /// Runs `init`. Does not install the provider `running`.
+    async fn init(&self, running: Option<String>) -> Result<(), Stop> {
+        let options = InitOptions {
+            backend: true,
+            running,
+            ..InitOptions::default()
+        };
+        let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
+        self.terraform.init(&options).await.map_err(planning)?;
+        Ok(())
     }
 
     fn check_backend(&self) -> Result<(), Stop> {
@@ -168,7 +206,6 @@ impl<'a> Prepared<'a> {
 
     async fn check_format(&self) -> Result<(), Stop> {
         let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
-        self.step("fmt");
         let unformatted = self.terraform.fmt_check().await.map_err(planning)?;
         if unformatted.is_empty() {
             return Ok(());
@@ -196,7 +233,6 @@ impl<'a> Prepared<'a> {
     }
 
     async fn plan(&self, commands: &Commands<'_>) -> Result<JobOutcome, Stop> {
-        self.check_format().await?;
         let file = self.workspace.home().join("plan.tfplan");
         let (shown, sealed) = self.make_plan(commands, &file).await?;
         // Without changes nothing is applied, so the current outputs are the outputs of the stack.
@@ -232,12 +268,13 @@ impl<'a> Prepared<'a> {
             PlanKind::Normal => "plan",
             PlanKind::Destroy => "plan -destroy",
         });
-        let planned = commands.terraform().plan(&options).await;
+        let planned = commands.terraform().await?.plan(&options).await;
         commands.explain(planned.as_ref().err()).await;
         planned.map_err(planning)?;
         let state = terraform_cli::state_version(file).map_err(planning)?;
         self.step("show");
-        let (json, shown) = commands.terraform().show(file).await.map_err(planning)?;
+        let terraform = commands.terraform().await?;
+        let (json, shown) = terraform.show(file).await.map_err(planning)?;
         let bytes = std::fs::read(file).map_err(|error| internal("read the plan", &error))?;
         let file = self.upload(JobFile::Plan, bytes).await?;
         let json = self.upload(JobFile::PlanJson, json).await?;
@@ -296,6 +333,7 @@ impl<'a> Prepared<'a> {
         self.step("show");
         let (json, _) = commands
             .terraform()
+            .await?
             .show(file)
             .await
             .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
@@ -313,6 +351,7 @@ impl<'a> Prepared<'a> {
         self.step("apply");
         let report = commands
             .terraform()
+            .await?
             .apply(file)
             .await
             .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
@@ -330,7 +369,8 @@ impl<'a> Prepared<'a> {
         self.step("output");
         // The apply has ended: a stop that comes now must not hide its result.
         let terraform = commands
-            .terraform()
+            .running()
+            .unwrap_or_else(|| self.terraform.clone())
             .cancelled_by(Cancel::never(), self.context.grace);
         let outputs = terraform
             .output()
@@ -378,17 +418,23 @@ struct Commands<'a> {
 }
 
 impl Commands<'_> {
-    /// Returns Terraform for the next command.
-    fn terraform(&self) -> Terraform {
-        let own = &self.prepared.terraform;
-        let Some(warm) = &self.warm else {
-            return own.clone();
-        };
-        warm.driver(own).unwrap_or_else(|| {
+    /// Returns Terraform with the shared provider, if it runs.
+    fn running(&self) -> Option<Terraform> {
+        self.warm.as_ref()?.driver(&self.prepared.terraform)
+    }
+
+    /// Returns Terraform for the next command. If the shared provider has ended, `init` installs it
+    /// first.
+    async fn terraform(&self) -> Result<Terraform, Stop> {
+        if let Some(running) = self.running() {
+            return Ok(running);
+        }
+        if self.warm.is_some() {
             self.prepared
                 .step("each command starts the AWS provider: the one that was started has ended");
-            own.clone()
-        })
+            self.prepared.init(None).await?;
+        }
+        Ok(self.prepared.terraform.clone())
     }
 
     /// Logs the stack trace of the provider if it is the reason of an error, as Terraform does for a

@@ -21,15 +21,16 @@ impl Workspace {
     /// # Errors
     /// The errors of the file system.
     pub fn create(temp: &Path, spec: &JobSpec) -> io::Result<Self> {
+        // Short: a provider's socket is in `home`, and its path is limited to 107 bytes.
         let name = format!(
-            "sluicegate-{}-{}-{}",
+            "{}-{}-{}",
             spec.repository_key, spec.environment, spec.stack
         );
         let fixed = temp.join(name);
         let root = match std::fs::DirBuilder::new().mode(0o700).create(&fixed) {
             Ok(()) => fixed,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => tempfile::Builder::new()
-                .prefix("sluicegate-")
+                .prefix("job-")
                 .tempdir_in(temp)?
                 .keep(),
             Err(error) => return Err(error),

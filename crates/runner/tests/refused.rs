@@ -74,11 +74,7 @@ async fn hostile_repositories_are_refused_before_terraform_starts() {
             "terraform was started"
         );
         assert!(
-            !bench
-                .temp
-                .path()
-                .join("sluicegate-7-production-app")
-                .exists(),
+            !bench.temp.path().join("github-7-production-app").exists(),
             "left behind"
         );
     }

@@ -116,6 +116,9 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
     assert_nothing_is_left(&bench);
     assert_eq!(bench.printed.text().matches(started).count(), 2);
+    // By the plan job only.
+    let installed = "Installing provider version: hashicorp/aws";
+    assert_eq!(bench.printed.text().matches(installed).count(), 1);
 
     let mut destroy = bench.record(Verb::Plan, &files);
     destroy.plan_kind = PlanKind::Destroy;
@@ -159,6 +162,13 @@ async fn a_configuration_in_a_module_is_found_after_init() {
         text.contains("../m/main.tf: a module configures provider \\\"aws\\\""),
         "{text}"
     );
+
+    // An apply job finds it after an `init` that has not installed the provider.
+    let mut apply = bench.record(Verb::Apply, &files);
+    apply.plan = Some(sealed(&outcome));
+    let applied = bench.end_of(&apply).await;
+    assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
+    assert_nothing_is_left(&bench);
 }
 
 #[tokio::test]

@@ -78,6 +78,16 @@ impl Handshake {
     }
 }
 
+/// Returns a value of `TF_REATTACH_PROVIDERS` for `init`, which only reads that the provider `source` is
+/// not to be installed. No command can connect to it.
+pub(crate) fn not_installed(source: &str) -> String {
+    let nowhere = Handshake {
+        protocol: 5,
+        socket: "/nonexistent".into(),
+    };
+    nowhere.reattach(source, 1)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may stop at once")]

@@ -11,6 +11,7 @@ use crate::cancel::Cancel;
 use crate::diagnostic::{Diagnostic, LockInfo, RawDiagnostic};
 use crate::environment::Environment;
 use crate::error::{Error, Failure, Interruption};
+use crate::handshake;
 use crate::output::Outputs;
 use crate::process::{self, Ended, Stdout};
 use crate::provider::{Provider, ProviderCommand, ProviderError};
@@ -52,6 +53,9 @@ pub struct InitOptions {
     pub backend_config: Vec<(String, String)>,
     /// False for `-backend=false`, which is sufficient for `validate`.
     pub backend: bool,
+    /// The source address of a provider that is neither installed nor verified, because the caller has
+    /// verified its package and all later commands use a running one ([`Terraform::with_provider`]).
+    pub running: Option<String>,
 }
 
 /// The options of `plan`.
@@ -150,8 +154,8 @@ impl Terraform {
         self
     }
 
-    /// Has the commands use a provider that runs, instead of starting it. Not for `init`, which would
-    /// neither install nor verify the provider.
+    /// Has the commands use a provider that runs, instead of starting it. Not for `init`: see
+    /// [`InitOptions::running`].
     #[must_use]
     pub fn with_provider(mut self, provider: &Provider) -> Self {
         self.environment = self.environment.with_running_provider(provider.reattach());
@@ -210,7 +214,8 @@ impl Terraform {
         })
     }
 
-    /// Runs `init`. Installs only the providers that the committed lock file names.
+    /// Runs `init`. Installs only the providers that the committed lock file names. This is its slowest
+    /// part: Terraform computes the hash of each package twice.
     ///
     /// # Errors
     /// The errors of the command.
@@ -230,7 +235,12 @@ impl Terraform {
         for (key, value) in &options.backend_config {
             args.push(format!("-backend-config={key}={value}").into());
         }
-        Ok(self
+        let mut terraform = self.clone();
+        if let Some(source) = &options.running {
+            let value = handshake::not_installed(source);
+            terraform.environment = terraform.environment.with_running_provider(value);
+        }
+        Ok(terraform
             .run("init", args, Stdout::Lines)
             .await?
             .success()?
