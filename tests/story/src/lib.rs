@@ -4,6 +4,7 @@
 //! record, the execution, the application's responses, the resources, the audit branch. It stops at
 //! the first difference. Read [`Harness`] first.
 
+pub mod bench;
 pub mod demo;
 mod forge;
 mod harness;
