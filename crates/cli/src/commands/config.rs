@@ -3,9 +3,11 @@
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use domain::config::{CONFIG_FILE, Config};
-use domain::source_rules::{self, Problems};
+use domain::source_rules::{self, Problems, SourceFile};
+use domain::text::argument;
 use forge::git::working_tree;
 use serde_json::json;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Checks a directory with the rules that the pipeline uses.
@@ -13,17 +15,10 @@ use std::path::Path;
 /// # Errors
 /// Fails if the directory cannot be read or has problems, and with the errors of the output.
 pub fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
-    let unreadable = |what: String| {
-        Failure::new(
-            Kind::SourceUnreadable,
-            what,
-            format!("Name the directory that holds {CONFIG_FILE}."),
-        )
-    };
     let directory = if path.is_file() {
         if path.file_name().is_none_or(|name| name != CONFIG_FILE) {
             let what = format!("{} is a file other than {CONFIG_FILE}", path.display());
-            return Err(unreadable(what));
+            return Err(Failure::new(Kind::SourceUnreadable, what, name_directory()));
         }
         match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -32,16 +27,63 @@ pub fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
     } else {
         path
     };
-    let files = working_tree::read(directory).map_err(|error| unreadable(error.to_string()))?;
+    let files = working_tree::read(directory).map_err(|error| {
+        let next = next_step(&error, directory);
+        Failure::new(Kind::SourceUnreadable, error.to_string(), next)
+    })?;
     match source_rules::check(&files) {
-        Ok(config) => good(directory, files.len(), &config, out),
+        Ok(config) => good(directory, &files, &config, out),
         Err(problems) => bad(&problems, out),
     }
 }
 
-fn good(directory: &Path, files: usize, config: &Config, out: &mut Output<'_>) -> Outcome {
+fn name_directory() -> String {
+    format!("Name the directory that holds {CONFIG_FILE}.")
+}
+
+/// Returns the command that removes the cause of an error.
+fn next_step(error: &working_tree::Error, directory: &Path) -> String {
+    let path = |path: &Path| argument(&path.display().to_string());
+    let here = path(directory);
+    match error {
+        working_tree::Error::Io { path: at, error } => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => name_directory(),
+            ErrorKind::PermissionDenied => format!(
+                "Run `chmod -R u+rX {}`, or check the directory as the user who owns the file.",
+                path(at)
+            ),
+            _ => format!("`ls -ld {}` shows whether the file exists.", path(at)),
+        },
+        working_tree::Error::OtherOwner(_) => {
+            let full = directory.canonicalize();
+            let full = full.unwrap_or_else(|_| directory.to_owned());
+            let mut above = full.ancestors();
+            let root = above.find(|above| above.join(".git").exists());
+            format!(
+                "If you trust the repository, run `git config --global --add safe.directory {}`.",
+                path(root.unwrap_or(&full))
+            )
+        }
+        working_tree::Error::NotFetched(_) => {
+            format!("Run `git -C {here} fetch --refetch --no-filter`, which completes the clone.")
+        }
+        working_tree::Error::SparseIndex(_) => {
+            format!("Run `git -C {here} sparse-checkout reapply --no-sparse-index`.")
+        }
+        working_tree::Error::Git(_) => {
+            format!("`git -C {here} fsck` shows what is damaged.")
+        }
+    }
+}
+
+fn good(directory: &Path, files: &[SourceFile], config: &Config, out: &mut Output<'_>) -> Outcome {
+    let unmatched = source_rules::unmatched_globs(files, config);
+    let warnings: Vec<String> = unmatched.iter().map(ToString::to_string).collect();
+    let files = files.len();
     if out.json {
-        return out.value(&json!({"valid": true, "problems": [], "config": config}));
+        return out.value(
+            &json!({"valid": true, "problems": [], "warnings": warnings, "config": config}),
+        );
     }
     let stacks: Vec<&str> = config
         .stacks
@@ -56,11 +98,15 @@ fn good(directory: &Path, files: usize, config: &Config, out: &mut Output<'_>) -
     let deploy = config.deploy.as_ref().map_or_else(String::new, |deploy| {
         format!(", deployed by stack {}", deploy.stack())
     });
-    out.text(&format!(
+    let mut text = format!(
         "{}: no problems in {files} files; environment {}, {stacks}{deploy}\n",
         directory.display(),
         config.environment
-    ))
+    );
+    for warning in warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    out.text(&text)
 }
 
 fn bad(problems: &Problems, out: &mut Output<'_>) -> Outcome {
@@ -100,4 +146,33 @@ fn listed(problems: &Problems) -> String {
     };
     text.push_str(&format!("{count}\n"));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Error as IoError;
+    use working_tree::Error;
+
+    #[test]
+    fn each_error_has_the_command_that_removes_its_cause() {
+        let io = |kind: ErrorKind| Error::Io {
+            path: "my shop/main.tf".into(),
+            error: IoError::from(kind),
+        };
+        let errors = [
+            io(ErrorKind::NotFound),
+            io(ErrorKind::PermissionDenied),
+            io(ErrorKind::Other),
+            Error::OtherOwner("not owned by current user".into()),
+            Error::NotFetched("object not found".into()),
+            Error::SparseIndex("unsupported mandatory extension: 'sdir'".into()),
+            Error::Git("corrupted loose object".into()),
+        ];
+        let lines: Vec<String> = errors
+            .iter()
+            .map(|error| format!("{error}\n  {}", next_step(error, Path::new("my shop"))))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
 }

@@ -2,8 +2,8 @@
 
 use domain::source_rules::{FILE_LIMIT, FileKind, LFS_POINTER, SourceFile};
 use git2::{
-    AttrCheckFlags, ErrorCode, Index, Oid, Repository, RepositoryInitOptions, Status,
-    StatusOptions, StatusShow,
+    AttrCheckFlags, ErrorClass, ErrorCode, Index, IndexEntryExtendedFlag, IndexEntryFlag, Oid,
+    Repository, RepositoryInitOptions, Status, StatusOptions, StatusShow,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -22,14 +22,36 @@ pub enum Error {
         /// The error of the file system.
         error: io::Error,
     },
+    /// The repository belongs to another user.
+    #[error("read the git repository: {0}")]
+    OtherOwner(String),
+    /// An object is not in the repository, because its clone is a partial one.
+    #[error("read the git repository: {0}")]
+    NotFetched(String),
+    /// The index is a sparse one, which libgit2 does not read.
+    #[error("read the git repository: {0}")]
+    SparseIndex(String),
     /// The git repository cannot be read.
-    #[error("read the git repository: {}", .0.message())]
-    Git(#[from] git2::Error),
+    #[error("read the git repository: {0}")]
+    Git(String),
+}
+
+impl From<git2::Error> for Error {
+    fn from(error: git2::Error) -> Self {
+        let message = error.message().to_owned();
+        match (error.code(), error.class()) {
+            (ErrorCode::Owner, _) => Self::OtherOwner(message),
+            (ErrorCode::NotFound, ErrorClass::Odb) => Self::NotFetched(message),
+            // The name of the extension of the index that lists directories.
+            (_, ErrorClass::Index) if message.contains("sdir") => Self::SparseIndex(message),
+            _ => Self::Git(message),
+        }
+    }
 }
 
 /// Returns the files below `directory` that `git add --all` and `git commit` would commit, with their content on the disk: the
-/// tracked files, and the untracked ones that no .gitignore excludes. Changes nothing. In a directory outside git, all files are
-/// untracked.
+/// tracked files, and the untracked ones that no .gitignore excludes. Changes nothing. Files that a sparse checkout leaves out have
+/// their content in the index. In a directory outside git, all files are untracked.
 ///
 /// # Errors
 /// If the directory, its repository or a file in it cannot be read.
@@ -92,8 +114,15 @@ fn prefix(repository: &Repository, directory: &Path) -> Result<Option<Vec<u8>>, 
     Ok(Some(prefix))
 }
 
-/// The kind of a tracked file, and its content in the index.
-type Tracked = (FileKind, Oid);
+/// A tracked file in the index.
+#[derive(Clone, Copy)]
+struct Tracked {
+    kind: FileKind,
+    id: Oid,
+    /// Whether git ignores what is on the disk: a sparse checkout leaves the file out, or it is
+    /// assumed to be unchanged.
+    kept: bool,
+}
 
 /// Returns the paths below `prefix` that would be committed, with what the index says about the tracked ones.
 fn entries(
@@ -121,6 +150,9 @@ fn entries(
             continue;
         }
         let status = entry.status();
+        if matches!(found.get(&path), Some(Some(tracked)) if tracked.kept) {
+            continue;
+        }
         if status.contains(Status::WT_DELETED) {
             found.remove(&path);
         } else if status.contains(Status::WT_NEW)
@@ -150,7 +182,10 @@ fn tracked(index: &Index, prefix: &[u8]) -> BTreeMap<Vec<u8>, Option<Tracked>> {
                 mode if mode & 0o111 != 0 => FileKind::Executable,
                 _ => FileKind::File,
             };
-            (entry.path, Some((kind, entry.id)))
+            let kept = entry.flags_extended & IndexEntryExtendedFlag::SKIP_WORKTREE.bits() != 0
+                || entry.flags & IndexEntryFlag::VALID.bits() != 0;
+            let id = entry.id;
+            (entry.path, Some(Tracked { kind, id, kept }))
         })
         .collect()
 }
@@ -162,25 +197,11 @@ fn describe(
     shown: String,
     tracked: Option<Tracked>,
 ) -> Result<SourceFile, Error> {
+    if let Some(tracked) = tracked.filter(|tracked| tracked.kept) {
+        return in_index(repository, shown, tracked);
+    }
     let on_disk = repository.workdir().unwrap_or(Path::new(".")).join(path);
-    let found = match std::fs::symlink_metadata(&on_disk) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A sparse checkout leaves tracked files out.
-            let Some((kind, id)) = tracked else {
-                return Err(Error::Io {
-                    path: on_disk,
-                    error,
-                });
-            };
-            let bytes = match kind {
-                FileKind::Submodule => Vec::new(),
-                _ => repository.find_blob(id)?.content().to_vec(),
-            };
-            return Ok(SourceFile::new(shown, kind, &bytes));
-        }
-        Err(error) => return Err(io_error(&on_disk)(error)),
-    };
+    let found = std::fs::symlink_metadata(&on_disk).map_err(io_error(&on_disk))?;
     if found.is_dir() {
         return Ok(SourceFile::new(shown, FileKind::Submodule, b""));
     }
@@ -204,6 +225,27 @@ fn describe(
     }
     let bytes = std::fs::read(&on_disk).map_err(io_error(&on_disk))?;
     Ok(SourceFile::new(shown, kind, &bytes))
+}
+
+/// Describes a file by its content in the index.
+fn in_index(
+    repository: &Repository,
+    shown: String,
+    Tracked { kind, id, .. }: Tracked,
+) -> Result<SourceFile, Error> {
+    if kind == FileKind::Submodule {
+        return Ok(SourceFile::new(shown, kind, b""));
+    }
+    let (size, _) = repository.odb()?.read_header(id)?;
+    let size = u64::try_from(size).unwrap_or(u64::MAX);
+    if size > FILE_LIMIT {
+        return Ok(SourceFile::too_large(shown, kind, size));
+    }
+    Ok(SourceFile::new(
+        shown,
+        kind,
+        repository.find_blob(id)?.content(),
+    ))
 }
 
 #[cfg(test)]
@@ -280,6 +322,70 @@ mod tests {
         assert_eq!(
             sorted(&root.path().join("infra")),
             [file("new.tf", "locals {}")]
+        );
+    }
+
+    fn git(root: &Path, arguments: &[&str]) {
+        let mut command = std::process::Command::new("git");
+        let output = command.arg("-C").arg(root).args(arguments).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
+    #[test]
+    fn files_that_a_sparse_checkout_leaves_out_are_in_the_commit() {
+        let root = tempfile::tempdir().unwrap();
+        Repository::init(root.path()).unwrap();
+        let files = [
+            ("!app/main.py", "print(1)"),
+            ("!infra/main.tf", "locals {}"),
+            ("!notes", "old"),
+            ("!gone", ""),
+        ];
+        write(root.path(), &files);
+        // As `git sparse-checkout` does.
+        git(
+            root.path(),
+            &["update-index", "--skip-worktree", "infra/main.tf"],
+        );
+        fs::remove_dir_all(root.path().join("infra")).unwrap();
+        git(
+            root.path(),
+            &["update-index", "--assume-unchanged", "notes"],
+        );
+        fs::write(root.path().join("notes"), "new").unwrap();
+        fs::remove_file(root.path().join("gone")).unwrap();
+        let mut expected = vec![
+            file("app/main.py", "print(1)"),
+            file("infra/main.tf", "locals {}"),
+            file("notes", "old"),
+        ];
+        expected.sort_by_key(|file| format!("{file:?}"));
+        assert_eq!(sorted(root.path()), expected);
+    }
+
+    #[test]
+    fn errors_of_git_have_their_cause() {
+        let error = |code, class, message| {
+            let error = Error::from(git2::Error::new(code, class, message));
+            format!("{error:?}")
+        };
+        assert_eq!(
+            error(ErrorCode::Owner, ErrorClass::Config, "a"),
+            "OtherOwner(\"a\")"
+        );
+        assert_eq!(
+            error(ErrorCode::NotFound, ErrorClass::Odb, "b"),
+            "NotFetched(\"b\")"
+        );
+        let sparse = "unsupported mandatory extension: 'sdir'";
+        assert_eq!(
+            error(ErrorCode::GenericError, ErrorClass::Index, sparse),
+            format!("SparseIndex({sparse:?})")
+        );
+        assert_eq!(
+            error(ErrorCode::GenericError, ErrorClass::Index, "c"),
+            "Git(\"c\")"
         );
     }
 
