@@ -229,7 +229,7 @@ fn the_outside_is_behind_one_crate_each() {
         _ if library.starts_with("aws-sdk-") || library.starts_with("aws-smithy-") => Some("aws"),
         "aws-config" | "aws-credential-types" => Some("aws"),
         "lambda_runtime" | "aws_lambda_events" => Some("runtime"),
-        "git2" => Some("forge"),
+        "git2" => Some("forge, tests"),
         "axum" | "hyper" | "hyper-util" => Some("fakes"),
         "nix" => Some("terraform-cli, fakes, run"),
         _ => None,

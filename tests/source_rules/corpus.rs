@@ -84,6 +84,9 @@ pub(crate) fn cases() -> Vec<Case> {
                 ("docs/main.tf", local),
                 ("infra/app/x.auto.tfvars", "a = 1\n"),
                 ("infra/app/lambda.zip", "PK\x03\x04"),
+                ("infra/app/.terraformrc", ""),
+                ("docs/Readme", ""),
+                ("docs/README", ""),
                 ("infra/app/broken.tf", "terraform {"),
             ],
             &[],
@@ -163,9 +166,26 @@ pub(crate) fn cases() -> Vec<Case> {
             &[("CF021", "app/Dockerfile", None)],
         ),
         more(
-            "a link inside a stack",
-            &[("infra/app/module", "-> ../data")],
-            &[("CF021", "infra/app/module", None)],
+            "links inside a stack",
+            &[
+                ("infra/app/module", "-> ../data"),
+                ("infra/app/shared.tf", "-> ../../common/shared.tf"),
+                ("common/shared.tf", "locals {}\n"),
+            ],
+            &[],
+        ),
+        more(
+            "links in a stack to what is not read, or has a backend",
+            &[
+                ("infra/app/i.tf", "-> ../../common/shared.txt"),
+                ("infra/app/j.tf", "-> ../../common/local.tf"),
+                ("common/shared.txt", local),
+                ("common/local.tf", local),
+            ],
+            &[
+                ("CF021", "infra/app/i.tf", None),
+                ("CF072", "infra/app/j.tf", Some(2)),
+            ],
         ),
         more(
             "Terraform's working directory",
@@ -179,14 +199,6 @@ pub(crate) fn cases() -> Vec<Case> {
             "a plugin directory",
             &[("infra/Terraform.d/plugins/x", "")],
             &[("CF060", "infra/Terraform.d", None)],
-        ),
-        more(
-            "CLI configurations",
-            &[(".terraformrc", ""), ("infra/terraform.rc", "")],
-            &[
-                ("CF060", ".terraformrc", None),
-                ("CF060", "infra/terraform.rc", None),
-            ],
         ),
         more(
             "states and the files beside them",
@@ -262,17 +274,8 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         more(
             "paths that mean something else elsewhere",
-            &[
-                ("docs/a\nb", ""),
-                ("docs/a\\b", ""),
-                ("docs/Readme", ""),
-                ("docs/README", ""),
-            ],
-            &[
-                ("CF067", "docs/Readme", None),
-                ("CF067", "docs/a\nb", None),
-                ("CF067", "docs/a\\b", None),
-            ],
+            &[("docs/a\nb", ""), ("docs/a\\b", "")],
+            &[("CF067", "docs/a\nb", None), ("CF067", "docs/a\\b", None)],
         ),
         more(
             "a path that is too long",

@@ -14,8 +14,11 @@ use domain::source_rules::{self, Problem};
 use domain::step::{Claim, ValidateInput};
 use engine::announce::Announcer;
 use engine::fakes::{FakeClock, FakeObjects, FakeStatusQueue, FakeTable, samples};
-use engine::{FileKind, Snapshot, SnapshotFile, SourceFetcher, Step as _};
+use engine::{FileKind, Snapshot, SourceFetcher, Step as _};
+use forge::git::snapshot;
+use git2::{ObjectType, Oid, Repository, Signature, Time};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use validate::Validate;
@@ -30,16 +33,60 @@ impl SourceFetcher for OneCommit {
     }
 }
 
+/// Commits a tree, with names that git itself would not write.
+fn commit(repository: &Repository, tree: &Tree) -> CommitId {
+    let root = repository
+        .find_tree(directory(repository, tree, ""))
+        .unwrap();
+    let author = Signature::new("a", "a@example.com", &Time::new(0, 0)).unwrap();
+    let id = repository.commit(None, &author, &author, "x", &root, &[]);
+    CommitId::parse(&id.unwrap().to_string()).unwrap()
+}
+
+fn directory(repository: &Repository, tree: &Tree, prefix: &str) -> Oid {
+    let mut entries: BTreeMap<String, (&str, Oid)> = BTreeMap::new();
+    for (path, (kind, bytes)) in tree {
+        let Some(path) = path.strip_prefix(prefix) else {
+            continue;
+        };
+        match path.split_once('/') {
+            Some((name, _)) => {
+                // Git orders a directory as if its name ended with a slash.
+                let below = format!("{name}/");
+                let inner = format!("{prefix}{below}");
+                entries
+                    .entry(below)
+                    .or_insert_with(|| ("40000", directory(repository, tree, &inner)));
+            }
+            None => {
+                let blob = || repository.blob(bytes).unwrap();
+                let entry = match kind {
+                    FileKind::File => ("100644", blob()),
+                    FileKind::Executable => ("100755", blob()),
+                    FileKind::Symlink => ("120000", blob()),
+                    FileKind::Submodule => ("160000", Oid::from_str(&"b".repeat(40)).unwrap()),
+                };
+                entries.insert(path.to_owned(), entry);
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    for (name, (mode, id)) in entries {
+        bytes.extend_from_slice(format!("{mode} {}\0", name.trim_end_matches('/')).as_bytes());
+        bytes.extend_from_slice(id.as_bytes());
+    }
+    let odb = repository.odb().unwrap();
+    odb.write(ObjectType::Tree, &bytes).unwrap()
+}
+
 /// Runs the step on fakes. Returns its result and the bucket.
 async fn claim(tree: &Tree) -> (Result<(), StepError>, FakeObjects) {
-    let files = tree.iter().map(|(path, (kind, bytes))| SnapshotFile {
-        path: path.clone(),
-        kind: *kind,
-        bytes: bytes.clone(),
-    });
+    let scratch = tempfile::tempdir().unwrap();
+    let repository = Repository::init_bare(scratch.path()).unwrap();
+    let fetched = snapshot::read(&repository, &commit(&repository, tree)).unwrap();
     let snapshot = Snapshot {
-        files: files.collect(),
-        ..samples::snapshot(1)
+        commit: samples::commit(1),
+        ..fetched
     };
     let objects = FakeObjects::new(samples::BUCKET);
     let clock = Arc::new(FakeClock::default());

@@ -1,6 +1,8 @@
 //! The forge's token, read from its secret.
 
 use domain::error::{ErrorName, StepError};
+use domain::event::EnrolledRepository;
+use domain::ids::ForgeId;
 use engine::{Result, Secrets};
 use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,7 @@ const TOKEN_AGE: Duration = Duration::from_secs(60);
 /// The token that clones, sets commit statuses and writes the audit branch. Reads the secret on
 /// first use and keeps the token for a minute.
 pub struct Token {
+    forge: ForgeId,
     secrets: Arc<dyn Secrets>,
     secret_arn: String,
     cached: Mutex<Option<(String, Instant)>>,
@@ -23,25 +26,37 @@ struct Secret {
 }
 
 impl Token {
-    /// A token in the secret `secret_arn`, stored as `{"token": "..."}`.
+    /// A token of a forge in the secret `secret_arn`, stored as `{"token": "..."}`.
     #[must_use]
-    pub fn new(secrets: Arc<dyn Secrets>, secret_arn: String) -> Self {
+    pub fn new(forge: ForgeId, secrets: Arc<dyn Secrets>, secret_arn: String) -> Self {
         Self {
+            forge,
             secrets,
             secret_arn,
             cached: Mutex::new(None),
         }
     }
 
-    /// Runs a blocking call with the token on a blocking thread. If the forge refuses a cached
+    /// Runs a blocking call to a repository with the token on a blocking thread. If the forge refuses a cached
     /// token, reads the secret again and repeats the call once with a token that is new.
     ///
     /// # Errors
+    /// `NotEnrolled` when the repository is at another forge, which must not see the token;
     /// `ForgeDenied` when the secret has another shape; the call's errors.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
+        repository: &EnrolledRepository,
         call: impl Fn(&str) -> Result<T> + Clone + Send + 'static,
     ) -> Result<T> {
+        if repository.key.forge != self.forge {
+            return Err(StepError::new(
+                ErrorName::NotEnrolled,
+                format!(
+                    "repository {} ({}) is not at {}, the forge of the token",
+                    repository.full_name, repository.key, self.forge
+                ),
+            ));
+        }
         let with = |token: String| {
             let call = call.clone();
             blocking(move || call(&token))

@@ -10,7 +10,7 @@ mod support;
 use domain::audit::{Entry, Head};
 use domain::error::ErrorName;
 use domain::event::EnrolledRepository;
-use domain::ids::CommitId;
+use domain::ids::{CommitId, ForgeId};
 use engine::fakes::{FakeSecrets, samples};
 use engine::{
     AuditBranch as _, AuditFile, CommitState, CommitStatus, CommitStatuses as _, FileKind,
@@ -39,7 +39,8 @@ struct World {
 
 /// The ports that share a token.
 fn ports(server: &Server, secrets: &FakeSecrets, workdir: &Path) -> (Git, GitHubStatuses) {
-    let token = Arc::new(Token::new(Arc::new(secrets.clone()), ARN.into()));
+    let secrets = Arc::new(secrets.clone());
+    let token = Arc::new(Token::new(ForgeId::Github, secrets, ARN.into()));
     let git = Git::new(GitSettings {
         user: GIT_USER,
         token: Arc::clone(&token),
@@ -228,6 +229,14 @@ async fn every_call_carries_the_token_and_asks_for_one_commit() {
     let body = String::from_utf8_lossy(&seen[1].body).into_owned();
     assert!(body.contains("deepen 1\n"), "{body}");
     assert!(body.contains(&format!("want {commit}\n")), "{body}");
+    // No call is made for a repository of another forge, and the secret is not read.
+    let reads = world.secrets.calls("get");
+    let mut other = world.enrolled.clone();
+    other.key.forge = ForgeId::Gitlab;
+    let error = world.git.fetch(&other, &commit).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::NotEnrolled, "{error}");
+    assert_eq!(world.server.seen().len(), seen.len());
+    assert_eq!(world.secrets.calls("get"), reads);
 }
 
 #[tokio::test]

@@ -20,3 +20,4 @@ pub mod source_rules;
 pub mod stack_digest;
 pub mod step;
 pub mod terraform_json;
+pub mod text;

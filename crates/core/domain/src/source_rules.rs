@@ -12,12 +12,14 @@ mod problem;
 mod stacks;
 mod tree;
 
-pub use paths::{fault, is_reserved};
+pub use paths::{check_sizes, fault, is_reserved, refused_path};
 pub use problem::{Code, Problem, Problems, Rule};
 pub use tree::{FileKind, SourceFile};
 
-use crate::config::{self, CONFIG_FILE, Config};
+use crate::config::{self, CONFIG_FILE, Config, PathGlob, WhenChanged};
+use crate::ids::StackName;
 use hcl::Facts;
+use std::fmt;
 use tree::Tree;
 
 /// The longest path, in bytes. File systems limit a name to 255 bytes; the limit on a whole path leaves room for a directory that
@@ -67,6 +69,41 @@ pub fn check(files: &[SourceFile]) -> Result<Config, Problems> {
         (_, Some(problems)) => Err(problems),
         (None, None) => Err(Problems::from(no_config())),
     }
+}
+
+/// A glob of `when_changed` that matches no file. The commit is delivered: the files may come later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnmatchedGlob {
+    /// The stack.
+    pub stack: StackName,
+    /// The glob.
+    pub glob: PathGlob,
+}
+
+impl fmt::Display for UnmatchedGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stack, glob) = (&self.stack, self.glob.to_string());
+        write!(f, "stack {stack}: no file matches {glob:?} in when_changed")
+    }
+}
+
+/// Returns the globs of `when_changed` that match no file.
+#[must_use]
+pub fn unmatched_globs(files: &[SourceFile], config: &Config) -> Vec<UnmatchedGlob> {
+    let mut found = Vec::new();
+    for stack in &config.stacks {
+        let WhenChanged::Files(globs) = &stack.when_changed else {
+            continue;
+        };
+        let unmatched = globs
+            .iter()
+            .filter(|glob| !files.iter().any(|file| glob.matches(&file.path)));
+        found.extend(unmatched.map(|glob| UnmatchedGlob {
+            stack: stack.name.clone(),
+            glob: glob.clone(),
+        }));
+    }
+    found
 }
 
 /// Returns what the Terraform files directly in a directory declare.

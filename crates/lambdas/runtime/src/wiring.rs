@@ -7,7 +7,7 @@ use aws::{
 use domain::env_vars;
 use domain::error::StepError;
 use domain::event::EnrolledRepository;
-use domain::ids::CommitId;
+use domain::ids::{CommitId, ForgeId};
 use engine::announce::Announcer;
 use engine::jobs::StateBucket;
 use engine::{
@@ -178,7 +178,7 @@ impl Wiring {
     fn token(&self) -> Arc<Token> {
         let token = self.token.get_or_init(|| {
             let secret_arn = self.settings.text(env_vars::GIT_SECRET_ARN);
-            Arc::new(Token::new(self.secrets(), secret_arn))
+            Arc::new(Token::new(ForgeId::Github, self.secrets(), secret_arn))
         });
         Arc::clone(token)
     }

@@ -142,7 +142,11 @@ fn check(snapshot: &Snapshot) -> Result<Config> {
     let files: Vec<SourceFile> = files
         .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
         .collect();
-    source_rules::check(&files).map_err(|problems| problems.to_error())
+    let config = source_rules::check(&files).map_err(|problems| problems.to_error())?;
+    for warning in source_rules::unmatched_globs(&files, &config) {
+        tracing::warn!(commit = %snapshot.commit, "{warning}");
+    }
+    Ok(config)
 }
 
 /// Removes control characters, and truncates the text to `limit` characters.

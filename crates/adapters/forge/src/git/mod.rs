@@ -4,7 +4,7 @@ mod audit;
 pub mod audit_branch;
 mod pkt;
 mod smart;
-mod snapshot;
+pub mod snapshot;
 pub mod working_tree;
 
 use crate::http::{agent, check_address};
@@ -74,7 +74,7 @@ impl Git {
         let user = self.settings.user;
         self.settings
             .token
-            .call(move |token| {
+            .call(enrolled, move |token| {
                 let basic =
                     base64::engine::general_purpose::STANDARD.encode(format!("{user}:{token}"));
                 let remote = Remote {
@@ -114,7 +114,7 @@ impl SourceFetcher for Git {
         let id = snapshot::oid(&commit)?;
         self.with_repository(repository, move |remote, scratch| {
             remote.fetch(id, Depth::Files, scratch)?;
-            snapshot::read(scratch, &commit, snapshot::LIMITS)
+            snapshot::read(scratch, &commit)
         })
         .await
     }

@@ -1,46 +1,43 @@
 //! A fetched commit as a list of files.
+//!
+//! What a repository may hold is decided by [`domain::source_rules`]. This reader refuses on its own
+//! only what it cannot read in bounded memory, with the problems of those rules.
 
 use super::smart::local;
 use domain::error::{ErrorName, StepError};
 use domain::ids::CommitId;
-use engine::{FileKind, Result, Snapshot, SnapshotFile};
+use domain::source_rules::{ENTRY_LIMIT, FileKind, Problem, Problems, check_sizes, refused_path};
+use engine::{Result, Snapshot, SnapshotFile};
 use git2::{ObjectType, Oid, Repository};
 use std::collections::BTreeMap;
 
-/// The most that is read of one commit.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Number of files and directories.
-    pub(crate) entries: usize,
-    /// Bytes of all files.
-    pub(crate) bytes: usize,
-    /// Bytes of a path.
-    pub(crate) path: usize,
-}
+/// The longest path that is read, in bytes. The rules refuse a path of a quarter of it.
+const PATH_LIMIT: usize = 1024;
 
-/// The limits of a delivered repository.
-pub(crate) const LIMITS: Limits = Limits {
-    entries: 20_000,
-    bytes: 200 * 1024 * 1024,
-    path: 1024,
-};
+/// A file whose content has not been read.
+struct Entry {
+    path: String,
+    kind: FileKind,
+    id: Oid,
+    size: u64,
+}
 
 struct Reader<'a> {
     repository: &'a Repository,
     odb: git2::Odb<'a>,
-    limits: Limits,
+    /// The number of files and directories.
     entries: usize,
-    bytes: usize,
-    files: Vec<SnapshotFile>,
+    files: Vec<Entry>,
     trees: BTreeMap<String, CommitId>,
 }
 
-/// Reads a commit from a repository.
+/// Reads a commit from a repository. Names that are not UTF-8 get replacement characters, which the
+/// rules refuse.
 ///
 /// # Errors
 /// `CommitNotFound` if the id names no commit; `SourceRefused` if the commit exceeds a limit or holds
-/// an invalid file name.
-pub(crate) fn read(repository: &Repository, commit: &CommitId, limits: Limits) -> Result<Snapshot> {
+/// a name that no file can have.
+pub fn read(repository: &Repository, commit: &CommitId) -> Result<Snapshot> {
     let call = "read the commit";
     let id = oid(commit)?;
     let found = repository.find_commit(id).map_err(|error| {
@@ -53,21 +50,25 @@ pub(crate) fn read(repository: &Repository, commit: &CommitId, limits: Limits) -
     let mut reader = Reader {
         repository,
         odb: repository.odb().map_err(|error| local(call, &error))?,
-        limits,
         entries: 0,
-        bytes: 0,
         files: Vec::new(),
         trees: BTreeMap::new(),
     };
     reader.walk(tree)?;
-    reader.files.sort_by(|a, b| a.path.cmp(&b.path));
+    // Before any content is read.
+    let sizes = reader.files.iter().map(|it| (it.path.as_str(), it.size));
+    if let Some(problems) = Problems::new(check_sizes(reader.entries, sizes)) {
+        return Err(problems.to_error());
+    }
+    let mut files = reader.contents()?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
     let author = String::from_utf8_lossy(found.author().name_bytes()).into_owned();
     let subject = String::from_utf8_lossy(found.summary_bytes().unwrap_or_default()).into_owned();
     Ok(Snapshot {
         commit: commit.clone(),
         author,
         subject,
-        files: reader.files,
+        files,
         trees: reader.trees,
     })
 }
@@ -82,12 +83,13 @@ pub(crate) fn oid(commit: &CommitId) -> Result<Oid> {
     })
 }
 
-fn refused(path: &str, why: &str) -> StepError {
-    StepError::new(ErrorName::SourceRefused, format!("{path:?} {why}"))
+fn refused(problem: Problem) -> StepError {
+    Problems::from(problem).to_error()
 }
 
 impl Reader<'_> {
-    /// Walks the directories iteratively, so that a deep tree cannot exhaust the stack.
+    /// Walks the directories iteratively, so that a deep tree cannot exhaust the stack. Stops after
+    /// the last file or directory that a repository may have.
     fn walk(&mut self, root: Oid) -> Result<()> {
         let mut open = vec![(String::new(), root)];
         while let Some((directory, id)) = open.pop() {
@@ -98,86 +100,87 @@ impl Reader<'_> {
                 .map_err(|error| local(call, &error))?;
             self.trees.insert(directory.clone(), commit_id(id)?);
             for entry in &tree {
-                let path = self.path(&directory, entry.name_bytes())?;
-                self.count(&path)?;
-                match (entry.kind(), entry.filemode()) {
-                    (Some(ObjectType::Tree), _) => open.push((path, entry.id())),
-                    (Some(ObjectType::Commit), _) => self.files.push(SnapshotFile {
-                        path,
-                        kind: FileKind::Submodule,
-                        bytes: Vec::new(),
-                    }),
-                    (Some(ObjectType::Blob), mode) => self.file(path, entry.id(), mode)?,
-                    _ => return Err(refused(&path, "is neither file nor directory")),
+                self.entries += 1;
+                if self.entries > ENTRY_LIMIT {
+                    return Ok(());
                 }
+                let path = path(&directory, entry.name_bytes())?;
+                let (kind, size) = match (entry.kind(), entry.filemode()) {
+                    (Some(ObjectType::Tree), _) => {
+                        open.push((path, entry.id()));
+                        continue;
+                    }
+                    (Some(ObjectType::Commit), _) => (FileKind::Submodule, 0),
+                    (Some(ObjectType::Blob), mode) => (kind(mode), self.size(entry.id())?),
+                    _ => {
+                        let found = "is neither a file nor a directory";
+                        return Err(refused(refused_path(&path, found)));
+                    }
+                };
+                self.files.push(Entry {
+                    path,
+                    kind,
+                    id: entry.id(),
+                    size,
+                });
             }
         }
         Ok(())
     }
 
-    fn path(&self, directory: &str, name: &[u8]) -> Result<String> {
-        let shown = || format!("{directory}/{}", String::from_utf8_lossy(name));
-        let name = std::str::from_utf8(name)
-            .map_err(|_| refused(&shown(), "has a name that is not UTF-8"))?;
-        // Git itself never writes these names, but a hand-made object can hold them.
-        if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
-            return Err(refused(&shown(), "has a name that no file may have"));
-        }
-        if name.eq_ignore_ascii_case(".git") {
-            return Err(refused(&shown(), "has git's own name"));
-        }
-        let path = if directory.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{directory}/{name}")
-        };
-        if path.len() > self.limits.path {
-            let why = format!("is longer than {} bytes", self.limits.path);
-            return Err(refused(&path, &why));
-        }
-        Ok(path)
+    fn size(&self, id: Oid) -> Result<u64> {
+        let header = self.odb.read_header(id);
+        let (size, _) = header.map_err(|error| local("read a file", &error))?;
+        Ok(u64::try_from(size).unwrap_or(u64::MAX))
     }
 
-    fn count(&mut self, path: &str) -> Result<()> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            let why = format!(
-                "is one file too many: at most {} files and directories are delivered",
-                self.limits.entries
-            );
-            return Err(refused(path, &why));
+    fn contents(&mut self) -> Result<Vec<SnapshotFile>> {
+        let mut files = Vec::with_capacity(self.files.len());
+        for Entry { path, kind, id, .. } in self.files.drain(..) {
+            let bytes = match kind {
+                FileKind::Submodule => Vec::new(),
+                FileKind::File | FileKind::Executable | FileKind::Symlink => {
+                    let object = self.odb.read(id);
+                    let object = object.map_err(|error| local("read a file", &error))?;
+                    object.data().to_vec()
+                }
+            };
+            files.push(SnapshotFile { path, kind, bytes });
         }
-        Ok(())
+        Ok(files)
     }
+}
 
-    fn file(&mut self, path: String, id: Oid, mode: i32) -> Result<()> {
-        let call = "read a file";
-        // Checks the size first, so that a huge file is never loaded.
-        let (size, _) = self
-            .odb
-            .read_header(id)
-            .map_err(|error| local(call, &error))?;
-        self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > self.limits.bytes {
-            let why = format!(
-                "passes the limit: all files together have more than {} MiB",
-                self.limits.bytes / 1024 / 1024
-            );
-            return Err(refused(&path, &why));
-        }
-        let object = self.odb.read(id).map_err(|error| local(call, &error))?;
-        let kind = match mode {
-            0o120_000 => FileKind::Symlink,
-            0o100_755 => FileKind::Executable,
-            _ => FileKind::File,
-        };
-        self.files.push(SnapshotFile {
-            path,
-            kind,
-            bytes: object.data().to_vec(),
-        });
-        Ok(())
+fn kind(mode: i32) -> FileKind {
+    match mode {
+        0o120_000 => FileKind::Symlink,
+        0o100_755 => FileKind::Executable,
+        _ => FileKind::File,
     }
+}
+
+/// Returns the path of a directory's entry.
+fn path(directory: &str, name: &[u8]) -> Result<String> {
+    let length = directory.len() + 1 + name.len();
+    if length > PATH_LIMIT {
+        let shown = if directory.is_empty() { "." } else { directory };
+        let found = format!("has a path of {length} bytes in it");
+        return Err(refused(refused_path(shown, found)));
+    }
+    let name = String::from_utf8_lossy(name);
+    // Git itself never writes these names, but a hand-made object can hold them.
+    if name.is_empty() || name.contains('/') {
+        let shown = format!("{directory}/{name}");
+        return Err(refused(refused_path(
+            &shown,
+            "has a name that no file can have",
+        )));
+    }
+    Ok(if directory.is_empty() {
+        name.into_owned()
+    } else {
+        format!("{directory}/{name}")
+    })
 }
 
 fn commit_id(id: Oid) -> Result<CommitId> {
@@ -189,6 +192,7 @@ fn commit_id(id: Oid) -> Result<CommitId> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
+    use domain::source_rules::{SourceFile, check};
     use git2::{Signature, Time};
 
     /// Builds a commit from raw tree entries, which git itself would refuse to write.
@@ -220,37 +224,52 @@ mod tests {
         (directory, repository, blob)
     }
 
+    /// Returns the error of `validate` for a commit: that of the reader, or that of the rules.
+    fn error(repository: &Repository, commit: &CommitId) -> StepError {
+        let files = match read(repository, commit) {
+            Ok(snapshot) => snapshot.files,
+            Err(error) => return error,
+        };
+        let files: Vec<SourceFile> = files
+            .iter()
+            .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
+            .collect();
+        check(&files).unwrap_err().to_error()
+    }
+
     #[test]
     fn impossible_names_are_refused() {
         let (_directory, repository, blob) = repository();
         for name in [b"..".as_slice(), b".", b".git", b".GIT", b"a/b", b"\xff"] {
             let commit = commit(&repository, &[("100644", name, blob)]);
-            let error = read(&repository, &commit, LIMITS).unwrap_err();
-            assert_eq!(error.name, ErrorName::SourceRefused, "{error}");
+            let error = error(&repository, &commit);
+            assert!(error.message.contains(": CF067 "), "{error}");
+        }
+        for length in [256, 2000] {
+            let name = vec![b'a'; length];
+            let commit = commit(&repository, &[("100644", &name, blob)]);
+            let error = error(&repository, &commit);
+            assert!(error.message.contains(": CF067 has "), "{error}");
         }
     }
 
     #[test]
-    fn limits_are_kept() {
-        let (_directory, repository, blob) = repository();
-        let commit = commit(
-            &repository,
-            &[("100644", b"abcdef", blob), ("100644", b"b", blob)],
-        );
-        let good = Limits {
-            entries: 2,
-            bytes: 20,
-            path: 6,
+    fn a_commit_that_is_too_large_is_refused_before_its_files_are_read() {
+        let (_directory, repository, _) = repository();
+        let blob = repository.blob(&vec![0; 1024 * 1024]).unwrap();
+        let names: Vec<String> = (100..301).map(|n| n.to_string()).collect();
+        let entries = |count: usize| -> Vec<(&str, &[u8], Oid)> {
+            let names = names.iter().take(count);
+            names
+                .map(|name| ("100644", name.as_bytes(), blob))
+                .collect()
         };
-        assert_eq!(read(&repository, &commit, good).unwrap().files.len(), 2);
-        for bad in [
-            Limits { entries: 1, ..good },
-            Limits { bytes: 19, ..good },
-            Limits { path: 5, ..good },
-        ] {
-            let error = read(&repository, &commit, bad).unwrap_err();
-            assert_eq!(error.name, ErrorName::SourceRefused, "{error}");
-        }
+        let fits = commit(&repository, &entries(3));
+        assert_eq!(read(&repository, &fits).unwrap().files.len(), 3);
+        let error = error(&repository, &commit(&repository, &entries(201)));
+        assert_eq!(error.name, ErrorName::SourceRefused);
+        let expected = ".: CF073 has 210763776 bytes of files; expected at most 200 MiB;";
+        assert!(error.message.starts_with(expected), "{error}");
     }
 
     /// Ten nested directories, each holding the next one ten times: ten billion files from eleven
@@ -273,14 +292,15 @@ mod tests {
         let id = repository
             .commit(None, &author, &author, "x", &tree, &[])
             .unwrap();
-        let error = read(&repository, &commit_id(id).unwrap(), LIMITS).unwrap_err();
+        let error = read(&repository, &commit_id(id).unwrap()).unwrap_err();
         assert_eq!(error.name, ErrorName::SourceRefused);
+        assert!(error.message.contains(": CF073 "), "{error}");
     }
 
     #[test]
     fn what_is_not_a_commit_is_not_found() {
         let (_directory, repository, blob) = repository();
-        let error = read(&repository, &commit_id(blob).unwrap(), LIMITS).unwrap_err();
+        let error = read(&repository, &commit_id(blob).unwrap()).unwrap_err();
         assert_eq!(error.name, ErrorName::CommitNotFound);
     }
 }

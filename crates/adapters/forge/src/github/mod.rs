@@ -61,7 +61,7 @@ impl CommitStatuses for GitHubStatuses {
             "description": status.description,
         });
         self.token
-            .call(move |token| {
+            .call(repository, move |token| {
                 let call = format!("POST {url}");
                 let reply = agent
                     .post(&url)

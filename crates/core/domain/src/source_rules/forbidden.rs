@@ -1,15 +1,15 @@
 //! Files that no repository may contain: what Terraform would use as its own, and states and plans, which hold secrets.
 
-use super::problem::{Problem, Rule, argument};
+use super::problem::{Problem, Rule};
 use super::tree::Tree;
 use crate::plan_file;
+use crate::text::argument;
 use std::collections::BTreeSet;
 
 #[derive(Clone, Copy)]
 enum Forbidden {
     WorkingDirectory,
     Plugins,
-    CliConfig,
     State,
     Plan,
 }
@@ -20,7 +20,6 @@ impl Forbidden {
         Some(match name.to_lowercase().as_str() {
             ".terraform" => Self::WorkingDirectory,
             "terraform.d" => Self::Plugins,
-            ".terraformrc" | "terraform.rc" => Self::CliConfig,
             name if name.contains(".tfstate") => Self::State,
             _ => return None,
         })
@@ -31,10 +30,7 @@ impl Forbidden {
             Self::WorkingDirectory => {
                 "is Terraform's working directory: Terraform would run the providers in it"
             }
-            Self::Plugins => "is a plugin directory: Terraform would run the programs in it",
-            Self::CliConfig => {
-                "is a Terraform CLI configuration: it decides where providers come from"
-            }
+            Self::Plugins => "is a plugin directory: Terraform can run the programs in it",
             Self::State => {
                 "is a Terraform state, or a file beside one: states hold secrets in clear text"
             }

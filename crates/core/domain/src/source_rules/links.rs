@@ -19,20 +19,41 @@ pub(super) fn check(tree: &Tree<'_>, problems: &mut Vec<Problem>) {
 }
 
 fn fault(tree: &Tree<'_>, link: &SourceFile) -> Option<String> {
+    match end(tree, link) {
+        Ok(_) | Err(Fault::Behind) => None,
+        Err(Fault::Own(found)) => Some(found),
+    }
+}
+
+/// Returns the path of the file or directory that a link leads to in the end, or none if the link,
+/// or one behind it, has a problem.
+pub(super) fn target(tree: &Tree<'_>, link: &SourceFile) -> Option<String> {
+    end(tree, link).ok()
+}
+
+enum Fault {
+    /// What is wrong with the link, phrased to follow its path.
+    Own(String),
+    /// A link behind this one has a problem.
+    Behind,
+}
+
+fn end(tree: &Tree<'_>, link: &SourceFile) -> Result<String, Fault> {
     let mut passed = BTreeSet::new();
     let mut here = link;
     loop {
         let next = match follow(tree, here) {
             Ok(next) => next,
-            // Another link on the way has a problem of its own.
-            Err(found) => return passed.is_empty().then_some(found),
+            Err(found) if passed.is_empty() => return Err(Fault::Own(found)),
+            Err(_) => return Err(Fault::Behind),
         };
         if !passed.insert(&here.path) {
-            return Some("is a symbolic link that leads back to itself".to_owned());
+            let found = "is a symbolic link that leads back to itself";
+            return Err(Fault::Own(found.to_owned()));
         }
         match tree.file(&next) {
             Some(file) if file.is_link() => here = file,
-            _ => return None,
+            _ => return Ok(next),
         }
     }
 }

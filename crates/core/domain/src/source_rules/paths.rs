@@ -1,21 +1,14 @@
 //! The rules for paths, and for the number and sizes of files.
 
-use super::problem::{Problem, Rule, argument};
+use super::problem::{Problem, Rule};
 use super::tree::SourceFile;
 use super::{ENTRY_LIMIT, FILE_LIMIT, OVERRIDE_FILE, PATH_LIMIT, TOTAL_LIMIT, VARIABLES_FILE};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::text::argument;
+use std::collections::BTreeSet;
 
 pub(super) fn check(files: &[SourceFile], problems: &mut Vec<Problem>) {
     for file in files {
-        if let Some(found) = fault(&file.path) {
-            problems.push(
-                Problem::new(Rule::Path, &file.path, found)
-                    .expected(format!(
-                        "a path of at most {PATH_LIMIT} bytes in UTF-8, without control characters, backslashes, `.`, `..` or `.git`"
-                    ))
-                    .fix("rename the file or its directory"),
-            );
-        }
+        problems.extend(fault(&file.path).map(|found| refused_path(&file.path, found)));
         if let Some(name) = file.path.split('/').find(|part| is_reserved(part)) {
             problems.push(
                 Problem::new(
@@ -32,7 +25,25 @@ pub(super) fn check(files: &[SourceFile], problems: &mut Vec<Problem>) {
         }
     }
     collisions(files, problems);
-    sizes(files, problems);
+    let directories: BTreeSet<&str> = files.iter().flat_map(|file| above(&file.path)).collect();
+    let sizes = files.iter().map(|file| (file.path.as_str(), file.size));
+    problems.extend(check_sizes(files.len() + directories.len(), sizes));
+}
+
+/// Returns the problem of a path. `found` follows the path in a sentence.
+#[must_use]
+pub fn refused_path(path: &str, found: impl Into<String>) -> Problem {
+    Problem::new(Rule::Path, path, found)
+        .expected(format!(
+            "a path of at most {PATH_LIMIT} bytes in UTF-8, without control characters, backslashes, `.`, `..` or `.git`"
+        ))
+        .fix("rename the file or its directory")
+}
+
+/// Returns the paths of the directories that a file is in.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    let ends = path.match_indices('/');
+    ends.filter_map(|(end, _)| path.get(..end))
 }
 
 /// Returns what makes a path one that another system, or an unpacking program, interprets differently. Phrased to follow the path.
@@ -66,62 +77,49 @@ pub fn is_reserved(name: &str) -> bool {
         .any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
-/// Finds paths that differ only in case, that occur twice, and that are both a file and a directory.
+/// Finds paths that occur twice, and that are both a file and a directory.
 fn collisions(files: &[SourceFile], problems: &mut Vec<Problem>) {
-    let mut spelt: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut directories: BTreeSet<&str> = BTreeSet::new();
-    let problem = |path: &str, found: String| {
+    let problem = |path: &str, found: &str| {
         Problem::new(Rule::Path, path, found)
-            .expected("one file or directory at each path, in every file system")
+            .expected("one file or directory at each path")
             .fix("rename one of the two")
     };
     for file in files {
-        let path = file.path.as_str();
-        if !seen.insert(path) {
-            problems.push(problem(path, "occurs twice".to_owned()));
+        if !seen.insert(&file.path) {
+            problems.push(problem(&file.path, "occurs twice"));
         }
-        let ends = path.match_indices('/').map(|(end, _)| end);
-        for end in ends.chain([path.len()]) {
-            let Some(head) = path.get(..end) else {
-                continue;
-            };
-            if end < path.len() {
-                directories.insert(head);
-            }
-            spelt.entry(head.to_lowercase()).or_default().insert(head);
-        }
-    }
-    for spellings in spelt.values() {
-        let mut spellings = spellings.iter();
-        let first = spellings.next().copied().unwrap_or_default();
-        for other in spellings {
-            problems.push(problem(
-                other,
-                format!("differs from {first:?} only in case"),
-            ));
-        }
+        directories.extend(above(&file.path));
     }
     for path in seen.intersection(&directories) {
-        problems.push(problem(path, "is a file and a directory".to_owned()));
+        problems.push(problem(path, "is a file and a directory"));
     }
 }
 
-fn sizes(files: &[SourceFile], problems: &mut Vec<Problem>) {
+/// Returns the problems of a tree that is too large. `entries` is its number of files and
+/// directories. `files` are its paths and sizes in bytes.
+#[must_use]
+pub fn check_sizes<'a>(
+    entries: usize,
+    files: impl IntoIterator<Item = (&'a str, u64)>,
+) -> Vec<Problem> {
     let mebibytes = |bytes: u64| bytes / 1024 / 1024;
-    for file in files.iter().filter(|file| file.size > FILE_LIMIT) {
-        problems.push(
-            Problem::new(Rule::Size, &file.path, format!("has {} bytes", file.size))
-                .expected(format!("at most {} MiB", mebibytes(FILE_LIMIT)))
-                .fix(format!(
-                    "store the file elsewhere, and remove it with `git rm --cached {}`",
-                    argument(&file.path)
-                )),
-        );
+    let mut problems = Vec::new();
+    let mut total = 0_u64;
+    for (path, size) in files {
+        total = total.saturating_add(size);
+        if size > FILE_LIMIT {
+            problems.push(
+                Problem::new(Rule::Size, path, format!("has {size} bytes"))
+                    .expected(format!("at most {} MiB", mebibytes(FILE_LIMIT)))
+                    .fix(format!(
+                        "store the file elsewhere, and remove it with `git rm --cached {}`",
+                        argument(path)
+                    )),
+            );
+        }
     }
-    let total = files
-        .iter()
-        .fold(0_u64, |sum, file| sum.saturating_add(file.size));
     if total > TOTAL_LIMIT {
         problems.push(
             Problem::new(Rule::Size, ".", format!("has {total} bytes of files"))
@@ -129,23 +127,17 @@ fn sizes(files: &[SourceFile], problems: &mut Vec<Problem>) {
                 .fix("store large files elsewhere, and remove them with `git rm --cached`"),
         );
     }
-    let directories: BTreeSet<&str> = files
-        .iter()
-        .flat_map(|file| {
-            let ends = file.path.match_indices('/');
-            ends.filter_map(|(end, _)| file.path.get(..end))
-        })
-        .collect();
-    let entries = files.len() + directories.len();
     if entries > ENTRY_LIMIT {
         problems.push(
             Problem::new(
                 Rule::Size,
                 ".",
-                format!("has {entries} files and directories"),
+                // A reader may stop at the limit, and all readers say the same.
+                format!("has more than {ENTRY_LIMIT} files and directories"),
             )
             .expected(format!("at most {ENTRY_LIMIT}"))
             .fix("keep generated files and dependencies out of git: add them to .gitignore, and remove them with `git rm -r --cached`"),
         );
     }
+    problems
 }

@@ -31,7 +31,7 @@ macro_rules! rules {
 rules! {
     /// The configuration exists.
     NoConfig = "CF001",
-    /// No symbolic link is inside a stack, or on the way to it, to the build context or to the Dockerfile.
+    /// No symbolic link is on the way to a stack, to the build context or to the Dockerfile. Links to Terraform code are read as code.
     LinkInStack = "CF021",
     /// The configured directories exist.
     NoDirectory = "CF022",
@@ -202,7 +202,9 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    pub(super) fn new(mut problems: Vec<Problem>) -> Option<Self> {
+    /// Returns the problems in order and without repetitions, or none if there are none.
+    #[must_use]
+    pub fn new(mut problems: Vec<Problem>) -> Option<Self> {
         problems.sort_by(|a, b| a.order().cmp(&b.order()));
         problems.dedup();
         (!problems.is_empty()).then_some(Self(problems))
@@ -272,17 +274,5 @@ fn shown(path: &str) -> Cow<'_, str> {
         Cow::Borrowed(path)
     } else {
         Cow::Owned(format!("{path:?}"))
-    }
-}
-
-/// Returns the path as one argument of a shell command.
-pub(super) fn argument(path: &str) -> String {
-    if !path.is_empty() && path.chars().all(is_plain) && !path.starts_with('~') {
-        path.to_owned()
-    } else {
-        format!(
-            "'{}'",
-            path.escape_debug().to_string().replace('\'', "'\\''")
-        )
     }
 }

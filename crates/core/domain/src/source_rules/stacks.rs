@@ -1,10 +1,12 @@
 //! The rules for the directories that the configuration names: the stacks and the build context.
 
 use super::hcl::{self, BackendBlock, Facts};
-use super::problem::{Problem, Rule, argument};
+use super::links;
+use super::problem::{Problem, Rule};
 use super::tree::{SourceFile, Standing, Tree};
 use super::{CONFIG_FILE, LOCK_FILE};
 use crate::config::{Build, Config, Stack};
+use crate::text::argument;
 
 pub(super) fn check(tree: &Tree<'_>, config: &Config, problems: &mut Vec<Problem>) {
     for stack in &config.stacks {
@@ -16,10 +18,14 @@ pub(super) fn check(tree: &Tree<'_>, config: &Config, problems: &mut Vec<Problem
 }
 
 pub(super) fn facts(tree: &Tree<'_>, dir: &str) -> Facts {
-    hcl::scan(
-        tree.directly_in(dir)
-            .filter_map(|(name, file)| Some((name, file.text()?))),
-    )
+    hcl::scan(tree.directly_in(dir).filter_map(|(name, file)| {
+        let file = if file.is_link() {
+            tree.file(&links::target(tree, file)?)?
+        } else {
+            file
+        };
+        Some((name, file.text()?))
+    }))
 }
 
 fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
@@ -30,13 +36,13 @@ fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
         return;
     }
     for file in tree.below(dir) {
-        if file.is_link() {
-            problems.push(link(
-                &file.path,
-                &format!("is a symbolic link inside {owner}"),
-            ));
-        }
         check_content(file, &owner, problems);
+        if file.is_link() {
+            check_link(tree, file, &owner, problems);
+        }
+    }
+    for (name, file) in tree.directly_in(dir).filter(|(_, file)| file.is_link()) {
+        problems.extend(check_code_link(tree, name, file));
     }
     if !tree
         .directly_in(dir)
@@ -59,6 +65,40 @@ fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Checks the content that a link in a stack leads to. What is wrong with the link itself is a
+/// problem of another rule.
+fn check_link(tree: &Tree<'_>, link: &SourceFile, owner: &str, problems: &mut Vec<Problem>) {
+    let Some(target) = links::target(tree, link) else {
+        return;
+    };
+    match tree.file(&target) {
+        Some(file) => check_content(file, owner, problems),
+        None => {
+            for file in tree.below(&target) {
+                check_content(file, owner, problems);
+            }
+        }
+    }
+}
+
+/// Finds a link that Terraform reads as code, to a file that these rules do not read as code. A
+/// backend in that file would not be found.
+fn check_code_link(tree: &Tree<'_>, name: &str, file: &SourceFile) -> Option<Problem> {
+    let ending = [".tf.json", ".tf"]
+        .into_iter()
+        .find(|ending| name.ends_with(ending))?;
+    let target = links::target(tree, file)?;
+    if tree.file(&target).is_none() || target.ends_with(ending) {
+        return None;
+    }
+    let found = format!("is a symbolic link to {target:?}, which is not checked as Terraform code");
+    Some(
+        Problem::new(Rule::LinkInStack, &file.path, found)
+            .expected(format!("a file whose name ends with {ending}"))
+            .fix(format!("rename the target, so that it ends with {ending}")),
+    )
+}
+
 fn is_submodule(file: &SourceFile) -> bool {
     !file.is_regular() && !file.is_link()
 }
@@ -76,9 +116,10 @@ fn check_lock_file(tree: &Tree<'_>, dir: &str, problems: &mut Vec<Problem>) {
     if tree.file(&path).is_some_and(|file| !is_submodule(file)) {
         return;
     }
+    let chdir = argument(if dir.is_empty() { "." } else { dir });
+    // The platforms of the jobs: the installation decides which one it is.
     let fix = format!(
-        "run `terraform -chdir={} providers lock -platform=linux_amd64`, and commit {LOCK_FILE} (an empty file if the stack has no providers)",
-        argument(if dir.is_empty() { "." } else { dir })
+        "run `terraform -chdir={chdir} init -backend=false`, then `terraform -chdir={chdir} providers lock -platform=linux_amd64 -platform=linux_arm64`, and commit {LOCK_FILE} (an empty file if the stack has no providers)"
     );
     problems.push(
         Problem::new(Rule::NoLockFile, path, "is missing")
@@ -182,8 +223,10 @@ fn check_directory(
 
 fn link(path: &str, found: &str) -> Problem {
     Problem::new(Rule::LinkInStack, path, found)
-        .expected("files and directories without links")
-        .fix("replace the link by a copy of its target")
+        .expected("a path without links, so that what is checked is what is used")
+        .fix(format!(
+            "name the target of the link in {CONFIG_FILE}, or replace the link by a copy of it"
+        ))
 }
 
 /// Finds a file whose content is not in the commit itself.

@@ -8,6 +8,9 @@ use sha2::{Digest as _, Sha256};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The most links that are followed one after the other.
+const LINK_LIMIT: usize = 40;
+
 /// A file of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitFile<'a> {
@@ -60,12 +63,32 @@ impl<'a> SourceTree<'a> {
         below.map(|(_, file)| *file).collect::<Vec<_>>().into_iter()
     }
 
-    /// Returns whether the path, or a directory that it is in, is a symbolic link.
-    fn is_linked(&self, path: &str) -> bool {
+    /// Returns whether a directory that the path is in is a symbolic link.
+    fn is_below_link(&self, path: &str) -> bool {
         let ends = path.match_indices('/').map(|(end, _)| end);
-        ends.chain([path.len()])
-            .filter_map(|end| self.files.get(path.get(..end)?))
+        ends.filter_map(|end| self.files.get(path.get(..end)?))
             .any(|file| file.kind == FileKind::Symlink)
+    }
+
+    /// Returns the file that a symbolic link leads to in the end, with the links on the way. None if
+    /// it leads to a directory or to nothing.
+    fn linked(&self, link: CommitFile<'a>) -> Option<(CommitFile<'a>, Vec<CommitFile<'a>>)> {
+        let mut passed = vec![link];
+        let mut here = link;
+        while passed.len() <= LINK_LIMIT {
+            let parent = here.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let target = std::str::from_utf8(here.bytes).ok()?;
+            let path = reads::join(parent, target).filter(|_| !target.starts_with('/'))?;
+            if self.is_below_link(&path) {
+                return None;
+            }
+            here = *self.files.get(path.as_str())?;
+            if here.kind != FileKind::Symlink {
+                return Some((here, passed));
+            }
+            passed.push(here);
+        }
+        None
     }
 }
 
@@ -133,16 +156,22 @@ impl<'a> Search<'_, 'a> {
     }
 
     fn cover(&mut self, file: CommitFile<'a>) {
-        if file.kind == FileKind::Symlink {
-            self.whole(file.path, "is a symbolic link");
-        }
         self.covered.insert(file.path, file);
+        if file.kind == FileKind::Symlink {
+            match self.tree.linked(file) {
+                Some((target, links)) => {
+                    let found = links.into_iter().chain([target]);
+                    self.covered.extend(found.map(|file| (file.path, file)));
+                }
+                None => self.whole(file.path, "is a symbolic link to a directory"),
+            }
+        }
     }
 
     /// Covers a file, or every file of a directory. Covers nothing if the path does not exist: if a
     /// later commit adds it, that commit has another digest.
     fn path(&mut self, path: &str) {
-        if self.tree.is_linked(path) {
+        if self.tree.is_below_link(path) {
             self.whole(path, "is reached through a symbolic link");
         }
         if let Some(file) = self.tree.files.get(path) {
@@ -160,7 +189,8 @@ impl<'a> Search<'_, 'a> {
             return;
         }
         self.path(dir);
-        if self.tree.is_linked(dir) {
+        let is_link = |file: &CommitFile<'_>| file.kind == FileKind::Symlink;
+        if self.tree.is_below_link(dir) || self.tree.files.get(dir).is_some_and(is_link) {
             // The module behind the link is not searched.
             self.unknown(dir, "is a module behind a symbolic link");
         }
@@ -178,12 +208,14 @@ impl<'a> Search<'_, 'a> {
     }
 
     fn code(&mut self, dir: &str, file: CommitFile<'a>) {
-        if file.kind == FileKind::Symlink {
-            return self.unknown(file.path, "is a symbolic link to Terraform code");
-        }
-        let found = match std::str::from_utf8(file.bytes) {
-            Ok(text) => reads::of(file.path, text, dir, self.stack, &mut self.reads),
-            Err(_) => vec![Read::Unknown(reads::NOT_READ)],
+        let bytes = match file.kind {
+            FileKind::Symlink => self.tree.linked(file).map(|(target, _)| target.bytes),
+            FileKind::File | FileKind::Executable | FileKind::Submodule => Some(file.bytes),
+        };
+        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let found = match text {
+            Some(text) => reads::of(file.path, text, dir, self.stack, &mut self.reads),
+            None => vec![Read::Unknown(reads::NOT_READ)],
         };
         for read in found {
             match read {
@@ -208,7 +240,9 @@ impl<'a> Search<'_, 'a> {
         let covered: Vec<CommitFile<'a>> = self.covered.values().copied().collect();
         for file in covered {
             let values = file.path.ends_with(".tfvars") || file.path.ends_with(".tfvars.json");
+            let is_link = file.kind == FileKind::Symlink;
             let text = std::str::from_utf8(file.bytes).ok();
+            let text = text.filter(|_| !is_link);
             let text = text.filter(|_| values || (computes && !is_prose(file.path)));
             let leaves = |text: &str| {
                 reads::has_parent(text) || text.contains("dirname(") || text.contains("abspath(")

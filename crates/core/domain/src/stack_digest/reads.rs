@@ -111,7 +111,7 @@ pub(super) fn has_parent(text: &str) -> bool {
 }
 
 /// Returns the path from the repository's root, or none if it leaves the repository.
-fn join(base: &str, relative: &str) -> Option<String> {
+pub(super) fn join(base: &str, relative: &str) -> Option<String> {
     let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
     for part in relative.split('/') {
         match part {

@@ -277,6 +277,45 @@ fn a_computed_path_is_trusted_only_if_all_its_sources_are_known() {
     assert!(is_tree(&texts, &stack()));
 }
 
+#[test]
+fn a_link_to_a_file_is_followed() {
+    let mut texts = repository();
+    texts.insert("shared/a.tf".into(), "locals {}\n".into());
+    texts.insert(
+        "shared/outside.tf".into(),
+        "module \"a\" {\n  source = \"acme/a/aws\"\n}\n".into(),
+    );
+    let at = |texts: &Texts, links: &[(&'static str, &'static str)]| {
+        let mut files = files(texts);
+        files.extend(links.iter().map(|(path, target)| CommitFile {
+            path,
+            kind: FileKind::Symlink,
+            bytes: target.as_bytes(),
+        }));
+        digest_at(&files, &stack())
+    };
+    let links = [
+        ("infra/app/a.tf", "b.tf"),
+        ("infra/app/b.tf", "../../shared/a.tf"),
+        ("infra/app/policy.json", "../../shared/policy.json"),
+    ];
+    let (before, coverage) = at(&texts, &links);
+    assert_eq!(coverage, Coverage::Files);
+    for (path, covered) in [
+        ("shared/a.tf", true),
+        ("shared/policy.json", true),
+        ("shared/outside.tf", false),
+    ] {
+        let mut changed = texts.clone();
+        changed.get_mut(path).unwrap().push('\n');
+        assert_eq!(at(&changed, &links).0 != before, covered, "{path}");
+    }
+    let outside = [("infra/app/a.tf", "../../shared/outside.tf")];
+    assert!(matches!(at(&texts, &outside).1, Coverage::Unknown(_)));
+    let loops = [("infra/app/a", "b"), ("infra/app/b", "a")];
+    assert!(matches!(at(&texts, &loops).1, Coverage::WholeTree(_)));
+}
+
 /// The module behind a link may come from outside, and so may the module that linked code calls.
 #[test]
 fn code_behind_a_link_is_not_known() {
