@@ -207,7 +207,11 @@ fn compare(path: &str, left: &Value, right: &Value, found: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test may fail by panicking"
+    )]
     use super::*;
     use serde_json::json;
 
