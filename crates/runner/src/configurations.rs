@@ -4,6 +4,7 @@
 //! commands can share a process only if there is one. Every doubt counts as several: the cost is the
 //! time of a few more starts.
 
+use crate::constraint;
 use domain::terraform_json;
 use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Block, Body};
@@ -42,6 +43,20 @@ struct Required {
     source: Option<String>,
     /// Whether it expects aliased configurations.
     aliases: bool,
+    /// The version constraint; empty if it is not a plain text. `None` if there is none.
+    constraint: Option<String>,
+}
+
+impl Required {
+    /// Returns the entry for a provider block with a version, which is an old form of a constraint.
+    fn by_block(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            source: Some(name.to_owned()),
+            aliases: false,
+            constraint: Some(String::new()),
+        }
+    }
 }
 
 /// Checks that the modules of a stack use one configuration of the provider `source`, and that its
@@ -65,14 +80,7 @@ pub fn check_single(source: &str, modules: &[Module]) -> Result<(), Several> {
                     what,
                 })
             };
-            let found = if name.ends_with(".tf.json") {
-                of_json(text)
-            } else if name.ends_with(".tf") {
-                of_native(text)
-            } else {
-                continue;
-            };
-            let Some(found) = found else {
+            let Some(found) = found(name, text) else {
                 return several("it cannot be read".to_owned());
             };
             for required in &found.required {
@@ -104,6 +112,32 @@ pub fn check_single(source: &str, modules: &[Module]) -> Result<(), Several> {
     Ok(())
 }
 
+/// Returns whether a version of the provider `source` satisfies every constraint of the modules, as
+/// `init` would check it. False if that is not certain.
+#[must_use]
+pub fn allow_version(source: &str, version: &str, modules: &[Module]) -> bool {
+    let own = source.rsplit('/').next().unwrap_or(source);
+    let mut files = modules.iter().flat_map(|module| &module.files);
+    files.all(|(name, text)| {
+        found(name, text).is_some_and(|found| {
+            let of_own = found.required.iter().filter(|one| one.name == own);
+            let mut constraints = of_own.filter_map(|one| one.constraint.as_deref());
+            constraints.all(|constraint| constraint::allows(constraint, version))
+        })
+    })
+}
+
+/// Reads a file. `None` if that is not possible; empty for files that Terraform does not read.
+fn found(name: &str, text: &str) -> Option<Found> {
+    if name.ends_with(".tf.json") {
+        of_json(text)
+    } else if name.ends_with(".tf") {
+        of_native(text)
+    } else {
+        Some(Found::default())
+    }
+}
+
 /// Returns a source address with host and namespace.
 fn full(source: &str) -> String {
     let source = source.to_ascii_lowercase();
@@ -119,6 +153,9 @@ fn of_native(text: &str) -> Option<Found> {
     let mut found = Found::default();
     for block in body.get_blocks("provider") {
         let name = label(block)?;
+        if block.body.has_attribute("version") {
+            found.required.push(Required::by_block(&name));
+        }
         found.blocks.push((name, block.body.has_attribute("alias")));
     }
     for terraform in body.get_blocks("terraform") {
@@ -142,10 +179,13 @@ fn required(name: &str, value: &Expression) -> Option<Required> {
         name: name.to_owned(),
         source: Some(name.to_owned()),
         aliases: false,
+        constraint: None,
     };
     match value {
         // A version constraint only; the source follows from the name.
-        Expression::String(_) => {}
+        Expression::String(constraint) => {
+            entry.constraint = Some(constraint.as_str().to_owned());
+        }
         Expression::Object(fields) => {
             for (key, value) in fields {
                 let key = match key {
@@ -155,6 +195,10 @@ fn required(name: &str, value: &Expression) -> Option<Required> {
                 match key {
                     "source" => entry.source = value.expr().as_str().map(str::to_owned),
                     "configuration_aliases" => entry.aliases = true,
+                    "version" => {
+                        let text = value.expr().as_str().unwrap_or_default();
+                        entry.constraint = Some(text.to_owned());
+                    }
                     _ => {}
                 }
             }
@@ -169,6 +213,9 @@ fn of_json(text: &str) -> Option<Found> {
     let mut found = Found::default();
     for (name, body) in terraform_json::labelled(root.get("provider"))? {
         let aliased = body.contains_key("alias");
+        if body.contains_key("version") {
+            found.required.push(Required::by_block(name));
+        }
         found.blocks.push((name.to_owned(), aliased));
     }
     for terraform in terraform_json::blocks(root.get("terraform"))? {
@@ -183,10 +230,16 @@ fn of_json(text: &str) -> Option<Found> {
                     _ => return None,
                 };
                 let aliases = value.get("configuration_aliases").is_some();
+                let constraint = match value {
+                    Value::String(_) => Some(value),
+                    _ => value.get("version"),
+                };
+                let constraint = constraint.map(|text| text.as_str().unwrap_or_default());
                 found.required.push(Required {
                     name: name.clone(),
                     source,
                     aliases,
+                    constraint: constraint.map(str::to_owned),
                 });
             }
         }
@@ -328,6 +381,38 @@ mod tests {
             ("{", "a.tf.json: it cannot be read"),
         ] {
             assert_eq!(check(&[("a.tf.json", text)], &[]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_version_must_satisfy_every_constraint_that_can_be_read() {
+        let of =
+            |entry: &str| format!("terraform {{\n  required_providers {{\n    {entry}\n  }}\n}}\n");
+        let allow = |text: &str, nested: &str| {
+            let json = r#"{"terraform":{"required_providers":{"aws":{"version":">= 5"}}}}"#;
+            let modules = [
+                module(".", &[("main.tf", text), ("README.md", "{")]),
+                module("m", &[("x.tf.json", json), ("y.tf", nested)]),
+            ];
+            allow_version(AWS, "5.100.0", &modules)
+        };
+        for entry in [
+            "aws = { source = \"hashicorp/aws\" }",
+            "aws = { version = \"5.100.0\" }",
+            "aws = \"~> 5.1\"",
+            "random = { version = \"~> 3\" }",
+        ] {
+            assert!(allow(&of(entry), ""), "{entry}");
+            assert!(allow("", &of(entry)), "{entry}");
+        }
+        for text in [
+            &of("aws = { version = \"5.99.0\" }"),
+            &of("aws = { version = local.x }"),
+            "provider \"aws\" {\n  version = \"5.100.0\"\n}\n",
+            "terraform {",
+        ] {
+            assert!(!allow(text, ""), "{text}");
+            assert!(!allow("", text), "{text}");
         }
     }
 

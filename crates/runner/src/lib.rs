@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod cli;
 pub mod configurations;
+pub mod constraint;
 pub mod duplicate_job;
 pub mod job;
 pub mod lock_file;

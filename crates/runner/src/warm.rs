@@ -48,6 +48,9 @@ pub enum Cold {
     /// It did not start.
     #[error(transparent)]
     Start(#[from] ProviderError),
+    /// `init` has not compared its version with those that the modules require.
+    #[error("a module may require another version than {0}")]
+    Version(String),
     /// `init` installed another package than the one that was started.
     #[error("terraform installed it from another place: {0}")]
     Elsewhere(String),
@@ -75,6 +78,7 @@ pub struct Warm {
     provider: Provider,
     package: PathBuf,
     version: String,
+    verification: Verification,
 }
 
 /// A provider that may be started: the lock file pins it, its package is in the mirror, and the stack
@@ -83,6 +87,17 @@ pub struct Warm {
 pub struct Candidate {
     package: PathBuf,
     pinned: Pinned,
+    verification: Verification,
+}
+
+/// Who compares the lock file with the package and with the versions that the stack requires. The runner
+/// compares the package in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// `init` too, which installs the provider.
+    ByInit,
+    /// The runner alone. `init` does not install the provider.
+    ByRunner,
 }
 
 impl Candidate {
@@ -92,19 +107,38 @@ impl Candidate {
     /// [`Cold`].
     pub fn find(origin: &Origin<'_>) -> Result<Self, Cold> {
         let (package, pinned) = package(origin)?;
-        Ok(Self { package, pinned })
+        let stack = module(origin.stack, ".")?;
+        let is_allowed = configurations::allow_version(SOURCE, &pinned.version, &[stack]);
+        Ok(Self {
+            package,
+            pinned,
+            verification: if is_allowed {
+                Verification::ByRunner
+            } else {
+                Verification::ByInit
+            },
+        })
+    }
+
+    /// Returns whether `init` has to verify the provider.
+    #[must_use]
+    pub fn verification(&self) -> Verification {
+        self.verification
     }
 }
 
 impl Warm {
     /// Starts a provider, after a check that its package has a hash of the lock file. Runs beside
-    /// `init`: [`Self::check_modules`] and [`Self::check_installed`] check afterwards what was not
-    /// known yet.
+    /// `init`: [`Self::confirm`] checks afterwards what was not known yet.
     ///
     /// # Errors
     /// [`Cold`]; no process is left.
     pub async fn start(terraform: &Terraform, candidate: Candidate) -> Result<Self, Cold> {
-        let Candidate { package, pinned } = candidate;
+        let Candidate {
+            package,
+            pinned,
+            verification,
+        } = candidate;
         let binary = binary(&package)?;
         let hashed = package.clone();
         let hash = tokio::task::spawn_blocking(move || terraform_cli::package_hash(&hashed));
@@ -121,22 +155,30 @@ impl Warm {
             provider,
             package,
             version: pinned.version,
+            verification,
         })
     }
 
-    /// Checks that no module of an initialised stack configures the provider again.
+    /// Checks, after `init`, that no module configures the provider again or requires another version,
+    /// and that Terraform would start the same package.
     ///
     /// # Errors
     /// [`Cold`]. The caller ends the provider.
-    pub fn check_modules(&self, stack: &Path) -> Result<(), Cold> {
-        Ok(configurations::check_single(SOURCE, &modules(stack)?)?)
+    pub fn confirm(&self, stack: &Path, platform: &str) -> Result<(), Cold> {
+        let modules = modules(stack)?;
+        configurations::check_single(SOURCE, &modules)?;
+        match self.verification {
+            Verification::ByInit => self.check_installed(stack, platform),
+            Verification::ByRunner
+                if configurations::allow_version(SOURCE, &self.version, &modules) =>
+            {
+                Ok(())
+            }
+            Verification::ByRunner => Err(Cold::Version(self.version.clone())),
+        }
     }
 
-    /// Checks that `init` installed the same package, so that Terraform would start it too.
-    ///
-    /// # Errors
-    /// [`Cold`]. The caller ends the provider.
-    pub fn check_installed(&self, stack: &Path, platform: &str) -> Result<(), Cold> {
+    fn check_installed(&self, stack: &Path, platform: &str) -> Result<(), Cold> {
         let installed = stack
             .join(".terraform/providers")
             .join(SOURCE)

@@ -15,7 +15,7 @@ use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terr
 
 use crate::job::{JobContext, Request, job_key};
 use crate::outcome::{self, Stop};
-use crate::warm::{Candidate, Cold, Origin, SOURCE, Warm};
+use crate::warm::{Candidate, Cold, Origin, SOURCE, Verification, Warm};
 use crate::workspace::Workspace;
 use crate::{archive, source, stack};
 
@@ -133,14 +133,16 @@ impl<'a> Prepared<'a> {
     /// Runs `init`, and starts the provider beside it. Returns the provider that the other commands
     /// share. Without one, `init` has installed it.
     ///
-    /// A plan job installs the provider in every case, so that Terraform compares the lock file with
-    /// the versions that the stack requires. An apply job has the same source as its plan job, and the
-    /// runner compares the package with the same lock file again.
+    /// `init` installs the provider if the runner cannot verify it alone. See [`Verification`].
     async fn initialize(&self, origin: &Origin<'_>) -> Result<Option<Warm>, Stop> {
         self.step("init");
         let candidate = Candidate::find(origin);
-        let installs = self.spec.verb == Verb::Plan || candidate.is_err();
-        let running = (!installs).then(|| SOURCE.to_owned());
+        let by_runner = |one: &Candidate| one.verification() == Verification::ByRunner;
+        let running = candidate
+            .as_ref()
+            .is_ok_and(by_runner)
+            .then(|| SOURCE.to_owned());
+        let installs = running.is_none();
         let start = async {
             Ok(match candidate {
                 Ok(candidate) => Warm::start(&self.terraform, candidate).await,
@@ -150,23 +152,16 @@ impl<'a> Prepared<'a> {
         // An init that fails ends the start of the provider.
         let ((), started) = tokio::try_join!(self.init(running), start)?;
         let refused = match started {
-            Ok(warm) => {
-                let mut checked = warm.check_modules(&self.dir);
-                if installs {
-                    let installed = || warm.check_installed(&self.dir, origin.platform);
-                    checked = checked.and_then(|()| installed());
+            Ok(warm) => match warm.confirm(&self.dir, origin.platform) {
+                Ok(()) => {
+                    self.step(&warm.describe());
+                    return Ok(Some(warm));
                 }
-                match checked {
-                    Ok(()) => {
-                        self.step(&warm.describe());
-                        return Ok(Some(warm));
-                    }
-                    Err(cold) => {
-                        warm.end().await;
-                        cold
-                    }
+                Err(cold) => {
+                    warm.end().await;
+                    cold
                 }
-            }
+            },
             Err(cold) => cold,
         };
         if !matches!(refused, Cold::Unused) {

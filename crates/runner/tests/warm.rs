@@ -116,9 +116,8 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
     assert_nothing_is_left(&bench);
     assert_eq!(bench.printed.text().matches(started).count(), 2);
-    // By the plan job only.
     let installed = "Installing provider version: hashicorp/aws";
-    assert_eq!(bench.printed.text().matches(installed).count(), 1);
+    assert_eq!(bench.printed.text().matches(installed).count(), 0);
 
     let mut destroy = bench.record(Verb::Plan, &files);
     destroy.plan_kind = PlanKind::Destroy;
@@ -127,6 +126,21 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     assert_eq!(bench.printed.text().matches(started).count(), 2);
     let why = "each command starts the AWS provider: a destroy configures it more than once";
     assert!(bench.printed.text().contains(why));
+}
+
+#[tokio::test]
+async fn a_lock_file_that_does_not_fit_the_required_version_is_refused_by_init() {
+    let Some(bench) = bench() else { return };
+    let main = STACK.replace("5.100.0", "~> 6.0");
+    let outcome = bench
+        .end_of(&bench.record(Verb::Plan, &repository(&main)))
+        .await;
+    let (name, message) = failure(&outcome);
+    assert_eq!(name, ErrorName::PlanFailed);
+    assert!(
+        message.contains("does not match configured version constraint"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
