@@ -16,6 +16,8 @@ const UNORDERED: [&str; 3] = [
     "relevant_attributes",
     "sensitive_attributes",
 ];
+/// The most characters of a value that are shown.
+const LONGEST: usize = 300;
 /// The most differences that are listed.
 const MOST: usize = 10;
 
@@ -65,15 +67,24 @@ impl Names {
         text
     }
 
+    fn normalized_text(&self, text: &str) -> (Value, bool) {
+        let replaced = self.replace(text);
+        let named = replaced != text;
+        (replaced.into(), named)
+    }
+
     /// Returns the value with names, and whether it contains one. A list with names is sorted: the
     /// order of a set depends on the ids in it.
     fn normalized(&self, value: &Value) -> (Value, bool) {
         match value {
-            Value::String(text) => {
-                let replaced = self.replace(text);
-                let named = replaced != *text;
-                (replaced.into(), named)
+            Value::String(text) if text.starts_with(['{', '[']) => {
+                // A policy, or container definitions.
+                match serde_json::from_str::<Value>(text) {
+                    Ok(nested) => self.normalized(&nested),
+                    Err(_) => self.normalized_text(text),
+                }
             }
+            Value::String(text) => self.normalized_text(text),
             Value::Array(items) => {
                 let items: Vec<_> = items.iter().map(|item| self.normalized(item)).collect();
                 let named = items.iter().any(|(_, named)| *named);
@@ -198,7 +209,7 @@ fn compare(path: &str, left: &Value, right: &Value, found: &mut Vec<String>) {
             }
         }
         _ if left != right => {
-            let short = |value: &Value| value.to_string().chars().take(200).collect::<String>();
+            let short = |value: &Value| value.to_string().chars().take(LONGEST).collect::<String>();
             found.push(format!("{path}: {} and {}", short(left), short(right)));
         }
         _ => {}
@@ -219,12 +230,9 @@ mod tests {
         let name = format!("shop-{environment}");
         let mut ids = subnets;
         ids.sort_unstable();
-        let instance = |key: Option<&str>, attributes: Value| {
-            let mut instance = json!({"attributes": attributes});
-            if let Some(key) = key {
-                instance["index_key"] = key.into();
-            }
-            instance
+        let instance = |key: Option<&str>, attributes: Value| match key {
+            Some(key) => json!({"attributes": attributes, "index_key": key}),
+            None => json!({"attributes": attributes}),
         };
         let resource = |kind: &str, instances: Value| json!({"mode": "managed", "type": kind, "name": "this", "instances": instances});
         json!({
