@@ -101,21 +101,26 @@ fn assert_nothing_is_left(bench: &Bench) {
     assert_eq!(processes_in(&dir), Vec::<PathBuf>::new());
 }
 
+/// Returns the number of jobs that started the provider for all commands.
+fn started(bench: &Bench) -> usize {
+    let line = "the AWS provider 5.100.0 runs for all commands";
+    bench.printed.text().matches(line).count()
+}
+
 #[tokio::test]
 async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     let Some(bench) = bench() else { return };
     let files = repository(STACK);
     let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
     assert_nothing_is_left(&bench);
-    let started = "the AWS provider 5.100.0 runs for all commands";
-    assert_eq!(bench.printed.text().matches(started).count(), 1);
+    assert_eq!(started(&bench), 1);
 
     let mut apply = bench.record(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let applied = bench.end_of(&apply).await;
     assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
     assert_nothing_is_left(&bench);
-    assert_eq!(bench.printed.text().matches(started).count(), 2);
+    assert_eq!(started(&bench), 2);
     let installed = "Installing provider version: hashicorp/aws";
     assert_eq!(bench.printed.text().matches(installed).count(), 0);
 
@@ -123,7 +128,7 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     destroy.plan_kind = PlanKind::Destroy;
     let planned = bench.end_of(&destroy).await;
     assert!(matches!(planned, JobOutcome::Planned { .. }), "{planned:?}");
-    assert_eq!(bench.printed.text().matches(started).count(), 2);
+    assert_eq!(started(&bench), 2);
     let why = "each command starts the AWS provider: a destroy configures it more than once";
     assert!(bench.printed.text().contains(why));
 }
@@ -200,6 +205,7 @@ async fn a_stop_in_the_middle_of_an_apply_leaves_no_provider() {
         handle.cancel();
     });
     ended.unwrap();
+    assert_eq!(started(&bench), 2, "one by the plan, one by the apply");
     assert_eq!(
         failure(&bench.stored(&request).outcome).0,
         ErrorName::Interrupted
@@ -211,7 +217,14 @@ async fn a_stop_in_the_middle_of_an_apply_leaves_no_provider() {
 fn planted(bench: &mut Bench, script: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let mirror = bench.temp.path().join("mirror");
-    let package = mirror.join("registry.terraform.io/hashicorp/aws/5.100.0/linux_amd64");
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let platform = format!("{}_{arch}", std::env::consts::OS);
+    let package = mirror.join("registry.terraform.io/hashicorp/aws/5.100.0");
+    let package = package.join(platform);
     std::fs::create_dir_all(&package).unwrap();
     let binary = package.join("terraform-provider-aws_v5.100.0_x5");
     let marker = bench.temp.path().join("marker");

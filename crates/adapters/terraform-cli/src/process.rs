@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// The largest standard output that is captured (`show -json`), in bytes.
 const MAX_CAPTURE: usize = 512 * 1024 * 1024;
 /// The most bytes of standard error that are kept.
-const MAX_STDERR: usize = 64 * 1024;
+pub(crate) const MAX_STDERR: usize = 64 * 1024;
 
 /// The handling of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,22 +97,30 @@ impl Drop for Group {
     }
 }
 
+/// Returns a command with exactly this environment, in a process group of its own. Both outputs are
+/// pipes. Dropping the child kills it.
+pub(crate) fn command(binary: &Path, dir: &Path, environment: &Environment) -> Command {
+    let mut command = Command::new(binary);
+    command
+        .current_dir(dir)
+        .env_clear()
+        .envs(environment.iter())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
 /// Runs the child process to its end. Reads both streams all the time, so that it never blocks on a
 /// pipe.
 pub(crate) async fn run(
     job: Job<'_>,
     mut on_line: impl FnMut(Source, &str),
 ) -> Result<Ended, Error> {
-    let mut child = Command::new(job.binary)
+    let mut child = command(job.binary, job.dir, job.environment)
         .args(job.args)
-        .current_dir(job.dir)
-        .env_clear()
-        .envs(job.environment.iter())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
         .spawn()
         .map_err(|source| Error::Start {
             binary: job.binary.to_owned(),
@@ -194,7 +202,7 @@ fn far_future() -> Instant {
 }
 
 /// An output pipe of the child process.
-struct Stream<R> {
+pub(crate) struct Stream<R> {
     pipe: Option<R>,
     buffer: Vec<u8>,
     filled: usize,
@@ -202,7 +210,7 @@ struct Stream<R> {
 }
 
 impl<R: AsyncRead + Unpin> Stream<R> {
-    fn new(pipe: Option<R>) -> Self {
+    pub(crate) fn new(pipe: Option<R>) -> Self {
         Self {
             pipe,
             buffer: vec![0; 64 * 1024],
@@ -225,6 +233,14 @@ impl<R: AsyncRead + Unpin> Stream<R> {
             self.pipe = None;
         }
         self.buffer.get(..self.filled).unwrap_or_default()
+    }
+
+    /// Reads to the end, and passes on each line.
+    pub(crate) async fn each_line(mut self, mut each: impl FnMut(&str)) {
+        while self.open() {
+            self.read().await;
+            self.lines(&mut each);
+        }
     }
 
     /// Passes on the lines that the last chunk completed, and at the end the last line.

@@ -1,20 +1,17 @@
 //! A provider process that several Terraform commands share.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::cancel::Cancel;
 use crate::environment::Environment;
 use crate::handshake::{Handshake, HandshakeError};
-use crate::lines::LineSplitter;
-use crate::process::Group;
+use crate::process::{self, Group, MAX_STDERR, Stream};
 
 /// What Terraform adds to its own environment when it starts a provider. Terraform's source:
 /// `internal/plugin/serve.go` and go-plugin's `client.go`.
@@ -31,8 +28,6 @@ const VARIABLES: [(&str, &str); 4] = [
 const LONGEST_SOCKET: usize = 107;
 /// The length of the socket's name, in bytes: `/plugin` and a number of at most 10 digits.
 const SOCKET_NAME: usize = 17;
-/// The most bytes of standard error that are kept.
-const MAX_STDERR: usize = 64 * 1024;
 
 /// A provider that was started once for several commands of Terraform. Dropping it kills it.
 #[derive(Debug)]
@@ -41,7 +36,7 @@ pub struct Provider {
     pid: u32,
     handshake: Handshake,
     running: watch::Receiver<bool>,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
     /// Dropping it makes the task below kill the process.
     kill: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -84,10 +79,10 @@ pub enum ProviderError {
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     /// The process ended before its handshake.
-    #[error("it ended without a handshake: {said}")]
+    #[error("it ended without a handshake: {stderr}")]
     Ended {
         /// What it wrote to standard error.
-        said: String,
+        stderr: String,
     },
     /// The time is over.
     #[error("it sent no handshake within {} s", .limit.as_secs())]
@@ -117,16 +112,8 @@ impl Provider {
         if temp.as_os_str().len() + SOCKET_NAME > LONGEST_SOCKET {
             return Err(ProviderError::LongPath { dir: temp });
         }
-        let mut child = Command::new(command.binary)
-            .current_dir(command.dir)
-            .env_clear()
-            .envs(command.environment.iter())
+        let mut child = process::command(command.binary, command.dir, command.environment)
             .envs(VARIABLES)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|cause| ProviderError::Start {
                 binary: command.binary.to_owned(),
@@ -135,13 +122,13 @@ impl Provider {
         let group = Group::of(&child);
         let pid = child.id().unwrap_or_default();
         let (first, line) = oneshot::channel();
-        let said = Arc::new(Mutex::new(String::new()));
+        let stderr = Arc::new(Mutex::new(String::new()));
         let (alive, running) = watch::channel(true);
         let (kill, killed) = oneshot::channel();
         let pipes = (child.stdout.take(), child.stderr.take());
         let reports = Reports {
             first,
-            said: Arc::clone(&said),
+            stderr: Arc::clone(&stderr),
             alive,
             killed,
         };
@@ -151,7 +138,7 @@ impl Provider {
             pid,
             handshake: Handshake::default(),
             running,
-            said,
+            stderr,
             kill: Some(kill),
             task,
             group,
@@ -168,9 +155,9 @@ impl Provider {
             }
         };
         let Some(line) = line else {
-            let said = provider.said();
+            let stderr = provider.stderr();
             provider.end().await;
-            return Err(ProviderError::Ended { said });
+            return Err(ProviderError::Ended { stderr });
         };
         match Handshake::parse(&line, &temp) {
             Ok(handshake) => {
@@ -203,7 +190,7 @@ impl Provider {
         let ended = running.wait_for(|running| !running);
         // An error means that the task which watches the process has ended.
         tokio::time::timeout(limit, ended).await.ok()?.ok();
-        Some(self.said())
+        Some(self.stderr())
     }
 
     /// Kills the process, and returns when it has ended.
@@ -217,9 +204,9 @@ impl Provider {
         self.handshake.reattach(&self.source, self.pid)
     }
 
-    fn said(&self) -> String {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.trim().to_owned()
+    fn stderr(&self) -> String {
+        let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        stderr.trim().to_owned()
     }
 }
 
@@ -236,7 +223,7 @@ impl Drop for Provider {
 /// What the task that watches a process reports, and its order to kill the process.
 struct Reports {
     first: oneshot::Sender<String>,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
     alive: watch::Sender<bool>,
     killed: oneshot::Receiver<()>,
 }
@@ -247,28 +234,28 @@ type Pipes = (
 );
 
 /// Reads both streams, so that the process never blocks on a pipe, and waits for its end.
-async fn watched((stdout, stderr): Pipes, mut child: Child, reports: Reports) {
+async fn watched((output, errors): Pipes, mut child: Child, reports: Reports) {
     let Reports {
         first,
-        said,
+        stderr,
         alive,
         killed,
     } = reports;
     let group = Group::of(&child);
     let mut first = Some(first);
     let streams = async {
-        let handshake = read(stdout, |line| {
+        let handshake = Stream::new(output).each_line(|line| {
             if let Some(first) = first.take() {
                 // The receiver is gone after the limit.
                 first.send(line.to_owned()).ok();
             }
         });
-        let errors = read(stderr, |line| {
+        let errors = Stream::new(errors).each_line(|line| {
             // The lines of its log are JSON. Terraform filters them too.
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-            if !line.starts_with("{\"@") && said.len() + line.len() < MAX_STDERR {
-                said.push_str(line);
-                said.push('\n');
+            let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
+            if !line.starts_with("{\"@") && stderr.len() + line.len() < MAX_STDERR {
+                stderr.push_str(line);
+                stderr.push('\n');
             }
         });
         tokio::join!(handshake, errors);
@@ -300,23 +287,5 @@ async fn ordered(killed: &mut Option<oneshot::Receiver<()>>) {
             *killed = None;
         }
         None => std::future::pending().await,
-    }
-}
-
-async fn read(pipe: Option<impl AsyncRead + Unpin>, mut each: impl FnMut(&str)) {
-    let Some(mut pipe) = pipe else { return };
-    let mut buffer = vec![0; 64 * 1024];
-    let mut splitter = LineSplitter::default();
-    loop {
-        let read = pipe.read(&mut buffer).await.unwrap_or(0);
-        let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else {
-            break;
-        };
-        for line in splitter.push(chunk) {
-            each(&line);
-        }
-    }
-    if let Some(last) = splitter.finish() {
-        each(&last);
     }
 }

@@ -2,7 +2,7 @@
 //! for a tool. No other module of the local crates starts processes, so every error names the program.
 //!
 //! A job ends as a container does: when its first process exits, all other processes of the group are
-//! killed. A process that leaves the group (`setsid`) is not killed, unlike in a container.
+//! killed, and when its directory is removed, those outside the group that work in it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::{mpsc, watch};
@@ -304,7 +304,24 @@ async fn forward(output: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
     }
 }
 
-/// A job's own directory, removed with its content when dropped.
+/// Kills the processes that work below a directory. A program that was killed cannot end the process groups
+/// that it started; a container would.
+fn kill_below(dir: &Path) {
+    let Ok(dir) = dir.canonicalize() else { return };
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let working = fs::read_link(entry.path().join("cwd"));
+        if working.is_ok_and(|working| working.starts_with(&dir)) {
+            // Ignore the error: the process may have ended in between.
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        }
+    }
+}
+
+/// A job's own directory. Dropping it kills the processes that work in it, and removes it with its content.
 #[derive(Debug)]
 pub struct Scratch(Option<tempfile::TempDir>);
 
@@ -331,6 +348,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let Some(dir) = self.0.take() else { return };
         let path = dir.keep();
+        kill_below(&path);
         if fs::remove_dir_all(&path).is_ok() {
             return;
         }
