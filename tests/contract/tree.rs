@@ -1,7 +1,7 @@
 //! Rules for the source tree: what every folder and file must have.
 
 use crate::crates::crate_dirs;
-use crate::text;
+use crate::{after, text};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -138,6 +138,22 @@ fn what_a_new_part_touches_exists_and_is_little() {
             "{part} touches {count} files: {paths:?}"
         );
     }
+}
+
+#[test]
+fn every_link_between_files_leads_to_one() {
+    let mut broken = BTreeSet::new();
+    for path in files().iter().filter(|path| path.ends_with(".md")) {
+        let text = text(path);
+        let dir = tests::root().join(path).parent().unwrap().to_owned();
+        for link in after(&text, "](", |c| !")#".contains(c)) {
+            let elsewhere = link.contains("://") || link.contains("::");
+            if !elsewhere && !dir.join(link).exists() {
+                broken.insert(format!("{path}: {link}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 /// A test file that no test runner includes would never run.

@@ -63,20 +63,27 @@ fn does(state: &State, source: impl Fn(Action) -> String) -> String {
     }
 }
 
-/// Returns the calls of the state machine in the order of a delivery, each with its source file. A call
-/// that several states make is listed once, with the first of them. `source` returns the path of a
-/// call's source file, from `crates/`.
+/// Returns the source files that the state machine calls, in the order of a delivery, each with the
+/// states that call it and the comment of the first of them. `source` returns the path of a call's
+/// source file, from `crates/`.
 #[must_use]
 pub fn stations(machine: &Machine, source: impl Fn(Call) -> String) -> String {
-    let (mut listed, mut lines) = (Vec::new(), String::new());
+    let mut stations: Vec<(String, Vec<String>, &str)> = Vec::new();
     for (name, task) in machine.tasks() {
-        let path = source(task.call);
-        if listed.contains(&path) {
-            continue;
+        let (path, name) = (source(task.call), format!("`{name}`"));
+        match stations.iter_mut().find(|(other, ..)| *other == path) {
+            Some((_, names, _)) => names.push(name),
+            None => stations.push((path, vec![name], task.comment)),
         }
-        let text = format_args!("- `{name}`, [`{path}`]({path}): {}", task.comment);
-        line(&mut lines, "", text);
-        listed.push(path);
+    }
+    let mut lines = String::new();
+    for (path, names, comment) in stations {
+        let names = names.join(", ");
+        line(
+            &mut lines,
+            "",
+            format_args!("- [`{path}`]({path}) ({names}): {comment}"),
+        );
     }
     lines
 }

@@ -367,23 +367,6 @@ async fn a_job_that_spot_interrupts_is_tried_again_and_one_that_is_terminated_is
     assert_eq!(job["statusReason"], "aborted");
 }
 
-/// As the provider of a runner that was killed.
-#[tokio::test]
-async fn a_process_outside_the_group_of_a_killed_job_ends_with_the_job() {
-    let setup = Setup::new().await;
-    setup.define("killed", json!({})).await;
-    let script = "mkfifo started; setsid sh -c 'echo $$; echo >started; exec sleep 300 >/dev/null 2>&1' & \
-                  read line <started; kill -KILL $$";
-    let id = setup.submit("killed", script).await;
-    let job = setup.reach(&id, "FAILED").await;
-    assert_eq!(job["container"]["exitCode"], 137);
-    let log = setup.log(&job);
-    assert_eq!(log.len(), 1);
-    let ended = async || (!lives(&log[0])).then_some(());
-    eventually("the end of the process", ended).await;
-    assert!(is_empty(setup.scratch.path()));
-}
-
 #[tokio::test]
 async fn a_job_that_takes_too_long_is_killed_with_its_children_and_not_tried_again() {
     let setup = Setup::new().await;
