@@ -84,7 +84,7 @@ impl EcsState {
             .iter()
             .find(|rollout| rollout.task_definition == self.task_definition);
         if let Some(failed) = ours.filter(|rollout| rollout.progress == RolloutProgress::Failed) {
-            let why = EcsFailure::GivenUp {
+            let why = EcsFailure::Stopped {
                 failed: failed.failed,
                 reason: shown(&failed.reason),
             };
@@ -138,8 +138,8 @@ impl EcsState {
 /// A rollout that failed, with the service's latest events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "service {} in cluster {}, wanted with {}, {why}{events}",
-    wanted.service, wanted.cluster, wanted.task_definition
+    "rolling out {} to service {} in cluster {} failed: {why}{events}",
+    wanted.task_definition, wanted.service, wanted.cluster
 )]
 pub struct EcsError {
     wanted: Box<EcsState>,
@@ -150,11 +150,13 @@ pub struct EcsError {
 /// Why a rollout failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum EcsFailure {
-    #[error("gave the rollout up after {failed} failed tasks: {reason}")]
-    GivenUp { failed: u32, reason: String },
-    #[error("is to run {task_definition}: ECS rolled back, or something else deployed")]
+    #[error("ECS stopped it after {failed} failed tasks: {reason}")]
+    Stopped { failed: u32, reason: String },
+    #[error(
+        "the service uses {task_definition} instead: ECS rolled it back, or another process deployed"
+    )]
     OtherTaskDefinition { task_definition: String },
-    #[error("runs {running} of {desired} tasks at the deadline {deadline}, {failed} failed")]
+    #[error("{running} of {desired} tasks run at the deadline {deadline}, {failed} failed")]
     Late {
         deadline: Timestamp,
         running: u32,
@@ -223,9 +225,9 @@ mod tests {
     #[test]
     fn a_rollout_is_judged_by_what_the_service_runs() {
         use RolloutProgress::{Completed, Failed, InProgress};
-        let mut given_up = state(WANTED, Failed, 0);
-        given_up.failed = 3;
-        given_up.reason = "ECS deployment circuit breaker: tasks failed to start.".into();
+        let mut stopped = state(WANTED, Failed, 0);
+        stopped.failed = 3;
+        stopped.reason = "ECS deployment circuit breaker: tasks failed to start.".into();
         let lines = [
             judged(
                 &service(
@@ -240,10 +242,10 @@ mod tests {
             judged(&service(WANTED, vec![state(WANTED, InProgress, 1)]), 300),
             judged(&service(WANTED, vec![]), 300),
             judged(
-                &service(WANTED, vec![given_up.clone(), state(OLD, Completed, 2)]),
+                &service(WANTED, vec![stopped.clone(), state(OLD, Completed, 2)]),
                 1,
             ),
-            judged(&service(OLD, vec![state(OLD, InProgress, 2), given_up]), 1),
+            judged(&service(OLD, vec![state(OLD, InProgress, 2), stopped]), 1),
             judged(&service(OLD, vec![state(OLD, Completed, 2)]), 1),
         ];
         insta::assert_snapshot!(lines.join("\n"));
