@@ -4,7 +4,9 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::config::{Credentials, SharedHttpClient};
+#[cfg(any(test, feature = "emulator"))]
+use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use domain::error::{ErrorName, StepError};

@@ -173,7 +173,7 @@ impl Environments<'_> {
     /// runs that were superseded, for the caller to announce.
     ///
     /// A wait is announced before the run is queued: from then on another process can end the wait,
-    /// and what that process announces must be the last word.
+    /// and its announcement must be the last one.
     ///
     /// # Errors
     /// Fails when the table cannot be read or written, and when Step Functions cannot be called.
@@ -203,6 +203,8 @@ impl Environments<'_> {
                 received_at: run.trigger().received_at(),
                 token: token.to_owned(),
             };
+            // An earlier attempt of this call announced the wait before it queued the run.
+            announced |= environment.waits_for(run.id()).is_some();
             let mut queued = environment.clone();
             queued.acquire(waiter, rule, now);
             let holder = queued.waits_for(run.id()).filter(|_| !announced).cloned();

@@ -64,25 +64,30 @@ fn does(state: &State, source: impl Fn(Action) -> String) -> String {
 }
 
 /// Returns the source files that the state machine calls, in the order of a delivery, each with the
-/// states that call it and the comment of the first of them. `source` returns the path of a call's
+/// states that call it and their comments. `source` returns the path of a call's
 /// source file, from `crates/`.
 #[must_use]
 pub fn stations(machine: &Machine, source: impl Fn(Call) -> String) -> String {
-    let mut stations: Vec<(String, Vec<String>, &str)> = Vec::new();
+    let mut stations: Vec<(String, Vec<String>, Vec<&str>)> = Vec::new();
     for (name, task) in machine.tasks() {
         let (path, name) = (source(task.call), format!("`{name}`"));
         match stations.iter_mut().find(|(other, ..)| *other == path) {
-            Some((_, names, _)) => names.push(name),
-            None => stations.push((path, vec![name], task.comment)),
+            Some((_, names, comments)) => {
+                names.push(name);
+                if !comments.contains(&task.comment) {
+                    comments.push(task.comment);
+                }
+            }
+            None => stations.push((path, vec![name], vec![task.comment])),
         }
     }
     let mut lines = String::new();
-    for (path, names, comment) in stations {
-        let names = names.join(", ");
+    for (path, names, comments) in stations {
+        let (names, comments) = (names.join(", "), comments.join(" "));
         line(
             &mut lines,
             "",
-            format_args!("- [`{path}`]({path}) ({names}): {comment}"),
+            format_args!("- [`{path}`]({path}) ({names}): {comments}"),
         );
     }
     lines

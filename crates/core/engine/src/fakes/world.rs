@@ -135,8 +135,8 @@ impl<C: Clock + Clone + 'static> World<C> {
     pub async fn acquire(&self, id: &RunId, token: &str) -> Result<()> {
         self.tokens.open(token);
         // What a run announces before a test is not part of the test.
-        let unheard = Announcer::new(Arc::new(FakeStatusQueue::new()), self.clock());
-        let acquired = self.environments().acquire(id, token, &unheard).await;
+        let discarded = Announcer::new(Arc::new(FakeStatusQueue::new()), self.clock());
+        let acquired = self.environments().acquire(id, token, &discarded).await;
         acquired.map(|_| ())
     }
 
