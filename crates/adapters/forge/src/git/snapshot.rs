@@ -168,7 +168,7 @@ fn path(directory: &str, name: &[u8]) -> Result<String> {
         return Err(refused(refused_path(shown, found)));
     }
     let name = String::from_utf8_lossy(name);
-    // Git itself never writes these names, but a hand-made object can hold them.
+    // Git itself never writes these names, but a crafted object can hold them.
     if name.is_empty() || name.contains('/') {
         let shown = format!("{directory}/{name}");
         return Err(refused(refused_path(

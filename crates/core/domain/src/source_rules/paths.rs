@@ -52,7 +52,7 @@ pub fn fault(path: &str) -> Option<String> {
     if path.len() > PATH_LIMIT {
         Some(format!("has {} bytes", path.len()))
     } else if path.contains('\u{fffd}') {
-        Some("has a character that is not UTF-8".to_owned())
+        Some("has a character that is not UTF-8, or U+FFFD".to_owned())
     } else if path.chars().any(char::is_control) {
         Some("has a control character".to_owned())
     } else if path.contains('\\') {

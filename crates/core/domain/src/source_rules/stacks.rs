@@ -7,6 +7,7 @@ use super::tree::{SourceFile, Standing, Tree};
 use super::{CONFIG_FILE, LOCK_FILE};
 use crate::config::{Build, Config, Stack};
 use crate::text::argument;
+use std::collections::BTreeSet;
 
 pub(super) fn check(tree: &Tree<'_>, config: &Config, problems: &mut Vec<Problem>) {
     for stack in &config.stacks {
@@ -37,10 +38,8 @@ fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
     }
     for file in tree.below(dir) {
         check_content(file, &owner, problems);
-        if file.is_link() {
-            check_link(tree, file, &owner, problems);
-        }
     }
+    check_links(tree, dir, &owner, problems);
     for (name, file) in tree.directly_in(dir).filter(|(_, file)| file.is_link()) {
         problems.extend(check_code_link(tree, name, file));
     }
@@ -65,17 +64,28 @@ fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Checks the content that a link in a stack leads to. What is wrong with the link itself is a
-/// problem of another rule.
-fn check_link(tree: &Tree<'_>, link: &SourceFile, owner: &str, problems: &mut Vec<Problem>) {
-    let Some(target) = links::target(tree, link) else {
-        return;
-    };
-    match tree.file(&target) {
-        Some(file) => check_content(file, owner, problems),
-        None => {
-            for file in tree.below(&target) {
-                check_content(file, owner, problems);
+/// Checks the content that the links in a stack lead to, and the links in linked directories. What
+/// is wrong with a link itself is a problem of another rule.
+fn check_links(tree: &Tree<'_>, dir: &str, owner: &str, problems: &mut Vec<Problem>) {
+    let mut links: Vec<&SourceFile> = tree.below(dir).filter(|file| file.is_link()).collect();
+    // Linked directories can link to each other.
+    let mut visited = BTreeSet::from([dir.to_owned()]);
+    while let Some(link) = links.pop() {
+        let Some(target) = links::target(tree, link) else {
+            continue;
+        };
+        if !visited.insert(target.clone()) {
+            continue;
+        }
+        match tree.file(&target) {
+            Some(file) => check_content(file, owner, problems),
+            None => {
+                for file in tree.below(&target) {
+                    check_content(file, owner, problems);
+                    if file.is_link() {
+                        links.push(file);
+                    }
+                }
             }
         }
     }
@@ -91,7 +101,9 @@ fn check_code_link(tree: &Tree<'_>, name: &str, file: &SourceFile) -> Option<Pro
     if tree.file(&target).is_none() || target.ends_with(ending) {
         return None;
     }
-    let found = format!("is a symbolic link to {target:?}, which is not checked as Terraform code");
+    let found = format!(
+        "is a symbolic link to {target:?}, which is not checked as this kind of Terraform code"
+    );
     Some(
         Problem::new(Rule::LinkInStack, &file.path, found)
             .expected(format!("a file whose name ends with {ending}"))

@@ -292,13 +292,21 @@ fn links_in_a_stack_are_followed() {
     let found = lines(&with(&[link("infra/app/b.tf", "../../common/b.tf")]));
     let expected = "infra/app/b.tf:2: CF072 has the backend \"local\";";
     assert!(found.starts_with(expected), "{found}");
-    insta::assert_snapshot!(lines(&with(&[link("infra/app/c.tf", "../../common/c.txt")])), @r#"infra/app/c.tf: CF021 is a symbolic link to "common/c.txt", which is not checked as Terraform code; expected a file whose name ends with .tf; fix: rename the target, so that it ends with .tf"#);
+    insta::assert_snapshot!(lines(&with(&[link("infra/app/c.tf", "../../common/c.txt")])), @r#"infra/app/c.tf: CF021 is a symbolic link to "common/c.txt", which is not checked as this kind of Terraform code; expected a file whose name ends with .tf; fix: rename the target, so that it ends with .tf"#);
     let json = link("infra/app/c.tf", "../../common/b.tf.json");
     assert_eq!(codes(&with(&[json])), ["CF021"]);
     for target in ["../../common/big", "../../common/big/x"] {
         let found = codes(&with(&[link("infra/app/big", target)]));
         assert_eq!(found, ["CF066"], "{target}");
     }
+    let found = codes(&with(&[
+        link("infra/app/lib", "../../lib"),
+        link("lib/big.bin", "../common/big/x"),
+        // Directories that link to each other.
+        link("lib/other", "../other"),
+        link("other/lib", "../lib"),
+    ]));
+    assert_eq!(found, ["CF066"]);
 }
 
 #[test]

@@ -70,6 +70,15 @@ impl<'a> SourceTree<'a> {
             .any(|file| file.kind == FileKind::Symlink)
     }
 
+    /// Returns what a program reads at the file's path: for a symbolic link, the content of the file
+    /// that it leads to, or none if it does not lead to a file.
+    fn content(&self, file: CommitFile<'a>) -> Option<&'a [u8]> {
+        match file.kind {
+            FileKind::Symlink => self.linked(file).map(|(target, _)| target.bytes),
+            FileKind::File | FileKind::Executable | FileKind::Submodule => Some(file.bytes),
+        }
+    }
+
     /// Returns the file that a symbolic link leads to in the end, with the links on the way. None if
     /// it leads to a directory or to nothing.
     fn linked(&self, link: CommitFile<'a>) -> Option<(CommitFile<'a>, Vec<CommitFile<'a>>)> {
@@ -163,7 +172,7 @@ impl<'a> Search<'_, 'a> {
                     let found = links.into_iter().chain([target]);
                     self.covered.extend(found.map(|file| (file.path, file)));
                 }
-                None => self.whole(file.path, "is a symbolic link to a directory"),
+                None => self.whole(file.path, "is a symbolic link that does not lead to a file"),
             }
         }
     }
@@ -208,11 +217,8 @@ impl<'a> Search<'_, 'a> {
     }
 
     fn code(&mut self, dir: &str, file: CommitFile<'a>) {
-        let bytes = match file.kind {
-            FileKind::Symlink => self.tree.linked(file).map(|(target, _)| target.bytes),
-            FileKind::File | FileKind::Executable | FileKind::Submodule => Some(file.bytes),
-        };
-        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let content = self.tree.content(file);
+        let text = content.and_then(|bytes| std::str::from_utf8(bytes).ok());
         let found = match text {
             Some(text) => reads::of(file.path, text, dir, self.stack, &mut self.reads),
             None => vec![Read::Unknown(reads::NOT_READ)],
@@ -239,11 +245,13 @@ impl<'a> Search<'_, 'a> {
         let computes = self.reads.dynamic.is_some() || self.reads.computes;
         let covered: Vec<CommitFile<'a>> = self.covered.values().copied().collect();
         for file in covered {
+            // The path of a link decides, not that of its target: it is the one that Terraform reads.
             let values = file.path.ends_with(".tfvars") || file.path.ends_with(".tfvars.json");
-            let is_link = file.kind == FileKind::Symlink;
-            let text = std::str::from_utf8(file.bytes).ok();
-            let text = text.filter(|_| !is_link);
-            let text = text.filter(|_| values || (computes && !is_prose(file.path)));
+            if !values && (!computes || is_prose(file.path)) {
+                continue;
+            }
+            let content = self.tree.content(file);
+            let text = content.and_then(|bytes| std::str::from_utf8(bytes).ok());
             let leaves = |text: &str| {
                 reads::has_parent(text) || text.contains("dirname(") || text.contains("abspath(")
             };

@@ -110,6 +110,14 @@ pub(super) fn has_parent(text: &str) -> bool {
     })
 }
 
+/// Returns whether a path has `..` after the name of a file or directory. If the name is a symbolic
+/// link, the path continues from its target.
+fn has_parent_after_name(path: &str) -> bool {
+    path.split('/')
+        .skip_while(|part| matches!(*part, "" | "." | ".."))
+        .any(|part| part == "..")
+}
+
 /// Returns the path from the repository's root, or none if it leaves the repository.
 pub(super) fn join(base: &str, relative: &str) -> Option<String> {
     let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
@@ -178,6 +186,7 @@ impl Reader<'_> {
     fn named_path(&self, expression: &Expression) -> Option<Option<String>> {
         let plain = |text: &str| {
             !text.starts_with('/')
+                && !has_parent_after_name(text)
                 && text
                     .chars()
                     .all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '@' | '+'))

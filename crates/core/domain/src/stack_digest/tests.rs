@@ -157,6 +157,8 @@ fn code_that_may_read_any_file_covers_the_whole_tree() {
            locals { up = "../.." }"#,
         r#"locals { a = "../../app" }"#,
         r#"locals { a = join("/", ["..", "app"]) }"#,
+        r#"locals { a = file("${path.module}/../data/sub/../x") }"#,
+        r#"resource "a_b" "c" { source = "../../app/sub/../main.py" }"#,
         r#"locals { a = file(format("%s/x", path.module)) }"#,
         r#"locals { a = dirname(path.module) }"#,
         r#"locals { a = file("${path.cwd}/x") }"#,
@@ -314,6 +316,55 @@ fn a_link_to_a_file_is_followed() {
     assert!(matches!(at(&texts, &outside).1, Coverage::Unknown(_)));
     let loops = [("infra/app/a", "b"), ("infra/app/b", "a")];
     assert!(matches!(at(&texts, &loops).1, Coverage::WholeTree(_)));
+
+    // The link's own name decides how its target is read.
+    for (code, target, text, link, leads_to) in [
+        (
+            r#"data "archive_file" "a" { source_dir = var.dir }"#,
+            "config/site.json",
+            r#"{"dir": "../../web"}"#,
+            "infra/app/site.auto.tfvars.json",
+            "../../config/site.json",
+        ),
+        (
+            r#"locals { a = templatefile("${path.module}/mail.tpl", {}) }"#,
+            "docs/mail.md",
+            r#"${file("../../x")}"#,
+            "infra/app/mail.tpl",
+            "../../docs/mail.md",
+        ),
+    ] {
+        let mut texts = texts.clone();
+        texts.insert("infra/app/more.tf".into(), code.into());
+        texts.insert(target.into(), text.into());
+        let coverage = at(&texts, &[(link, leads_to)]).1;
+        assert!(matches!(coverage, Coverage::WholeTree(_)), "{coverage:?}");
+        texts.insert(target.into(), "{}".into());
+        assert_eq!(at(&texts, &[(link, leads_to)]).1, Coverage::Files);
+    }
+}
+
+/// The system goes to the parent of the link's target, `shared/x`, not to `infra/lib/x`.
+#[test]
+fn a_parent_after_a_link_covers_the_whole_tree() {
+    let mut texts = repository();
+    let code = r#"locals { a = file("${path.module}/../lib/m/../x") }"#;
+    texts.insert("infra/app/more.tf".into(), code.into());
+    texts.insert("shared/deep/y".into(), "y".into());
+    texts.insert("shared/x".into(), "before".into());
+    let at = |texts: &Texts| {
+        let mut files = files(texts);
+        files.push(CommitFile {
+            path: "infra/lib/m",
+            kind: FileKind::Symlink,
+            bytes: b"../../shared/deep",
+        });
+        digest_at(&files, &stack())
+    };
+    let (before, coverage) = at(&texts);
+    assert!(matches!(coverage, Coverage::WholeTree(_)), "{coverage:?}");
+    texts.insert("shared/x".into(), "after".into());
+    assert_ne!(at(&texts).0, before);
 }
 
 /// The module behind a link may come from outside, and so may the module that linked code calls.
