@@ -193,6 +193,12 @@ impl Warm {
         Ok(())
     }
 
+    /// Returns who verified the provider.
+    #[must_use]
+    pub fn verification(&self) -> Verification {
+        self.verification
+    }
+
     /// Returns a description for the log.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -12,6 +12,7 @@ use domain::keys::JobFile;
 use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
 use domain::source_rules::{self, OVERRIDE_FILE, VARIABLES_FILE, hcl::Facts};
 use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
+use tokio::sync::OnceCell;
 
 use crate::job::{JobContext, Request, job_key};
 use crate::outcome::{self, Stop};
@@ -95,8 +96,8 @@ impl<'a> Prepared<'a> {
 
     /// Runs `init`, checks the backend, and runs the verb.
     pub(crate) async fn execute(&self) -> Result<JobOutcome, Stop> {
-        let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
-        let found = self.terraform.version().await.map_err(planning)?;
+        let found = self.terraform.version().await;
+        let found = found.map_err(|error| self.stop(&error))?;
         self.step(&format!(
             "terraform {} on {}",
             found.version, found.platform
@@ -121,6 +122,7 @@ impl<'a> Prepared<'a> {
         let commands = Commands {
             prepared: self,
             warm,
+            cold: OnceCell::new(),
         };
         let outcome = match self.spec.verb {
             Verb::Plan => self.plan(&commands).await,
@@ -180,9 +182,18 @@ impl<'a> Prepared<'a> {
             running,
             ..InitOptions::default()
         };
-        let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
-        self.terraform.init(&options).await.map_err(planning)?;
+        let initialized = self.terraform.init(&options).await;
+        initialized.map_err(|error| self.stop(&error))?;
         Ok(())
+    }
+
+    /// Converts the error of a command that jobs of both verbs run before their own.
+    fn stop(&self, error: &terraform_cli::Error) -> Stop {
+        let otherwise = match self.spec.verb {
+            Verb::Plan => ErrorName::PlanFailed,
+            Verb::Apply => ErrorName::ApplyFailed,
+        };
+        Stop::of(error, otherwise)
     }
 
     fn check_backend(&self) -> Result<(), Stop> {
@@ -410,6 +421,8 @@ impl<'a> Prepared<'a> {
 struct Commands<'a> {
     prepared: &'a Prepared<'a>,
     warm: Option<Warm>,
+    /// Set as soon as the commands can run without the shared provider, which has ended.
+    cold: OnceCell<()>,
 }
 
 impl Commands<'_> {
@@ -418,18 +431,26 @@ impl Commands<'_> {
         self.warm.as_ref()?.driver(&self.prepared.terraform)
     }
 
-    /// Returns Terraform for the next command. If the shared provider has ended, `init` installs it
-    /// first.
+    /// Returns Terraform for the next command. If the shared provider has ended and is not installed,
+    /// `init` installs it first, once for the job.
     async fn terraform(&self) -> Result<Terraform, Stop> {
         if let Some(running) = self.running() {
             return Ok(running);
         }
-        if self.warm.is_some() {
-            self.prepared
-                .step("each command starts the AWS provider: the one that was started has ended");
-            self.prepared.init(None).await?;
+        if let Some(warm) = &self.warm {
+            let install = || self.install(warm.verification());
+            self.cold.get_or_try_init(install).await?;
         }
         Ok(self.prepared.terraform.clone())
+    }
+
+    async fn install(&self, verification: Verification) -> Result<(), Stop> {
+        self.prepared
+            .step("each command starts the AWS provider: the one that was started has ended");
+        match verification {
+            Verification::ByInit => Ok(()),
+            Verification::ByRunner => self.prepared.init(None).await,
+        }
     }
 
     /// Logs the stack trace of the provider if it is the reason of an error, as Terraform does for a

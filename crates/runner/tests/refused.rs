@@ -18,7 +18,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::StackName;
 use domain::job::{JobOutcome, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::{SealedPlan, SideEffects, StateVersion};
+use domain::plan::SideEffects;
 use runner::job::Ended;
 use zip::write::SimpleFileOptions;
 
@@ -367,22 +367,8 @@ esac"#
 }
 
 async fn apply_with(bench: &Bench) -> (JobOutcome, runner::job::Request) {
-    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    writer
-        .start_file("tfstate", SimpleFileOptions::default())
-        .unwrap();
-    writer.write_all(br#"{"serial":3,"lineage":"l"}"#).unwrap();
-    let plan = writer.finish().unwrap().into_inner();
     let mut record = bench.record(Verb::Apply, &repository("locals {}\n"));
-    let state = StateVersion {
-        lineage: "l".into(),
-        serial: 3,
-    };
-    record.plan = Some(SealedPlan {
-        file: bench.put("plans/p", &plan),
-        json: bench.put("plans/p.json", format!("{SHOWN}\n").as_bytes()),
-        state,
-    });
+    record.plan = Some(bench.plan(SHOWN));
     let request = bench.seal(&record);
     let Ended::Written(result) = bench.run(&request).await.unwrap() else {
         panic!("no result")
@@ -433,23 +419,9 @@ async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
         "trap '' TERM; {hook}; sleep 60 & wait; wait"
     )));
     bench.grace = Duration::from_millis(300);
-    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    writer
-        .start_file("tfstate", SimpleFileOptions::default())
-        .unwrap();
-    writer.write_all(b"{}").unwrap();
-    let plan = writer.finish().unwrap().into_inner();
     let mut record = bench.record(Verb::Apply, &repository("locals {}\n"));
     record.timeout_seconds = 1;
-    let state = StateVersion {
-        lineage: String::new(),
-        serial: 0,
-    };
-    record.plan = Some(SealedPlan {
-        file: bench.put("plans/p", &plan),
-        json: bench.put("plans/p.json", format!("{SHOWN}\n").as_bytes()),
-        state,
-    });
+    record.plan = Some(bench.plan(SHOWN));
     let outcome = bench.end_of(&record).await;
     let JobOutcome::Failed {
         error,
@@ -469,6 +441,19 @@ async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
             .contains("had to be killed; unknown: t.a (create)"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_failed_init_has_the_error_of_the_verb() {
+    let script = applying("touch $TEMP/applied").replace("init) mkdir", "init) exit 1; mkdir");
+    let bench = Bench::scripted(&script);
+    let (outcome, _) = apply_with(&bench).await;
+    assert_eq!(failure(&outcome).0, ErrorName::ApplyFailed, "{outcome:?}");
+    assert!(!bench.temp.path().join("applied").exists());
+
+    let plan = bench.record(Verb::Plan, &repository("locals {}\n"));
+    let outcome = bench.end_of(&plan).await;
+    assert_eq!(failure(&outcome).0, ErrorName::PlanFailed, "{outcome:?}");
 }
 
 #[tokio::test]

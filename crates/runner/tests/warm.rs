@@ -12,7 +12,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Bench, CONFIG, LOCK, MAIN, failure, sealed};
+use common::{Bench, CONFIG, LOCK, MAIN, failure, lock_of, sealed};
 use domain::config::CONFIG_FILE;
 use domain::error::ErrorName;
 use domain::job::{JobOutcome, Verb};
@@ -131,6 +131,7 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     assert_eq!(started(&bench), 2);
     let why = "each command starts the AWS provider: a destroy configures it more than once";
     assert!(bench.printed.text().contains(why));
+    assert_eq!(bench.printed.text().matches(installed).count(), 1);
 }
 
 #[tokio::test]
@@ -191,6 +192,27 @@ async fn a_configuration_in_a_module_is_found_after_init() {
 }
 
 #[tokio::test]
+async fn another_version_that_a_module_requires_is_refused_by_a_second_init() {
+    let Some(bench) = bench() else { return };
+    let main = format!("{STACK}\nmodule \"m\" {{\n  source = \"../m\"\n}}\n");
+    let nested = "terraform {\n  required_providers {\n    aws = {\n      source  = \"hashicorp/aws\"\n      version = \"~> 6.0\"\n    }\n  }\n}\n";
+    let mut files = repository(&main);
+    files.push(("infra/m/main.tf", nested));
+    let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let (name, message) = failure(&outcome);
+    assert_eq!(name, ErrorName::PlanFailed);
+    assert!(
+        message.contains("does not match configured version constraint"),
+        "{message}"
+    );
+    let text = bench.printed.text();
+    let why =
+        "each command starts the AWS provider: a module may require another version than 5.100.0";
+    assert!(text.contains(why), "{text}");
+    assert_nothing_is_left(&bench);
+}
+
+#[tokio::test]
 async fn a_stop_in_the_middle_of_an_apply_leaves_no_provider() {
     let Some(bench) = bench() else { return };
     let main = format!("{STACK}{SLOW}");
@@ -213,34 +235,12 @@ async fn a_stop_in_the_middle_of_an_apply_leaves_no_provider() {
     assert_nothing_is_left(&bench);
 }
 
-/// A mirror whose provider is a script that reports its start.
-fn planted(bench: &mut Bench, script: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let mirror = bench.temp.path().join("mirror");
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    let platform = format!("{}_{arch}", std::env::consts::OS);
-    let package = mirror.join("registry.terraform.io/hashicorp/aws/5.100.0");
-    let package = package.join(platform);
-    std::fs::create_dir_all(&package).unwrap();
-    let binary = package.join("terraform-provider-aws_v5.100.0_x5");
-    let marker = bench.temp.path().join("marker");
-    let script = format!("#!/bin/sh\ntouch {}\n{script}\n", marker.display());
-    std::fs::write(&binary, script).unwrap();
-    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
-    bench.mirror = Some(mirror);
-    package
-}
-
 #[tokio::test]
 async fn a_tampered_provider_is_not_started_and_terraform_refuses_it() {
     let Some(mut bench) = Bench::real() else {
         return;
     };
-    planted(&mut bench, "exec sleep 600");
+    bench.plant("exec sleep 600");
     let outcome = bench
         .end_of(&bench.record(Verb::Plan, &repository(STACK)))
         .await;
@@ -258,11 +258,8 @@ async fn a_job_that_is_out_of_time_while_the_provider_starts_leaves_none() {
     let Some(mut bench) = Bench::real() else {
         return;
     };
-    let package = planted(&mut bench, "exec sleep 600");
-    let hash = terraform_cli::package_hash(&package).unwrap();
-    let lock = format!(
-        "provider \"registry.terraform.io/hashicorp/aws\" {{\n  version = \"5.100.0\"\n  hashes  = [\"{hash}\"]\n}}\n"
-    );
+    let package = bench.plant("exec sleep 600");
+    let lock = lock_of(&package);
     let mut job = bench.record(
         Verb::Plan,
         &[(CONFIG_FILE, CONFIG), (LOCK, lock.as_str()), (MAIN, STACK)],
@@ -279,11 +276,8 @@ async fn a_provider_without_a_handshake_is_left_to_terraform() {
     let Some(mut bench) = Bench::real() else {
         return;
     };
-    let package = planted(&mut bench, "echo hello");
-    let hash = terraform_cli::package_hash(&package).unwrap();
-    let lock = format!(
-        "provider \"registry.terraform.io/hashicorp/aws\" {{\n  version = \"5.100.0\"\n  hashes  = [\"{hash}\"]\n}}\n"
-    );
+    let package = bench.plant("echo hello");
+    let lock = lock_of(&package);
     let files = [(CONFIG_FILE, CONFIG), (LOCK, lock.as_str()), (MAIN, STACK)];
     let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
     assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);

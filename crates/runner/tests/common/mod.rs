@@ -21,7 +21,7 @@ use domain::ids::{
 };
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::{ObjectRef, PlanKind, SealedPlan};
+use domain::plan::{ObjectRef, PlanKind, SealedPlan, StateVersion};
 use engine::fakes::{FakeClock, FakeObjects};
 use runner::duplicate_job::Patience;
 use runner::job::{Ended, JobContext, Request};
@@ -163,6 +163,36 @@ impl Bench {
         }
     }
 
+    /// Makes a mirror whose provider is this shell script. It creates the file `marker` first. Returns
+    /// the package.
+    pub fn plant(&mut self, script: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let mirror = self.temp.path().join("mirror");
+        let package = mirror.join("registry.terraform.io/hashicorp/aws/5.100.0");
+        let package = package.join(platform());
+        std::fs::create_dir_all(&package).unwrap();
+        let binary = package.join("terraform-provider-aws_v5.100.0_x5");
+        let marker = self.temp.path().join("marker");
+        let script = format!("#!/bin/sh\ntouch {}\n{script}\n", marker.display());
+        std::fs::write(&binary, script).unwrap();
+        std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.mirror = Some(mirror);
+        package
+    }
+
+    /// Stores a plan of state serial 3 that Terraform shows as `shown` and a line end.
+    pub fn plan(&self, shown: &str) -> SealedPlan {
+        let file = archive(&[("tfstate", r#"{"serial":3,"lineage":"l"}"#)]);
+        SealedPlan {
+            file: self.put("plans/p", &file),
+            json: self.put("plans/p.json", format!("{shown}\n").as_bytes()),
+            state: StateVersion {
+                lineage: "l".into(),
+                serial: 3,
+            },
+        }
+    }
+
     /// Writes the job spec where the runner reads it.
     pub fn seal(&self, record: &JobSpec) -> Request {
         let bytes = serde_json::to_vec(record).unwrap();
@@ -259,6 +289,24 @@ impl Bench {
     pub fn outputs(&self, object: &ObjectRef) -> terraform_cli::Outputs {
         serde_json::from_slice(&self.objects.peek(&object.key).unwrap()).unwrap()
     }
+}
+
+/// Returns the platform of this machine, as Terraform calls it.
+pub fn platform() -> String {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{}_{arch}", std::env::consts::OS)
+}
+
+/// Returns a lock file that pins the AWS provider to the package.
+pub fn lock_of(package: &Path) -> String {
+    let hash = terraform_cli::package_hash(package).unwrap();
+    format!(
+        "provider \"registry.terraform.io/hashicorp/aws\" {{\n  version = \"5.100.0\"\n  hashes  = [\"{hash}\"]\n}}\n"
+    )
 }
 
 /// Returns the sealed plan of an outcome.
