@@ -3,16 +3,17 @@
 #
 #   scripts/bench.sh              sets up, builds, measures five changes on each side (about ten minutes)
 #   scripts/bench.sh --pairs N    measures N changes
-#   scripts/bench.sh --aws        builds the Lambdas for AWS (x86_64) first, for their sizes and their memory
+#   scripts/bench.sh --aws        builds the Lambdas for AWS (x86_64) first, for their sizes and memory (on arm64: sizes only)
 #
-# Zips of an earlier build for AWS are measured too. Other load on the machine makes the times longer on both sides.
+# Fails if the commands of a job did not share one provider process. Zips of an earlier build for AWS are measured too. Other load
+# on the machine makes the times longer on both sides.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 . scripts/progress.sh
 
-arguments=() with_aws=
+arguments=(--require-shared-provider) with_aws=
 while (($#)); do
   case $1 in
     --aws) with_aws=1 ;;
@@ -44,4 +45,4 @@ if compgen -G "$target/lambda-$(uname -m)/*.zip" >/dev/null; then
   "$target/local-tools/bin/python" scripts/call-lambdas.py "$target/lambda-$(uname -m)" --json "$target/bench/lambdas.json"
   arguments+=(--lambdas "$target/bench/lambdas.json")
 fi
-exec "$target/$CARGO_BUILD_TARGET/debug/sluicegate-bench" --root "$root" ${arguments[@]+"${arguments[@]}"}
+exec "$target/$CARGO_BUILD_TARGET/debug/sluicegate-bench" --root "$root" "${arguments[@]}"

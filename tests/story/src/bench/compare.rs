@@ -29,8 +29,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Collects the ids in the attributes of resources, given by address. An id is named after the
-    /// resource and the attribute that has it, so it has the same name on both sides.
+    /// Collects the ids in the attributes of resources, given by address, that are named like ids. An id
+    /// is named after the resource and the attribute that has it, so it has the same name on both sides.
     pub(super) fn new<'a>(
         environment: &str,
         resources: impl IntoIterator<Item = (String, &'a Value)>,
@@ -41,7 +41,7 @@ impl Names {
         for own in [&["id"][..], &["arn"], &[]] {
             for (address, attributes) in &resources {
                 let attributes = attributes.as_object().into_iter().flatten();
-                for (attribute, value) in attributes {
+                for (attribute, value) in attributes.filter(|(name, _)| is_identifier(name)) {
                     if !own.is_empty() && !own.contains(&attribute.as_str()) {
                         continue;
                     }
@@ -114,6 +114,14 @@ impl Names {
             other => (other.clone(), false),
         }
     }
+}
+
+/// Returns whether an attribute has an id, an ARN or a host name. Others, such as `etag` and
+/// `source_code_hash`, are about the content, which must be equal.
+fn is_identifier(attribute: &str) -> bool {
+    let last = attribute.rsplit('_').next();
+    matches!(last, Some("id" | "arn"))
+        || ["arn_suffix", "dns_name", "endpoint"].contains(&attribute)
 }
 
 /// Returns the parts of a text that look like ids that AWS assigned: at least eight hexadecimal digits
@@ -304,6 +312,31 @@ mod tests {
         assert_eq!(
             differences(&ours, &other),
             ["/resource_changes/0/change/actions/0: \"update\" and \"delete\""]
+        );
+    }
+
+    #[test]
+    fn a_hash_of_the_content_is_compared() {
+        let of = |id: &str, hash: &str| {
+            let attributes = json!({
+                "id": id, "etag": hash, "source_code_hash": hash, "image": format!("shop@sha256:{hash}"),
+                "security_group_id": format!("sg-{id}"), "dns_name": format!("{id}.example.com"),
+            });
+            let instances = json!([{"attributes": attributes}]);
+            let resource =
+                json!({"mode": "managed", "type": "aws_x", "name": "this", "instances": instances});
+            let bytes = json!({"resources": [resource]}).to_string().into_bytes();
+            state(&bytes, "production").unwrap()
+        };
+        let ours = of("0a1b2c3d", "99aa88bb77cc66dd");
+        let same = of("99887766", "99aa88bb77cc66dd");
+        assert_eq!(differences(&ours, &same), [""; 0]);
+        let found = differences(&ours, &of("99887766", "11aa88bb77cc66dd"));
+        let paths = found.iter().filter_map(|one| one.split(':').next());
+        let attribute = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        assert_eq!(
+            paths.map(attribute).collect::<Vec<_>>(),
+            ["etag", "image", "source_code_hash"]
         );
     }
 

@@ -1,6 +1,7 @@
 //! The Lambdas: the sizes of their zips, and the memory of their processes.
 
 use crate::Harness;
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,20 +21,26 @@ pub(super) struct Lambda {
 }
 
 /// An entry of the file that `scripts/call-lambdas.py --json` writes.
-#[derive(Deserialize)]
-struct Called {
+#[derive(Debug, Deserialize)]
+pub(super) struct Called {
     name: String,
     #[serde(default)]
     peak_bytes: Option<u64>,
 }
 
-/// Reads the sizes of the zips, the memory of running Lambdas, and the results of
-/// `scripts/call-lambdas.py`, as far as each exists.
-pub(super) fn read(harness: &Harness, target: &Path, called: Option<&Path>) -> Vec<Lambda> {
-    let called: Vec<Called> = called
-        .and_then(|file| fs::read(file).ok())
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
+/// Reads the file that `scripts/call-lambdas.py --json` wrote.
+///
+/// # Errors
+/// When the file cannot be read or has another format.
+pub(super) fn called(file: &Path) -> anyhow::Result<Vec<Called>> {
+    let context = || format!("--lambdas {}", file.display());
+    let bytes = fs::read(file).with_context(context)?;
+    serde_json::from_slice(&bytes).with_context(context)
+}
+
+/// Reads the sizes of the zips and the memory of running Lambdas, if they exist. Adds the memory of the
+/// calls.
+pub(super) fn read(harness: &Harness, target: &Path, called: &[Called]) -> Vec<Lambda> {
     let functions = &harness.local.installed.functions;
     let peaks = peaks(&harness.local.dir);
     let lambdas = functions.iter().map(|(name, function)| Lambda {
@@ -92,7 +99,31 @@ fn peak(status: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
+
+    #[test]
+    fn a_file_of_calls_that_cannot_be_read_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("lambdas.json");
+        assert!(called(&file).is_err(), "missing");
+        fs::write(&file, "[{}]").unwrap();
+        assert!(called(&file).is_err(), "without a name");
+        fs::write(
+            &file,
+            r#"[{"name": "plan", "peak_bytes": 9}, {"name": "apply"}]"#,
+        )
+        .unwrap();
+        let peaks: Vec<_> = called(&file)
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.name, one.peak_bytes))
+            .collect();
+        assert_eq!(
+            peaks,
+            [("plan".to_owned(), Some(9)), ("apply".to_owned(), None)]
+        );
+    }
 
     #[test]
     fn name_and_peak_memory_of_a_process_are_read() {

@@ -12,6 +12,7 @@ mod sample;
 mod statistics;
 
 use self::delivery::Delivery;
+use self::lambdas::Called;
 use self::raw::{Raw, Terraform};
 use self::results::{CodeOnly, Pair, Results};
 use self::sample::STACKS;
@@ -64,17 +65,18 @@ pub async fn run() -> ExitCode {
 struct Order {
     pairs: usize,
     out: PathBuf,
-    lambdas: Option<PathBuf>,
+    lambdas: Vec<Called>,
     require_shared_provider: bool,
 }
 
 async fn bench(cli: Cli) -> anyhow::Result<()> {
     let machine = cli.place.inspect()?;
     ensure!(cli.pairs > 0, "--pairs must be at least 1");
+    let lambdas = cli.lambdas.as_deref().map(lambdas::called).transpose()?;
     let order = Order {
         pairs: cli.pairs,
         out: cli.out.unwrap_or_else(|| machine.target.join("bench")),
-        lambdas: cli.lambdas,
+        lambdas: lambdas.unwrap_or_default(),
         require_shared_provider: cli.require_shared_provider,
     };
     let progress = Progress::new(Box::new(std::io::stdout()));
@@ -190,7 +192,7 @@ async fn pairs(harness: &Harness, machine: &Machine, order: &Order) -> anyhow::R
         machine: describe(machine),
         pairs,
         code_only,
-        lambdas: lambdas::read(harness, &machine.target, order.lambdas.as_deref()),
+        lambdas: lambdas::read(harness, &machine.target, &order.lambdas),
     })
 }
 
@@ -266,7 +268,7 @@ fn unequal(
     Ok(found)
 }
 
-/// Describes this machine, as far as it says.
+/// Describes this machine, from `/proc` where available.
 fn describe(machine: &Machine) -> Vec<(String, String)> {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let field = |text: &str, name: &str| {

@@ -17,7 +17,10 @@ pub(super) fn render(results: &Results) -> String {
         "The same change of the same two stacks (`examples/shop`), delivered by Sluicegate and applied with Terraform alone, in \
          alternation on the local run. *Sluicegate* is the time from the request with the webhook to the end of the run in its \
          record. *Terraform* is the sum of `init`, `validate`, `plan -out`, `show -json` and `apply` of both stacks, one after the \
-         other, with the same provider mirror, inputs and tags. Each pair had equal plans and equal states.\n\n",
+         other, with the same provider mirror, inputs and tags. Each pair had equal plans and equal states.\n\n\
+         - Terraform alone runs `validate` and `show` as separate commands, without `GOGC=400`, and locks the state during `plan`. \
+         Sluicegate sets `GOGC`, plans without the state lock, because the lock of the environment protects the state, and checks in \
+         `plan` what `validate` checks.\n\n",
     );
     table(&mut page, &["machine", ""], &results.machine, |row| {
         vec![row.0.clone(), row.1.clone()]

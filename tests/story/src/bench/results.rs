@@ -139,16 +139,20 @@ impl Results {
         (of(median(&values)), of(minimum(&values)))
     }
 
-    /// Returns the median of each named time, in the order of the first pair.
+    /// Returns the median of each named time over the pairs that have it, in the order of the first pair,
+    /// then of the others.
     #[must_use]
     pub(super) fn medians(&self, times: impl Fn(&Pair) -> &[Timed]) -> Vec<Timed> {
-        let first = self.pairs.first().map(&times).unwrap_or_default();
-        let medians = first.iter().filter_map(|one| {
-            let of_all = self.pairs.iter().flat_map(&times);
-            let of_name = of_all.filter(|other| other.name == one.name);
-            let seconds: Vec<f64> = of_name.map(|other| other.seconds).collect();
+        let mut named: Vec<(&str, Vec<f64>)> = Vec::new();
+        for one in self.pairs.iter().flat_map(&times) {
+            match named.iter_mut().find(|(name, _)| *name == one.name) {
+                Some((_, seconds)) => seconds.push(one.seconds),
+                None => named.push((&one.name, vec![one.seconds])),
+            }
+        }
+        let medians = named.into_iter().filter_map(|(name, seconds)| {
             Some(Timed {
-                name: one.name.clone(),
+                name: name.to_owned(),
                 seconds: median(&seconds)?,
             })
         });
@@ -217,6 +221,18 @@ pub(super) mod tests {
                 },
             ],
         }
+    }
+
+    #[test]
+    fn a_time_that_the_first_pair_lacks_is_kept() {
+        let mut results = sample();
+        for (pair, seconds) in results.pairs.iter_mut().skip(1).zip([2.0, 4.0]) {
+            let name = "RunFirstPlan (2)".to_owned();
+            pair.states.push(Timed { name, seconds });
+        }
+        let medians = results.medians(|pair| &pair.states);
+        let last = medians.last().map(|one| (one.name.as_str(), one.seconds));
+        assert_eq!((medians.len(), last), (4, Some(("RunFirstPlan (2)", 3.0))));
     }
 
     #[test]
