@@ -85,7 +85,7 @@ names! {
     BuildFailed: Permanent, "Run `sluicegate logs RUN` for the build's log, fix the errors, and push a new commit.";
     /// The build succeeded, but its image is not in the registry.
     ImageMissing: Permanent, "Look at the push in the build's log; start the run again with a new commit.";
-    /// `terraform init`, `fmt`, `validate` or `plan` failed.
+    /// A plan job failed: `terraform init`, `fmt`, `plan` or `show`.
     PlanFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
     /// The plan would make a change that the environment forbids.
     PlanRefused: Permanent, "The cause names the resources; a person has to do this change.";
@@ -95,7 +95,7 @@ names! {
     StalePlan: Permanent, "Something else writes to this state: find it, then push again.";
     /// The plan was already used.
     PlanConsumed: Permanent, "Look at the first apply's log before the next run: it may have changed resources.";
-    /// `terraform apply` failed.
+    /// An apply job failed: `terraform init` or `apply`.
     ApplyFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
     /// The job was stopped while Terraform ran.
     Interrupted: Permanent, "Look at the stack's state before the next run: it may hold tainted resources.";

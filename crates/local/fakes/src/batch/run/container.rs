@@ -193,11 +193,16 @@ impl State {
             let why = "the engine did not start it; the log has its message";
             return Err(format!("CannotStartContainerError: {why} {}", self.error));
         }
-        if self.status != "exited" {
-            return Err(format!(
-                "DockerStateError: the engine let go of a container that is {}",
-                self.status
-            ));
+        match self.status.as_str() {
+            "exited" => {}
+            // Another process removes the container, and its exit code with it.
+            "removing" | "dead" => {
+                return Err("CannotInspectContainerError: the container is being removed".into());
+            }
+            other => {
+                let why = format!("`docker wait` ended while the container was {other}");
+                return Err(format!("DockerStateError: {why}"));
+            }
         }
         let code = self.code;
         Ok(Finished {
