@@ -390,8 +390,10 @@ impl Environment {
     }
 
     /// Records that the holder rolled its commit back: marks the commit as bad, and sets the
-    /// outputs of *last good* ([`LastGood::set_outputs`]). The infrastructure is as *last good* left it, if it was so before the run: a
-    /// rollback restores only what its own run changed.
+    /// outputs of *last good*. Resources that the rollback recreated may have new ids and
+    /// addresses. A stack that needs an output which changed loses its digest. The infrastructure is
+    /// as *last good* left it, if it was so before the run: a rollback restores only what its own
+    /// run changed.
     ///
     /// # Errors
     /// Fails with `LockLost` when the run does not hold the environment under this fence.
