@@ -18,8 +18,9 @@ const BINARY: &str = "terraform-provider-aws";
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long to wait for the end of a provider that does not respond any more.
 const CRASH: Duration = Duration::from_secs(2);
-/// The diagnostic of Terraform if a provider ended in the middle of a command.
-const NO_RESPONSE: &str = "Plugin did not respond";
+/// The diagnostics of Terraform if a provider ended in the middle of a command. Which one depends on
+/// whether it notices the end of the process or that of the connection first.
+const NO_RESPONSE: [&str; 2] = ["Plugin did not respond", "Request cancelled"];
 
 /// Why Terraform starts the provider itself, as it does without the runner.
 #[derive(Debug, thiserror::Error)]
@@ -219,8 +220,8 @@ impl Warm {
     /// Returns the stack trace of the provider if it is the reason of an error. Terraform prints it
     /// only for a provider that it started.
     pub async fn trace(&self, error: &terraform_cli::Error) -> Option<String> {
-        let silent = |found: &terraform_cli::Diagnostic| found.summary == NO_RESPONSE;
-        if !error.diagnostics().iter().any(silent) {
+        let mut found = error.diagnostics().iter();
+        if !found.any(|found| NO_RESPONSE.contains(&found.summary.as_str())) {
             return None;
         }
         self.provider.crashed(CRASH).await
