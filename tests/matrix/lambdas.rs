@@ -65,6 +65,7 @@ impl Cloud {
         build_trigger::BuildTrigger {
             table: self.calls.of(&self.table),
             registry: self.calls.of(&self.registry),
+            build_logs: Arc::new(self.build_logs.clone()),
             announcer: self.queue_announcer(),
             repositories: repositories(),
             clock: self.clock(),

@@ -1,6 +1,7 @@
 //! The output of a command.
 
 use crate::failure::Outcome;
+use domain::text;
 use serde::Serialize;
 use std::io::Write;
 
@@ -25,11 +26,16 @@ impl std::fmt::Debug for Output<'_> {
 }
 
 impl Output<'_> {
-    /// Writes text.
+    /// Writes text. What a terminal would act on becomes a space, because records and logs quote what
+    /// programs of a delivered repository printed.
     ///
     /// # Errors
     /// The errors of the stream.
     pub fn text(&mut self, text: &str) -> Outcome {
+        self.raw(&text::inert_lines(text))
+    }
+
+    fn raw(&mut self, text: &str) -> Outcome {
         self.out.write_all(text.as_bytes())?;
         Ok(self.out.flush()?)
     }
@@ -39,8 +45,8 @@ impl Output<'_> {
     /// # Errors
     /// The errors of the stream.
     pub fn value(&mut self, value: &impl Serialize) -> Outcome {
-        let text = serde_json::to_string_pretty(value)?;
-        self.text(&format!("{text}\n"))
+        let json = serde_json::to_string_pretty(value)?;
+        self.raw(&format!("{}\n", text::escape_json(&json)))
     }
 
     /// Writes a value as one line of JSON.
@@ -48,8 +54,8 @@ impl Output<'_> {
     /// # Errors
     /// The errors of the stream.
     pub fn line(&mut self, value: &impl Serialize) -> Outcome {
-        let text = serde_json::to_string(value)?;
-        self.text(&format!("{text}\n"))
+        let json = serde_json::to_string(value)?;
+        self.raw(&format!("{}\n", text::escape_json(&json)))
     }
 
     /// Writes text in place of the text of the last call.
@@ -62,7 +68,8 @@ impl Output<'_> {
             lines => format!("\u{1b}[{lines}A\u{1b}[J"),
         };
         self.drawn = picture.lines().count();
-        self.text(&format!("{up}{picture}"))
+        self.raw(&up)?;
+        self.text(picture)
     }
 
     /// Writes a warning to standard error.
@@ -70,6 +77,6 @@ impl Output<'_> {
     /// # Errors
     /// The errors of the stream.
     pub fn warn(&mut self, text: &str) -> Outcome {
-        Ok(writeln!(self.err, "warning: {text}")?)
+        Ok(writeln!(self.err, "warning: {}", text::inert_lines(text))?)
     }
 }

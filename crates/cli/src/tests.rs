@@ -304,6 +304,31 @@ not JSON, with a bell"#,
 }
 
 #[tokio::test]
+async fn a_failed_build_is_shown_although_its_log_does_not_name_the_run() {
+    let mut desk = Desk::new().await;
+    let build = domain::ids::BuildId::parse("shop-build:0a1b-2c3d").unwrap();
+    update_run(&desk.table, &samples::run_id(4), |run| {
+        Ok(run.build_failed(Some(build.clone()), later(30))?)
+    })
+    .await
+    .unwrap();
+    desk.groups.insert("build".into(), "/group/build".into());
+    let line = |stream: &str, text: &str| StreamLine {
+        at: later(20),
+        stream: stream.into(),
+        text: text.into(),
+    };
+    let lines = vec![
+        line("0a1b-2c3d", "test keys failed"),
+        line("other", "of another run"),
+    ];
+    desk.logs.0.insert("/group/build".into(), lines);
+    let shown = desk.run(&["logs", &id(4)]).await;
+    assert!(shown.contains("test keys failed"), "{shown}");
+    assert!(!shown.contains("of another run"), "{shown}");
+}
+
+#[tokio::test]
 async fn the_audit_is_listed_and_checked() {
     let desk = Desk::new().await;
     insta::assert_snapshot!("audit_list", desk.run(&["audit", "list"]).await);

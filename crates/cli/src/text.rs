@@ -5,6 +5,7 @@ use domain::rollout::Rollout;
 use domain::run::{
     Approval, ArtifactOrigin, Build, Leg, Lock, Outcome, RollbackOutcome, Run, StackRun, StackState,
 };
+use domain::text::inert;
 use jiff::Timestamp;
 use std::fmt::Write as _;
 
@@ -34,14 +35,6 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Replaces control characters with spaces: text from outside must not move the cursor.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 /// Returns the state of a run in brief, prefixed with `rolling back:` on the rollback leg.
@@ -112,7 +105,7 @@ pub fn stack_state(stack: &StackRun) -> String {
             None => "planned".to_owned(),
             Some(Approval::Requested { .. }) => "awaiting approval".to_owned(),
             Some(Approval::Decided { decision, by, .. }) => {
-                format!("{} by {}", decision.as_str(), clean(by))
+                format!("{} by {}", decision.as_str(), inert(by))
             }
         },
         StackState::Applying { .. } => "applying".to_owned(),
@@ -159,7 +152,7 @@ pub fn facts(run: &Run) -> Vec<Fact> {
     match run.build() {
         Build::None => {}
         Build::Started { at } => facts.push(Fact::new(*at, "building the image")),
-        Build::Failed { at } => {
+        Build::Failed { at, .. } => {
             facts.push(Fact::new(*at, "image: the tests or the build failed"));
         }
         Build::Ready {
@@ -177,7 +170,7 @@ pub fn facts(run: &Run) -> Vec<Fact> {
     facts.extend(lock(run));
     leg("", run.forward(), &mut facts);
     if let Some(failure) = run.failure() {
-        let error = clean(&failure.error.to_string());
+        let error = inert(&failure.error.to_string());
         facts.push(Fact::new(failure.at, format!("error {error}")));
     }
     if let Some(rollback) = run.rollback() {
@@ -236,7 +229,7 @@ fn rollback(run: &Run) -> Option<Fact> {
     let ended = run.end().map(|end| end.at);
     let at = run.rollback_ended_at().or(ended)?;
     let why = match (outcome, run.rollback_error()) {
-        (_, Some(error)) => clean(&error.to_string()),
+        (_, Some(error)) => inert(&error.to_string()),
         (RollbackOutcome::NotNeeded, None) => "nothing had changed".to_owned(),
         (RollbackOutcome::NoLastGood, None) => "the environment has no last good commit".to_owned(),
         (_, None) => return Some(Fact::new(at, outcome.as_str())),
@@ -261,8 +254,8 @@ pub fn run(run: &Run) -> String {
         ("commit", trigger.commit().to_string()),
     ];
     if let (Some(subject), Some(author)) = (run.subject(), run.author()) {
-        rows.push(("subject", clean(subject)));
-        rows.push(("author", clean(author)));
+        rows.push(("subject", inert(subject)));
+        rows.push(("author", inert(author)));
     }
     rows.push((
         "trigger",
@@ -270,7 +263,7 @@ pub fn run(run: &Run) -> String {
             "{} at {} by {}",
             trigger.kind(),
             time(trigger.received_at()),
-            clean(trigger.actor())
+            inert(trigger.actor())
         ),
     ));
     rows.push(("started", time(run.started_at())));
@@ -309,7 +302,7 @@ pub fn next(run: &Run) -> Option<String> {
         ));
     }
     let failure = run.failure().filter(|_| run.is_ended())?;
-    let hint = failure.error.name.hint_for(run.id(), run.failed_stack());
+    let hint = failure.error.next_step(run.id(), run.failed_stack());
     if run.outcome() != Outcome::NeedsOperator {
         return Some(hint);
     }

@@ -3,6 +3,7 @@
 use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
 use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, SideEffects};
+use domain::text;
 use terraform_cli::{Error, Hook, Transcript};
 
 /// The most diagnostics in a result.
@@ -150,11 +151,7 @@ fn addresses(hooks: &[Hook]) -> Option<String> {
 }
 
 fn cut(text: &str) -> String {
-    let mut short: String = text.chars().take(MAX_TEXT).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
+    text::lines(text, MAX_TEXT)
 }
 
 #[cfg(test)]

@@ -114,6 +114,15 @@ locals {
       key = { of = "JobOutputs", arn = module.key_data.arn, service = "s3", uses = ["Decrypt"] }
     }
 
+    # The end of a failed build's log.
+    build-log = {
+      statements = [{
+        Sid      = "BuildLog"
+        Action   = ["logs:GetLogEvents"]
+        Resource = "arn:${local.account.partition}:logs:${local.region_account}:log-group:${module.build.log_group}:log-stream:*"
+      }]
+    }
+
     # Batch jobs that the state machine no longer waits for: whether one still runs, and its end.
     jobs = {
       statements = [{

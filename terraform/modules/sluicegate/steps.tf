@@ -6,6 +6,7 @@ locals {
   variables = {
     SLUICEGATE_AUDIT_BUCKET       = module.audit.name
     SLUICEGATE_BUCKET             = module.artifacts.name
+    SLUICEGATE_BUILD_LOG_GROUP    = module.build.log_group
     SLUICEGATE_EVENT_BUS          = var.name
     SLUICEGATE_FORGE_URL          = var.forge_url
     SLUICEGATE_GIT_SECRET_ARN     = module.git_secret.arn

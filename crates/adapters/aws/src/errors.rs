@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
 use domain::error::{ErrorName, StepError};
+use domain::text;
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -93,7 +94,7 @@ where
         _ => (ErrorName::AwsUnavailable, chain(error)),
     };
     let mut message = format!("{call}: ");
-    message.extend(what.chars().take(LIMIT));
+    message.push_str(&text::lines(&what, LIMIT));
     if let Some(id) = error.request_id() {
         // Writing to a String cannot fail.
         let _ = write!(message, ", request {id}");
@@ -103,7 +104,7 @@ where
 
 /// Names the error of one failed entry in a successful call, such as `PutEvents`.
 pub(crate) fn named_part(call: &str, code: &str, message: &str) -> StepError {
-    let message: String = message.chars().take(LIMIT).collect();
+    let message = text::lines(message, LIMIT);
     StepError::new(name_of(code, 200), format!("{call}: {code}: {message}"))
 }
 

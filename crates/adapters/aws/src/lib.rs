@@ -20,7 +20,7 @@ pub use batch::Batch;
 pub use bucket::Bucket;
 pub use clients::Clients;
 pub use executions::{Execution, ExecutionState, Executions};
-pub use logs::{LogLine, LogQuery, Logs};
+pub use logs::{BuildLogGroup, LogLine, LogQuery, Logs};
 pub use messages::{Bus, SqsStatusQueue, TaskTokens};
 pub use probe::HttpProbe;
 #[cfg(feature = "emulator")]

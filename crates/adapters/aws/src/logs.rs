@@ -1,6 +1,8 @@
 use crate::Clients;
 use crate::errors::named;
-use engine::Result;
+use async_trait::async_trait;
+use domain::ids::BuildId;
+use engine::{BuildLogs, Result};
 use jiff::Timestamp;
 
 /// Reads CloudWatch Logs, for the command line.
@@ -77,6 +79,44 @@ impl Logs {
         // Pages of several streams are not in order of time.
         lines.sort_by_key(|line| line.at);
         Ok(lines)
+    }
+}
+
+/// The log group of the image builds. Each build has its own stream.
+#[derive(Debug, Clone)]
+pub struct BuildLogGroup {
+    client: aws_sdk_cloudwatchlogs::Client,
+    name: String,
+}
+
+impl BuildLogGroup {
+    /// The group of this name in the clients' account and region.
+    #[must_use]
+    pub fn new(clients: &Clients, name: &str) -> Self {
+        Self {
+            client: aws_sdk_cloudwatchlogs::Client::new(clients.config()),
+            name: name.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl BuildLogs for BuildLogGroup {
+    async fn tail(&self, build: &BuildId, limit: usize) -> Result<Vec<String>> {
+        let stream = build.log_stream();
+        let call = format!("GetLogEvents {} {stream}", self.name);
+        let tail = self
+            .client
+            .get_log_events()
+            .log_group_name(&self.name)
+            .log_stream_name(stream)
+            .start_from_head(false)
+            .limit(page(limit));
+        let answer = tail.send().await.map_err(|error| named(&call, &error))?;
+        let lines = answer.events.unwrap_or_default().into_iter();
+        Ok(lines
+            .map(|event| event.message.unwrap_or_default().trim_end().to_owned())
+            .collect())
     }
 }
 

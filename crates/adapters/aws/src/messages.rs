@@ -5,6 +5,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sfn::operation::send_task_failure::SendTaskFailureError;
 use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
 use domain::error::ErrorName;
+use domain::text;
 use engine::{EventBus, Result, StatusQueue, TokenState, Tokens};
 
 /// The status queue: an SQS FIFO queue.
@@ -129,7 +130,7 @@ impl Tokens for TaskTokens {
     }
 
     async fn fail(&self, token: &str, error: ErrorName, cause: &str) -> Result<TokenState> {
-        let cause: String = cause.chars().take(CAUSE_LIMIT).collect();
+        let cause = text::clip(cause, CAUSE_LIMIT);
         let send = self
             .client
             .send_task_failure()

@@ -1,6 +1,7 @@
 //! HTTP to the forge: no redirects, bounded times, and error names for replies.
 
 use domain::error::{ErrorName, StepError};
+use domain::text;
 use engine::Result;
 use std::time::Duration;
 use ureq::Agent;
@@ -127,13 +128,7 @@ fn excerpt(answer: &mut Answer) -> String {
         Err(_) if text.trim_start().starts_with('<') => None,
         Err(_) => Some(text.into_owned()),
     };
-    let said: String = said
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(EXCERPT)
-        .collect();
-    match said.trim() {
+    match text::line(&said.unwrap_or_default(), EXCERPT).as_str() {
         "" => String::new(),
         said => format!(" ({said})"),
     }

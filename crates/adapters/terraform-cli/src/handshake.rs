@@ -1,5 +1,6 @@
 //! The line that a provider prints when it is ready.
 
+use domain::text;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -31,7 +32,7 @@ impl Handshake {
     pub(crate) fn parse(line: &str, temp: &Path) -> Result<Self, HandshakeError> {
         let wrong = |what| HandshakeError {
             what,
-            line: line.chars().take(200).collect(),
+            line: text::line(line, 200),
         };
         let parts: Vec<&str> = line.split('|').collect();
         let &[core, protocol, network, socket, kind, certificate] = parts.as_slice() else {

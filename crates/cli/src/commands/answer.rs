@@ -7,6 +7,7 @@ use crate::pipeline::Pipeline;
 use domain::ids::{RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Change, Run, RunError};
 use domain::step::ApprovalAnswer;
+use domain::text;
 use engine::TokenState;
 use engine::documents::update_run;
 use serde_json::json;
@@ -26,12 +27,7 @@ pub async fn answer(
     let id = super::id_of(&args.run, RunId::parse)?;
     let stack = super::id_of(&args.stack, StackName::parse)?;
     let now = pipeline.clock.now();
-    let by: String = args
-        .by
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(100)
-        .collect();
+    let by = text::line(&args.by, 100);
     let requested = change(pipeline, &id, |run| {
         run.approval_decided(&stack, decision, &by, now)
     })

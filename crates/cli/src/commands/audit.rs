@@ -142,7 +142,7 @@ fn row(entry: &Entry) -> Vec<String> {
         entry
             .subject
             .as_deref()
-            .map(text::clean)
+            .map(domain::text::inert)
             .unwrap_or_default(),
     ]
 }

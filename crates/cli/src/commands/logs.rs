@@ -6,7 +6,7 @@ use crate::output::Output;
 use crate::pipeline::{Pipeline, StreamLine};
 use crate::text;
 use domain::ids::{JobId, RunId, StackName};
-use domain::run::{Leg, Run, StackRun};
+use domain::run::{Build, Leg, Run, StackRun};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -144,7 +144,7 @@ fn of_job(job: &str, line: &str) -> Vec<Line> {
     let plain = |at: &str, words: &str| Line {
         source: job.to_owned(),
         at: at.to_owned(),
-        text: text::clean(words),
+        text: domain::text::inert(words),
     };
     let Ok(message) = serde_json::from_str::<Message>(line) else {
         return vec![plain("", line)];
@@ -170,18 +170,24 @@ fn place(range: &Value) -> Option<String> {
 }
 
 /// Returns the lines of a log group that belong to the run. A line belongs to it if it names the
-/// run. A build or a Batch job has its own stream; if a line of that stream names the run, the
-/// whole stream belongs to it.
+/// run. A build or a Batch job has its own stream; the whole stream belongs to the run if a line of it
+/// names the run, or if it is that of the build that the run recorded.
 async fn stream(pipeline: &Pipeline, run: &Run, source: &str, group: &str) -> Outcome<Vec<Line>> {
     let lines = pipeline.logs.read(group, run.started_at()).await?;
     let end = run.end().map(|end| end.at);
     let until = end.and_then(|end| end.saturating_add(LATE).ok());
     let names = |line: &StreamLine| line.text.contains(run.id().as_str());
-    let streams: BTreeSet<String> = lines
+    let mut streams: BTreeSet<String> = lines
         .iter()
         .filter(|line| matches!(source, "build" | "jobs") && names(line))
         .map(|line| line.stream.clone())
         .collect();
+    if let Build::Failed {
+        build: Some(build), ..
+    } = run.build()
+    {
+        streams.insert(build.log_stream().to_owned());
+    }
     Ok(lines
         .iter()
         .filter(|line| until.is_none_or(|until| line.at <= until))
@@ -189,7 +195,7 @@ async fn stream(pipeline: &Pipeline, run: &Run, source: &str, group: &str) -> Ou
         .map(|line| Line {
             source: source.to_owned(),
             at: text::time(line.at),
-            text: text::clean(&line.text),
+            text: domain::text::inert(&line.text),
         })
         .collect())
 }

@@ -42,7 +42,7 @@ pub async fn list(pipeline: &Pipeline, args: &Runs, out: &mut Output<'_>) -> Out
                 text::environment(run).to_owned(),
                 run.trigger().commit().short().to_owned(),
                 text::time(run.started_at()),
-                run.subject().map(text::clean).unwrap_or_default(),
+                run.subject().map(domain::text::inert).unwrap_or_default(),
             ]
         })
         .collect();

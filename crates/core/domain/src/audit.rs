@@ -16,6 +16,7 @@ use crate::release::{Artifact, Release};
 use crate::run::{
     ArtifactOrigin, Build, End, Goal, Leg, Outcome, RollbackOutcome, Run, StackRun, StackState,
 };
+use crate::text;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -335,11 +336,7 @@ fn releases(leg: &Leg) -> Vec<Release> {
 }
 
 fn cut(error: &StepError) -> StepError {
-    let mut message: String = error.message.chars().take(MESSAGE_LIMIT).collect();
-    if error.message.chars().nth(MESSAGE_LIMIT).is_some() {
-        message.push('…');
-    }
-    StepError::new(error.name, message)
+    StepError::new(error.name, text::clip(&error.message, MESSAGE_LIMIT))
 }
 
 /// Returns the newer commit that superseded a run, if the environment still shows it: in the queue,

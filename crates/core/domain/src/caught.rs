@@ -1,7 +1,9 @@
 //! Converts errors that Step Functions caught into step errors.
 
 use crate::error::{ErrorName, StepError};
+use crate::ids::BuildId;
 use crate::step::CaughtError;
+use crate::text;
 use serde_json::Value;
 
 /// The maximum length of a cause in a message, in characters.
@@ -37,6 +39,41 @@ impl CaughtError {
             (what, false) => format!("{what} ({error}): {said}"),
         };
         StepError::new(name, message)
+    }
+}
+
+/// A build that CodeBuild reports as failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedBuild {
+    /// The build's id, if the report has one.
+    pub id: Option<BuildId>,
+    /// What failed, for the middle of a sentence.
+    pub part: &'static str,
+    /// Why, in CodeBuild's words, if the report says it.
+    pub reason: Option<String>,
+}
+
+impl CaughtError {
+    /// Returns the failed build that the cause describes, if it describes one.
+    #[must_use]
+    pub fn failed_build(&self) -> Option<FailedBuild> {
+        let cause: Value = serde_json::from_str(&self.cause).ok()?;
+        cause.get("Build")?;
+        let id = cause.pointer("/Build/Id").and_then(Value::as_str);
+        let failed = failed_phase(&cause);
+        let phase = failed.and_then(|phase| phase.get("PhaseType")?.as_str());
+        let reason = failed.map(phase_reason).filter(|reason| !reason.is_empty());
+        Some(FailedBuild {
+            id: id.and_then(|id| BuildId::parse(id).ok()),
+            // As in terraform/modules/build/buildspec.yml.
+            part: match phase {
+                Some("PRE_BUILD") => "the tests",
+                Some("BUILD") => "the image build",
+                Some("POST_BUILD") => "the push of the image",
+                _ => "the build",
+            },
+            reason: reason.map(readable),
+        })
     }
 }
 
@@ -117,26 +154,34 @@ fn words(cause: &Value) -> Option<String> {
     if cause.get("Build").is_some() {
         let id = text("/Build/Id").unwrap_or("without id");
         let status = text("/Build/BuildStatus").unwrap_or("FAILED");
-        let phase = failed_phase(cause).unwrap_or_default();
+        let phase = failed_phase(cause)
+            .and_then(phase_message)
+            .unwrap_or_default();
         return Some(format!("build {id} ended {status}{phase}"));
     }
     None
 }
 
-fn failed_phase(cause: &Value) -> Option<String> {
+fn failed_phase(cause: &Value) -> Option<&Value> {
     let phases = cause.pointer("/Build/Phases")?.as_array()?;
-    let failed = phases.iter().find(|phase| {
+    phases.iter().find(|phase| {
         phase
             .get("PhaseStatus")
             .and_then(Value::as_str)
             .is_some_and(|status| status != "SUCCEEDED")
-    })?;
+    })
+}
+
+fn phase_message(failed: &Value) -> Option<String> {
     let name = failed.get("PhaseType").and_then(Value::as_str)?;
+    Some(format!(" in phase {name}: {}", phase_reason(failed)))
+}
+
+fn phase_reason(failed: &Value) -> &str {
     let message = failed
         .pointer("/Contexts/0/Message")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    Some(format!(" in phase {name}: {}", without_script(message)))
+        .and_then(Value::as_str);
+    without_script(message.unwrap_or_default())
 }
 
 /// Removes the command that CodeBuild quotes before the reason. For a script, only the reason
@@ -148,18 +193,9 @@ fn without_script(message: &str) -> &str {
     }
 }
 
-/// Returns text without control characters except line breaks, truncated to [`CAUSE_LIMIT`].
+/// Returns the text without what a terminal would act on, cut at [`CAUSE_LIMIT`].
 fn readable(text: &str) -> String {
-    let mut kept: String = text
-        .trim()
-        .chars()
-        .filter(|c| !c.is_control() || *c == '\n')
-        .take(CAUSE_LIMIT)
-        .collect();
-    if text.trim().chars().count() > CAUSE_LIMIT {
-        kept.push('…');
-    }
-    kept
+    text::lines(text, CAUSE_LIMIT)
 }
 
 #[cfg(test)]

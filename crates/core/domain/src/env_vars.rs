@@ -13,6 +13,8 @@ variables! {
     TABLE = "SLUICEGATE_TABLE";
     /// The artifacts bucket.
     BUCKET = "SLUICEGATE_BUCKET";
+    /// The log group of the image builds.
+    BUILD_LOG_GROUP = "SLUICEGATE_BUILD_LOG_GROUP";
     /// The audit bucket.
     AUDIT_BUCKET = "SLUICEGATE_AUDIT_BUCKET";
     /// The bucket of the stacks' Terraform states.

@@ -13,6 +13,7 @@ use crate::plan::ObjectRef;
 use crate::release::{Artifact, Release};
 use crate::run::{Lock, Outcome, RollbackOutcome, Run};
 use crate::stack_digest::StackDigest;
+use crate::text;
 pub use error::EnvironmentError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -440,7 +441,7 @@ impl Environment {
         }
         self.infrastructure = Infrastructure::Unknown;
         // Every waiting run gets this text, and all of them share one item of at most 400 KiB.
-        let error: String = error.to_string().chars().take(REASON_LIMIT).collect();
+        let error = text::clip(&error.to_string(), REASON_LIMIT);
         self.frozen = Some(Frozen {
             run: run.clone(),
             reason: format!(

@@ -1,7 +1,7 @@
 //! The closed list of error names. `Retry` and `Catch` in the state machine match them, and
 //! operators see them first.
 
-use crate::ids::{RunId, StackName};
+use crate::text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -28,7 +28,7 @@ macro_rules! names {
             }
 
             /// Returns what a person does next. `RUN` and `STACK` are placeholders. See
-            /// [`Self::hint_for`].
+            /// [`StepError::next_step`].
             #[must_use]
             pub fn hint(self) -> &'static str {
                 match self { $(Self::$name => $hint,)* }
@@ -120,16 +120,6 @@ names! {
 }
 
 impl ErrorName {
-    /// Returns what a person does next about a run, as commands to copy. Without a stack, the
-    /// commands apply to the whole run.
-    #[must_use]
-    pub fn hint_for(self, run: &RunId, stack: Option<&StackName>) -> String {
-        let stack = stack.map_or_else(String::new, |stack| format!(" {stack}"));
-        self.hint()
-            .replace(" STACK", &stack)
-            .replace(" RUN", &format!(" {run}"))
-    }
-
     /// Returns whether a run that fails with this error, before it changes anything, ends as
     /// `rejected` and not as `failed`.
     #[must_use]
@@ -153,11 +143,25 @@ impl fmt::Display for ErrorName {
 
 /// The error of a step: a stable name, and a message for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ReceivedError")]
 pub struct StepError {
     /// The name that the state machine matches.
     pub name: ErrorName,
-    /// What happened, where, and what was expected.
+    /// What happened, where, and what was expected. Inert: it may quote what a program printed.
     pub message: String,
+}
+
+/// A [`StepError`] as it is in JSON.
+#[derive(Deserialize)]
+struct ReceivedError {
+    name: ErrorName,
+    message: String,
+}
+
+impl From<ReceivedError> for StepError {
+    fn from(ReceivedError { name, message }: ReceivedError) -> Self {
+        Self::new(name, message)
+    }
 }
 
 /// The errors of a step or of a noun: an enum with a variant for each cause. Its text is the message
@@ -168,13 +172,12 @@ pub trait NamedError: std::error::Error {
 }
 
 impl StepError {
-    /// Returns an error with this name and message.
+    /// Returns an error with this name and message. Characters that a terminal would act on become
+    /// spaces.
     #[must_use]
-    pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
-        Self {
-            name,
-            message: message.into(),
-        }
+    pub fn new(name: ErrorName, message: impl AsRef<str>) -> Self {
+        let message = text::inert_lines(message.as_ref());
+        Self { name, message }
     }
 }
 
@@ -196,18 +199,19 @@ impl std::error::Error for StepError {}
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
+    use crate::ids::{RunId, StackName};
 
     #[test]
-    fn no_hint_for_a_run_has_a_placeholder() {
+    fn no_next_step_for_a_run_has_a_placeholder() {
         let run = RunId::parse("shop-01010101-9f8e7d").unwrap();
         let stack = StackName::parse("data").unwrap();
         for name in ErrorName::ALL {
             for stack in [None, Some(&stack)] {
-                let hint = name.hint_for(&run, stack);
+                let hint = StepError::new(*name, "").next_step(&run, stack);
                 assert!(!hint.contains("RUN") && !hint.contains("STACK"), "{hint}");
             }
         }
-        let hint = ErrorName::PlanFailed.hint_for(&run, Some(&stack));
+        let hint = StepError::new(ErrorName::PlanFailed, "").next_step(&run, Some(&stack));
         assert!(
             hint.contains("`sluicegate logs shop-01010101-9f8e7d data`"),
             "{hint}"

@@ -1,5 +1,6 @@
 //! Typed identifiers. Each is parsed once, at the edge, and is valid from then on.
 
+use crate::text::clip;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -36,7 +37,7 @@ macro_rules! text_id {
                     Err(IdError {
                         kind: $kind,
                         expected: $expected,
-                        found: text.chars().take(100).collect(),
+                        found: clip(text, 100),
                     })
                 }
             }
@@ -109,6 +110,13 @@ text_id!(
     /// A full commit id: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
     CommitId, "a commit id", "40 or 64 lower-case hexadecimal digits, not all zero",
     |text| (lower_hex(text, 40) || lower_hex(text, 64)) && text.bytes().any(|b| b != b'0')
+);
+text_id!(
+    /// The id of a CodeBuild build: the project's name, a colon, and the name of the build's log stream.
+    BuildId, "a build id", "a project, a colon and a UUID",
+    |text| text.len() <= 300 && matches!(text.split_once(':'), Some((project, uuid))
+        if !project.is_empty() && !uuid.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_:".contains(&b)))
 );
 text_id!(
     /// A SHA-256 digest: 64 lower-case hexadecimal digits, without the `sha256:` prefix.
@@ -262,6 +270,14 @@ pub struct RepositoryKey {
     pub id: u64,
 }
 
+impl BuildId {
+    /// Returns the name of the build's log stream.
+    #[must_use]
+    pub fn log_stream(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_project, uuid)| uuid)
+    }
+}
+
 impl RepositoryKey {
     /// Returns the key of a repository on GitHub.
     #[must_use]
@@ -286,7 +302,7 @@ impl RepositoryKey {
         parsed.ok_or_else(|| IdError {
             kind: "a repository key",
             expected: "the forge and the repository's number there, such as github-42",
-            found: text.chars().take(100).collect(),
+            found: clip(text, 100),
         })
     }
 }

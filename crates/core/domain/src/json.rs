@@ -1,6 +1,7 @@
 //! Values as JSON.
 
 use crate::error::{ErrorName, NamedError};
+use crate::text;
 use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -95,7 +96,7 @@ impl<'de> Visitor<'de> for AnyValue {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
-                let key: String = key.chars().take(100).collect();
+                let key = text::clip(&key, 100);
                 return Err(de::Error::custom(format!("duplicate key {key:?}")));
             }
             let Strict(value) = entries.next_value()?;

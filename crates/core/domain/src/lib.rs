@@ -11,6 +11,7 @@ pub mod ids;
 pub mod job;
 pub mod json;
 pub mod keys;
+pub mod next_step;
 pub mod plan;
 pub mod plan_file;
 pub mod release;

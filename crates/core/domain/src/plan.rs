@@ -1,6 +1,7 @@
 //! Plans: what they change, and whether they may be applied.
 
 use crate::ids::Sha256Digest;
+use crate::text;
 use serde::{Deserialize, Serialize};
 
 /// A version of a Terraform state.
@@ -90,10 +91,7 @@ impl PlanSummary {
         });
         changes.truncate(BRIEF);
         for change in &mut changes {
-            if let Some((end, _)) = change.address.char_indices().nth(BRIEF_ADDRESS) {
-                change.address.truncate(end);
-                change.address.push('…');
-            }
+            change.address = text::line(&change.address, BRIEF_ADDRESS);
         }
         Self {
             changes,

@@ -3,6 +3,7 @@
 use crate::error::{ErrorName, NamedError};
 use crate::ids::CommitId;
 use crate::release::{Release, TargetState};
+use crate::text;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -122,18 +123,9 @@ fn spoken(answer: &HttpReply) -> String {
     format!("{} {:?}", answer.status, shown(&answer.body))
 }
 
-/// Returns text on one line: replaces control characters with spaces, and truncates the text.
+/// Returns what an answer or a message of AWS says, on one short line.
 pub(crate) fn shown(text: &str) -> String {
-    let mut line: String = text
-        .trim()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(SHOWN)
-        .collect();
-    if text.trim().chars().nth(SHOWN).is_some() {
-        line.push('…');
-    }
-    line
+    text::line(text, SHOWN)
 }
 
 #[cfg(test)]

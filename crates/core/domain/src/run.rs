@@ -29,7 +29,7 @@ pub use stack::{Approval, ApprovalDecision, REPLANS, StackRun, StackState};
 
 use crate::config::Config;
 use crate::error::StepError;
-use crate::ids::{CommitId, EnvironmentName, RunId, StackName};
+use crate::ids::{BuildId, CommitId, EnvironmentName, RunId, StackName};
 use crate::plan::ObjectRef;
 use crate::release::Artifact;
 use crate::stack_digest::StackDigest;
@@ -123,6 +123,8 @@ pub enum Build {
     },
     /// The tests or the build failed.
     Failed {
+        /// The build, if CodeBuild started one.
+        build: Option<BuildId>,
         /// When the failure was detected.
         at: Timestamp,
     },
@@ -274,10 +276,10 @@ impl Run {
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has ended.
-    pub fn build_failed(&mut self, now: Timestamp) -> Change {
+    pub fn build_failed(&mut self, build: Option<BuildId>, now: Timestamp) -> Change {
         self.open()?;
         if !matches!(self.build, Build::Ready { .. } | Build::Failed { .. }) {
-            self.build = Build::Failed { at: now };
+            self.build = Build::Failed { build, at: now };
         }
         Ok(())
     }

@@ -1,5 +1,115 @@
 //! Texts for people and for the commands that they paste.
 
+/// Returns whether a terminal or a browser acts on the character instead of showing it: a control
+/// character, a line separator, or one that changes the direction of the text or is invisible.
+/// Joiners stay: Persian, Indic scripts and emoji need them.
+fn is_active(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Removes the escape sequences of terminals, and replaces each other character that a terminal or a
+/// browser would act on with a space. The result is one line.
+#[must_use]
+pub fn inert(text: &str) -> String {
+    inert_except(text, None)
+}
+
+fn inert_except(text: &str, kept: Option<char>) -> String {
+    anstream::adapter::strip_str(text)
+        .flat_map(str::chars)
+        .map(|c| {
+            if kept != Some(c) && is_active(c) {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Like [`inert`], but keeps line breaks. `\r\n` becomes `\n`.
+#[must_use]
+pub fn inert_lines(text: &str) -> String {
+    inert_except(&text.replace("\r\n", "\n"), Some('\n'))
+}
+
+/// Escapes what a terminal would act on in a JSON text. A parser reads the same value.
+#[must_use]
+pub fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_active(c) {
+            escaped.push(c);
+            continue;
+        }
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            escaped.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    escaped
+}
+
+/// Returns at most `limit` characters. A text that is cut ends in `…`.
+#[must_use]
+pub fn clip(text: &str, limit: usize) -> String {
+    if text.chars().nth(limit).is_none() {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(limit.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+/// Returns at most `limit` bytes, and at least the `…` in which a text that is cut ends.
+#[must_use]
+pub fn clip_bytes(text: &str, limit: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(limit.saturating_sub(CUT.len()));
+    let (kept, _) = text.split_at(end);
+    format!("{kept}{CUT}")
+}
+
+/// Returns the text as one inert line of at most `limit` characters, with single spaces.
+#[must_use]
+pub fn line(text: &str, limit: usize) -> String {
+    let text = inert(text);
+    clip(
+        &text.split_whitespace().collect::<Vec<_>>().join(" "),
+        limit,
+    )
+}
+
+/// Shortens each word of more than `limit` characters, such as a path, in its middle. What is around it
+/// stays, and so do its ends.
+#[must_use]
+pub fn shorten_words(text: &str, limit: usize) -> String {
+    let shorten = |word: &str| {
+        let length = word.chars().count();
+        if length <= limit {
+            return word.to_owned();
+        }
+        let head = limit / 2;
+        let tail = length - (limit - head).saturating_sub(1);
+        let start: String = word.chars().take(head).collect();
+        start + "…" + &word.chars().skip(tail).collect::<String>()
+    };
+    text.split(' ').map(shorten).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the text as inert lines of at most `limit` characters together.
+#[must_use]
+pub fn lines(text: &str, limit: usize) -> String {
+    clip(inert_lines(text).trim(), limit)
+}
+
 /// Returns a text as one argument of a command in bash or zsh. A path that begins with `-` gets `./`
 /// before it, so that no command takes it for an option.
 #[must_use]
@@ -36,7 +146,59 @@ pub fn argument(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
+    use proptest::prelude::*;
     use std::process::Command;
+
+    #[test]
+    fn a_text_from_outside_cannot_move_the_cursor_or_reverse_the_line() {
+        let subject = "fix \u{202e}gpj.exe\u{2069}\u{1b}[2K\r\nnext\u{2028}line  end\u{200b}";
+        assert_eq!(line(subject, 99), "fix gpj.exe next line end");
+        assert_eq!(lines(subject, 99), "fix  gpj.exe \nnext line  end");
+        // Joiners belong to the text.
+        assert_eq!(
+            line("👩\u{200d}💻 می\u{200c}خواهم", 99),
+            "👩\u{200d}💻 می\u{200c}خواهم"
+        );
+    }
+
+    #[test]
+    fn escaped_json_is_inert_and_has_the_same_value() {
+        let value = "a\u{202e}b\u{e0041}\u{85}c";
+        let escaped = escape_json(&serde_json::to_string(value).unwrap());
+        assert_eq!(escaped, r#""a\u202eb\udb40\udc41\u0085c""#);
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), value);
+    }
+
+    #[test]
+    fn a_long_text_says_that_it_was_cut() {
+        assert_eq!(clip("größe", 5), "größe");
+        assert_eq!(clip("größen", 5), "größ…");
+        assert_eq!(clip_bytes("größe", 7), "größe");
+        assert_eq!(clip_bytes("größen", 7), "grö…");
+        assert_eq!(clip("ab", 0), "…");
+    }
+
+    #[test]
+    fn a_long_path_does_not_hide_the_reason() {
+        let path = format!("web/{}/final.png:", "deep/".repeat(30));
+        let text = format!("refused {path} is too long");
+        assert_eq!(
+            shorten_words(&text, 20),
+            "refused web/deep/d…inal.png: is too long"
+        );
+        assert_eq!(shorten_words("a  größer b", 6), "a  größer b");
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_becomes_short_and_inert(text in "(?s).{0,300}", limit in 3_usize..200) {
+            let (line, lines) = (line(&text, limit), lines(&text, limit));
+            prop_assert!(line.chars().count() <= limit && lines.chars().count() <= limit);
+            prop_assert!(!line.chars().any(is_active));
+            prop_assert!(!lines.chars().any(|c| c != '\n' && is_active(c)));
+            prop_assert!(clip_bytes(&text, limit).len() <= limit);
+        }
+    }
 
     #[test]
     fn a_shell_reads_an_argument_as_it_was() {

@@ -7,6 +7,7 @@ use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
 use domain::plan::LegKind;
 use domain::run::{Build, Outcome, Run};
+use domain::text;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// GitHub's limit for a status description, in characters.
 const DESCRIPTION_LIMIT: usize = 140;
+
+/// The longest word in a status that would exceed [`DESCRIPTION_LIMIT`], in characters.
+const WORD_LIMIT: usize = 40;
 
 /// Announces transitions on the status queue, and on the commit at its forge.
 #[derive(Clone)]
@@ -133,7 +137,7 @@ fn commit_status(run: &Run, transition: &Transition) -> Option<CommitStatus> {
     Some(CommitStatus {
         state,
         context,
-        description: one_line(&description),
+        description: short(&description),
     })
 }
 
@@ -247,19 +251,14 @@ fn target(run: &Run) -> &str {
         .map_or("the last good commit", |leg| leg.commit().short())
 }
 
-/// Returns the text on one line, truncated to GitHub's limit.
-fn one_line(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= DESCRIPTION_LIMIT {
-        return text;
+/// Returns the text on one line of at most GitHub's limit. A long path is shortened before the reason
+/// behind it is.
+fn short(description: &str) -> String {
+    let line = text::line(description, usize::MAX);
+    if line.chars().count() <= DESCRIPTION_LIMIT {
+        return line;
     }
-    let mut cut: String = text.chars().take(DESCRIPTION_LIMIT - 1).collect();
-    cut.push('…');
-    cut
+    text::clip(&text::shorten_words(&line, WORD_LIMIT), DESCRIPTION_LIMIT)
 }
 
 #[cfg(all(test, feature = "fakes"))]

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
-use domain::ids::{CommitId, ImageDigest, JobId};
+use domain::ids::{BuildId, CommitId, ImageDigest, JobId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -213,6 +213,13 @@ pub trait Services: Send + Sync {
         task_definition: &str,
         desired: u32,
     ) -> Result<()>;
+}
+
+/// The logs of image builds.
+#[async_trait]
+pub trait BuildLogs: Send + Sync {
+    /// Returns the last lines of a build's log, at most `limit`, the oldest first.
+    async fn tail(&self, build: &BuildId, limit: usize) -> Result<Vec<String>>;
 }
 
 /// The ports of the deployment targets.

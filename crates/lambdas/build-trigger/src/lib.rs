@@ -15,7 +15,7 @@ use domain::step::{BuildTriggerInput, BuildTriggerOutput};
 use engine::announce::Announcer;
 use engine::documents::update_run;
 use engine::status::Transition;
-use engine::{Clock, Registry, Result, Step, Table};
+use engine::{BuildLogs, Clock, Registry, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `build-trigger` Lambda.
@@ -24,6 +24,8 @@ pub struct BuildTrigger {
     pub table: Arc<dyn Table>,
     /// The image registry.
     pub registry: Arc<dyn Registry>,
+    /// The logs of builds.
+    pub build_logs: Arc<dyn BuildLogs>,
     /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.

@@ -4,6 +4,7 @@ fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| build_trigger::BuildTrigger {
         table: wiring.table(),
         registry: wiring.registry(),
+        build_logs: wiring.build_logs(),
         announcer: wiring.queue_announcer(),
         repositories: wiring.repositories(),
         clock: wiring.clock(),

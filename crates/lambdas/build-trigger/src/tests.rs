@@ -5,7 +5,7 @@
 )]
 use super::*;
 use domain::error::ErrorName;
-use domain::ids::{ImageDigest, RunId};
+use domain::ids::{BuildId, ImageDigest, RunId};
 use domain::keys;
 use domain::release::Artifact;
 use domain::run::{ArtifactOrigin, Build, Run};
@@ -32,6 +32,7 @@ impl Scene {
         let step = BuildTrigger {
             table: Arc::new(world.table.clone()),
             registry: Arc::new(world.registry.clone()),
+            build_logs: Arc::new(world.build_logs.clone()),
             announcer: world.queue_announcer(),
             repositories: samples::repositories(),
             clock: world.clock(),
@@ -86,7 +87,7 @@ fn failed() -> Option<CaughtError> {
     Some(CaughtError {
         error: "States.TaskFailed".into(),
         cause: r#"{"Build":{"Id":"shop:1","BuildStatus":"FAILED","Phases":[
-            {"PhaseType":"BUILD","PhaseStatus":"FAILED","Contexts":[{"Message":"exit status 1"}]}]}}"#
+            {"PhaseType":"PRE_BUILD","PhaseStatus":"FAILED","Contexts":[{"Message":"exit status 1"}]}]}}"#
             .into(),
     })
 }
@@ -219,12 +220,37 @@ async fn a_failed_build_names_its_phase() {
     for _ in 0..2 {
         let error = world.finish(failed()).await.unwrap_err();
         assert_eq!(error.name, ErrorName::BuildFailed);
-        assert!(
-            error.message.contains("phase BUILD: exit status 1"),
-            "{error}"
-        );
+        insta::assert_snapshot!("log_unreadable", error);
     }
     assert!(matches!(world.build().await, Build::Failed { .. }));
+}
+
+#[tokio::test]
+async fn a_failed_test_shows_the_last_lines_that_it_printed() {
+    let world = Scene::new().await;
+    world.decide().await.unwrap();
+    let build = BuildId::parse("shop:1").unwrap();
+    for number in 0..60_000 {
+        world
+            .build_logs
+            .print(&build, &[&format!("test {number} ok")]);
+    }
+    world.build_logs.print(
+        &build,
+        &[
+            "test keys ... \u{1b}[31mFAILED\u{1b}[0m",
+            "",
+            "  left: 64",
+            &"x".repeat(500),
+            "[Container] 2026/03/01 12:00:00.000000 Command did not exit successfully exit status 1",
+        ],
+    );
+    let error = world.finish(failed()).await.unwrap_err();
+    insta::assert_snapshot!("log_end", error);
+    let recorded = world.build().await;
+    assert!(matches!(recorded, Build::Failed { build: Some(known), .. } if known == build));
+    // Step Functions passes on the whole message.
+    assert!(error.message.chars().count() < 2000);
 }
 
 #[tokio::test]
@@ -290,8 +316,11 @@ async fn repeated_calls_have_one_effect() {
 fn every_error_says_what_happened() {
     let errors = [
         Error::BuildFailed {
+            part: "the tests",
+            build: "shop:1".into(),
+            log: Vec::new(),
             commit: samples::commit(1),
-            cause: "build shop:1 ended FAILED in BUILD: exit status 1".into(),
+            cause: "exit status 1".into(),
         },
         Error::ImageMissing {
             image: image(),

@@ -267,7 +267,7 @@ async fn nothing_is_rolled_out_without_a_deployment_or_the_environment() {
     world
         .change(|run| {
             *run = samples::sealed_run(2);
-            run.build_failed(samples::now()).unwrap();
+            run.build_failed(None, samples::now()).unwrap();
         })
         .await;
     assert_eq!(

@@ -490,7 +490,7 @@ async fn a_race_for_the_record_loses_neither_decision() {
     world.table.race_next_write(move || {
         let stands = other.peek(&key).unwrap();
         let mut run: Run = serde_json::from_str(&stands.doc).unwrap();
-        run.build_failed(samples::now()).unwrap();
+        run.build_failed(None, samples::now()).unwrap();
         let doc = serde_json::to_string(&run).unwrap();
         let body = engine::ItemBody {
             doc,

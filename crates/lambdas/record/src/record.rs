@@ -100,7 +100,7 @@ pub(crate) fn how_it_ended(run: &Run) -> RecordRunOutput {
             "{}. Outcome: {}.{rollback} Next: {} See `sluicegate show {}`.",
             error.message,
             outcome.as_str(),
-            error.name.hint_for(run.id(), run.failed_stack()),
+            error.next_step(run.id(), run.failed_stack()),
             run.id()
         ),
     }

@@ -1,4 +1,5 @@
 use domain::error::{ErrorName, StepError};
+use domain::text;
 use engine::{Result, Step};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -56,7 +57,7 @@ async fn answer<S: Step>(
 }
 
 fn violation(error: &serde_json::Error) -> StepError {
-    let what: String = error.to_string().chars().take(LIMIT).collect();
+    let what = text::line(&error.to_string(), LIMIT);
     StepError::new(
         ErrorName::ContractViolation,
         format!("the event is not an input of this function: {what}"),

@@ -11,9 +11,9 @@ use domain::ids::{CommitId, ForgeId};
 use engine::announce::Announcer;
 use engine::jobs::StateBucket;
 use engine::{
-    AuditBranch, BatchJobs, Clock, CommitStatus, CommitStatuses, EventBus, Executions, Objects,
-    Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue, SystemClock, Table, Targets,
-    Tokens,
+    AuditBranch, BatchJobs, BuildLogs, Clock, CommitStatus, CommitStatuses, EventBus, Executions,
+    Objects, Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue, SystemClock, Table,
+    Targets, Tokens,
 };
 use forge::Token;
 use forge::git::{Git, GitSettings};
@@ -139,6 +139,13 @@ impl Wiring {
     #[must_use]
     pub fn registry(&self) -> Arc<dyn Registry> {
         Arc::new(Ecr::new(&self.clients))
+    }
+
+    /// The logs of builds.
+    #[must_use]
+    pub fn build_logs(&self) -> Arc<dyn BuildLogs> {
+        let group = self.settings.text(env_vars::BUILD_LOG_GROUP);
+        Arc::new(aws::BuildLogGroup::new(&self.clients, &group))
     }
 
     /// The ports of the deployment targets.

@@ -21,6 +21,7 @@ use domain::run::{Run, Source};
 use domain::source_rules::{self, SourceFile};
 use domain::stack_digest::{self, CommitFile, Coverage, Destination, SourceTree, StackDigest};
 use domain::step::{Claim, ClaimOutput, ClaimVerdict};
+use domain::text;
 use engine::documents::{insert, load_run, update_run};
 use engine::status::Transition;
 use engine::{Result, Snapshot, Written};
@@ -104,8 +105,8 @@ impl Validate {
             archive: ObjectRef { key, sha256 },
             digests,
             build_tree,
-            author: plain(&snapshot.author, AUTHOR_LIMIT),
-            subject: plain(&snapshot.subject, SUBJECT_LIMIT),
+            author: text::line(&snapshot.author, AUTHOR_LIMIT),
+            subject: text::line(&snapshot.subject, SUBJECT_LIMIT),
         })
     }
 }
@@ -147,12 +148,4 @@ fn check(snapshot: &Snapshot) -> Result<Config> {
         tracing::warn!(commit = %snapshot.commit, "{warning}");
     }
     Ok(config)
-}
-
-/// Removes control characters, and truncates the text to `limit` characters.
-fn plain(text: &str, limit: usize) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(limit)
-        .collect()
 }

@@ -14,8 +14,8 @@ run "builds_run_our_phases_without_credentials_in_tests" {
   }
 
   assert {
-    condition     = keys(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases) == ["build", "post_build", "pre_build"]
-    error_message = "The buildspec must have the phases pre_build, build and post_build."
+    condition     = keys(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases) == ["build", "install", "post_build", "pre_build"]
+    error_message = "The buildspec must have the phases install, pre_build, build and post_build."
   }
 
   assert {
@@ -30,8 +30,8 @@ run "builds_run_our_phases_without_credentials_in_tests" {
 
   assert {
     condition = !anytrue([for command in concat(
+      yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.install.commands,
       yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.pre_build.commands,
-      [yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.build.commands[0]],
     ) : strcontains(command, "docker login")])
     error_message = "The login must come after the repository's test."
   }

@@ -1,6 +1,8 @@
 use super::stage;
 use aws::LogQuery;
 use domain::error::ErrorName;
+use domain::ids::BuildId;
+use engine::BuildLogs as _;
 use std::time::SystemTime;
 
 #[tokio::test]
@@ -61,6 +63,10 @@ async fn log_lines_are_read_in_the_order_of_time() {
     let second = jiff::Timestamp::from_millisecond(now + 2).unwrap();
     assert_eq!(read(query(Some(second), 100)).await, ["c", "x"]);
     assert_eq!(read(query(None, 2)).await.len(), 2);
+    let build = BuildId::parse("shop-build:job-1").unwrap();
+    let builds = aws::BuildLogGroup::new(&stage.clients, &group);
+    assert_eq!(builds.tail(&build, 1).await.unwrap(), ["c"]);
+    assert_eq!(builds.tail(&build, 10).await.unwrap(), ["a", "c"]);
     let mut none = query(None, 100);
     none.group.push_str("-none");
     let error = logs.read(&none).await.unwrap_err();

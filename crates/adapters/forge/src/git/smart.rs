@@ -4,6 +4,7 @@
 use super::pkt::{Pkt, PktReader, delimiter, flush, line};
 use crate::http::{Answer, broken, check, no_answer};
 use domain::error::{ErrorName, StepError};
+use domain::text;
 use engine::Result;
 use git2::{Oid, Repository};
 use std::io::{self, Read, Write};
@@ -222,11 +223,7 @@ impl Remote<'_> {
 
     /// Names the error that the server sent instead of a pack.
     fn refused(&self, commit: Oid, reason: &str) -> StepError {
-        let reason: String = reason
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(200)
-            .collect();
+        let reason = text::line(reason, 200);
         let unknown = ["not our ref", "bad object", "missing", "not a valid object"];
         let name = if unknown.iter().any(|word| reason.contains(word)) {
             ErrorName::CommitNotFound
@@ -287,7 +284,7 @@ impl Remote<'_> {
                     return Ok(Pushed::No(format!("unpack {result}")));
                 }
             } else if let Some(refused) = text.strip_prefix("ng ") {
-                return Ok(Pushed::No(refused.chars().take(200).collect()));
+                return Ok(Pushed::No(text::line(refused, 200)));
             } else if unpacked && text.strip_prefix("ok ") == Some(branch) {
                 return Ok(Pushed::Yes);
             }

@@ -204,7 +204,7 @@ async fn a_run_without_a_configuration_has_a_status_too() {
 proptest! {
     #[test]
     fn a_description_is_one_short_line(text in "(?s).{0,400}") {
-        let line = one_line(&text);
+        let line = short(&text);
         prop_assert!(line.chars().count() <= DESCRIPTION_LIMIT);
         prop_assert!(!line.chars().any(char::is_control));
     }

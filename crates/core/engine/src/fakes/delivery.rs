@@ -1,11 +1,11 @@
 use super::{Faults, Shared, can_fail};
 use crate::{
-    HttpReply, Probe, Registry, Result, RolloutProgress, RolloutState, ServiceState, Services,
-    TaskRevision,
+    BuildLogs, HttpReply, Probe, Registry, Result, RolloutProgress, RolloutState, ServiceState,
+    Services, TaskRevision,
 };
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
-use domain::ids::ImageDigest;
+use domain::ids::{BuildId, ImageDigest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -73,6 +73,43 @@ impl FakeRegistry {
             .filter(|(_, at)| *at == digest)
             .map(|(tag, _)| tag.clone())
             .collect()
+    }
+}
+
+/// A fake of the logs of image builds.
+#[derive(Debug, Clone, Default)]
+pub struct FakeBuildLogs {
+    logs: Shared<BTreeMap<BuildId, Vec<String>>>,
+    faults: Faults,
+}
+
+can_fail!(FakeBuildLogs: "tail");
+
+impl FakeBuildLogs {
+    /// Returns a fake without logs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds lines to a build's log.
+    pub fn print(&self, build: &BuildId, lines: &[&str]) {
+        let mut logs = self.logs.lock();
+        let log = logs.entry(build.clone()).or_default();
+        log.extend(lines.iter().map(|line| (*line).to_owned()));
+    }
+}
+
+#[async_trait]
+impl BuildLogs for FakeBuildLogs {
+    async fn tail(&self, build: &BuildId, limit: usize) -> Result<Vec<String>> {
+        self.faults.before("tail")?;
+        let Some(log) = self.logs.lock().get(build).cloned() else {
+            return Err(refused(format!("GetLogEvents {build}: no such log stream")));
+        };
+        self.faults.after("tail")?;
+        let first = log.len().saturating_sub(limit);
+        Ok(log.into_iter().skip(first).collect())
     }
 }
 

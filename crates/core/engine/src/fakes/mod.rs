@@ -15,7 +15,7 @@ mod store;
 mod world;
 
 pub use batch::FakeBatch;
-pub use delivery::{FakeProbe, FakeRegistry, FakeServices};
+pub use delivery::{FakeBuildLogs, FakeProbe, FakeRegistry, FakeServices};
 pub use forge::{AuditCommit, FakeForge, SetStatus};
 pub use messages::{
     FakeEventBus, FakeExecutions, FakeSecrets, FakeStatusQueue, FakeTokens, PublishedEvent,

@@ -1,6 +1,6 @@
 use super::{
-    FakeBatch, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeProbe, FakeRegistry,
-    FakeServices, FakeStatusQueue, FakeTable, FakeTokens, samples,
+    FakeBatch, FakeBuildLogs, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeProbe,
+    FakeRegistry, FakeServices, FakeStatusQueue, FakeTable, FakeTokens, samples,
 };
 use crate::announce::Announcer;
 use crate::documents::{insert, load_run, update_run};
@@ -26,6 +26,7 @@ pub struct World<C = FakeClock> {
     pub tokens: FakeTokens,
     pub executions: FakeExecutions,
     pub registry: FakeRegistry,
+    pub build_logs: FakeBuildLogs,
     pub services: FakeServices,
     pub probe: FakeProbe,
     pub forge: FakeForge,
@@ -64,6 +65,7 @@ impl<C: Clock + Clone + 'static> World<C> {
             tokens: FakeTokens::new(),
             executions: FakeExecutions::new(),
             registry: FakeRegistry::new(),
+            build_logs: FakeBuildLogs::new(),
             services: FakeServices::new(),
             probe: FakeProbe::new(),
             forge: FakeForge::new(),

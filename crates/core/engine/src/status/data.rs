@@ -7,6 +7,7 @@ use domain::ids::{
 use domain::plan::{LegKind, Verdict};
 use domain::release::Artifact;
 use domain::run::{Outcome, RollbackOutcome, Run};
+use domain::text;
 use serde::{Deserialize, Serialize};
 
 /// The version of [`StatusData`] that this code writes and reads.
@@ -294,38 +295,8 @@ impl StatusError {
     fn of(error: &StepError, run: &Run, stack: Option<&StackName>) -> Self {
         Self {
             name: error.name,
-            message: shown(&error.message, MESSAGE_LIMIT),
-            hint: error.name.hint_for(run.id(), stack.or(run.failed_stack())),
-        }
-    }
-}
-
-/// Returns text that is safe to display: no control characters except line breaks, at most `limit`
-/// bytes.
-fn shown(text: &str, limit: usize) -> String {
-    const CUT: &str = "…";
-    let mut shown = String::new();
-    for c in text.chars().filter(|c| *c == '\n' || !c.is_control()) {
-        if shown.len() + c.len_utf8() + CUT.len() > limit {
-            shown.push_str(CUT);
-            break;
-        }
-        shown.push(c);
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_shown_text_is_short_and_plain(text in "(?s).{0,3000}") {
-            let shown = shown(&text, MESSAGE_LIMIT);
-            prop_assert!(shown.len() <= MESSAGE_LIMIT);
-            prop_assert!(shown.chars().all(|c| c == '\n' || !c.is_control()));
+            message: text::clip_bytes(&error.message, MESSAGE_LIMIT),
+            hint: error.next_step(run.id(), stack.or(run.failed_stack())),
         }
     }
 }

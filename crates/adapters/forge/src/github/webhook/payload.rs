@@ -1,6 +1,7 @@
 use crate::webhook::{Delivery, Push, Refusal, json};
 use domain::event::EventRepository;
 use domain::ids::{BranchRef, CommitId, RepositoryKey, RepositoryName};
+use domain::text;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ pub(super) fn read(event: &str, body: &[u8]) -> Result<Delivery, Refusal> {
         }
         "push" => push(&json::parse(body)?).map(Delivery::Push),
         _ => {
-            let event: String = event.chars().take(50).collect();
+            let event = text::clip(event, 50);
             let message = format!("ignored: event {event:?}");
             Err(Refusal::new(202, "WH200", message))
         }
@@ -120,11 +121,7 @@ fn pusher(payload: &Value) -> String {
         "" => of("sender", "login"),
         name => name,
     };
-    let name: String = name
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(PUSHER_LIMIT)
-        .collect();
+    let name = text::line(name, PUSHER_LIMIT);
     if name.is_empty() {
         "unknown".to_owned()
     } else {
