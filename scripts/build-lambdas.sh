@@ -5,7 +5,9 @@
 #   scripts/build-lambdas.sh arm64|x86_64    for AWS: target/lambda-arm64/NAME.zip or target/lambda-x86_64/NAME.zip
 #
 # The build for AWS uses the profile `lambda` (small, optimized) and links against the C library of provided.al2023. It fails if a
-# zip exceeds 4 MB (arm64) or 5 MB (x86_64), because a cold start loads the whole zip.
+# zip exceeds 4 MB (arm64) or 5 MB (x86_64), because a cold start loads the whole zip. The same command builds the runner,
+# target/ARCHITECTURE-unknown-linux-gnu/lambda/runner, for scripts/build-runner-image.sh: separately, cargo would compile the
+# dependencies a second time with other features.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -57,12 +59,13 @@ P
       arm64) flags+=" -C target-cpu=neoverse-n1" limit_bytes=4000000 ;;
       x86_64) limit_bytes=5000000 ;;
     esac
-    packages=()
+    packages=(-p sluicegate-runner)
     for name in "${names[@]}"; do packages+=(-p "sluicegate-$name"); done
     output=$target/lambda-$1
     # For aws-lc, if a dependency adds it: its jitter entropy would take half a second on the first handshake.
     PATH=$tools:$PATH AWS_LC_SYS_NO_JITTER_ENTROPY=1 RUSTFLAGS="${RUSTFLAGS:-} $flags" cargo lambda build --profile lambda "--${1/_/-}" \
       --lambda-dir "$output" --output-format zip "${packages[@]}"
+    rm -rf "$output/runner" "$output/runner.zip"
     large=()
     for name in "${names[@]}"; do
       zip=$output/$name.zip

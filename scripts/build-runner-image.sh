@@ -12,7 +12,6 @@
 #   TERRAFORM_SHA256  its expected digest             (default: the one pinned in the Dockerfile;
 #                     `any` accepts any binary, as `local` does)
 #   PROVIDER_MIRROR   directory that contains registry.terraform.io/...   (default: what scripts/provider-mirror.sh finds)
-#   PROFILE           cargo profile of the image for AWS   (default: release)
 #   CONTEXT_ONLY=1    prepares the context, prints its path, builds no image
 #
 # Output: one line per step, the image's name last. Exit status 0 if the image exists and its runner starts.
@@ -22,7 +21,6 @@ root=$(cd "$(dirname "$0")/.." && pwd -P)
 dockerfile=$root/crates/runner/Dockerfile
 tag=${1:-sluicegate-runner:aws}
 [[ $tag == local ]] && local_run=1 || local_run=
-[[ $local_run ]] && profile=dev || profile=${PROFILE:-release}
 output=${CARGO_TARGET_DIR:-$root/target}
 
 die() {
@@ -42,8 +40,8 @@ fi
 
 machine=$(uname -m)
 case $machine in
-  x86_64) platform=linux_amd64 ;;
-  aarch64) platform=linux_arm64 ;;
+  x86_64) platform=linux_amd64 architecture=x86_64 ;;
+  aarch64) platform=linux_arm64 architecture=arm64 ;;
   *) die "no image for $machine" "build on x86_64 or aarch64" ;;
 esac
 target=$machine-unknown-linux-gnu
@@ -71,18 +69,15 @@ for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt;
 done
 [[ -n $authorities ]] || die "no CA certificates found" "install the package ca-certificates"
 
-built=$output/$target/${profile/#dev/debug}/runner
-# The local run uses the existing runner with this machine's C library. It is not built here: the tests have already built
-# it, and a second cargo would wait for other builds.
+# The local run uses the existing runner. It is not built here: the tests have already built it, and a second cargo would wait
+# for other builds.
 if [[ $local_run ]]; then
+  built=$output/$target/debug/runner
   [[ -x $built ]] || die "$built does not exist" "run scripts/build-lambdas.sh local, which builds all programs"
 else
-  echo "runner: cargo build, profile $profile, static"
-  # Set the flag only for linking the program, so that no dependency is rebuilt.
-  cargo rustc --quiet --locked --manifest-path "$root/Cargo.toml" -p sluicegate-runner --bin runner \
-    --profile "$profile" --target "$target" --target-dir "$output" -- -C target-feature=+crt-static ||
-    die "the runner could not be built as a static binary" \
-      "read the lines above; the linker needs the static C library (libc6-dev, glibc-static)"
+  built=$output/$target/lambda/runner
+  echo "runner: scripts/build-lambdas.sh $architecture"
+  "$root/scripts/build-lambdas.sh" "$architecture" || die "the runner could not be built" "read the lines above"
 fi
 passwd="runner:x:65532:65532:runner:/tmp:/nonexistent"
 
@@ -106,12 +101,10 @@ else
 fi
 version=$("$terraform" version -json 2>/dev/null | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
 mkdir -p "$context/tmp" "$context/mirror" "$context/libraries"
-if [[ $local_run ]]; then
-  # Every line contains a path, except that of the kernel's virtual library.
-  ldd "$built" | grep -oE '/[^ ]+' | sort -u | while read -r library; do
-    cp --parents --dereference "$library" "$context/libraries/"
-  done
-fi
+# Every line contains a path, except that of the kernel's virtual library.
+ldd "$built" | grep -oE '/[^ ]+' | sort -u | while read -r library; do
+  cp --parents --dereference "$library" "$context/libraries/"
+done
 chmod 1777 "$context/tmp"
 cp "$built" "$context/runner"
 cp "$terraform" "$context/terraform"

@@ -27,6 +27,7 @@ TIMEOUT_SECONDS = 30
 SETTINGS = {
     "SLUICEGATE_TABLE": "sluicegate",
     "SLUICEGATE_BUCKET": "artifacts",
+    "SLUICEGATE_BUILD_LOG_GROUP": "/sluicegate/build",
     "SLUICEGATE_AUDIT_BUCKET": "audit",
     "SLUICEGATE_STATE_BUCKET": "states",
     "SLUICEGATE_JOB_QUEUES": "plan,apply",

@@ -59,6 +59,9 @@ impl Kind {
     }
 }
 
+/// The next step after a wrong run id.
+pub(crate) const LIST_RUNS: &str = "`sluicegate runs` lists the runs.";
+
 /// The reason why a command failed, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -93,8 +96,7 @@ impl Failure {
     /// Creates the failure for a defect of Sluicegate.
     #[must_use]
     pub fn internal(what: impl Into<String>) -> Self {
-        let name = ErrorName::Internal;
-        Self::new(Kind::Pipeline(name), what, name.hint())
+        StepError::new(ErrorName::Internal, what.into()).into()
     }
 
     /// Returns the failure as one line of JSON, or as text; empty if there is nothing to print.
@@ -120,13 +122,13 @@ impl From<StepError> for Failure {
         // one.
         let next = match error.name {
             ErrorName::SettingsInvalid => {
-                "Set AWS_REGION, and use credentials of the pipeline's account."
+                "Set AWS_REGION, and use credentials of the pipeline's account.".to_owned()
             }
-            ErrorName::RunNotFound => "`sluicegate runs` lists the runs.",
+            ErrorName::RunNotFound => LIST_RUNS.to_owned(),
             ErrorName::AwsDenied => {
-                "Use credentials that may read the pipeline's table and buckets."
+                "Use credentials that may read the pipeline's table and buckets.".to_owned()
             }
-            name => name.hint(),
+            _ => error.next_step_without_run(),
         };
         Self::new(Kind::Pipeline(error.name), error.message, next)
     }

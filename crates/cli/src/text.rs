@@ -45,7 +45,7 @@ pub fn state(run: &Run) -> String {
     }
     let leg = run.leg();
     let applying = |stack: &StackRun| matches!(stack.state(), StackState::Applying { .. });
-    let word = if run.accepted_at().is_none() {
+    let state = if run.accepted_at().is_none() {
         "checking"
     } else if leg.stacks().iter().any(StackRun::awaits_approval) {
         "awaiting approval"
@@ -66,8 +66,8 @@ pub fn state(run: &Run) -> String {
         "planning"
     };
     match leg.kind() {
-        LegKind::Forward => word.to_owned(),
-        LegKind::Rollback => format!("rolling back: {word}"),
+        LegKind::Forward => state.to_owned(),
+        LegKind::Rollback => format!("rolling back: {state}"),
     }
 }
 
@@ -98,7 +98,7 @@ pub fn counts(counts: &Counts) -> String {
 /// Returns the state of a stack, with the counts of its last plan.
 #[must_use]
 pub fn stack_state(stack: &StackRun) -> String {
-    let word = match stack.state() {
+    let state = match stack.state() {
         StackState::Pending => "pending".to_owned(),
         StackState::Planning { .. } => "planning".to_owned(),
         StackState::Planned { approval, .. } => match approval {
@@ -114,10 +114,16 @@ pub fn stack_state(stack: &StackRun) -> String {
         StackState::Skipped { same_as } => format!("skipped, same as in {}", same_as.short()),
         StackState::Failed { .. } => "failed".to_owned(),
     };
-    let made = stack.plan().map(|plan| counts(&plan.counts));
+    // A stack that is planned again still has the counts of its stale plan.
+    let is_planning = matches!(
+        stack.state(),
+        StackState::Pending | StackState::Planning { .. }
+    );
+    let plan = stack.plan().filter(|_| !is_planning);
+    let made = plan.map(|plan| counts(&plan.counts));
     match made.filter(|text| !text.is_empty()) {
-        Some(made) => format!("{word} ({made})"),
-        None => word,
+        Some(made) => format!("{state} ({made})"),
+        None => state,
     }
 }
 
@@ -160,11 +166,11 @@ pub fn facts(run: &Run) -> Vec<Fact> {
             origin,
             at,
         } => {
-            let word = match origin {
+            let origin = match origin {
                 ArtifactOrigin::Built => "built",
                 ArtifactOrigin::Reused => "reused",
             };
-            facts.push(Fact::new(*at, format!("{artifact} {word}")));
+            facts.push(Fact::new(*at, format!("{artifact} {origin}")));
         }
     }
     facts.extend(lock(run));
@@ -185,18 +191,13 @@ pub fn facts(run: &Run) -> Vec<Fact> {
     facts
 }
 
-/// Describes the run's wait for its environment, or its hold. A run that has ended neither waits
-/// nor holds.
+/// Describes how the run queued for its environment, or acquired it.
 fn lock(run: &Run) -> Option<Fact> {
     let name = environment(run);
-    let tense = |now: &str, ended: &str| {
-        let word = if run.is_ended() { ended } else { now };
-        format!("{word} {name}")
-    };
     match run.lock() {
         Lock::None => None,
-        Lock::Waiting { since } => Some(Fact::new(since, tense("waits for", "waited for"))),
-        Lock::Held { since, .. } => Some(Fact::new(since, tense("holds", "held"))),
+        Lock::Waiting { since } => Some(Fact::new(since, format!("queued for {name}"))),
+        Lock::Held { since, .. } => Some(Fact::new(since, format!("acquired {name}"))),
         Lock::Superseded { at } => Some(Fact::new(at, "superseded by a newer commit")),
     }
 }
@@ -208,9 +209,24 @@ fn leg(prefix: &str, leg: &Leg, facts: &mut Vec<Fact>) {
         .filter(|stack| *stack.state() != StackState::Pending);
     facts.extend(begun.map(|stack| {
         let text = format!("{prefix}stack {} {}", stack.name(), stack_state(stack));
-        Fact::new(stack.since(), text)
+        Fact::new(at(stack), text)
     }));
     facts.extend(leg.rollouts().iter().map(|one| rollout(prefix, one)));
+}
+
+/// Returns when a stack came to what [`stack_state`] says of it.
+fn at(stack: &StackRun) -> Timestamp {
+    match stack.state() {
+        StackState::Planned {
+            approval: Some(Approval::Requested { since, .. }),
+            ..
+        } => *since,
+        StackState::Planned {
+            approval: Some(Approval::Decided { at, .. }),
+            ..
+        } => *at,
+        _ => stack.since(),
+    }
 }
 
 fn rollout(prefix: &str, rollout: &Rollout) -> Fact {

@@ -125,7 +125,7 @@ pub async fn run(request: &Request, context: &JobContext) -> Result<Ended, StepE
             (_, Some(exit_code)) => {
                 context
                     .log
-                    .step("the job ran before, and its result stands: nothing is done");
+                    .step("the job has run before: its result is kept");
                 return Ok(Ended::Finished { exit_code });
             }
             (_, None) => return Ok(Ended::StartedBefore),
@@ -256,19 +256,11 @@ async fn finish(
     })
 }
 
-/// Returns the name of the stack in a job id, `<verb>-<stack>-<n>-<seal>`.
 fn stack_of(job: &JobId) -> Result<StackName, StepError> {
-    job.as_str()
-        .split_once('-')
-        .and_then(|(_, rest)| rest.rsplit_once('-'))
-        .and_then(|(rest, _)| rest.rsplit_once('-'))
-        .and_then(|(stack, _)| StackName::parse(stack).ok())
-        .ok_or_else(|| {
-            StepError::new(
-                ErrorName::ContractViolation,
-                format!("job id {job} names no stack"),
-            )
-        })
+    job.stack().ok_or_else(|| {
+        let message = format!("job id {job} names no stack");
+        StepError::new(ErrorName::ContractViolation, message)
+    })
 }
 
 /// The end of the work, and the exit code that follows from it.

@@ -220,6 +220,10 @@ impl Warm {
     /// Returns the stack trace of the provider if it is the reason of an error. Terraform prints it
     /// only for a provider that it started.
     pub async fn trace(&self, error: &terraform_cli::Error) -> Option<String> {
+        // Terraform cancels its calls when it is stopped. The provider is well.
+        if matches!(error, terraform_cli::Error::Interrupted(_)) {
+            return None;
+        }
         let mut found = error.diagnostics().iter();
         if !found.any(|found| NO_RESPONSE.contains(&found.summary.as_str())) {
             return None;

@@ -1,7 +1,7 @@
 //! `sluicegate approve` and `sluicegate reject`
 
 use crate::args::OfStack;
-use crate::failure::{Failure, Kind, Outcome};
+use crate::failure::{Failure, Kind, LIST_RUNS, Outcome};
 use crate::output::Output;
 use crate::pipeline::Pipeline;
 use domain::ids::{RunId, StackName};
@@ -24,8 +24,9 @@ pub async fn answer(
     decision: ApprovalDecision,
     out: &mut Output<'_>,
 ) -> Outcome {
-    let id = super::id_of(&args.run, RunId::parse)?;
-    let stack = super::id_of(&args.stack, StackName::parse)?;
+    let id = super::id_of(&args.run, RunId::parse, LIST_RUNS)?;
+    let next = format!("`sluicegate show {id}` lists its stacks.");
+    let stack = super::id_of(&args.stack, StackName::parse, &next)?;
     let now = pipeline.clock.now();
     let by = text::line(&args.by, 100);
     let requested = change(pipeline, &id, |run| {

@@ -5,7 +5,8 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::pipeline::{Pipeline, StreamLine};
 use crate::text;
-use domain::ids::{JobId, RunId, StackName};
+use domain::ids::{RunId, StackName};
+use domain::keys;
 use domain::run::{Build, Leg, Run, StackRun};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -110,16 +111,16 @@ fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
 
 /// Returns the logs of the jobs of a run, ordered by the time of their first line.
 async fn jobs(pipeline: &Pipeline, run: &RunId, stack: Option<&StackName>) -> Outcome<Vec<Line>> {
-    let prefix = format!("runs/{run}/jobs/");
+    let prefix = keys::jobs(run);
     let mut jobs: Vec<Vec<Line>> = Vec::new();
     for key in pipeline.artifacts.list(&prefix).await? {
-        let rest = key.trim_start_matches(&prefix);
-        let Some((job, "log.jsonl")) = rest.split_once('/') else {
+        let Some(job) = keys::job_of_log(run, &key) else {
             continue;
         };
-        if stack.is_some_and(|stack| stack_of(job).as_deref() != Some(stack.as_str())) {
+        if stack.is_some_and(|stack| job.stack().as_ref() != Some(stack)) {
             continue;
         }
+        let job = job.as_str();
         let bytes = pipeline.artifacts.get(&key).await?.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         jobs.push(text.lines().flat_map(|line| of_job(job, line)).collect());
@@ -129,15 +130,6 @@ async fn jobs(pipeline: &Pipeline, run: &RunId, stack: Option<&StackName>) -> Ou
         first(a).cmp(&first(b))
     });
     Ok(jobs.into_iter().flatten().collect())
-}
-
-/// Returns the stack in a job id, `<verb>-<stack>-<n>-<seal>`.
-fn stack_of(job: &str) -> Option<String> {
-    JobId::parse(job).ok()?;
-    let (head, _seal) = job.rsplit_once('-')?;
-    let (head, _attempt) = head.rsplit_once('-')?;
-    let (_verb, stack) = head.split_once('-')?;
-    Some(stack.to_owned())
 }
 
 fn of_job(job: &str, line: &str) -> Vec<Line> {

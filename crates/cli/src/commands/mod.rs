@@ -9,7 +9,7 @@ pub mod show;
 pub mod unfreeze;
 pub mod watch;
 
-use crate::failure::{Failure, Kind, Outcome};
+use crate::failure::{Failure, Kind, LIST_RUNS, Outcome};
 use domain::ids::{IdError, RunId};
 use domain::run::Run;
 use engine::Table;
@@ -20,14 +20,15 @@ use engine::documents::load_run;
 /// # Errors
 /// Fails if `id` is not a run id, or the run does not exist.
 pub async fn run(table: &dyn Table, id: &str) -> Outcome<Run> {
-    let id = id_of(id, RunId::parse)?;
+    let id = id_of(id, RunId::parse, LIST_RUNS)?;
     Ok(load_run(table, &id).await?)
 }
 
-/// Parses an id from the command line.
-pub(crate) fn id_of<T>(text: &str, parse: impl Fn(&str) -> Result<T, IdError>) -> Outcome<T> {
-    parse(text).map_err(|error| {
-        let next = "`sluicegate runs` lists the runs.";
-        Failure::new(Kind::ArgumentInvalid, error.to_string(), next)
-    })
+/// Parses an id from the command line. `next` says where the user finds a valid one.
+pub(crate) fn id_of<T>(
+    text: &str,
+    parse: impl Fn(&str) -> Result<T, IdError>,
+    next: &str,
+) -> Outcome<T> {
+    parse(text).map_err(|error| Failure::new(Kind::ArgumentInvalid, error.to_string(), next))
 }

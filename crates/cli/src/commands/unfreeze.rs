@@ -17,7 +17,7 @@ use serde_json::json;
 /// of the output.
 pub async fn unfreeze(pipeline: &Pipeline, args: &Unfreeze, out: &mut Output<'_>) -> Outcome {
     let repository = args.repository;
-    let next = "`sluicegate show RUN` names the repository's key and the environment.";
+    let next = "`sluicegate runs` lists the runs; `sluicegate show` with the id of one names the repository's key and the environment.";
     let name = EnvironmentName::parse(&args.environment)
         .map_err(|error| Failure::new(Kind::ArgumentInvalid, error.to_string(), next))?;
     let key = environment_key(repository, &name);
@@ -39,7 +39,7 @@ pub async fn unfreeze(pipeline: &Pipeline, args: &Unfreeze, out: &mut Output<'_>
     }
     match frozen {
         Some(frozen) => out.text(&format!(
-            "environment {name} is free again; run {} had frozen it\n",
+            "environment {name} is no longer frozen; run {} had frozen it\n",
             frozen.run
         )),
         None => out.text(&format!("environment {name} was not frozen\n")),

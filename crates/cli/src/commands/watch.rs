@@ -7,6 +7,7 @@ use crate::pipeline::Pipeline;
 use crate::text::Fact;
 use crate::{text, view};
 use domain::run::Run;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub async fn watch(pipeline: &Pipeline, args: &Watch, out: &mut Output<'_>) -> O
     }
 }
 
-fn show(run: &Run, shown: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcome {
+fn show(run: &Run, shown: &mut BTreeSet<(Timestamp, String)>, out: &mut Output<'_>) -> Outcome {
     if out.json {
         return out.line(&view::full(run)?);
     }
@@ -50,7 +51,7 @@ fn show(run: &Run, shown: &mut BTreeSet<String>, out: &mut Output<'_>) -> Outcom
         facts.extend(lines.map(|text| Fact { at: end.at, text }));
     }
     // The new events, in the order in which they happened.
-    facts.retain(|fact| shown.insert(fact.text.clone()));
+    facts.retain(|fact| shown.insert((fact.at, fact.text.clone())));
     facts.sort_by_key(|fact| fact.at);
     for fact in facts {
         out.text(&format!("{}  {}\n", text::time(fact.at), fact.text))?;

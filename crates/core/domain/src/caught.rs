@@ -17,28 +17,30 @@ impl CaughtError {
     #[must_use]
     pub fn to_step_error(&self) -> StepError {
         let cause: Option<Value> = serde_json::from_str(&self.cause).ok();
-        let said = cause
+        let message = cause
             .as_ref()
-            .and_then(words)
+            .and_then(message_of)
             .unwrap_or_else(|| self.cause.clone());
-        let said = readable(&said);
+        let message = readable(&message);
         if let Some(name) = ErrorName::parse(&self.error) {
-            let message = if said.is_empty() {
-                "no cause was given".to_owned()
-            } else {
-                said
-            };
-            return StepError::new(name, message);
+            return StepError::new(
+                name,
+                if message.is_empty() {
+                    "no cause was given"
+                } else {
+                    &message
+                },
+            );
         }
         let (name, what) = sort(&self.error, cause.as_ref());
         let error = readable(&self.error);
-        let message = match (what, said.is_empty()) {
+        let text = match (what, message.is_empty()) {
             ("", true) => format!("{error}, without a cause"),
-            ("", false) => format!("{error}: {said}"),
+            ("", false) => format!("{error}: {message}"),
             (what, true) => format!("{what} ({error})"),
-            (what, false) => format!("{what} ({error}): {said}"),
+            (what, false) => format!("{what} ({error}): {message}"),
         };
-        StepError::new(name, message)
+        StepError::new(name, text)
     }
 }
 
@@ -49,7 +51,7 @@ pub struct FailedBuild {
     pub id: Option<BuildId>,
     /// What failed, for the middle of a sentence.
     pub part: &'static str,
-    /// Why, in CodeBuild's words, if the report says it.
+    /// The reason that CodeBuild gives, if any.
     pub reason: Option<String>,
 }
 
@@ -80,12 +82,11 @@ impl CaughtError {
 /// Returns our name for an error of AWS, and an explanation where the error has none of its own.
 fn sort(error: &str, cause: Option<&Value>) -> (ErrorName, &'static str) {
     match error {
-        "States.Timeout" | "States.HeartbeatTimeout" => (
-            ErrorName::JobLost,
-            "a state did not end in the time that it has",
-        ),
+        "States.Timeout" | "States.HeartbeatTimeout" => {
+            (ErrorName::JobLost, "a state exceeded its time limit")
+        }
         "States.TaskFailed" if cause.is_some_and(|cause| cause.get("Build").is_some()) => {
-            (ErrorName::BuildFailed, "the build did not succeed")
+            (ErrorName::BuildFailed, "the build failed")
         }
         "States.TaskFailed" if cause.is_some_and(|cause| cause.get("JobId").is_some()) => {
             (ErrorName::JobLost, "a job ended without a result")
@@ -93,11 +94,11 @@ fn sort(error: &str, cause: Option<&Value>) -> (ErrorName, &'static str) {
         "States.TaskFailed" => (ErrorName::JobLost, "a task failed"),
         "States.Permissions" => (
             ErrorName::AwsDenied,
-            "the state machine's role lacks a right",
+            "the state machine's role lacks a permission",
         ),
         "Lambda.Unknown" | "Sandbox.Timedout" | "Runtime.ExitError" => (
             ErrorName::Internal,
-            "a function ended without an answer; its own log says more",
+            "a function ended without a result; its log shows why",
         ),
         _ if error.starts_with("States.") => {
             (ErrorName::Internal, "the state machine itself failed")
@@ -111,7 +112,7 @@ fn sort(error: &str, cause: Option<&Value>) -> (ErrorName, &'static str) {
 
 /// Returns our name for an exception of an AWS API.
 fn exception_name(exception: &str) -> ErrorName {
-    let has = |words: &[&str]| words.iter().any(|word| exception.contains(word));
+    let has = |parts: &[&str]| parts.iter().any(|part| exception.contains(part));
     if has(&["Throttl", "TooManyRequests", "LimitExceeded"]) {
         ErrorName::AwsThrottled
     } else if has(&["AccessDenied", "Unauthorized"]) {
@@ -132,7 +133,7 @@ fn exception_name(exception: &str) -> ErrorName {
 }
 
 /// Returns the message in a cause: a Lambda's error, or the end of a Batch job or a build.
-fn words(cause: &Value) -> Option<String> {
+fn message_of(cause: &Value) -> Option<String> {
     let text = |pointer: &str| cause.pointer(pointer).and_then(Value::as_str);
     if let Some(message) = text("/errorMessage") {
         return Some(message.to_owned());
@@ -140,16 +141,16 @@ fn words(cause: &Value) -> Option<String> {
     if let Some(job) = text("/JobId") {
         let name = text("/JobName").unwrap_or(job);
         let status = text("/Status").unwrap_or("FAILED");
-        let mut said = format!("job {name} ended {status}");
+        let mut message = format!("job {name} ended {status}");
         let reasons = [text("/StatusReason"), text("/Container/Reason")];
         for reason in reasons.into_iter().flatten() {
-            said.push_str(", ");
-            said.push_str(reason);
+            message.push_str(", ");
+            message.push_str(reason);
         }
         if let Some(code) = cause.pointer("/Container/ExitCode").and_then(Value::as_i64) {
-            said.push_str(&format!(", exit code {code}"));
+            message.push_str(&format!(", exit code {code}"));
         }
-        return Some(said);
+        return Some(message);
     }
     if cause.get("Build").is_some() {
         let id = text("/Build/Id").unwrap_or("without id");

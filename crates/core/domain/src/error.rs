@@ -30,7 +30,7 @@ macro_rules! names {
             /// Returns what a person does next. `RUN` and `STACK` are placeholders. See
             /// [`StepError::next_step`].
             #[must_use]
-            pub fn hint(self) -> &'static str {
+            pub(crate) fn hint(self) -> &'static str {
                 match self { $(Self::$name => $hint,)* }
             }
 
@@ -76,7 +76,7 @@ names! {
     /// The commit no longer exists in the repository.
     CommitNotFound: Permanent, "Push the commit again, or a new one.";
     /// The forge refused the pipeline's token.
-    ForgeDenied: Permanent, "Put a valid token into the git secret; it needs contents:read and statuses:write.";
+    ForgeDenied: Permanent, "Put a valid token into the git secret; it needs contents:write and statuses:write.";
     /// `sluicegate.yaml` is missing or invalid.
     ConfigInvalid: Permanent, "Run `sluicegate config check` in the repository, fix what it lists, and push a new commit.";
     /// The repository contains something that the pipeline does not accept.
@@ -102,13 +102,13 @@ names! {
     /// Another process holds the state's lock.
     StateLocked: Permanent, "The cause names the lock's owner; unlock only when that process is dead.";
     /// The job ended without a result.
-    JobLost: Permanent, "Look at the job in AWS Batch: its reason says why the container ended.";
+    JobLost: Permanent, "Run `sluicegate logs RUN STACK`. The state machine's execution and AWS Batch show why the state or the job ended.";
     /// A person rejected the plan, or did not approve it in time.
     ApprovalRejected: Permanent, "Nothing to do: a newer commit starts a new run.";
     /// The environment is frozen after a failed rollback.
     EnvironmentFrozen: Permanent, "Repair the environment as the cause says, then run `sluicegate unfreeze`.";
     /// The run does not hold the environment's lock.
-    LockLost: Permanent, "Another run holds the environment: push again when it has ended.";
+    LockLost: Permanent, "The run no longer holds its environment: `sluicegate show RUN` says how it ended. Push again.";
     /// The commit was rolled back in this environment.
     CommitIsBad: Permanent, "Push a new commit; this one is not applied again automatically.";
     /// The rollout did not finish.

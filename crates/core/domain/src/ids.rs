@@ -361,18 +361,27 @@ impl RunId {
 impl JobId {
     /// Returns a job id that contains the first half of the SHA-256 of the job spec's bytes.
     #[must_use]
-    pub fn seal(verb: &str, stack: &StackName, attempt: u32, record: &[u8]) -> Self {
-        let digest = Sha256Digest::of(record);
+    pub fn seal(verb: &str, stack: &StackName, attempt: u32, spec: &[u8]) -> Self {
+        let digest = Sha256Digest::of(spec);
         Self(format!(
             "{verb}-{stack}-{attempt}-{}",
             digest.0.get(..32).unwrap_or_default()
         ))
     }
 
+    /// Returns the stack that the job is of.
+    #[must_use]
+    pub fn stack(&self) -> Option<StackName> {
+        let (_verb, rest) = self.0.split_once('-')?;
+        let (rest, _seal) = rest.rsplit_once('-')?;
+        let (stack, _attempt) = rest.rsplit_once('-')?;
+        StackName::parse(stack).ok()
+    }
+
     /// Returns whether this id was made from these bytes.
     #[must_use]
-    pub fn seals(&self, record: &[u8]) -> bool {
-        let digest = Sha256Digest::of(record);
+    pub fn seals(&self, spec: &[u8]) -> bool {
+        let digest = Sha256Digest::of(spec);
         self.0.rsplit_once('-').map(|(_, seal)| seal) == digest.0.get(..32)
     }
 }
@@ -441,6 +450,7 @@ mod tests {
     #[test]
     fn a_job_id_seals_its_record() {
         let id = JobId::seal("plan", &StackName::parse("data").unwrap(), 1, b"{}");
+        assert_eq!(id.stack().unwrap().as_str(), "data");
         assert!(id.seals(b"{}"));
         assert!(!id.seals(b"{ }"));
         assert_eq!(JobId::parse(id.as_str()).unwrap(), id);

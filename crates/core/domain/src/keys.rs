@@ -12,7 +12,21 @@ pub fn source(digest: &Sha256Digest) -> String {
 /// Returns the key of one of a job's objects in the artifacts bucket.
 #[must_use]
 pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
-    format!("runs/{run}/jobs/{job}/{}", file.name())
+    format!("{}{job}/{}", jobs(run), file.name())
+}
+
+/// Returns the prefix of the keys of all jobs of a run.
+#[must_use]
+pub fn jobs(run: &RunId) -> String {
+    format!("runs/{run}/jobs/")
+}
+
+/// Returns the job whose log has this key, or none for other keys.
+#[must_use]
+pub fn job_of_log(run: &RunId, key: &str) -> Option<JobId> {
+    let (job, file) = key.strip_prefix(&jobs(run))?.split_once('/')?;
+    let job = JobId::parse(job).ok()?;
+    (file == JobFile::Log.name()).then_some(job)
 }
 
 /// Returns the key of the outputs that a run keeps for a stack without a job.

@@ -137,6 +137,10 @@ const BUILD: &[Cause] = &[
 /// The causes of a failed rollout.
 const ROLLOUT: &[Cause] = &[
     cause(
+        &["of a stack have expired"],
+        "Set `when_changed: always` on the stack and push: its plan writes the outputs again. Then remove the line.",
+    ),
+    cause(
         &["CannotPullContainer"],
         "ECS cannot pull the image: check the execution role's permissions for ECR and the subnets' route to it.",
     ),
@@ -151,6 +155,17 @@ const ROLLOUT: &[Cause] = &[
 ];
 
 impl StepError {
+    /// Returns what a person does next about this error, for a command that does not know the run.
+    #[must_use]
+    pub fn next_step_without_run(&self) -> String {
+        let next = self.known_cause().unwrap_or_else(|| self.name.hint());
+        if next.contains("RUN") {
+            "`sluicegate runs` lists the runs; `sluicegate show` with the id of one says what to do next.".to_owned()
+        } else {
+            next.to_owned()
+        }
+    }
+
     /// Returns what a person does next about this error of a run, with commands to copy. Without a
     /// stack, the commands apply to the whole run.
     #[must_use]

@@ -21,7 +21,7 @@ pub use crate::event::Trigger;
 pub use apply::StalePlan;
 pub use error::{JobEvent, RunError};
 pub use leg::{Leg, Wave};
-pub use outcome::{End, Outcome};
+pub use outcome::{Conclusion, End, Outcome};
 pub(crate) use release::releases;
 pub use rollback::{ErrorDecision, HandledError, RollbackOutcome};
 pub use skip::SameStack;

@@ -85,7 +85,7 @@ impl Announcer {
             Ok(Err(error)) => {
                 tracing::warn!(run = %run.id(), transition, %error, "status message not sent");
             }
-            Err(_) => tracing::warn!(run = %run.id(), transition, "status queue did not answer"),
+            Err(_) => tracing::warn!(run = %run.id(), transition, "status queue did not respond"),
         }
     }
 
@@ -121,7 +121,7 @@ impl Announcer {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(run = %run.id(), %error, "commit status not set"),
             Err(_) => {
-                tracing::warn!(run = %run.id(), "forge did not answer: commit status not set");
+                tracing::warn!(run = %run.id(), "forge did not respond: commit status not set");
             }
         }
     }
@@ -146,10 +146,10 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
     match transition {
         Transition::Sealed => pending(format!("Checked. {}", first_work(run))),
         Transition::LockWaiting(other) => pending(format!(
-            "Waiting: run {other} is being delivered to this environment."
+            "Waiting for run {other}, which holds this environment."
         )),
         // Ends the status of the wait.
-        Transition::LockHeld => pending(first_work(run).into()),
+        Transition::LockHeld => pending(format!("Environment acquired. {}", first_work(run))),
         Transition::ApprovalRequested(stack, _) => pending(format!(
             "Stack {stack} waits for approval: sluicegate approve {} {stack}",
             run.id()
@@ -186,17 +186,18 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
     }
 }
 
-/// Returns what a run does before its first apply.
+/// Returns what a run does before its first apply. A stack that is the same as in last good is not
+/// planned, and an image that exists is not built.
 fn first_work(run: &Run) -> &'static str {
     let config = run.config().ok();
     let builds = config.is_some_and(|config| config.build.is_some())
         && matches!(run.build(), Build::None | Build::Started { .. });
     let plans = config.is_some_and(|config| !config.stacks.is_empty());
     match (builds, plans) {
-        (true, true) => "Building and planning.",
-        (true, false) => "Building.",
-        (false, true) => "Planning.",
-        (false, false) => "No stack to plan.",
+        (true, true) => "Next: build and plan what changed.",
+        (true, false) => "Next: build what changed.",
+        (false, true) => "Next: plan what changed.",
+        (false, false) => "There is no stack to plan.",
     }
 }
 

@@ -5,11 +5,11 @@ use domain::ids::{RunId, Sha256Digest, StackName};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its variant means")]
 pub enum Error {
-    #[error("run {run} has no rollout to look at")]
+    #[error("run {run} has no rollout")]
     NoRollout { run: RunId },
-    #[error("run {run} knows no outputs of stack {stack}")]
+    #[error("run {run} has no outputs of stack {stack}")]
     NoOutputs { run: RunId, stack: StackName },
-    #[error("{object} is gone: it held the outputs of a stack")]
+    #[error("{object} does not exist: the outputs of a stack have expired")]
     OutputsGone { object: String },
     #[error("{object} is not what the job wrote: its SHA-256 is not {sha256}")]
     OutputsChanged {
@@ -23,10 +23,14 @@ pub enum Error {
         column: usize,
     },
     #[error(
-        "output `{output}` of stack {stack} is missing: a stack that is deployed from has the \
-         outputs cluster, service, task_definition and url"
+        "output `{output}` of stack {stack} is missing: the deployment needs the outputs {}",
+        expected.join(", ")
     )]
-    OutputMissing { stack: StackName, output: String },
+    OutputMissing {
+        stack: StackName,
+        output: String,
+        expected: &'static [&'static str],
+    },
     #[error(
         "output `{output}` of stack {stack} is sensitive, but the pipeline writes it into its \
          records: remove `sensitive`"
@@ -48,9 +52,10 @@ impl NamedError for Error {
         match self {
             Self::NoRollout { .. } | Self::OutputsUnreadable { .. } => ErrorName::ContractViolation,
             Self::NoOutputs { .. } => ErrorName::Internal,
-            Self::OutputsGone { .. } => ErrorName::JobLost,
+
             Self::OutputsChanged { .. } => ErrorName::PlanTampered,
-            Self::OutputMissing { .. }
+            Self::OutputsGone { .. }
+            | Self::OutputMissing { .. }
             | Self::OutputSensitive { .. }
             | Self::OutputEmpty { .. }
             | Self::OutputNotText { .. }

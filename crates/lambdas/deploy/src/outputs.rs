@@ -12,6 +12,8 @@ use serde_json::Value;
 pub(crate) struct StackOutputs<'run> {
     stack: &'run StackName,
     outputs: Outputs,
+    /// The outputs that the target needs.
+    expected: &'static [&'static str],
 }
 
 impl<'run> StackOutputs<'run> {
@@ -20,19 +22,44 @@ impl<'run> StackOutputs<'run> {
         objects: &dyn Objects,
         run: &Run,
         stack: &'run StackName,
+        expected: &'static [&'static str],
     ) -> Result<Self> {
         let Some(object) = run.outputs().remove(stack) else {
             let (run, stack) = (run.id().clone(), stack.clone());
             return Err(Error::NoOutputs { run, stack }.into());
         };
         let outputs = read(objects, &object).await?;
-        Ok(Self { stack, outputs })
+        Ok(Self {
+            stack,
+            outputs,
+            expected,
+        })
     }
 
     /// Returns a string output. Fails with `DeployFailed` if it is missing, sensitive, empty or not
     /// a string.
     pub(crate) fn text(&self, name: &str) -> Result<String> {
-        Ok(text_of(&self.outputs, name, self.stack)?)
+        Ok(self.find(name)?)
+    }
+
+    fn find(&self, name: &str) -> std::result::Result<String, Error> {
+        let (stack, output) = (self.stack.clone(), name.to_owned());
+        let Some(found) = self.outputs.get(name) else {
+            let expected = self.expected;
+            return Err(Error::OutputMissing {
+                stack,
+                output,
+                expected,
+            });
+        };
+        if found.sensitive {
+            return Err(Error::OutputSensitive { stack, output });
+        }
+        match &found.value {
+            Value::String(text) if !text.is_empty() => Ok(text.clone()),
+            Value::String(_) => Err(Error::OutputEmpty { stack, output }),
+            _ => Err(Error::OutputNotText { stack, output }),
+        }
     }
 
     /// Returns an output that is an `http` or `https` address.
@@ -65,19 +92,4 @@ async fn read(objects: &dyn Objects, stored: &ObjectRef) -> Result<Outputs> {
         line: error.line(),
         column: error.column(),
     })?)
-}
-
-fn text_of(outputs: &Outputs, name: &str, stack: &StackName) -> std::result::Result<String, Error> {
-    let (stack, output) = (stack.clone(), name.to_owned());
-    let Some(found) = outputs.get(name) else {
-        return Err(Error::OutputMissing { stack, output });
-    };
-    if found.sensitive {
-        return Err(Error::OutputSensitive { stack, output });
-    }
-    match &found.value {
-        Value::String(text) if !text.is_empty() => Ok(text.clone()),
-        Value::String(_) => Err(Error::OutputEmpty { stack, output }),
-        _ => Err(Error::OutputNotText { stack, output }),
-    }
 }

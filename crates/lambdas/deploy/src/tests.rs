@@ -453,6 +453,7 @@ fn every_error_says_what_happened() {
         Error::OutputMissing {
             stack: stack(),
             output: output(),
+            expected: &["cluster", "url"],
         },
         Error::OutputSensitive {
             stack: stack(),

@@ -246,7 +246,7 @@ async fn a_run_that_may_not_have_the_environment_ends_its_wait_with_an_error() {
 async fn a_run_that_waits_for_another_one_says_so_until_it_gets_the_environment() {
     let world = Scene::held().await;
     world.acquire(2, "t2").await.unwrap();
-    let waiting = |status: &&SetStatus| status.status.description.starts_with("Waiting:");
+    let waiting = |status: &&SetStatus| status.status.description.starts_with("Waiting for run");
     let statuses = world.forge.statuses();
     let found: Vec<_> = statuses.iter().filter(waiting).collect();
     assert_eq!(found.len(), 1);
@@ -275,7 +275,10 @@ async fn a_run_that_waits_for_another_one_says_so_until_it_gets_the_environment(
     world.next(2).await.unwrap();
     let last = world.forge.statuses().pop().unwrap();
     assert_eq!(last.commit, samples::commit(2));
-    assert_eq!(last.status.description, "Building and planning.");
+    assert_eq!(
+        last.status.description,
+        "Environment acquired. Next: build and plan what changed."
+    );
 }
 
 /// Once the run is queued, another process can give it the environment and announce that.
@@ -290,7 +293,10 @@ async fn a_wait_is_announced_before_it_can_end() {
     assert!(world.table.environment().queue().is_empty());
     let last = world.forge.statuses().pop().unwrap();
     assert_eq!(last.commit, samples::commit(2));
-    assert!(last.status.description.starts_with("Waiting:"), "{last:?}");
+    assert!(
+        last.status.description.starts_with("Waiting for run"),
+        "{last:?}"
+    );
 }
 
 /// The build failed and the run was recorded while `acquire` was still running.

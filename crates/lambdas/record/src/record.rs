@@ -73,7 +73,7 @@ pub(crate) fn without_run(error: &StepError) -> RecordRunOutput {
     RecordRunOutput {
         verdict: RecordVerdict::Failed,
         error: error.name.to_string(),
-        cause: format!("{}. Next: {}", error.message, error.name.hint()),
+        cause: format!("{}. Next: {}", error.message, error.next_step_without_run()),
     }
 }
 

@@ -1,6 +1,6 @@
 mock_provider "aws" {}
 
-run "nothing_gets_in_and_https_gets_out" {
+run "only_https_leaves_the_network" {
   command = plan
 
   override_resource {

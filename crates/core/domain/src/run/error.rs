@@ -6,17 +6,17 @@ use crate::ids::{JobId, RunId, StackName};
 use jiff::Timestamp;
 use std::fmt;
 
-/// Why a run was not changed, or has no answer.
+/// Why a run was not changed, or cannot return what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its variant means")]
 pub enum RunError {
-    #[error("run {run} ended at {at}: nothing changes it any more")]
+    #[error("run {run} ended at {at}, so it cannot change")]
     Ended { run: RunId, at: Timestamp },
     #[error("run {run} was not accepted yet")]
     NotAccepted { run: RunId },
     #[error("run {run} has no sealed source yet")]
     NotSealed { run: RunId },
-    #[error("run {run} has no tree of a build context")]
+    #[error("run {run} has no digest of its build context")]
     NoBuildTree { run: RunId },
     #[error("run {run} has no stack {stack} on its current leg")]
     NoStack { run: RunId, stack: StackName },
@@ -34,7 +34,7 @@ pub enum RunError {
     PlanConsumed { stack: StackName, job: JobId },
     #[error("stack {stack} has no pending approval")]
     NoApproval { stack: StackName },
-    #[error("the plan of stack {stack} was {decision} by {by} at {at} before")]
+    #[error("the plan of stack {stack} was already {decision} by {by} at {at}")]
     DecidedBefore {
         stack: StackName,
         decision: ApprovalDecision,
@@ -53,11 +53,11 @@ pub enum RunError {
     NotApprovedInTime { stack: StackName, since: Timestamp },
     #[error("the plan of stack {stack} needs approval, and no approval was requested")]
     ApprovalNotRequested { stack: StackName },
-    #[error("run {run} is to deploy, but has no image")]
+    #[error("run {run} has no image to deploy")]
     NoArtifact { run: RunId },
     #[error("run {run} began its rollback while its rollout was prepared")]
     LegChanged { run: RunId },
-    #[error("run {run} was to be promoted before all of it was verified")]
+    #[error("run {run} cannot be promoted: not all of it is verified")]
     NotVerified { run: RunId },
     #[error("run {run} has no rollback to end")]
     NoRollback { run: RunId },

@@ -40,11 +40,38 @@ impl Outcome {
         }
     }
 
+    /// Returns the outcome in brief.
+    #[must_use]
+    pub fn conclusion(self) -> Conclusion {
+        match self {
+            Self::Applied | Self::NoOp => Conclusion::Success,
+            Self::Superseded => Conclusion::Cancelled,
+            Self::Rejected | Self::Failed | Self::RolledBack => Conclusion::Failure,
+            Self::NeedsOperator => Conclusion::Error,
+        }
+    }
+
     /// Returns whether the execution ends with SUCCEEDED.
     #[must_use]
     pub fn is_success(self) -> bool {
-        matches!(self, Self::Applied | Self::NoOp | Self::Superseded)
+        matches!(
+            self.conclusion(),
+            Conclusion::Success | Conclusion::Cancelled
+        )
     }
+}
+
+/// The outcome of a run in brief, as CDEvents and forges distinguish it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// The commit was delivered.
+    Success,
+    /// A newer commit is delivered instead.
+    Cancelled,
+    /// The commit was not delivered.
+    Failure,
+    /// A person has to act.
+    Error,
 }
 
 /// The end of a run.

@@ -52,10 +52,13 @@ async fn the_status_of_a_wait_ends_when_the_run_gets_the_environment() {
         world.forge.statuses().pop().unwrap().status.description
     };
     let held = description(&run, Transition::LockHeld).await;
-    assert_eq!(held, "Building and planning.");
+    assert_eq!(
+        held,
+        "Environment acquired. Next: build and plan what changed."
+    );
     samples::build(&mut run, 1);
     let held = description(&run, Transition::LockHeld).await;
-    assert_eq!(held, "Planning.");
+    assert_eq!(held, "Environment acquired. Next: plan what changed.");
 
     // A repository without stacks.
     let mut run = samples::claimed_run(2);
@@ -68,7 +71,7 @@ async fn the_status_of_a_wait_ends_when_the_run_gets_the_environment() {
     assert_eq!(sealed, "Checked. Building.");
     samples::build(&mut run, 2);
     let held = description(&run, Transition::LockHeld).await;
-    assert_eq!(held, "No stack to plan.");
+    assert_eq!(held, "Environment acquired. There is no stack to plan.");
 }
 
 #[tokio::test]
@@ -80,7 +83,7 @@ async fn a_run_that_waits_names_the_run_that_it_waits_for() {
     let description = world.forge.statuses().remove(0).status.description;
     assert_eq!(
         description,
-        format!("Waiting: run {other} is being delivered to this environment.")
+        format!("Waiting for run {other}, which holds this environment.")
     );
 }
 

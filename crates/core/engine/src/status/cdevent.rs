@@ -8,7 +8,7 @@ use cloudevents::{AttributesReader as _, Event};
 use domain::ids::RunId;
 use domain::plan::LegKind;
 use domain::release::Artifact;
-use domain::run::{Outcome, Run};
+use domain::run::{Conclusion, Outcome, Run};
 use jiff::Timestamp;
 use std::fmt::Display;
 use uuid::Uuid;
@@ -290,11 +290,11 @@ fn errors(data: &StatusData) -> Option<String> {
 
 fn pipeline_outcome(outcome: Outcome) -> pipelinerun_finished::ContentOutcome {
     use pipelinerun_finished::ContentOutcome;
-    match outcome {
-        Outcome::Applied | Outcome::NoOp => ContentOutcome::Success,
-        Outcome::Superseded => ContentOutcome::Cancel,
-        Outcome::Rejected | Outcome::Failed | Outcome::RolledBack => ContentOutcome::Failure,
-        Outcome::NeedsOperator => ContentOutcome::Error,
+    match outcome.conclusion() {
+        Conclusion::Success => ContentOutcome::Success,
+        Conclusion::Cancelled => ContentOutcome::Cancel,
+        Conclusion::Failure => ContentOutcome::Failure,
+        Conclusion::Error => ContentOutcome::Error,
     }
 }
 

@@ -26,6 +26,8 @@ struct Service {
 }
 
 impl Service {
+    const OUTPUTS: &'static [&'static str] = &["cluster", "service", "task_definition", "url"];
+
     fn read(outputs: &StackOutputs<'_>) -> Result<Self> {
         Ok(Self {
             cluster: outputs.text("cluster")?,
@@ -46,7 +48,8 @@ impl Deploy {
         plan: &ReleasePlan<'_>,
         config: &EcsDeploy,
     ) -> Result<Prepared> {
-        let outputs = StackOutputs::read(&*self.objects, run, &config.stack).await?;
+        let outputs =
+            StackOutputs::read(&*self.objects, run, &config.stack, Service::OUTPUTS).await?;
         let service = Service::read(&outputs)?;
         let task_definition = match plan.known.and_then(|known| known.target.ecs()) {
             Some(known) => known.task_definition.clone(),
