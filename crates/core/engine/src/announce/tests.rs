@@ -68,7 +68,7 @@ async fn the_status_of_a_wait_ends_when_the_run_gets_the_environment() {
     run.accept(samples::source(2), config, samples::now())
         .unwrap();
     let sealed = description(&run, Transition::Sealed).await;
-    assert_eq!(sealed, "Checked. Building.");
+    assert_eq!(sealed, "Checked. Next: build what changed.");
     samples::build(&mut run, 2);
     let held = description(&run, Transition::LockHeld).await;
     assert_eq!(held, "Environment acquired. There is no stack to plan.");
