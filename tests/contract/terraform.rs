@@ -57,6 +57,7 @@ struct Settings {
 enum Caller {
     EventRule,
     FunctionUrl,
+    Schedule,
     StateMachine,
 }
 

@@ -6,9 +6,9 @@ use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ImageDigest, RepositoryKey};
 use domain::rollout::HttpReply;
 use engine::{
-    AuditBranch, AuditFile, CommitStatus, CommitStatuses, Executions, Item, ItemBody, ItemKey,
-    Objects, Probe, Registry, Result, ServiceState, Services, Snapshot, SourceFetcher, StatusQueue,
-    Table, TaskRevision, TokenState, Tokens, Written,
+    AuditBranch, AuditFile, CommitStatus, CommitStatuses, Execution, Executions, Item, ItemBody,
+    ItemKey, Objects, Probe, Registry, Result, ServiceState, Services, Snapshot, SourceFetcher,
+    StatusQueue, Table, TaskRevision, TokenState, Tokens, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -152,8 +152,8 @@ impl<T: Tokens> Tokens for Noted<T> {
 
 #[async_trait]
 impl<T: Executions> Executions for Noted<T> {
-    async fn input(&self, arn: &str) -> Result<Option<String>> {
-        self.to(format!("execution {arn}")).input(arn).await
+    async fn describe(&self, arn: &str) -> Result<Option<Execution>> {
+        self.to(format!("execution {arn}")).describe(arn).await
     }
 }
 

@@ -8,15 +8,15 @@ use domain::error::ErrorName;
 use domain::event::{EnrolledRepository, Trigger};
 use domain::ids::{ForgeId, JobId, RepositoryKey, RunId, StackName};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
-use domain::step::{ApprovalAnswer, ExecutionEnded, RecordInput};
+use domain::step::{ApprovalAnswer, ExecutionEnded, ReconcileInput, RecordInput};
 use engine::documents::{environment_key, load};
 use engine::fakes::{World, samples};
-use engine::{BatchJobs as _, Clock, Services as _, Step as _, Tokens as _};
+use engine::{BatchJobs as _, Clock, ExecutionState, Services as _, Step as _, Tokens as _};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -132,6 +132,7 @@ pub(crate) struct Cloud {
     faults: Mutex<Vec<Fault>>,
     stop: Mutex<Option<String>>,
     stopped: Notify,
+    unheard: AtomicBool,
     count: AtomicU32,
 }
 
@@ -161,6 +162,7 @@ impl Cloud {
             faults: Mutex::default(),
             stop: Mutex::default(),
             stopped: Notify::new(),
+            unheard: AtomicBool::new(false),
             count: AtomicU32::new(0),
         })
     }
@@ -221,11 +223,15 @@ impl Cloud {
         *self.stop.lock().unwrap() = None;
         let status = match &end {
             Some(End::Succeeded) => None,
-            Some(End::Failed(_)) => Some("FAILED"),
-            Some(End::TimedOut) => Some("TIMED_OUT"),
-            None => Some("ABORTED"),
+            Some(End::Failed(_)) => Some(ExecutionState::Failed),
+            Some(End::TimedOut) => Some(ExecutionState::TimedOut),
+            None => Some(ExecutionState::Aborted),
         };
-        if let Some(status) = status {
+        let state = status.unwrap_or(ExecutionState::Succeeded);
+        self.executions.end(&arn, state);
+        if self.unheard.load(Ordering::Relaxed) {
+            self.reconcile_for_a_while().await;
+        } else if let Some(status) = status {
             self.execution_ended(&arn, status).await;
         }
         // Wait for jobs that no execution waits for.
@@ -241,12 +247,26 @@ impl Cloud {
         }
     }
 
+    /// Loses the events of executions that end. Only the schedule of `reconcile` is left.
+    pub(crate) fn lose_the_end_of_executions(&self) {
+        self.unheard.store(true, Ordering::Relaxed);
+    }
+
+    /// Acts as the schedule.
+    async fn reconcile_for_a_while(&self) {
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_secs(300)).await;
+            let done = self.reconcile_step().run(ReconcileInput::Reconcile).await;
+            done.unwrap();
+        }
+    }
+
     /// Acts as the rule for ended executions. EventBridge and Lambda retry for hours.
-    async fn execution_ended(&self, execution: &str, status: &str) {
+    async fn execution_ended(&self, execution: &str, status: ExecutionState) {
         for _ in 0..50 {
             let input = RecordInput::ExecutionEnded(ExecutionEnded {
                 execution: execution.to_owned(),
-                status: status.to_owned(),
+                status,
             });
             match self.record().run(input).await {
                 Ok(_) => return,

@@ -6,6 +6,8 @@ use domain::error::StepError;
 use domain::event::EnrolledRepository;
 use domain::step::Step as Lambda;
 use engine::announce::Announcer;
+use engine::audit::AuditLog;
+use engine::closing::Closing;
 use engine::fakes::samples;
 use engine::{Clock, Step};
 use serde_json::{Value, json};
@@ -96,15 +98,46 @@ impl Cloud {
         }
     }
 
+    fn closing(&self) -> Closing {
+        Closing {
+            table: self.calls.of(&self.table),
+            tokens: self.calls.of(&self.tokens),
+            announcer: self.announcer(),
+            clock: self.clock(),
+        }
+    }
+
+    fn audit_log(&self) -> AuditLog {
+        AuditLog {
+            table: self.calls.of(&self.table),
+            bucket: self.calls.of(&self.audit),
+            branch: self.calls.of(&self.forge),
+            repositories: repositories(),
+        }
+    }
+
     pub(crate) fn record(&self) -> record::Record {
         record::Record {
             table: self.calls.of(&self.table),
-            audit: self.calls.of(&self.audit),
-            audit_branch: self.calls.of(&self.forge),
-            tokens: self.calls.of(&self.tokens),
+            closing: self.closing(),
+            audit: self.audit_log(),
             batch: Arc::new(self.batch.clone()),
             executions: self.calls.of(&self.executions),
             announcer: self.announcer(),
+            repositories: repositories(),
+            clock: self.clock(),
+        }
+    }
+
+    pub(crate) fn reconcile_step(&self) -> reconcile::Reconcile {
+        reconcile::Reconcile {
+            table: Arc::new(self.table.clone()),
+            closing: self.closing(),
+            audit: self.audit_log(),
+            batch: Arc::new(self.batch.clone()),
+            executions: Arc::new(self.executions.clone()),
+            tips: Arc::new(self.forge.clone()),
+            bus: Arc::new(self.bus.clone()),
             repositories: repositories(),
             clock: self.clock(),
         }
@@ -120,7 +153,9 @@ impl Cloud {
             Lambda::Deploy => Box::new(self.deploy()),
             Lambda::Rollback => Box::new(self.rollback()),
             Lambda::Record => Box::new(self.record()),
-            Lambda::Webhook => panic!("the state machine does not call webhook"),
+            Lambda::Webhook | Lambda::Reconcile => {
+                panic!("the state machine does not call {}", lambda.as_str())
+            }
         }
     }
 

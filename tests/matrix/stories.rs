@@ -299,3 +299,43 @@ async fn the_cases_of_the_emulator_end_as_expected() {
     }
     crate::expect(compared::FILE, &lines);
 }
+
+/// EventBridge lost the event of the stopped execution. Nothing else ends the run.
+#[tokio::test(start_paused = true)]
+async fn a_stopped_execution_whose_event_is_lost_is_ended_by_reconciliation() {
+    let states = [
+        "AcquireLock",
+        "SelectFirstStacks",
+        "FinishApply",
+        "Promote",
+        "Record",
+    ];
+    for state in states {
+        let cloud = delivered().await;
+        let event = cloud.push(2, samples::CONFIG);
+        cloud.lose_the_end_of_executions();
+        cloud.stop_at(state);
+        let before = Before::of(&cloud).await;
+        let ended = cloud.deliver(&event).await;
+        let problems = invariants::check(&cloud, &ended, &before).await;
+        assert!(problems.is_empty(), "{state}: {problems:#?}");
+    }
+}
+
+/// The audit bucket refuses every write of the first run, and the next run is delivered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_audit_that_fails_holds_no_run_and_its_entry_is_written_later() {
+    let cloud = delivered().await;
+    let denied = StepError::new(ErrorName::AwsDenied, "PutObject: denied");
+    cloud.lose_the_end_of_executions();
+    let event = cloud.push(2, samples::CONFIG);
+    let before = Before::of(&cloud).await;
+    cloud.audit.fail_next("put_if_absent", denied, 1);
+    let ended = cloud.deliver(&event).await;
+    assert!(ended.visited.iter().any(|state| state == "RecordLost"));
+    expect(&ended, Outcome::Applied);
+    let problems = invariants::check(&cloud, &ended, &before).await;
+    assert!(problems.is_empty(), "{problems:#?}");
+    let next = cloud.push(3, samples::CONFIG);
+    deliver(&cloud, &next, Outcome::Applied).await;
+}

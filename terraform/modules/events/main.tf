@@ -2,7 +2,7 @@ resource "aws_cloudwatch_event_bus" "this" {
   name = var.name
 }
 
-# A push to a watched branch starts the state machine.
+# A push to a watched branch starts the state machine, whether the forge or the reconcile Lambda reports it.
 
 resource "aws_cloudwatch_event_rule" "push" {
   name           = "${var.name}-push"
@@ -10,7 +10,7 @@ resource "aws_cloudwatch_event_rule" "push" {
   event_bus_name = aws_cloudwatch_event_bus.this.name
   event_pattern = jsonencode({
     source      = var.repositories.sources
-    detail-type = ["push"]
+    detail-type = ["push", "reconciliation"]
     detail = {
       repository = { full_name = var.repositories.full_names }
       ref        = var.repositories.refs
@@ -122,6 +122,36 @@ resource "aws_lambda_permission" "ended" {
   qualifier     = var.ended_function.alias
   principal     = "events.amazonaws.com"
   source_arn    = aws_cloudwatch_event_rule.ended.arn
+}
+
+# What no event reports: runs whose events were lost, missed pushes, missing audit entries. A call that fails is repeated by
+# the next one, so the target has no dead-letter queue.
+
+resource "aws_cloudwatch_event_rule" "reconcile" {
+  name                = "${var.name}-reconcile"
+  description         = "The reconcile Lambda looks at open runs, environments and watched branches."
+  schedule_expression = "rate(5 minutes)"
+}
+
+resource "aws_cloudwatch_event_target" "reconcile" {
+  rule      = aws_cloudwatch_event_rule.reconcile.name
+  target_id = "reconcile"
+  arn       = var.reconcile_function.alias_arn
+  input     = jsonencode({ action = "reconcile" })
+
+  retry_policy {
+    maximum_event_age_in_seconds = 240
+    maximum_retry_attempts       = 1
+  }
+}
+
+resource "aws_lambda_permission" "reconcile" {
+  statement_id  = "rule-reconcile"
+  action        = "lambda:InvokeFunction"
+  function_name = var.reconcile_function.name
+  qualifier     = var.reconcile_function.alias
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.reconcile.arn
 }
 
 # Batch has no metric for a queue that cannot start its next job, only this event.

@@ -45,6 +45,15 @@ variable "ended_function" {
   })
 }
 
+variable "reconcile_function" {
+  description = "Lambda that a schedule calls every five minutes."
+  type = object({
+    name      = string
+    alias     = string
+    alias_arn = string
+  })
+}
+
 variable "job_queue_arns" {
   description = "ARNs of the Batch queues. The event that one of them is blocked goes to the dead-letter queue."
   type        = list(string)

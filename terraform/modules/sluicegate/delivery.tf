@@ -184,6 +184,12 @@ module "events" {
     alias     = module.step["record"].alias_name
     alias_arn = module.step["record"].alias_arn
   }
+
+  reconcile_function = {
+    name      = module.step["reconcile"].function_name
+    alias     = module.step["reconcile"].alias_name
+    alias_arn = module.step["reconcile"].alias_arn
+  }
 }
 
 module "alarms" {

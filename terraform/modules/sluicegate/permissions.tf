@@ -27,13 +27,23 @@ locals {
       key = { of = "Runs", arn = module.key_data.arn, service = "dynamodb", uses = ["Decrypt"] }
     }
 
-    # The index that lists runs and environments. Needs `runs` for the key.
+    # Items of the table: the last claimed commit of each watched branch. Needs `runs` for the key.
+    branches = {
+      statements = [{
+        Sid       = "Branches"
+        Action    = ["dynamodb:GetItem", "dynamodb:PutItem"]
+        Resource  = module.table.arn
+        Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["BRANCH#*"] } }
+      }]
+    }
+
+    # The index that lists open runs and environments. Needs `runs` for the key.
     run-lists = {
       statements = [{
         Sid       = "RunLists"
         Action    = ["dynamodb:Query"]
         Resource  = "${module.table.arn}/index/${module.table.index_name}"
-        Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["RUNS", "ENVIRONMENTS"] } }
+        Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["OPEN-RUNS", "ENVIRONMENTS"] } }
       }]
     }
 

@@ -2,6 +2,7 @@ use crate::Clients;
 use crate::errors::named;
 use async_trait::async_trait;
 use aws_sdk_sfn::types::ExecutionStatus;
+use domain::reconcile::ExecutionState;
 use engine::Result;
 use jiff::Timestamp;
 
@@ -32,30 +33,13 @@ pub struct Execution {
     pub stopped_at: Option<Timestamp>,
 }
 
-/// The status of an execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExecutionState {
-    /// Running, or waiting to be redriven.
-    Running,
-    /// It succeeded.
-    Succeeded,
-    /// It failed.
-    Failed,
-    /// It exceeded its time limit.
-    TimedOut,
-    /// An operator stopped it.
-    Aborted,
-}
-
-impl From<&ExecutionStatus> for ExecutionState {
-    fn from(status: &ExecutionStatus) -> Self {
-        match status {
-            ExecutionStatus::Succeeded => Self::Succeeded,
-            ExecutionStatus::Failed => Self::Failed,
-            ExecutionStatus::TimedOut => Self::TimedOut,
-            ExecutionStatus::Aborted => Self::Aborted,
-            _ => Self::Running,
-        }
+fn state(status: &ExecutionStatus) -> ExecutionState {
+    match status {
+        ExecutionStatus::Succeeded => ExecutionState::Succeeded,
+        ExecutionStatus::Failed => ExecutionState::Failed,
+        ExecutionStatus::TimedOut => ExecutionState::TimedOut,
+        ExecutionStatus::Aborted => ExecutionState::Aborted,
+        _ => ExecutionState::Running,
     }
 }
 
@@ -91,7 +75,7 @@ impl Executions {
         };
         Ok(Some(Execution {
             arn: answer.execution_arn,
-            state: (&answer.status).into(),
+            state: state(&answer.status),
             input: answer.input.unwrap_or_default(),
             output: answer.output,
             error: answer.error,
@@ -104,8 +88,12 @@ impl Executions {
 
 #[async_trait]
 impl engine::Executions for Executions {
-    async fn input(&self, arn: &str) -> Result<Option<String>> {
-        Ok(self.describe(arn).await?.map(|found| found.input))
+    async fn describe(&self, arn: &str) -> Result<Option<engine::Execution>> {
+        let found = Self::describe(self, arn).await?;
+        Ok(found.map(|found| engine::Execution {
+            state: found.state,
+            input: found.input,
+        }))
     }
 }
 

@@ -7,7 +7,8 @@ use crate::pipeline::Pipeline;
 use crate::text;
 use domain::audit::{Entry, Found, Head, Problem, verify as verify_chain};
 use domain::ids::RepositoryKey;
-use engine::ItemKey;
+use domain::keys;
+use engine::audit::head_key;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -52,29 +53,28 @@ pub async fn of_bucket(
     pipeline: &Pipeline,
     repository: Option<RepositoryKey>,
 ) -> Outcome<Vec<Chain>> {
-    let prefix = repository.map_or_else(|| "audit/".to_owned(), |key| format!("audit/{key}/"));
-    let mut folders: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+    let prefix = keys::audit_entries(repository);
+    let mut folders: BTreeMap<RepositoryKey, Vec<Found>> = BTreeMap::new();
     for name in pipeline.audit.list(&prefix).await? {
+        let Some(repository) = keys::repository_of_audit(&name) else {
+            continue;
+        };
         let Some(bytes) = pipeline.audit.get(&name).await? else {
             continue;
         };
-        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let folder = folder.to_owned();
-        folders
-            .entry(folder)
-            .or_default()
-            .push(Found { name, bytes });
+        let entries = folders.entry(repository).or_default();
+        entries.push(Found { name, bytes });
     }
     let mut chains = Vec::new();
-    for (folder, entries) in folders {
-        let id = folder.trim_start_matches("audit/");
-        let key = ItemKey {
-            pk: format!("AUDIT#{id}"),
-            sk: "HEAD".into(),
-        };
-        let noted = pipeline.table.get(&key).await?;
+    for (repository, entries) in folders {
+        let noted = pipeline.table.get(&head_key(repository)).await?;
+        let folder = keys::audit_entries(Some(repository));
         chains.push(Chain {
-            place: format!("s3://{}/{folder}", pipeline.audit.bucket()),
+            place: format!(
+                "s3://{}/{}",
+                pipeline.audit.bucket(),
+                folder.trim_end_matches('/')
+            ),
             entries,
             anchor: noted.and_then(|item| serde_json::from_str(&item.doc).ok()),
             problems: Vec::new(),

@@ -7,7 +7,7 @@ use crate::pipeline::Pipeline;
 use crate::text;
 use crate::view::Brief;
 use domain::run::Run;
-use engine::documents::RUNS;
+use engine::documents::{OPEN_RUNS, RUNS};
 
 /// Lists runs, the newest first.
 ///
@@ -16,12 +16,18 @@ use engine::documents::RUNS;
 pub async fn list(pipeline: &Pipeline, args: &Runs, out: &mut Output<'_>) -> Outcome {
     let mut runs: Vec<Run> = Vec::new();
     let mut unreadable = 0;
-    for item in pipeline.table.list(RUNS, args.limit).await? {
-        match serde_json::from_str(&item.doc) {
-            Ok(run) => runs.push(run),
-            Err(_) => unreadable += 1,
+    for index in [OPEN_RUNS, RUNS] {
+        for item in pipeline.table.list(index, args.limit).await? {
+            match serde_json::from_str(&item.doc) {
+                Ok(run) => runs.push(run),
+                Err(_) => unreadable += 1,
+            }
         }
     }
+    runs.sort_by_key(|run| std::cmp::Reverse((run.started_at(), run.id().clone())));
+    // A run that is recorded while both partitions are read can be in both.
+    runs.dedup_by(|one, other| one.id() == other.id());
+    runs.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     if unreadable > 0 {
         out.warn(&format!(
             "{unreadable} runs were written by another version and are left out"

@@ -61,6 +61,8 @@ names! {
     ForgeUnavailable: Transient, "Wait; see the forge's status page when it lasts.";
     /// Every attempt to write a record failed because another process changed it.
     RecordConflict: Transient, "Nothing to do unless it repeats; then look for a second state machine on this table.";
+    /// A job that was ended by the pipeline has not stopped yet.
+    JobEnding: Transient, "Wait until AWS Batch shows the job as FAILED, then push a new commit.";
     /// An AWS API refused the call because of a missing permission.
     AwsDenied: Permanent, "Compare the role named in the cause with terraform/modules; apply the pipeline's own Terraform again.";
     /// An AWS API refused the call because of its arguments.

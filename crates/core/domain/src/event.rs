@@ -18,6 +18,9 @@ pub fn source(forge: ForgeId) -> String {
 /// The detail type of a push, which is GitHub's name for the event.
 pub const DETAIL_TYPE_PUSH: &str = "push";
 
+/// The detail type of a push that was missed.
+pub const DETAIL_TYPE_RECONCILIATION: &str = "reconciliation";
+
 /// What started a run, and the input of the state machine. The field `kind` selects the variant.
 /// The rest of the pipeline reads a trigger only through the functions below, so a new kind of
 /// trigger is one new variant.
@@ -26,6 +29,8 @@ pub const DETAIL_TYPE_PUSH: &str = "push";
 pub enum Trigger {
     /// A push to a watched branch.
     Push(PushEvent),
+    /// A push to a watched branch that no delivery reported.
+    Reconciliation(MissedPush),
 }
 
 /// The kind of a [`Trigger`].
@@ -34,6 +39,8 @@ pub enum Trigger {
 pub enum TriggerKind {
     /// [`Trigger::Push`].
     Push,
+    /// [`Trigger::Reconciliation`].
+    Reconciliation,
 }
 
 impl TriggerKind {
@@ -42,6 +49,7 @@ impl TriggerKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
+            Self::Reconciliation => "reconciliation",
         }
     }
 }
@@ -77,6 +85,26 @@ pub struct PushEvent {
     pub received_at: Timestamp,
 }
 
+/// A push that no delivery reported. It is found by comparing the branch's tip with the last claimed
+/// commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MissedPush {
+    /// [`EVENT_SCHEMA`].
+    pub schema: u32,
+    /// The repository that was pushed to.
+    pub repository: EventRepository,
+    /// The branch that was pushed to.
+    #[serde(rename = "ref")]
+    pub branch: BranchRef,
+    /// The branch's last claimed commit.
+    pub before: CommitId,
+    /// The commit to deliver: the branch's tip.
+    pub after: CommitId,
+    /// When the tip was first seen.
+    pub found_at: Timestamp,
+}
+
 /// A repository, as an event names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,12 +129,27 @@ impl PushEvent {
     }
 }
 
+impl MissedPush {
+    /// Returns a text that identifies the missed push. Every copy of one event has the same text.
+    fn identity(&self) -> String {
+        format!(
+            "v2|reconciliation|{}|{}|{}|{}|{}",
+            self.repository.key,
+            self.branch,
+            self.before,
+            self.after,
+            self.found_at.as_second()
+        )
+    }
+}
+
 impl Trigger {
     /// Returns the schema version of the trigger's document.
     #[must_use]
     pub fn schema(&self) -> u32 {
         match self {
             Self::Push(push) => push.schema,
+            Self::Reconciliation(push) => push.schema,
         }
     }
 
@@ -115,6 +158,7 @@ impl Trigger {
     pub fn kind(&self) -> TriggerKind {
         match self {
             Self::Push(_) => TriggerKind::Push,
+            Self::Reconciliation(_) => TriggerKind::Reconciliation,
         }
     }
 
@@ -125,6 +169,9 @@ impl Trigger {
             Self::Push(push) => {
                 RunId::derive(&push.repository.full_name, &push.after, &push.identity())
             }
+            Self::Reconciliation(push) => {
+                RunId::derive(&push.repository.full_name, &push.after, &push.identity())
+            }
         }
     }
 
@@ -133,6 +180,7 @@ impl Trigger {
     pub fn repository(&self) -> &EventRepository {
         match self {
             Self::Push(push) => &push.repository,
+            Self::Reconciliation(push) => &push.repository,
         }
     }
 
@@ -147,6 +195,7 @@ impl Trigger {
     pub fn branch(&self) -> &BranchRef {
         match self {
             Self::Push(push) => &push.branch,
+            Self::Reconciliation(push) => &push.branch,
         }
     }
 
@@ -155,30 +204,35 @@ impl Trigger {
     pub fn commit(&self) -> &CommitId {
         match self {
             Self::Push(push) => &push.after,
+            Self::Reconciliation(push) => &push.after,
         }
     }
 
-    /// Returns the forge's id of the webhook delivery.
+    /// Returns the forge's id of the webhook delivery, or none if no delivery reported the event.
     #[must_use]
-    pub fn delivery(&self) -> &DeliveryId {
+    pub fn delivery(&self) -> Option<&DeliveryId> {
         match self {
-            Self::Push(push) => &push.delivery,
+            Self::Push(push) => Some(&push.delivery),
+            Self::Reconciliation(_) => None,
         }
     }
 
-    /// Returns the user who caused the event, as the forge names them.
+    /// Returns the user who caused the event, as the forge names them. The forge does not say who
+    /// moved a branch.
     #[must_use]
     pub fn actor(&self) -> &str {
         match self {
             Self::Push(push) => &push.pusher,
+            Self::Reconciliation(_) => "unknown",
         }
     }
 
-    /// Returns when the webhook accepted the event. The environment queue is ordered by this time.
+    /// Returns when the event was accepted. The environment queue is ordered by this time.
     #[must_use]
     pub fn received_at(&self) -> Timestamp {
         match self {
             Self::Push(push) => push.received_at,
+            Self::Reconciliation(push) => push.found_at,
         }
     }
 }
@@ -276,6 +330,12 @@ impl EnrolledRepository {
             });
         }
         Ok(found)
+    }
+
+    /// Returns the watched branches as refs. A name that git does not accept is left out.
+    pub fn watched(&self) -> impl Iterator<Item = BranchRef> {
+        let refs = self.branches.iter();
+        refs.filter_map(|name| BranchRef::parse(&format!("refs/heads/{name}")).ok())
     }
 
     /// Returns whether pushes to a branch are delivered.

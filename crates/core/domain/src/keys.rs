@@ -85,7 +85,23 @@ pub fn tagging(key: &str) -> Option<&'static str> {
 /// Returns the key of an audit entry in the audit bucket.
 #[must_use]
 pub fn audit(repository: RepositoryKey, seq: u64) -> String {
-    format!("audit/{repository}/{seq:08}.json")
+    format!("{}{seq:08}.json", audit_entries(Some(repository)))
+}
+
+/// Returns the prefix of the keys of a repository's audit entries, or of all entries.
+#[must_use]
+pub fn audit_entries(repository: Option<RepositoryKey>) -> String {
+    match repository {
+        Some(repository) => format!("audit/{repository}/"),
+        None => "audit/".to_owned(),
+    }
+}
+
+/// Returns the repository whose audit entry has this key.
+#[must_use]
+pub fn repository_of_audit(key: &str) -> Option<RepositoryKey> {
+    let (repository, _entry) = key.strip_prefix("audit/")?.split_once('/')?;
+    RepositoryKey::parse(repository).ok()
 }
 
 /// Returns the key of a stack's state in the state bucket.

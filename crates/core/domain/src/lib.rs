@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
+pub mod branch;
 pub mod caught;
 pub mod config;
 pub mod env_vars;
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod next_step;
 pub mod plan;
 pub mod plan_file;
+pub mod reconcile;
 pub mod release;
 pub mod rollout;
 pub mod run;

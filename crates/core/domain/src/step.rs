@@ -6,6 +6,7 @@ mod apply;
 mod build_trigger;
 mod deploy;
 mod plan;
+mod reconcile;
 mod record;
 mod rollback;
 mod validate;
@@ -23,6 +24,7 @@ pub use plan::{
     Acquire, ApprovalAnswer, Judge, JudgeOutput, LockAnswer, PlanInput, PlanOutput,
     RequestApproval, SelectStacks, SelectStacksOutput,
 };
+pub use reconcile::{ReconcileInput, ReconcileOutput};
 pub use record::{
     ExecutionEnded, Promote, RecordInput, RecordOutput, RecordRun, RecordRunOutput, RecordVerdict,
 };
@@ -87,13 +89,15 @@ pub enum Step {
     Deploy,
     /// Decides what to do about an error.
     Rollback,
-    /// Promotes the commit, writes the audit entry and releases the environment.
+    /// Promotes the commit, releases the environment and writes the audit entry.
     Record,
+    /// Completes what no execution does any more. A schedule calls it.
+    Reconcile,
 }
 
 impl Step {
     /// Every Lambda, in the order in which a delivery uses them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Webhook,
         Self::Validate,
         Self::Plan,
@@ -102,6 +106,7 @@ impl Step {
         Self::Deploy,
         Self::Rollback,
         Self::Record,
+        Self::Reconcile,
     ];
 
     /// Returns the name of the Lambda's crate, binary and function.
@@ -116,6 +121,7 @@ impl Step {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
             Self::Record => "record",
+            Self::Reconcile => "reconcile",
         }
     }
 }

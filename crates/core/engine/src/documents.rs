@@ -2,9 +2,10 @@
 //! first.
 
 use crate::{IndexKey, Item, ItemBody, ItemKey, Result, Table, Written};
+use domain::branch::WatchedBranch;
 use domain::environment::Environment;
 use domain::error::{ErrorName, NamedError};
-use domain::ids::{EnvironmentName, RepositoryKey, RunId};
+use domain::ids::{BranchRef, EnvironmentName, RepositoryKey, RunId};
 use domain::json;
 use domain::run::Run;
 use serde::Serialize;
@@ -65,8 +66,20 @@ pub fn environment_key(repository: RepositoryKey, name: &EnvironmentName) -> Ite
     }
 }
 
-/// The index partition that lists runs.
+/// Returns the key of a watched branch.
+#[must_use]
+pub fn branch_key(repository: RepositoryKey, branch: &BranchRef) -> ItemKey {
+    ItemKey {
+        pk: format!("BRANCH#{repository}"),
+        sk: branch.to_string(),
+    }
+}
+
+/// The index partition that lists runs for which nothing is left to do.
 pub const RUNS: &str = "RUNS";
+
+/// The index partition that lists runs that have not ended, or have no audit entry.
+pub const OPEN_RUNS: &str = "OPEN-RUNS";
 
 /// The index partition that lists environments.
 pub const ENVIRONMENTS: &str = "ENVIRONMENTS";
@@ -78,10 +91,8 @@ impl Document for Run {
     fn index(&self) -> Option<IndexKey> {
         // Fixed width, so that the lexical order is the order of times.
         let sk = format!("{:020}#{}", self.started_at().as_millisecond(), self.id());
-        Some(IndexKey {
-            pk: RUNS.into(),
-            sk,
-        })
+        let pk = if self.is_recorded() { RUNS } else { OPEN_RUNS };
+        Some(IndexKey { pk: pk.into(), sk })
     }
 }
 
@@ -94,6 +105,15 @@ impl Document for Environment {
             pk: ENVIRONMENTS.into(),
             sk: format!("{}#{}", self.repository(), self.name()),
         })
+    }
+}
+
+impl Document for WatchedBranch {
+    fn key(&self) -> ItemKey {
+        branch_key(self.repository(), self.branch())
+    }
+    fn index(&self) -> Option<IndexKey> {
+        None
     }
 }
 
@@ -207,4 +227,37 @@ pub(crate) async fn update_environment<T>(
 ) -> Result<T> {
     let fresh = || Ok(Environment::new(repository, name.clone()));
     update(table, &environment_key(repository, name), fresh, decide).await
+}
+
+/// Changes a watched branch. Creates it if it does not exist. `decide` may run several times.
+///
+/// # Errors
+/// Fails with the error of `decide`, with `RecordConflict` when every attempt conflicted, and when
+/// the table cannot be read or written.
+pub async fn update_branch<T>(
+    table: &dyn Table,
+    repository: RepositoryKey,
+    branch: &BranchRef,
+    decide: impl FnMut(&mut WatchedBranch) -> Result<T>,
+) -> Result<T> {
+    let fresh = || Ok(WatchedBranch::new(repository, branch.clone()));
+    update(table, &branch_key(repository, branch), fresh, decide).await
+}
+
+/// Reads the documents of an index partition, in descending order of the sort key. The index may
+/// lag behind the items.
+///
+/// # Errors
+/// Fails when the table cannot be read.
+pub async fn list<D: Document>(table: &dyn Table, index: &str, limit: u32) -> Result<Vec<D>> {
+    let items = table.list(index, limit).await?;
+    let mut documents = Vec::with_capacity(items.len());
+    for item in items {
+        match serde_json::from_str(&item.doc) {
+            Ok(document) => documents.push(document),
+            // An item of another version must not hide all the others.
+            Err(error) => tracing::error!(index, %error, "an item cannot be read"),
+        }
+    }
+    Ok(documents)
 }

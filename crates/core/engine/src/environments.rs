@@ -273,13 +273,23 @@ impl Environments<'_> {
         Ok(frozen)
     }
 
+    /// Sends the notifications that a process left in an environment's outbox. Returns the runs that
+    /// were superseded, for the caller to announce.
+    ///
+    /// # Errors
+    /// Fails when the table cannot be read and written, and when Step Functions cannot be called.
+    pub async fn notify(&self, environment: &Environment) -> Result<Vec<Run>> {
+        self.drain(environment.repository(), environment.name())
+            .await
+    }
+
     /// Sends the notifications in an environment's outbox until it is empty. Returns the runs that
     /// were superseded.
     ///
     /// If two processes drain at the same time, both may send a notification, and the second finds
     /// the token closed. A run with a closed token therefore keeps the environment, unless its
     /// record says that it has ended. If an execution was stopped, `record` releases its
-    /// environment. An event of Step Functions starts it.
+    /// environment. An event of Step Functions starts it, or a later call of `reconcile` does it.
     async fn drain(&self, repository: RepositoryKey, name: &EnvironmentName) -> Result<Vec<Run>> {
         let mut superseded = Vec::new();
         let key = environment_key(repository, name);

@@ -6,6 +6,7 @@ use domain::error::{ErrorClass, ErrorName, NamedError, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobResult, JobSpec, PLAN_SECONDS, Verb};
 use domain::keys::{self, JobFile};
+use domain::reconcile::awaited_jobs;
 use domain::run::{Run, StackState};
 use domain::step::CaughtError;
 
@@ -59,7 +60,7 @@ impl NamedError for JobError {
     fn name(&self) -> ErrorName {
         match self {
             Self::NoResult { .. } => ErrorName::JobLost,
-            Self::StillOpen { .. } => ErrorName::AwsUnavailable,
+            Self::StillOpen { .. } => ErrorName::JobEnding,
             Self::NoPlan { .. }
             | Self::OtherFormat { .. }
             | Self::OtherJob { .. }
@@ -132,7 +133,7 @@ pub fn spec(
 /// nothing is decided until it has ended.
 ///
 /// # Errors
-/// Fails with `JobLost` and Batch's description when the job left no result, with `AwsUnavailable`
+/// Fails with `JobLost` and Batch's description when the job left no result, with `JobEnding`
 /// while a terminated job has not ended yet, with `ContractViolation` when the result is another
 /// job's or of another version, and when the bucket or Batch cannot be called.
 pub async fn result(
@@ -189,7 +190,7 @@ pub async fn result(
 /// Terminates every job with this name that has not ended. Returns the jobs once all have ended.
 ///
 /// # Errors
-/// Fails with `AwsUnavailable` while a job has not ended yet, and with Batch's transient errors. A
+/// Fails with `JobEnding` while a job has not ended yet, and with Batch's transient errors. A
 /// permanent error is logged and returns no jobs, so that a lost job cannot block the rollback.
 async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
     let jobs = match terminate_open(batch, name).await {
@@ -220,6 +221,21 @@ pub async fn terminate_open(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<B
         batch.terminate(&open.id, ORPHANED).await?;
     }
     Ok(jobs)
+}
+
+/// Returns the jobs of a run that have not ended.
+///
+/// # Errors
+/// Fails when Batch cannot be called.
+pub async fn open(batch: &dyn BatchJobs, run: &Run) -> Result<Vec<JobId>> {
+    let mut open = Vec::new();
+    for job in awaited_jobs(run) {
+        let found = batch.find(job).await?;
+        if found.iter().any(|job| job.progress == JobProgress::Open) {
+            open.push(job.clone());
+        }
+    }
+    Ok(open)
 }
 
 /// Returns the error with the first diagnostics added to its message.

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod announce;
+pub mod audit;
 mod clock;
+pub mod closing;
 pub mod documents;
 pub mod environments;
 #[cfg(feature = "fakes")]

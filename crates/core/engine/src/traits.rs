@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
-use domain::ids::{BuildId, CommitId, ImageDigest, JobId};
+use domain::ids::{BranchRef, BuildId, CommitId, ImageDigest, JobId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -128,12 +128,23 @@ pub trait Tokens: Send + Sync {
     async fn fail(&self, token: &str, error: ErrorName, cause: &str) -> Result<TokenState>;
 }
 
+pub use domain::reconcile::ExecutionState;
+
+/// An execution of the state machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// The status.
+    pub state: ExecutionState,
+    /// The input, as JSON.
+    pub input: String,
+}
+
 /// Executions of the state machine.
 #[async_trait]
 pub trait Executions: Send + Sync {
-    /// Returns the input of an execution, as JSON, or none if Step Functions does not know the
-    /// execution.
-    async fn input(&self, arn: &str) -> Result<Option<String>>;
+    /// Describes an execution, or returns none if Step Functions does not know it. The status may
+    /// lag behind.
+    async fn describe(&self, arn: &str) -> Result<Option<Execution>>;
 }
 
 /// A job in Batch.
@@ -311,6 +322,17 @@ pub struct AuditFile {
 pub trait SourceFetcher: Send + Sync {
     /// Fetches a commit by its full id, without history.
     async fn fetch(&self, repository: &EnrolledRepository, commit: &CommitId) -> Result<Snapshot>;
+}
+
+/// Reads branches at the forge.
+#[async_trait]
+pub trait BranchTips: Send + Sync {
+    /// Returns the commit that a branch points to, or none if the branch does not exist.
+    async fn tip(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+    ) -> Result<Option<CommitId>>;
 }
 
 /// The statuses of commits at their forge.

@@ -276,7 +276,7 @@ fn finish() -> serde_json::Result<States> {
             RECORD,
             record
                 .about(
-                    "Writes the audit entry and releases the environment, however the run ended.",
+                    "Releases the environment and writes the audit entry, however the run ended.",
                     "none: it ends the run; repeated, it changes nothing",
                 )
                 .limit(150)

@@ -73,10 +73,13 @@ impl ErrorMatch {
         }
     }
 
-    /// Returns the errors of steps that a retry can help with.
+    /// Returns the errors of steps that a retry can help with. `JobEnding` has a retry of its own, in
+    /// the states that read a job's result.
     #[must_use]
     pub fn transient() -> Vec<Self> {
-        let transient = |name: &&ErrorName| name.class() == ErrorClass::Transient;
+        let transient = |name: &&ErrorName| {
+            name.class() == ErrorClass::Transient && **name != ErrorName::JobEnding
+        };
         let names = ErrorName::ALL.iter().filter(transient);
         names.map(|name| Self::Step(*name)).collect()
     }

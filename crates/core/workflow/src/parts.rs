@@ -4,8 +4,8 @@ use crate::errors::{AwsError, ErrorMatch};
 use crate::expression::{Expression, FAILED, Template};
 use crate::limits;
 use crate::state::{
-    Call, Catch, Choice, END, Fail, Level, Map, Next, Parallel, Pass, Processor, ProcessorConfig,
-    Retry, Rule, State, States, Succeed, Task, Wait,
+    Call, Catch, Choice, END, Fail, Jitter, Level, Map, Next, Parallel, Pass, Processor,
+    ProcessorConfig, Retry, Rule, State, States, Succeed, Task, Wait,
 };
 use domain::error::ErrorName;
 use domain::job::Verb;
@@ -70,7 +70,7 @@ fn retry(errors: Vec<ErrorMatch>, first: u32, tries: u32, rate: f64, longest: u3
         max_attempts: tries,
         backoff_rate: rate,
         max_delay_seconds: longest,
-        jitter_strategy: "FULL",
+        jitter_strategy: Jitter::Full,
     }
 }
 
@@ -104,6 +104,17 @@ fn lambda_retries() -> Vec<Retry> {
 pub fn commit_retry() -> Retry {
     let missing = vec![ErrorMatch::Step(ErrorName::CommitNotFound)];
     retry(missing, 2, 3, 2.0, 10)
+}
+
+/// Waits for a job that was terminated. A container has 30 s after SIGTERM, and Batch shows it as
+/// running until its network interface is removed.
+#[must_use]
+pub fn job_end_retry() -> Retry {
+    let ending = vec![ErrorMatch::Step(ErrorName::JobEnding)];
+    Retry {
+        jitter_strategy: Jitter::None,
+        ..retry(ending, 15, 10, 1.0, 30)
+    }
 }
 
 /// Retries the submission of a Batch job. A job that ran and failed is not started again.

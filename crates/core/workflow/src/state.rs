@@ -300,8 +300,18 @@ pub struct Retry {
     pub backoff_rate: f64,
     /// The maximum delay, in seconds.
     pub max_delay_seconds: u32,
-    /// Always `FULL`: each delay is a random part of its length, which spreads the attempts.
-    pub jitter_strategy: &'static str,
+    /// Whether each delay is a random part of its length.
+    pub jitter_strategy: Jitter,
+}
+
+/// Whether a delay is random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Jitter {
+    /// Each delay is a random part of its length, which spreads the attempts.
+    Full,
+    /// Each delay has its full length.
+    None,
 }
 
 /// Certain errors, and the state that they lead to.

@@ -368,11 +368,7 @@ async fn an_orphaned_job_is_terminated_before_its_result_counts() {
     // The reply to its submission was lost, and the job is still queued in Batch.
     world.batch.submit(&job);
     let error = world.finish(&job).await.unwrap_err();
-    assert_eq!(
-        error.name,
-        ErrorName::AwsUnavailable,
-        "asked again: {error}"
-    );
+    assert_eq!(error.name, ErrorName::JobEnding, "asked again: {error}");
     assert!(matches!(world.state().await, StackState::Applying { .. }));
     assert!(!world.batch.has_open(&job));
     let error = world.finish(&job).await.unwrap_err();

@@ -1,7 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod audit;
-mod close;
 mod error;
 mod execution_ended;
 mod promote;
@@ -13,7 +11,9 @@ use async_trait::async_trait;
 use domain::event::EnrolledRepository;
 use domain::step::{RecordInput, RecordOutput};
 use engine::announce::Announcer;
-use engine::{AuditBranch, BatchJobs, Clock, Executions, Objects, Result, Step, Table, Tokens};
+use engine::audit::AuditLog;
+use engine::closing::Closing;
+use engine::{BatchJobs, Clock, Executions, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `record` Lambda.
@@ -21,15 +21,13 @@ use std::sync::Arc;
 pub struct Record {
     /// The DynamoDB table.
     pub table: Arc<dyn Table>,
-    /// The audit bucket, which holds the chain.
-    pub audit: Arc<dyn Objects>,
-    /// The audit branch at the forge.
-    pub audit_branch: Arc<dyn AuditBranch>,
-    /// Completes the task tokens of waiting runs.
-    pub tokens: Arc<dyn Tokens>,
+    /// Ends runs.
+    pub closing: Closing,
+    /// Writes audit entries.
+    pub audit: AuditLog,
     /// Ends the Batch jobs of executions that were stopped.
     pub batch: Arc<dyn BatchJobs>,
-    /// Reads the input of executions.
+    /// Describes executions.
     pub executions: Arc<dyn Executions>,
     /// Announces the run's transitions.
     pub announcer: Announcer,

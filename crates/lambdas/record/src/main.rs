@@ -3,9 +3,8 @@
 fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| record::Record {
         table: wiring.table(),
-        audit: wiring.audit(),
-        audit_branch: wiring.audit_branch(),
-        tokens: wiring.tokens(),
+        closing: wiring.closing(),
+        audit: wiring.audit_log(),
         batch: wiring.batch(),
         executions: wiring.executions(),
         announcer: wiring.announcer(),

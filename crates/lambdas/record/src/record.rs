@@ -5,7 +5,8 @@
 //! Undo: none, because it ends the run.
 //!
 //! Running it twice is safe. A repeated call finds the end and the audit entry that an earlier call
-//! wrote, and does only what is missing. The state machine calls it with `error` only when a step
+//! wrote, and does only what is missing. The environment is released before the entry is written:
+//! if the entry cannot be written, `reconcile` writes it later. The state machine calls it with `error` only when a step
 //! failed that could not record its own error.
 //!
 //! Fails with `Internal` if the audit chain is broken.
@@ -30,7 +31,8 @@ impl Record {
         let id = event.run_id();
         let no_run = match self.claimed(&event, &execution, error.is_some()).await? {
             Some(run) if run.execution() == execution => {
-                let run = self.close(&id, error.as_ref()).await?;
+                let run = self.closing.end(&id, error.as_ref()).await?;
+                let run = self.audit.record(run).await?;
                 return Ok(how_it_ended(&run));
             }
             // Another execution has the run, or the repository is not enrolled: there is nothing to

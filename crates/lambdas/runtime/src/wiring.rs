@@ -9,11 +9,13 @@ use domain::error::StepError;
 use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ForgeId};
 use engine::announce::Announcer;
+use engine::audit::AuditLog;
+use engine::closing::Closing;
 use engine::jobs::StateBucket;
 use engine::{
-    AuditBranch, BatchJobs, BuildLogs, Clock, CommitStatus, CommitStatuses, EventBus, Executions,
-    Objects, Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue, SystemClock, Table,
-    Targets, Tokens,
+    AuditBranch, BatchJobs, BranchTips, BuildLogs, Clock, CommitStatus, CommitStatuses, EventBus,
+    Executions, Objects, Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue, SystemClock,
+    Table, Targets, Tokens,
 };
 use forge::Token;
 use forge::git::{Git, GitSettings};
@@ -170,6 +172,34 @@ impl Wiring {
     #[must_use]
     pub fn audit_branch(&self) -> Arc<dyn AuditBranch> {
         Arc::new(self.git())
+    }
+
+    /// The branches at the forge.
+    #[must_use]
+    pub fn branch_tips(&self) -> Arc<dyn BranchTips> {
+        Arc::new(self.git())
+    }
+
+    /// What writes audit entries.
+    #[must_use]
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog {
+            table: self.table(),
+            bucket: self.audit(),
+            branch: self.audit_branch(),
+            repositories: self.repositories(),
+        }
+    }
+
+    /// What ends runs.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing {
+            table: self.table(),
+            tokens: self.tokens(),
+            announcer: self.announcer(),
+            clock: self.clock(),
+        }
     }
 
     fn git(&self) -> Git {

@@ -22,7 +22,7 @@ use domain::source_rules::{self, SourceFile};
 use domain::stack_digest::{self, CommitFile, Coverage, Destination, SourceTree, StackDigest};
 use domain::step::{Claim, ClaimOutput, ClaimVerdict};
 use domain::text;
-use engine::documents::{insert, load_run, update_run};
+use engine::documents::{insert, load_run, update_branch, update_run};
 use engine::status::Transition;
 use engine::{Result, Snapshot, Written};
 use std::collections::BTreeMap;
@@ -46,6 +46,13 @@ impl Validate {
                 verdict: ClaimVerdict::Duplicate,
             });
         };
+        // Before the commit is checked: a commit that is refused was not missed.
+        let (repository, received_at) = (event.repository_key(), event.received_at());
+        update_branch(&*self.table, repository, event.branch(), |branch| {
+            branch.claim(event.commit(), received_at);
+            Ok(())
+        })
+        .await?;
         if run.accepted_at().is_none() {
             self.announcer.announce(&run, Transition::Claimed).await;
             run = self.seal(&run).await?;

@@ -199,7 +199,9 @@ async fn an_unknown_commit_is_an_error_after_the_claim() {
     let error = world.step.run(input).await.unwrap_err();
     assert_eq!(error.name, ErrorName::CommitNotFound);
     assert_eq!(world.kinds(), [TransitionKind::Claimed]);
-    assert_eq!(world.table.keys().len(), 1);
+    let kinds: Vec<String> = world.table.keys().into_iter().map(|key| key.pk).collect();
+    let run = format!("RUN#{}", samples::run_id(2));
+    assert_eq!(kinds, ["BRANCH#github-42".to_owned(), run]);
 }
 
 #[tokio::test]

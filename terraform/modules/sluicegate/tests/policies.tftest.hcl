@@ -89,15 +89,15 @@ run "permissions_are_minimal" {
   }
 
   assert {
-    condition     = [for name, environment in output.function_environments : name if contains(keys(environment), "SLUICEGATE_AUDIT_BUCKET")] == ["record"]
-    error_message = "Only the record Lambda may get the name of the audit bucket."
+    condition     = [for name, environment in output.function_environments : name if contains(keys(environment), "SLUICEGATE_AUDIT_BUCKET")] == ["reconcile", "record"]
+    error_message = "Only reconcile and record may get the name of the audit bucket."
   }
 
   assert {
     condition = [for role, policy in output.role_policies : role if anytrue([
       for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && startswith(statement.Sid, "Audit")
-    ])] == ["lambda-record"]
-    error_message = "Only the record Lambda may write the audit."
+    ])] == ["lambda-reconcile", "lambda-record"]
+    error_message = "Only reconcile and record may write the audit."
   }
 
   assert {
@@ -171,19 +171,19 @@ run "permissions_are_minimal" {
 
   assert {
     condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && strcontains(policy, "batch:")] == [
-      "lambda-apply", "lambda-plan", "lambda-record",
+      "lambda-apply", "lambda-plan", "lambda-reconcile", "lambda-record",
     ]
-    error_message = "Only plan, apply and record may call Batch."
+    error_message = "Only plan, apply, reconcile and record may call Batch."
   }
 
   assert {
-    condition = alltrue([for role in ["lambda-apply", "lambda-plan", "lambda-record"] : {
+    condition = alltrue([for role in ["lambda-apply", "lambda-plan", "lambda-reconcile", "lambda-record"] : {
       for statement in jsondecode(output.role_policies[role]).Statement : statement.Sid => [statement.Action, statement.Resource]
       if anytrue([for action in flatten([try(statement.Action, [])]) : startswith(action, "batch:")])
       } == {
       FollowJobs = [["batch:DescribeJobs", "batch:ListJobs"], "*"]
       StopJobs   = [["batch:TerminateJob"], "arn:aws:batch:eu-central-1:111122223333:job/*"]
     }])
-    error_message = "These three may find and stop jobs, but not start them."
+    error_message = "These four may find and stop jobs, but not start them."
   }
 }

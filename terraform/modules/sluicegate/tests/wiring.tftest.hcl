@@ -39,7 +39,7 @@ run "everything_is_connected" {
   assert {
     condition = jsondecode(module.events.push_pattern) == {
       source      = ["github.com", "gitlab.com"]
-      detail-type = ["push"]
+      detail-type = ["push", "reconciliation"]
       detail = {
         repository = { full_name = ["acme/Site", "acme/platform/shop", "acme/shop"] }
         ref        = ["refs/heads/main", "refs/heads/staging"]
@@ -65,8 +65,8 @@ run "everything_is_connected" {
   assert {
     condition = { for name, environment in output.function_environments : name => environment.SLUICEGATE_JOB_QUEUES
       if can(environment.SLUICEGATE_JOB_QUEUES)
-    } == { for name in ["apply", "plan", "record"] : name => "sluicegate-plan,sluicegate-apply" }
-    error_message = "plan, apply and record must get the names of both queues, separated by a comma."
+    } == { for name in ["apply", "plan", "reconcile", "record"] : name => "sluicegate-plan,sluicegate-apply" }
+    error_message = "plan, apply, reconcile and record must get the names of both queues, separated by a comma."
   }
 
   assert {

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
-use domain::ids::CommitId;
-use engine::{AuditBranch, AuditFile, Result, Snapshot, SourceFetcher};
+use domain::ids::{BranchRef, CommitId};
+use engine::{AuditBranch, AuditFile, BranchTips, Result, Snapshot, SourceFetcher};
 use git2::{Repository, RepositoryInitOptions};
 use smart::{Depth, Remote, local};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -115,6 +115,28 @@ impl SourceFetcher for Git {
         self.with_repository(repository, move |remote, scratch| {
             remote.fetch(id, Depth::Files, scratch)?;
             snapshot::read(scratch, &commit)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl BranchTips for Git {
+    async fn tip(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+    ) -> Result<Option<CommitId>> {
+        let branch = branch.clone();
+        self.with_repository(repository, move |remote, _| {
+            let Some(tip) = remote.tip(branch.as_str())? else {
+                return Ok(None);
+            };
+            let tip = CommitId::parse(&tip.to_string()).map_err(|error| {
+                let text = format!("{branch} of the forge: {error}");
+                StepError::new(ErrorName::Internal, text)
+            })?;
+            Ok(Some(tip))
         })
         .await
     }

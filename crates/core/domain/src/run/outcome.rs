@@ -125,8 +125,8 @@ impl Run {
             || self.forward.stacks.iter().any(|one| applied(one.state()))
     }
 
-    /// Ends the run, and records `error` if the run has no error yet. After that, only
-    /// [`Self::audited`] changes the run.
+    /// Ends the run, and records `error` if the run has no error yet. After that, only the functions
+    /// of its audit entry change the run.
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has already ended.
@@ -148,6 +148,26 @@ impl Run {
             audit_seq: None,
         });
         Ok(outcome)
+    }
+
+    /// Returns whether the run has ended and has its audit entry. Nothing is left to do for it.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.audit_seq.is_some())
+    }
+
+    /// Lowers the number at which the search for the audit entry starts. It must be written before
+    /// the entry, so that a retry finds the entry. A higher number changes nothing.
+    ///
+    /// # Errors
+    /// Fails with `Internal` when the run has not ended.
+    pub fn audit_searched_from(&mut self, from: u64) -> Change {
+        let run = self.id.clone();
+        let Some(end) = &mut self.end else {
+            return Err(RunError::NotEnded { run });
+        };
+        end.audit_from = end.audit_from.min(from);
+        Ok(())
     }
 
     /// Records the number of the audit entry. A repeated call changes nothing.

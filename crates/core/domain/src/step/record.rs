@@ -3,6 +3,7 @@
 use super::{CaughtError, NoOutput};
 use crate::event::Trigger;
 use crate::ids::RunId;
+use crate::reconcile::ExecutionState;
 use serde::{Deserialize, Serialize};
 
 /// The input of `record`.
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum RecordInput {
     /// Moves *last good*, or after a rollback marks the commit as bad.
     Promote(Promote),
-    /// Writes the audit entry and releases the environment.
+    /// Releases the environment and writes the audit entry.
     Record(RecordRun),
     /// Ends a run whose execution stopped before the state Record. An EventBridge rule sends this.
     ExecutionEnded(ExecutionEnded),
@@ -77,6 +78,6 @@ pub enum RecordVerdict {
 pub struct ExecutionEnded {
     /// The execution's ARN.
     pub execution: String,
-    /// The execution's status: `ABORTED`, `TIMED_OUT` or `FAILED`.
-    pub status: String,
+    /// The execution's status.
+    pub status: ExecutionState,
 }

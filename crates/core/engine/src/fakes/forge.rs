@@ -1,11 +1,12 @@
 use super::{Faults, Shared, can_fail};
 use crate::{
-    AuditBranch, AuditFile, CommitStatus, CommitStatuses, Result, Snapshot, SourceFetcher,
+    AuditBranch, AuditFile, BranchTips, CommitStatus, CommitStatuses, Result, Snapshot,
+    SourceFetcher,
 };
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::event::EnrolledRepository;
-use domain::ids::{CommitId, RepositoryKey};
+use domain::ids::{BranchRef, CommitId, RepositoryKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -49,6 +50,7 @@ enum Reach {
 struct Host {
     reach: Reach,
     commits: BTreeMap<(RepositoryKey, CommitId), Snapshot>,
+    tips: BTreeMap<(RepositoryKey, BranchRef), CommitId>,
     statuses: Vec<SetStatus>,
     audit: BTreeMap<RepositoryKey, Branch>,
 }
@@ -60,7 +62,7 @@ pub struct FakeForge {
     faults: Faults,
 }
 
-can_fail!(FakeForge: "fetch", "set", "append", "newest");
+can_fail!(FakeForge: "fetch", "tip", "set", "append", "newest");
 
 impl FakeForge {
     /// Returns a forge without commits.
@@ -73,6 +75,21 @@ impl FakeForge {
     pub fn push(&self, repository: RepositoryKey, snapshot: Snapshot) {
         let key = (repository, snapshot.commit.clone());
         self.host.lock().commits.insert(key, snapshot);
+    }
+
+    /// Moves a branch to a commit, or removes it.
+    pub fn move_branch(
+        &self,
+        repository: RepositoryKey,
+        branch: &BranchRef,
+        tip: Option<CommitId>,
+    ) {
+        let key = (repository, branch.clone());
+        let tips = &mut self.host.lock().tips;
+        match tip {
+            Some(tip) => tips.insert(key, tip),
+            None => tips.remove(&key),
+        };
     }
 
     /// Makes the forge unreachable, or reachable again.
@@ -147,6 +164,21 @@ impl SourceFetcher for FakeForge {
                 format!("{name} has no commit {commit}"),
             )
         })
+    }
+}
+
+#[async_trait]
+impl BranchTips for FakeForge {
+    async fn tip(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+    ) -> Result<Option<CommitId>> {
+        self.begin("tip").await?;
+        let key = (repository.key, branch.clone());
+        let tip = self.host.lock().tips.get(&key).cloned();
+        self.faults.after("tip")?;
+        Ok(tip)
     }
 }
 

@@ -1,5 +1,8 @@
 use super::{Faults, Shared, can_fail};
-use crate::{EventBus, Executions, Result, Secrets, StatusQueue, TokenState, Tokens};
+use crate::{
+    EventBus, Execution, ExecutionState, Executions, Result, Secrets, StatusQueue, TokenState,
+    Tokens,
+};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -198,14 +201,14 @@ impl Waits {
     }
 }
 
-/// A fake of executions: their inputs, by ARN.
+/// A fake of executions, by ARN.
 #[derive(Debug, Clone, Default)]
 pub struct FakeExecutions {
-    inputs: Shared<BTreeMap<String, String>>,
+    executions: Shared<BTreeMap<String, Execution>>,
     faults: Faults,
 }
 
-can_fail!(FakeExecutions: "input");
+can_fail!(FakeExecutions: "describe");
 
 impl FakeExecutions {
     /// Returns a fake without executions.
@@ -216,17 +219,28 @@ impl FakeExecutions {
 
     /// Starts an execution.
     pub fn start(&self, arn: &str, input: &str) {
-        self.inputs.lock().insert(arn.to_owned(), input.to_owned());
+        let execution = Execution {
+            state: ExecutionState::Running,
+            input: input.to_owned(),
+        };
+        self.executions.lock().insert(arn.to_owned(), execution);
+    }
+
+    /// Ends an execution. Does nothing if it was not started.
+    pub fn end(&self, arn: &str, state: ExecutionState) {
+        if let Some(execution) = self.executions.lock().get_mut(arn) {
+            execution.state = state;
+        }
     }
 }
 
 #[async_trait]
 impl Executions for FakeExecutions {
-    async fn input(&self, arn: &str) -> Result<Option<String>> {
-        self.faults.before("input")?;
-        let input = self.inputs.lock().get(arn).cloned();
-        self.faults.after("input")?;
-        Ok(input)
+    async fn describe(&self, arn: &str) -> Result<Option<Execution>> {
+        self.faults.before("describe")?;
+        let found = self.executions.lock().get(arn).cloned();
+        self.faults.after("describe")?;
+        Ok(found)
     }
 }
 

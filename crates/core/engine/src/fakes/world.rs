@@ -1,8 +1,10 @@
 use super::{
-    FakeBatch, FakeBuildLogs, FakeClock, FakeExecutions, FakeForge, FakeObjects, FakeProbe,
-    FakeRegistry, FakeServices, FakeStatusQueue, FakeTable, FakeTokens, samples,
+    FakeBatch, FakeBuildLogs, FakeClock, FakeEventBus, FakeExecutions, FakeForge, FakeObjects,
+    FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue, FakeTable, FakeTokens, samples,
 };
 use crate::announce::Announcer;
+use crate::audit::AuditLog;
+use crate::closing::Closing;
 use crate::documents::{insert, load_run, update_run};
 use crate::environments::Environments;
 use crate::status::{StatusData, parse};
@@ -31,6 +33,7 @@ pub struct World<C = FakeClock> {
     pub probe: FakeProbe,
     pub forge: FakeForge,
     pub status: FakeStatusQueue,
+    pub bus: FakeEventBus,
     pub clock: C,
 }
 
@@ -70,6 +73,7 @@ impl<C: Clock + Clone + 'static> World<C> {
             probe: FakeProbe::new(),
             forge: FakeForge::new(),
             status: FakeStatusQueue::new(),
+            bus: FakeEventBus::new(),
             clock,
         }
     }
@@ -91,6 +95,28 @@ impl<C: Clock + Clone + 'static> World<C> {
     #[must_use]
     pub fn queue_announcer(&self) -> Announcer {
         Announcer::new(Arc::new(self.status.clone()), self.clock())
+    }
+
+    /// Returns what ends runs.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing {
+            table: Arc::new(self.table.clone()),
+            tokens: Arc::new(self.tokens.clone()),
+            announcer: self.announcer(),
+            clock: self.clock(),
+        }
+    }
+
+    /// Returns what writes audit entries.
+    #[must_use]
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog {
+            table: Arc::new(self.table.clone()),
+            bucket: Arc::new(self.audit.clone()),
+            branch: Arc::new(self.forge.clone()),
+            repositories: samples::repositories(),
+        }
     }
 
     /// Returns the ports of the targets.

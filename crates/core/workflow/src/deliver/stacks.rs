@@ -4,7 +4,9 @@ use super::{PLAN_CHANGES_NOTHING, ROLLBACK, ROLLBACK_APPLIES};
 use crate::errors::{AwsError, ErrorMatch};
 use crate::expression::{Expression, Template};
 use crate::limits;
-use crate::parts::{OnError, choice, each_stack, from_input, level, pass, run, stop_branches};
+use crate::parts::{
+    OnError, choice, each_stack, from_input, job_end_retry, level, pass, run, stop_branches,
+};
 use crate::state::{Level, States, Task};
 use domain::environment::LockVerdict;
 use domain::job::Verb;
@@ -131,6 +133,7 @@ pub(super) fn plan(wave: &Wave) -> serde_json::Result<States> {
                     "Reads the plan, judges it and seals it, or raises the job's error.",
                     PLAN_CHANGES_NOTHING,
                 )
+                .retry_also(job_end_retry())
                 .on_error(OnError::fail_stack(wave.plan_ended))
                 .then(wave.plan_ended),
         ),
@@ -267,6 +270,7 @@ pub(super) fn apply() -> serde_json::Result<States> {
                     "Reads the apply's result; a stale plan is made again once.",
                     ROLLBACK_APPLIES,
                 )
+                .retry_also(job_end_retry())
                 .on_error(fail_stack())
                 .then(ended),
         ),

@@ -217,6 +217,8 @@ pub enum Mode {
 pub enum Jitter {
     /// Over the whole delay.
     Full,
+    /// Not at all.
+    None,
 }
 
 impl States {

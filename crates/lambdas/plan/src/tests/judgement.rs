@@ -69,11 +69,7 @@ async fn an_orphaned_job_is_terminated_before_it_is_lost() {
     world.batch.submit(&job);
     let caught = || Some(caught("States.TaskFailed"));
     let error = world.judge(&job, caught()).await.unwrap_err();
-    assert_eq!(
-        error.name,
-        ErrorName::AwsUnavailable,
-        "asked again: {error}"
-    );
+    assert_eq!(error.name, ErrorName::JobEnding, "asked again: {error}");
     assert!(!world.batch.has_open(&job));
     let error = world.judge(&job, caught()).await.unwrap_err();
     assert_eq!(error.name, ErrorName::JobLost);

@@ -2,6 +2,7 @@
 
 use super::*;
 use domain::keys;
+use engine::AuditBranch as _;
 
 #[tokio::test]
 async fn writers_at_once_make_one_line() {
@@ -34,7 +35,7 @@ async fn writers_at_once_make_one_line() {
 async fn the_head_is_only_a_hint() {
     let world = Scene::new();
     let key = engine::ItemKey {
-        pk: "AUDIT#42".into(),
+        pk: format!("AUDIT#{}", samples::repository().key),
         sk: "HEAD".into(),
     };
     for (n, seq) in [(2, 7), (3, 0), (4, 1), (5, 900)] {

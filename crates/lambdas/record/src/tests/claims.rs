@@ -55,20 +55,20 @@ async fn an_execution_whose_run_could_not_be_claimed_is_audited_once() {
     world.executions.start("execution-2", &event);
     world.executions.start("execution-4", "{\"what\": 1}");
     let away = StepError::new(ErrorName::AwsUnavailable, "no answer");
-    world.executions.fail_next("input", away, 1);
-    let error = world.ended(2, "FAILED").await.unwrap_err();
+    world.executions.fail_next("describe", away, 1);
+    let error = world.ended(2, ExecutionState::Failed).await.unwrap_err();
     assert_eq!(error.name, ErrorName::AwsUnavailable, "it is tried again");
     for _ in 0..2 {
-        let output = world.ended(2, "FAILED").await.unwrap();
+        let output = world.ended(2, ExecutionState::Failed).await.unwrap();
         assert_eq!(output.error, "Internal");
     }
     for n in [3, 4] {
-        let output = world.ended(n, "FAILED").await.unwrap();
+        let output = world.ended(n, ExecutionState::Failed).await.unwrap();
         assert_eq!(output.error, "RunNotFound", "execution {n} is not ours");
     }
     // Another copy of the event has its own execution, and no run.
     world.executions.start("execution-5", &event);
-    world.ended(5, "ABORTED").await.unwrap();
+    world.ended(5, ExecutionState::Aborted).await.unwrap();
     let entries = world.entries();
     assert_eq!(entries.len(), 1);
     assert_eq!(

@@ -1,15 +1,20 @@
 //! The audit chain: S3 decides its order, and the audit branch is a copy.
+//!
+//! The entry of a run is written after the run has ended and released its environment. A run whose
+//! entry could not be written is listed in [`crate::documents::OPEN_RUNS`] until it is.
 
-use crate::{Error, Record};
+use crate::documents::update_run;
+use crate::{
+    AuditBranch, AuditFile, ItemBody, ItemKey, Objects, Result, Table, Written, environments,
+};
 use domain::audit::{Entry, Head, superseding};
+use domain::error::{ErrorName, NamedError};
 use domain::event::EnrolledRepository;
-use domain::ids::RepositoryKey;
+use domain::ids::{RepositoryKey, RunId};
 use domain::json;
 use domain::keys;
 use domain::run::{End, Lock, Run};
-use engine::documents::update_run;
-use engine::environments;
-use engine::{AuditFile, ItemBody, ItemKey, Result, Written};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most entries that one call adds to the audit branch.
@@ -22,12 +27,59 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The most entries that one call reads after the hint. Beyond it, the hint must be wrong.
 const WALKED: u64 = 10_000;
 
-impl Record {
+/// Why an entry was not written.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its variant means")]
+pub enum AuditError {
+    #[error("run {run} has no end to record")]
+    NoEnd { run: RunId },
+    #[error("audit entry {key} is missing, although it was written: find out who deleted it")]
+    EntryMissing { key: String },
+    #[error("audit entry {key} {why}")]
+    EntryBroken { key: String, why: String },
+    #[error("the audit of repository {repository} has no end within {searched} entries")]
+    EndlessAudit {
+        repository: RepositoryKey,
+        searched: u64,
+    },
+}
+
+impl NamedError for AuditError {
+    fn name(&self) -> ErrorName {
+        ErrorName::Internal
+    }
+}
+
+/// Writes audit entries.
+#[derive(Clone)]
+pub struct AuditLog {
+    /// The table, which holds a hint to the newest entry.
+    pub table: Arc<dyn Table>,
+    /// The audit bucket, which holds the chain.
+    pub bucket: Arc<dyn Objects>,
+    /// The audit branch at the forge.
+    pub branch: Arc<dyn AuditBranch>,
+    /// The enrolled repositories.
+    pub repositories: Arc<[EnrolledRepository]>,
+}
+
+impl AuditLog {
+    /// Writes the entry of a run that has ended, and adds it to the audit branch.
+    ///
+    /// # Errors
+    /// Fails with `Internal` when the run has not ended or the chain is broken, and when the table
+    /// or the bucket cannot be read or written. A forge that does not respond is logged.
+    pub async fn record(&self, run: Run) -> Result<Run> {
+        let run = self.write_entry(run).await?;
+        self.project(&run).await;
+        Ok(run)
+    }
+
     /// Writes the run's entry, or finds the one that an earlier call wrote.
-    pub(crate) async fn write_entry(&self, run: Run) -> Result<Run> {
+    async fn write_entry(&self, run: Run) -> Result<Run> {
         let Some(end) = run.end().cloned() else {
             let run = run.id().clone();
-            return Err(Error::NoEnd { run }.into());
+            return Err(AuditError::NoEnd { run }.into());
         };
         if end.audit_seq.is_some() {
             return Ok(run);
@@ -49,22 +101,21 @@ impl Record {
             (Lock::Superseded { .. }, Some(environment)) => superseding(run, &environment),
             _ => None,
         };
-        let mut previous = self
-            .head_at(repository, end.audit_from.saturating_sub(1))
-            .await?;
-        for seq in (end.audit_from..).take(usize::try_from(WALKED).unwrap_or(usize::MAX)) {
+        let from = self.search_from(run, end).await?;
+        let mut previous = self.head_at(repository, from - 1).await?;
+        for seq in (from..).take(usize::try_from(WALKED).unwrap_or(usize::MAX)) {
             let key = keys::audit(repository, seq);
-            let found = match self.audit.get(&key).await? {
+            let found = match self.bucket.get(&key).await? {
                 Some(bytes) => bytes,
                 None => {
                     let entry = Entry::of(run, end, superseded_by.clone(), previous.as_ref());
                     let bytes = entry.to_bytes()?;
-                    let written = self.audit.put_if_absent(&key, bytes.clone()).await?;
+                    let written = self.bucket.put_if_absent(&key, bytes.clone()).await?;
                     if written == Written::Yes {
                         return Ok(Head::of(seq, &bytes));
                     }
                     // The number is used by now, perhaps by an earlier call for this run.
-                    self.audit.get(&key).await?.ok_or_else(|| gone(&key))?
+                    self.bucket.get(&key).await?.ok_or_else(|| gone(&key))?
                 }
             };
             let entry = Entry::from_bytes(&found).map_err(|why| broken(&key, why))?;
@@ -74,7 +125,7 @@ impl Record {
             previous = Some(Head::of(seq, &found));
         }
         let searched = WALKED;
-        Err(Error::EndlessAudit {
+        Err(AuditError::EndlessAudit {
             repository,
             searched,
         }
@@ -87,31 +138,39 @@ impl Record {
             return Ok(None);
         }
         let key = keys::audit(repository, seq);
-        let bytes = self.audit.get(&key).await?.ok_or_else(|| gone(&key))?;
+        let bytes = self.bucket.get(&key).await?.ok_or_else(|| gone(&key))?;
         Ok(Some(Head::of(seq, &bytes)))
     }
 
-    /// Returns the lowest number that a new entry can have: the one after the last known entry.
-    pub(crate) async fn next_number(&self, repository: RepositoryKey) -> Result<u64> {
-        let hint = self
-            .table
-            .get(&head_key(repository))
-            .await?
-            .and_then(|item| serde_json::from_str::<Head>(&item.doc).ok())
-            .map_or(0, |head| head.seq);
-        // A hint beyond the end of the chain would leave a gap, so step back to an entry that
-        // exists.
-        for seq in (1..=hint).rev() {
-            if self
-                .audit
-                .get(&keys::audit(repository, seq))
-                .await?
-                .is_some()
-            {
-                return Ok(seq + 1);
+    /// Returns the number at which the search for the end of the chain starts: the number after an
+    /// entry that exists. The number that the run recorded comes from a hint, which can be beyond
+    /// the end of the chain. An entry there would leave a gap.
+    async fn search_from(&self, run: &Run, end: &End) -> Result<u64> {
+        let repository = run.trigger().repository_key();
+        if end.audit_from <= 1 || self.exists(repository, end.audit_from - 1).await? {
+            return Ok(end.audit_from.max(1));
+        }
+        // The chain has no gap, so its end is found by bisection: entry `low` exists.
+        let (mut low, mut high) = (0, end.audit_from - 1);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.exists(repository, middle).await? {
+                low = middle;
+            } else {
+                high = middle;
             }
         }
-        Ok(1)
+        let from = low + 1;
+        update_run(&*self.table, run.id(), |run| {
+            Ok(run.audit_searched_from(from)?)
+        })
+        .await?;
+        Ok(from)
+    }
+
+    async fn exists(&self, repository: RepositoryKey, seq: u64) -> Result<bool> {
+        let key = keys::audit(repository, seq);
+        Ok(self.bucket.get(&key).await?.is_some())
     }
 
     /// Records the newest entry as a hint. It affects only the length of the next search.
@@ -141,7 +200,7 @@ impl Record {
     }
 
     /// Adds every entry that the audit branch lacks. A later run pushes what cannot be pushed now.
-    pub(crate) async fn project(&self, run: &Run) {
+    async fn project(&self, run: &Run) {
         match tokio::time::timeout(PATIENCE, self.try_project(run)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -163,12 +222,12 @@ impl Record {
         let id = repository.key;
         // The run's own entry is always added: a file with its number that another person pushed
         // must not replace it. An entry that is there already is not added twice.
-        let known = self.audit_branch.newest(repository, own - 1).await?;
+        let known = self.branch.newest(repository, own - 1).await?;
         let known = known.unwrap_or(0);
         let mut files = Vec::new();
         for seq in known + 1..=known.saturating_add(PROJECTED) {
             let key = keys::audit(id, seq);
-            let Some(bytes) = self.audit.get(&key).await? else {
+            let Some(bytes) = self.bucket.get(&key).await? else {
                 break;
             };
             let entry = Entry::from_bytes(&bytes).map_err(|why| broken(&key, why))?;
@@ -182,26 +241,37 @@ impl Record {
         if files.is_empty() {
             return Ok(());
         }
-        self.audit_branch.append(repository, &files).await
+        self.branch.append(repository, &files).await
     }
 }
 
+/// Returns the lowest number that a new entry can have, by the hint: the one after the newest known
+/// entry. Reads only the table, because the end of a run waits for it.
+pub(crate) async fn next_number(table: &dyn Table, repository: RepositoryKey) -> Result<u64> {
+    let hint = table
+        .get(&head_key(repository))
+        .await?
+        .and_then(|item| serde_json::from_str::<Head>(&item.doc).ok());
+    Ok(hint.map_or(1, |head| head.seq.saturating_add(1)))
+}
+
 /// Returns the key of the item that holds the newest entry.
-fn head_key(repository: RepositoryKey) -> ItemKey {
+#[must_use]
+pub fn head_key(repository: RepositoryKey) -> ItemKey {
     ItemKey {
         pk: format!("AUDIT#{repository}"),
         sk: "HEAD".into(),
     }
 }
 
-fn gone(key: &str) -> Error {
-    Error::EntryMissing {
+fn gone(key: &str) -> AuditError {
+    AuditError::EntryMissing {
         key: key.to_owned(),
     }
 }
 
-fn broken(key: &str, why: String) -> Error {
-    Error::EntryBroken {
+fn broken(key: &str, why: String) -> AuditError {
+    AuditError::EntryBroken {
         key: key.to_owned(),
         why,
     }

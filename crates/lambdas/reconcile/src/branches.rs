@@ -1,0 +1,81 @@
+//! Missed pushes: each watched branch's tip, compared with its last claimed commit.
+
+use crate::Reconcile;
+use crate::reconcile::Problems;
+use domain::event::{self, DETAIL_TYPE_RECONCILIATION, EnrolledRepository, Trigger};
+use domain::ids::{BranchRef, CommitId};
+use domain::json;
+use domain::step::ReconcileOutput;
+use engine::Result;
+use engine::documents::update_branch;
+use std::time::Duration;
+
+/// The time limit of one question to the forge.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Reconcile {
+    /// Publishes the push of each watched branch whose tip has been unclaimed for too long.
+    pub(crate) async fn find_missed_pushes(
+        &self,
+        output: &mut ReconcileOutput,
+        problems: &mut Problems,
+    ) {
+        for repository in self.repositories.iter() {
+            for branch in repository.watched() {
+                let Some(tip) = self.tip(repository, &branch).await else {
+                    continue;
+                };
+                let done = self.compare(repository, &branch, tip, output).await;
+                problems.note(branch.as_str(), done);
+            }
+        }
+    }
+
+    /// Returns the branch's tip, or `None` if the forge cannot be asked now.
+    async fn tip(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+    ) -> Option<Option<CommitId>> {
+        let name = &repository.full_name;
+        match tokio::time::timeout(PATIENCE, self.tips.tip(repository, branch)).await {
+            Ok(Ok(tip)) => Some(tip),
+            Ok(Err(error)) => {
+                tracing::warn!(repository = %name, %branch, %error, "its tip was not read");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(repository = %name, %branch, "the forge did not answer");
+                None
+            }
+        }
+    }
+
+    async fn compare(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+        tip: Option<CommitId>,
+        output: &mut ReconcileOutput,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let name = &repository.full_name;
+        let missed = update_branch(&*self.table, repository.key, branch, |known| {
+            Ok(known.observe(tip.as_ref(), name, now))
+        })
+        .await?;
+        let Some(missed) = missed else {
+            return Ok(());
+        };
+        let event = Trigger::Reconciliation(missed);
+        let run = event.run_id();
+        tracing::warn!(%run, repository = %name, %branch, "a push was missed: it is published");
+        let detail = json::to_text("an event", &event)?;
+        let source = event::source(repository.key.forge);
+        self.bus
+            .publish(&source, DETAIL_TYPE_RECONCILIATION, &detail)
+            .await?;
+        output.published.push(run);
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! Wires the Lambda to AWS.
+
+fn main() -> std::process::ExitCode {
+    runtime::serve(|wiring| reconcile::Reconcile {
+        table: wiring.table(),
+        closing: wiring.closing(),
+        audit: wiring.audit_log(),
+        batch: wiring.batch(),
+        executions: wiring.executions(),
+        tips: wiring.branch_tips(),
+        bus: wiring.event_bus(),
+        repositories: wiring.repositories(),
+        clock: wiring.clock(),
+    })
+}

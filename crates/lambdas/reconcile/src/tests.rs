@@ -1,0 +1,286 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+mod pushes;
+
+use super::*;
+use domain::audit::{Entry, Found, verify};
+use domain::environment::QueueRule;
+use domain::error::{ErrorName, StepError};
+use domain::ids::{JobId, RunId};
+use domain::run::{Outcome, Run, StackState};
+use engine::ExecutionState;
+use engine::fakes::{World, samples};
+use std::ops::Deref;
+
+struct Scene(World);
+
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.0
+    }
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self(World::new())
+    }
+
+    fn step(&self) -> Reconcile {
+        Reconcile {
+            table: Arc::new(self.table.clone()),
+            closing: self.closing(),
+            audit: self.audit_log(),
+            batch: Arc::new(self.batch.clone()),
+            executions: Arc::new(self.executions.clone()),
+            tips: Arc::new(self.forge.clone()),
+            bus: Arc::new(self.bus.clone()),
+            repositories: samples::repositories(),
+            clock: self.clock(),
+        }
+    }
+
+    async fn reconcile(&self) -> ReconcileOutput {
+        self.step().run(ReconcileInput::Reconcile).await.unwrap()
+    }
+
+    /// Stores a run of commit `n` whose execution runs, and which requested its environment. The
+    /// first such run holds it.
+    async fn add(&self, n: u8) -> RunId {
+        let mut config = samples::config();
+        config.queue = QueueRule::Every;
+        let mut run = samples::accepted_run(n, config);
+        samples::edit(&mut run, "/execution", execution(n));
+        self.insert(&run).await;
+        let event = serde_json::to_string(run.trigger()).unwrap();
+        self.executions.start(run.execution(), &event);
+        self.acquire(run.id(), &format!("token-{n}")).await.unwrap();
+        run.id().clone()
+    }
+
+    async fn stored(&self, n: u8) -> Run {
+        self.run(&samples::run_id(n)).await
+    }
+
+    /// Returns the entries of a chain that has no gap.
+    fn entries(&self) -> Vec<Entry> {
+        let found = |name: String| Found {
+            bytes: self.audit.peek(&name).unwrap(),
+            name,
+        };
+        let chain: Vec<Found> = self.audit.keys().into_iter().map(found).collect();
+        verify(&chain, None).unwrap();
+        let entries = chain.iter();
+        entries
+            .map(|found| Entry::from_bytes(&found.bytes).unwrap())
+            .collect()
+    }
+}
+
+fn execution(n: u8) -> String {
+    format!("execution-{n}")
+}
+
+fn nothing() -> ReconcileOutput {
+    ReconcileOutput::default()
+}
+
+#[tokio::test]
+async fn an_execution_was_stopped_and_its_event_was_lost() {
+    let world = Scene::new();
+    let (stopped, next) = (world.add(2).await, world.add(3).await);
+    assert_eq!(world.reconcile().await, nothing(), "both executions run");
+
+    world.executions.end(&execution(2), ExecutionState::Aborted);
+    let output = world.reconcile().await;
+    assert_eq!(output.ended, [stopped.clone()]);
+    assert_eq!(output.audited, [stopped.clone()]);
+
+    let run = world.stored(2).await;
+    assert_eq!(run.outcome(), Outcome::Failed);
+    let error = &run.failure().unwrap().error;
+    assert_eq!(error.name, ErrorName::Interrupted);
+    assert_eq!(error.message, "execution execution-2 was stopped");
+    assert_eq!(world.holder(), Some(next));
+    assert!(
+        !world.tokens.is_open("token-3"),
+        "the next run was notified"
+    );
+    assert_eq!(world.entries()[0].run, stopped);
+    let files = world.forge.audit_files(samples::repository().key);
+    assert_eq!(files.len(), 1);
+    assert_eq!(
+        world
+            .announced()
+            .last()
+            .map(|sent| sent.transition.as_str()),
+        Some("finished")
+    );
+    assert_eq!(world.reconcile().await, nothing(), "once is enough");
+}
+
+#[tokio::test]
+async fn what_a_dead_run_may_have_changed_freezes_its_environment() {
+    let world = Scene::new();
+    let stopped = world.add(2).await;
+    world.add(3).await;
+    world
+        .change_run(&stopped, |run| samples::begin_apply(run, "data"))
+        .await;
+    let job = applying(&world.stored(2).await);
+    world.batch.submit(&job);
+    world
+        .executions
+        .end(&execution(2), ExecutionState::TimedOut);
+
+    // The job may still write: it is ended first.
+    assert_eq!(world.reconcile().await, nothing());
+    assert!(!world.batch.has_open(&job), "it was terminated");
+    assert!(!world.stored(2).await.is_ended());
+    assert_eq!(world.holder(), Some(stopped.clone()));
+
+    assert_eq!(world.reconcile().await.ended, [stopped.clone()]);
+    let environment = world.table.environment();
+    assert_eq!(environment.holder(), None);
+    assert_eq!(environment.frozen().unwrap().run, stopped);
+    assert_eq!(world.stored(2).await.outcome(), Outcome::NeedsOperator);
+    let (token, error) = world.tokens.errors().remove(0);
+    assert_eq!(
+        (token.as_str(), error.name),
+        ("token-3", ErrorName::EnvironmentFrozen)
+    );
+}
+
+fn applying(run: &Run) -> JobId {
+    match run.forward().stacks()[0].state() {
+        StackState::Applying { job, .. } => job.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Step Functions forgets an execution after 90 days, and answers late for a new one.
+#[tokio::test]
+async fn an_execution_that_is_not_known_counts_as_ended_after_a_while() {
+    let world = Scene::new();
+    let id = world.add(2).await;
+    world
+        .change_run(&id, |run| samples::edit(run, "/execution", "gone"))
+        .await;
+    world.clock.advance(14 * 60);
+    assert_eq!(world.reconcile().await, nothing());
+    world.clock.advance(2 * 60);
+    assert_eq!(world.reconcile().await.ended, [id]);
+    let failure = world.stored(2).await.failure().unwrap().clone();
+    assert!(failure.error.message.contains("does not exist"));
+}
+
+#[tokio::test]
+async fn a_promoted_run_whose_end_was_not_recorded_ends_applied() {
+    let world = Scene::new();
+    let id = world.add(2).await;
+    world
+        .change_run(&id, |run| {
+            samples::build(run, 2);
+            samples::find_unchanged(run);
+            samples::roll_out(run, 2);
+            run.promoted(samples::now()).unwrap();
+        })
+        .await;
+    world.executions.end(&execution(2), ExecutionState::Failed);
+    world.reconcile().await;
+    assert_eq!(world.stored(2).await.outcome(), Outcome::Applied);
+}
+
+/// A process stopped between the end of its run and the release of the environment.
+#[tokio::test]
+async fn the_environment_of_an_ended_run_is_handed_on() {
+    let world = Scene::new();
+    let (ended, next) = (world.add(2).await, world.add(3).await);
+    world
+        .change_run(&ended, |run| {
+            run.close(None, 1, samples::now()).unwrap();
+        })
+        .await;
+    let output = world.reconcile().await;
+    assert_eq!(output.released, [ended.clone()]);
+    assert_eq!(output.audited, [ended]);
+    assert_eq!(world.holder(), Some(next));
+    assert!(world.table.environment().outbox().is_empty());
+    assert!(!world.tokens.is_open("token-3"));
+}
+
+/// A process stopped between the write of a reply and its call.
+#[tokio::test]
+async fn a_reply_that_was_not_sent_is_sent() {
+    let world = Scene::new();
+    let holder = world.add(2).await;
+    world.tokens.open("second token");
+    let waiter = samples::waiter(&world.stored(2).await, "second token");
+    world.table.change_environment(|environment| {
+        environment.acquire(waiter.clone(), QueueRule::Every, samples::now());
+    });
+    assert!(!world.table.environment().outbox().is_empty());
+    assert_eq!(world.reconcile().await, nothing());
+    assert!(!world.tokens.is_open("second token"));
+    assert!(world.table.environment().outbox().is_empty());
+    assert_eq!(world.holder(), Some(holder), "it keeps its environment");
+}
+
+#[tokio::test]
+async fn missing_entries_are_written_in_order_without_a_gap() {
+    let world = Scene::new();
+    let denied = || StepError::new(ErrorName::AwsDenied, "PutObject: denied");
+    for n in 2..5 {
+        let id = world.add(n).await;
+        let run = world.closing().end(&id, None).await.unwrap();
+        world.audit.fail_next("put_if_absent", denied(), 1);
+        world.audit_log().record(run).await.unwrap_err();
+    }
+    assert!(world.audit.keys().is_empty());
+    let ids = [2, 3, 4].map(samples::run_id);
+    assert_eq!(world.reconcile().await.audited, ids);
+    let written: Vec<RunId> = world.entries().into_iter().map(|entry| entry.run).collect();
+    assert_eq!(written, ids);
+    let files = world.forge.audit_files(samples::repository().key);
+    assert_eq!(files.len(), 3);
+    assert_eq!(world.reconcile().await, nothing());
+}
+
+#[tokio::test]
+async fn a_problem_with_one_run_does_not_stop_the_others() {
+    let world = Scene::new();
+    let (first, second) = (world.add(2).await, world.add(3).await);
+    for n in [2, 3] {
+        world.executions.end(&execution(n), ExecutionState::Aborted);
+    }
+    let denied = StepError::new(ErrorName::AwsDenied, "PutObject: denied");
+    world.audit.fail_next("put_if_absent", denied, 1);
+    let error = world.step().run(ReconcileInput::Reconcile).await;
+    assert_eq!(error.unwrap_err().name, ErrorName::AwsDenied);
+    for n in [2, 3] {
+        assert!(world.stored(n).await.is_ended(), "run {n}");
+    }
+    assert_eq!(world.holder(), None);
+    assert_eq!(world.entries()[0].run, second);
+    assert_eq!(world.reconcile().await.audited, [first]);
+    assert_eq!(world.entries().len(), 2);
+}
+
+/// `record` may be at work on the same run.
+#[tokio::test]
+async fn two_calls_at_once_make_one_end_and_one_entry() {
+    let world = Scene::new();
+    world.add(2).await;
+    world.executions.end(&execution(2), ExecutionState::Aborted);
+    let other = world.step();
+    let world_table = world.table.clone();
+    let racing = tokio::spawn(async move { other.run(ReconcileInput::Reconcile).await });
+    let own = world.step().run(ReconcileInput::Reconcile).await;
+    racing.await.unwrap().unwrap();
+    own.unwrap();
+    assert_eq!(world.entries().len(), 1);
+    assert_eq!(world_table.environment().holder(), None);
+}
