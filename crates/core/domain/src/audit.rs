@@ -16,6 +16,7 @@ use crate::release::{Artifact, Release};
 use crate::run::{
     ArtifactOrigin, Build, End, Goal, Leg, Outcome, RollbackOutcome, Run, StackRun, StackState,
 };
+use crate::text;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub const AUDIT_SCHEMA: u32 = 3;
 /// The folder of the entries on the audit branch.
 pub const FOLDER: &str = "runs";
 
-/// The maximum length of an error's message in an entry, in characters.
+/// The maximum length of an error's message in an entry, in bytes as JSON writes it.
 const MESSAGE_LIMIT: usize = 2000;
 
 /// The audit entry of a run.
@@ -335,11 +336,7 @@ fn releases(leg: &Leg) -> Vec<Release> {
 }
 
 fn cut(error: &StepError) -> StepError {
-    let mut message: String = error.message.chars().take(MESSAGE_LIMIT).collect();
-    if error.message.chars().nth(MESSAGE_LIMIT).is_some() {
-        message.push('…');
-    }
-    StepError::new(error.name, message)
+    StepError::new(error.name, text::cut(&error.message, MESSAGE_LIMIT))
 }
 
 /// Returns the newer commit that superseded a run, if the environment still shows it: in the queue,

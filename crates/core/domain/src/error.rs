@@ -2,6 +2,7 @@
 //! operators see them first.
 
 use crate::ids::{RunId, StackName};
+use crate::text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -102,7 +103,7 @@ names! {
     /// The job was stopped while Terraform ran.
     Interrupted: Permanent, "Look at the stack's state before the next run: it may hold tainted resources.";
     /// Another process holds the state's lock.
-    StateLocked: Permanent, "The cause names the lock's owner; unlock only when that process is dead.";
+    StateLocked: Permanent, "Run `sluicegate state unlock RUN STACK`: it removes the lock of a job that is dead, or says who holds it.";
     /// The job ended without a result.
     JobLost: Permanent, "Look at the job in AWS Batch: its reason says why the container ended.";
     /// A person rejected the plan, or did not approve it in time.
@@ -153,6 +154,10 @@ impl fmt::Display for ErrorName {
     }
 }
 
+/// The longest message of an error, in bytes as JSON writes it. The errors of 50 stacks fit into the
+/// 256 KiB of an execution's state.
+pub const MESSAGE_LIMIT: usize = 4 * 1024;
+
 /// The error of a step: a stable name, and a message for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepError {
@@ -170,13 +175,12 @@ pub trait NamedError: std::error::Error {
 }
 
 impl StepError {
-    /// Returns an error with this name and message.
+    /// Returns an error with this name and message. Records, messages and the audit keep it, so the
+    /// message has at most [`MESSAGE_LIMIT`] bytes.
     #[must_use]
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
-        Self {
-            name,
-            message: message.into(),
-        }
+        let message = text::cut(&message.into(), MESSAGE_LIMIT);
+        Self { name, message }
     }
 }
 

@@ -26,8 +26,8 @@ pub struct PlanSummary {
 /// The maximum number of a plan's changes that a run's record keeps.
 pub const BRIEF: usize = 10;
 
-/// The maximum length of an address in a run's record, in characters. Keys of `for_each` have no
-/// limit.
+/// The maximum length of an address in a run's record, in bytes as JSON writes it. Keys of `for_each`
+/// have no limit.
 const BRIEF_ADDRESS: usize = 120;
 
 /// Whether a plan changes outputs.
@@ -90,10 +90,7 @@ impl PlanSummary {
         });
         changes.truncate(BRIEF);
         for change in &mut changes {
-            if let Some((end, _)) = change.address.char_indices().nth(BRIEF_ADDRESS) {
-                change.address.truncate(end);
-                change.address.push('…');
-            }
+            change.address = crate::text::cut(&change.address, BRIEF_ADDRESS);
         }
         Self {
             changes,
