@@ -331,8 +331,9 @@ fn an_enrolment_accepts_the_forges_that_the_code_knows() {
 fn the_tag_of_a_deployed_image_is_the_one_that_the_life_cycle_spares() {
     let registry = text("terraform/modules/registry/main.tf");
     let prefix = after(&registry, "tagPrefixList = [\"", |c| c != '"').concat();
-    let commit = domain::ids::CommitId::parse(&"1".repeat(40)).unwrap();
-    let tag = domain::keys::deployed_tag(&commit);
+    let digest = format!("sha256:{}", "1".repeat(64));
+    let digest = domain::ids::ImageDigest::parse(&digest).unwrap();
+    let tag = domain::keys::deployed_tag(&digest);
     assert!(
         !prefix.is_empty() && tag.starts_with(&prefix),
         "{tag} {prefix:?}"

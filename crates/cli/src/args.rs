@@ -63,7 +63,12 @@ pub enum Command {
     /// Reject the plan of a stack
     Reject(OfStack),
     /// Unfreeze an environment, so that runs can use it again
-    Unfreeze(Unfreeze),
+    Unfreeze(OfEnvironment),
+    /// Release an environment whose run is dead; refused while anything of the run is alive
+    Unlock(OfEnvironment),
+    /// Recover the Terraform state of a stack
+    #[command(subcommand)]
+    State(State),
 }
 
 /// The arguments of `runs`.
@@ -143,9 +148,35 @@ pub struct OfStack {
     pub by: String,
 }
 
-/// The arguments of `unfreeze`.
+/// The subcommands of `state`. A run selects the repository and the environment.
+#[derive(Debug, Clone, Subcommand)]
+pub enum State {
+    /// Remove the lock that a dead job left; refused while its holder may be alive
+    Unlock(StateOf),
+    /// List the versions of a state, the newest first
+    Versions(StateOf),
+    /// Make an earlier version of a state its newest one; refused while a run holds the environment
+    Restore {
+        /// The state
+        #[command(flatten)]
+        of: StateOf,
+        /// The version's id, as `sluicegate state versions` lists it
+        version: String,
+    },
+}
+
+/// Selects a state.
 #[derive(Debug, Clone, Args)]
-pub struct Unfreeze {
+pub struct StateOf {
+    /// The id of a run in the environment
+    pub run: String,
+    /// The name of the stack
+    pub stack: String,
+}
+
+/// The arguments of a command for one environment.
+#[derive(Debug, Clone, Args)]
+pub struct OfEnvironment {
     /// The repository's key, such as github-42
     pub repository: RepositoryKey,
     /// The name of the environment

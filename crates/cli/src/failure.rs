@@ -18,6 +18,12 @@ pub enum Kind {
     StackNotFound,
     /// The repository has no such environment.
     EnvironmentNotFound,
+    /// What is to be removed or replaced may still be in use.
+    StillAlive,
+    /// The state is not locked.
+    LockNotFound,
+    /// The state has no such version.
+    VersionNotFound,
     /// No approval is pending, or the plan was decided otherwise.
     NotWaiting,
     /// An entry of the audit cannot be read.
@@ -41,6 +47,9 @@ impl Kind {
             Self::SourceUnreadable => "SourceUnreadable",
             Self::StackNotFound => "StackNotFound",
             Self::EnvironmentNotFound => "EnvironmentNotFound",
+            Self::StillAlive => "StillAlive",
+            Self::LockNotFound => "LockNotFound",
+            Self::VersionNotFound => "VersionNotFound",
             Self::NotWaiting => "NotWaiting",
             Self::AuditUnreadable => "AuditUnreadable",
             Self::AuditChanged => "AuditChanged",

@@ -9,8 +9,8 @@ pub mod settings;
 pub mod text;
 pub mod view;
 
-use args::{Audit, Cli, Command, Config};
-use commands::{answer, audit, config, logs, runs, show, unfreeze, watch};
+use args::{Audit, Cli, Command, Config, State};
+use commands::{answer, audit, config, logs, runs, show, state, unfreeze, unlock, watch};
 use domain::run::ApprovalDecision;
 use failure::Outcome;
 use output::Output;
@@ -46,6 +46,12 @@ pub async fn run(
             answer::answer(&pipeline().await?, args, ApprovalDecision::Rejected, out).await
         }
         Command::Unfreeze(args) => unfreeze::unfreeze(&pipeline().await?, args, out).await,
+        Command::Unlock(args) => unlock::unlock(&pipeline().await?, args, out).await,
+        Command::State(State::Unlock(of)) => state::unlock(&pipeline().await?, of, out).await,
+        Command::State(State::Versions(of)) => state::versions(&pipeline().await?, of, out).await,
+        Command::State(State::Restore { of, version }) => {
+            state::restore(&pipeline().await?, of, version, out).await
+        }
     }
 }
 

@@ -17,6 +17,19 @@ pub struct Settings {
     pub audit_bucket: String,
     /// The log groups: each Lambda by its step, `jobs` and `build`. Empty without a settings file.
     pub log_groups: BTreeMap<String, String>,
+    /// What only recovery needs. None without a settings file.
+    pub recovery: Option<RecoverySettings>,
+}
+
+/// The resources that only the recovery of runs and states needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoverySettings {
+    /// The names of the job queues.
+    pub job_queues: Vec<String>,
+    /// The URL of the status queue.
+    pub status_queue_url: String,
+    /// The name of the bucket of the stacks' states.
+    pub state_bucket: String,
 }
 
 /// The part of the pipeline's Terraform outputs that is read.
@@ -37,6 +50,9 @@ struct Installation {
     buckets: BTreeMap<String, String>,
     #[serde(default)]
     log_groups: BTreeMap<String, String>,
+    #[serde(default)]
+    job_queues: BTreeMap<String, String>,
+    status_queue_url: Option<String>,
 }
 
 const NEXT: &str = "Run `terraform output -json > sluicegate.json` in the pipeline's Terraform root and pass \
@@ -44,6 +60,16 @@ const NEXT: &str = "Run `terraform output -json > sluicegate.json` in the pipeli
 
 fn invalid(what: String) -> Failure {
     Failure::new(Kind::Pipeline(ErrorName::SettingsInvalid), what, NEXT)
+}
+
+/// Returns the failure of a command that needs a settings file.
+#[must_use]
+pub fn no_file() -> Failure {
+    let next = "Run `terraform output -json > sluicegate.json` in the pipeline's Terraform root and \
+                pass `--settings sluicegate.json`.";
+    let what =
+        "the job queues, the status queue and the state bucket of the pipeline are not known";
+    Failure::new(Kind::Pipeline(ErrorName::SettingsInvalid), what, next)
 }
 
 impl Settings {
@@ -70,6 +96,8 @@ impl Settings {
             table_name,
             buckets,
             log_groups,
+            job_queues,
+            status_queue_url,
         } = file.installation.value;
         let pick = |given: &Option<String>, found: Option<String>, what: &str| {
             let given = given.clone().filter(|text| !text.is_empty());
@@ -90,6 +118,16 @@ impl Settings {
                 "the audit bucket",
             )?,
             log_groups,
+            recovery: match (status_queue_url, buckets.get("state")) {
+                (Some(status_queue_url), Some(state_bucket)) if !job_queues.is_empty() => {
+                    Some(RecoverySettings {
+                        job_queues: job_queues.into_values().collect(),
+                        status_queue_url,
+                        state_bucket: state_bucket.clone(),
+                    })
+                }
+                _ => None,
+            },
         })
     }
 }

@@ -3,6 +3,8 @@
     clippy::indexing_slicing,
     reason = "a test may fail by panicking"
 )]
+mod recovery;
+
 use super::*;
 use crate::failure::Failure;
 use crate::pipeline::{LogSource, StreamLine};
@@ -13,7 +15,10 @@ use domain::error::{ErrorName, StepError};
 use domain::plan::{Counts, LegKind, Verdict};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
 use engine::documents::{insert, load_run, update_run};
-use engine::fakes::{FakeClock, FakeObjects, FakeTable, FakeTokens, samples};
+use engine::fakes::{
+    FakeBatch, FakeClock, FakeExecutions, FakeObjects, FakeStatusQueue, FakeTable, FakeTokens,
+    samples,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +41,10 @@ struct Desk {
     artifacts: FakeObjects,
     audit: FakeObjects,
     tokens: FakeTokens,
+    executions: FakeExecutions,
+    batch: FakeBatch,
+    states: recovery::FakeStates,
+    status: FakeStatusQueue,
     logs: FakeLogs,
     groups: BTreeMap<String, String>,
     terminal: bool,
@@ -109,6 +118,10 @@ impl Desk {
             artifacts: FakeObjects::new(samples::BUCKET),
             audit: FakeObjects::new(samples::AUDIT_BUCKET),
             tokens: FakeTokens::new(),
+            executions: FakeExecutions::new(),
+            batch: FakeBatch::new(),
+            states: recovery::FakeStates::default(),
+            status: FakeStatusQueue::new(),
             logs: FakeLogs::default(),
             groups: BTreeMap::new(),
             terminal: false,
@@ -136,6 +149,7 @@ impl Desk {
             tokens: Arc::new(self.tokens.clone()),
             logs: Arc::new(self.logs.clone()),
             log_groups: self.groups.clone(),
+            recovery: Some(self.recovery()),
             clock: Arc::new(FakeClock::default()),
         }
     }

@@ -15,6 +15,16 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// Formats the time since a moment, such as `3 h 12 min`.
+#[must_use]
+pub fn age(now: Timestamp, since: Timestamp) -> String {
+    let minutes = now.duration_since(since).as_mins().max(0);
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// Formats aligned rows under a header. The last column is not padded.
 #[must_use]
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {

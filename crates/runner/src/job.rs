@@ -15,7 +15,7 @@ use crate::duplicate_job::{self, Patience};
 use crate::log::Log;
 use crate::outcome::Stop;
 use crate::settings::Settings;
-use crate::start::{Claim, Start, changes_nothing};
+use crate::start::{Claim, Start, changes_nothing, host_name};
 use crate::work::Prepared;
 
 /// The job to run, from the command line.
@@ -103,6 +103,7 @@ pub async fn run(request: &Request, context: &JobContext) -> Result<Ended, StepE
         at: context.clock.now(),
         by: context.nonce.clone(),
         batch: context.settings.batch.clone(),
+        host: host_name(),
     };
     let claim = claim(request, context, &start).await?;
     if let Claim::Duplicate { first } = &claim {

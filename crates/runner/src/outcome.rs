@@ -4,6 +4,7 @@ use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
 use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, SideEffects};
 use domain::text;
+use jiff::Timestamp;
 use terraform_cli::{Error, Hook, Transcript};
 
 /// The most diagnostics in a result.
@@ -40,6 +41,19 @@ impl From<crate::refusal::Refusal> for Stop {
     }
 }
 
+/// Returns the time since a lock was acquired, such as `3 h 12 min`. `created` is a time as Go prints
+/// it, such as `2026-11-21 09:41:42.96117085 +0000 UTC`.
+fn age(created: &str, now: Timestamp) -> Option<String> {
+    let mut words = created.split_whitespace();
+    let (date, time, zone) = (words.next()?, words.next()?, words.next()?);
+    let since: Timestamp = format!("{date}T{time}{zone}").parse().ok()?;
+    let minutes = now.duration_since(since).as_mins().max(0);
+    Some(match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    })
+}
+
 impl Stop {
     /// Converts the error of a command. `otherwise` is the name of an error without a name of its
     /// own.
@@ -53,10 +67,16 @@ impl Stop {
             Error::TooOld { .. } | Error::Start { .. } => ErrorName::SettingsInvalid,
             Error::Unreadable { .. } | Error::Io { .. } => ErrorName::Internal,
         };
+        let mut message = error.to_string();
+        if let Error::StateLocked { lock } = error
+            && let Some(age) = age(&lock.created, Timestamp::now())
+        {
+            message.push_str(&format!("; it has held the lock for {age}"));
+        }
         let errors = error.diagnostics().iter().filter(|found| found.is_error());
         let warnings = error.diagnostics().iter().filter(|found| !found.is_error());
         Self {
-            error: StepError::new(name, cut(&error.to_string())),
+            error: StepError::new(name, cut(&message)),
             side_effects: SideEffects::None,
             diagnostics: errors
                 .chain(warnings)
@@ -166,6 +186,16 @@ mod tests {
             action: action.into(),
             elapsed_seconds: 1,
         }
+    }
+
+    #[test]
+    fn the_age_of_a_lock_is_read_from_its_time() {
+        let now: Timestamp = "2026-11-21T12:54:00Z".parse().unwrap();
+        let created = "2026-11-21 09:41:42.96117085 +0000 UTC";
+        assert_eq!(age(created, now).as_deref(), Some("3 h 12 min"));
+        let created = "2026-11-21 12:41:42 +0000 UTC";
+        assert_eq!(age(created, now).as_deref(), Some("12 min"));
+        assert_eq!(age("yesterday", now), None);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub struct Start {
     /// The attempt of the Batch job; `None` outside Batch.
     #[serde(default)]
     pub batch: Option<BatchAttempt>,
+    /// The host name of the container. Terraform writes it into the lock of the state.
+    #[serde(default)]
+    pub host: String,
 }
 
 /// One attempt of a Batch job.
@@ -25,6 +28,13 @@ pub struct BatchAttempt {
     pub job: String,
     /// The number of the attempt, from 1.
     pub attempt: u32,
+}
+
+/// Returns the host name as Terraform finds it; empty if the system has none.
+#[must_use]
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 /// What a start may do.
@@ -85,7 +95,17 @@ mod tests {
                 job: job.to_owned(),
                 attempt,
             }),
+            host: "ip-10-0-1-7".to_owned(),
         }
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_by_its_start() {
+        let bytes = serde_json::to_vec(&start("p", Some(("a", 1)))).unwrap();
+        let read: domain::state_lock::JobStart = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(read.host, "ip-10-0-1-7");
+        assert_eq!(read.at, Timestamp::UNIX_EPOCH);
+        assert!(!host_name().is_empty());
     }
 
     #[test]

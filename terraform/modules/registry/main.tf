@@ -13,7 +13,7 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# The first rule that matches an image applies to it. Deployed images have a tag `deployed-<commit>`, so the second rule never
+# The first rule that matches an image applies to it. Deployed images have a tag `deployed-<digest>`, so the second rule never
 # applies to them; the first expires none before there are 10000.
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name

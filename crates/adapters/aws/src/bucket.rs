@@ -6,12 +6,24 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use domain::error::{ErrorName, StepError};
 use engine::{Objects, Result, Written};
+use jiff::Timestamp;
 
 /// An S3 bucket. Objects are encrypted by the bucket's default.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: aws_sdk_s3::Client,
     name: String,
+}
+
+/// A version of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// The id that S3 assigned.
+    pub id: String,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Its size in bytes.
+    pub bytes: i64,
 }
 
 impl Bucket {
@@ -26,6 +38,64 @@ impl Bucket {
 
     fn call(&self, operation: &str, key: &str) -> String {
         format!("{operation} s3://{}/{key}", self.name)
+    }
+
+    /// Returns the versions of an object, the newest first. At most 1,000.
+    ///
+    /// # Errors
+    /// Those of AWS.
+    pub async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>> {
+        let list = self
+            .client
+            .list_object_versions()
+            .bucket(&self.name)
+            .prefix(key);
+        let answer = match list.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(named(&self.call("ListObjectVersions", key), &error)),
+        };
+        // The prefix matches the lock beside a state too.
+        let own = answer.versions.into_iter().flatten();
+        Ok(own
+            .filter(|version| version.key.as_deref() == Some(key))
+            .map(|version| ObjectVersion {
+                id: version.version_id.unwrap_or_default(),
+                at: version
+                    .last_modified
+                    .and_then(|at| Timestamp::from_nanosecond(at.as_nanos()).ok())
+                    .unwrap_or_default(),
+                bytes: version.size.unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// Makes an earlier version of an object its newest one, as a copy.
+    ///
+    /// # Errors
+    /// Those of AWS.
+    pub async fn restore(&self, key: &str, version: &str) -> Result<()> {
+        let copy = self
+            .client
+            .copy_object()
+            .bucket(&self.name)
+            .key(key)
+            .copy_source(format!("{}/{key}?versionId={version}", self.name));
+        match copy.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(named(&self.call("CopyObject", key), &error)),
+        }
+    }
+
+    /// Deletes an object. Its versions stay.
+    ///
+    /// # Errors
+    /// Those of AWS.
+    pub async fn remove(&self, key: &str) -> Result<()> {
+        let delete = self.client.delete_object().bucket(&self.name).key(key);
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(named(&self.call("DeleteObject", key), &error)),
+        }
     }
 
     fn put_object(&self, key: &str, bytes: Vec<u8>) -> PutObjectFluentBuilder {

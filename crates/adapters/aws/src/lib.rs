@@ -17,7 +17,7 @@ mod services;
 mod table;
 
 pub use batch::Batch;
-pub use bucket::Bucket;
+pub use bucket::{Bucket, ObjectVersion};
 pub use clients::Clients;
 pub use domain::reconcile::ExecutionState;
 pub use executions::{Execution, Executions};

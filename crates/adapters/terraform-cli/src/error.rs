@@ -33,7 +33,7 @@ pub enum Error {
         diagnostics: Vec<Diagnostic>,
     },
     /// Another process holds the state lock.
-    #[error("the state is locked by {} since {} (lock id {}, {}); wait for it, or unlock with that id once it is known to be dead", .lock.who, .lock.created, .lock.id, .lock.operation)]
+    #[error("the state {} is locked by {} since {} (lock id {}, {})", .lock.path, .lock.who, .lock.created, .lock.id, .lock.operation)]
     StateLocked {
         /// The holder of the lock.
         lock: Box<LockInfo>,

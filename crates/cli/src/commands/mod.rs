@@ -6,14 +6,18 @@ pub mod config;
 pub mod logs;
 pub mod runs;
 pub mod show;
+pub mod state;
 pub mod unfreeze;
+pub mod unlock;
 pub mod watch;
 
+use crate::args::OfEnvironment;
 use crate::failure::{Failure, Kind, LIST_RUNS, Outcome};
-use domain::ids::{IdError, RunId};
+use domain::environment::Environment;
+use domain::ids::{EnvironmentName, IdError, RunId};
 use domain::run::Run;
 use engine::Table;
-use engine::documents::load_run;
+use engine::documents::{environment_key, load, load_run};
 
 /// Reads the run that a command names.
 ///
@@ -22,6 +26,20 @@ use engine::documents::load_run;
 pub async fn run(table: &dyn Table, id: &str) -> Outcome<Run> {
     let id = id_of(id, RunId::parse, LIST_RUNS)?;
     Ok(load_run(table, &id).await?)
+}
+
+/// Reads the environment that a command names.
+///
+/// # Errors
+/// Fails if the name is not one of an environment, or the environment does not exist.
+pub async fn environment(table: &dyn Table, of: &OfEnvironment) -> Outcome<Environment> {
+    let next = "`sluicegate runs` lists the runs; `sluicegate show` with the id of one names the repository's key and the environment.";
+    let name = id_of(&of.environment, EnvironmentName::parse, next)?;
+    let key = environment_key(of.repository, &name);
+    load(table, &key).await?.ok_or_else(|| {
+        let what = format!("repository {} has no environment {name}", of.repository);
+        Failure::new(Kind::EnvironmentNotFound, what, next)
+    })
 }
 
 /// Parses an id from the command line. `next` says where the user finds a valid one.

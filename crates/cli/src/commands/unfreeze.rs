@@ -1,12 +1,9 @@
 //! `sluicegate unfreeze`
 
-use crate::args::Unfreeze;
-use crate::failure::{Failure, Kind, Outcome};
+use crate::args::OfEnvironment;
+use crate::failure::Outcome;
 use crate::output::Output;
 use crate::pipeline::Pipeline;
-use domain::environment::Environment;
-use domain::ids::EnvironmentName;
-use engine::documents::{environment_key, load};
 use engine::environments::Environments;
 use serde_json::json;
 
@@ -15,17 +12,9 @@ use serde_json::json;
 /// # Errors
 /// Fails if the environment does not exist, and with the errors of the table, of Step Functions and
 /// of the output.
-pub async fn unfreeze(pipeline: &Pipeline, args: &Unfreeze, out: &mut Output<'_>) -> Outcome {
-    let repository = args.repository;
-    let next = "`sluicegate runs` lists the runs; `sluicegate show` with the id of one names the repository's key and the environment.";
-    let name = EnvironmentName::parse(&args.environment)
-        .map_err(|error| Failure::new(Kind::ArgumentInvalid, error.to_string(), next))?;
-    let key = environment_key(repository, &name);
-    let known: Option<Environment> = load(&*pipeline.table, &key).await?;
-    if known.is_none() {
-        let what = format!("repository {repository} has no environment {name}");
-        return Err(Failure::new(Kind::EnvironmentNotFound, what, next));
-    }
+pub async fn unfreeze(pipeline: &Pipeline, args: &OfEnvironment, out: &mut Output<'_>) -> Outcome {
+    let known = super::environment(&*pipeline.table, args).await?;
+    let (repository, name) = (args.repository, known.name().clone());
     let environments = Environments {
         table: &*pipeline.table,
         tokens: &*pipeline.tokens,

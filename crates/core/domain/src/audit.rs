@@ -28,7 +28,7 @@ pub const AUDIT_SCHEMA: u32 = 3;
 /// The folder of the entries on the audit branch.
 pub const FOLDER: &str = "runs";
 
-/// The maximum length of an error's message in an entry, in characters.
+/// The maximum length of an error's message in an entry, in bytes as JSON writes it.
 const MESSAGE_LIMIT: usize = 2000;
 
 /// The audit entry of a run.
@@ -336,7 +336,7 @@ fn releases(leg: &Leg) -> Vec<Release> {
 }
 
 fn cut(error: &StepError) -> StepError {
-    StepError::new(error.name, text::clip(&error.message, MESSAGE_LIMIT))
+    StepError::new(error.name, text::cut(&error.message, MESSAGE_LIMIT))
 }
 
 /// Returns the newer commit that superseded a run, if the environment still shows it: in the queue,

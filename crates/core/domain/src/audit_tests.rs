@@ -88,7 +88,7 @@ fn a_good_chain_is_summed_up() {
 #[test]
 fn a_message_that_is_too_long_is_cut() {
     let error = StepError::new(ErrorName::Internal, "x".repeat(MESSAGE_LIMIT + 1));
-    assert_eq!(cut(&error).message.chars().count(), MESSAGE_LIMIT);
+    assert_eq!(cut(&error).message.len(), MESSAGE_LIMIT);
 }
 
 #[test]

@@ -20,8 +20,11 @@ use when_changed::RawWhenChanged;
 /// The path of the configuration in a repository.
 pub const CONFIG_FILE: &str = "sluicegate.yaml";
 
+/// The longest test command, in bytes. Three records keep it.
+const TEST_LIMIT: usize = 4 * 1024;
+
 /// The maximum size of the configuration, in bytes.
-pub const CONFIG_LIMIT: usize = 64 * 1024;
+pub const CONFIG_LIMIT: usize = 32 * 1024;
 
 /// The maximum number of stacks. A run's record keeps data for each of them on both legs, and must
 /// fit into 400 KB.
@@ -410,6 +413,12 @@ impl Checker {
         };
         if raw.test.value.trim().is_empty() {
             let message = "is empty; expected the command that tests the application";
+            self.error("CF028", raw.test.referenced, "build.test", message);
+        } else if raw.test.value.len() > TEST_LIMIT {
+            let message = format!(
+                "has {} bytes, expected at most {TEST_LIMIT}; put the commands into a script of the repository",
+                raw.test.value.len()
+            );
             self.error("CF028", raw.test.referenced, "build.test", message);
         }
         Build {

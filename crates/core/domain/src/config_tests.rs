@@ -190,3 +190,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_test_command_is_a_command_and_not_a_script() {
+    let config = |length: usize| {
+        let test = "x".repeat(length);
+        format!("version: 1\nenvironment: production\nstacks: []\nbuild: {{ test: {test} }}\n")
+    };
+    assert!(parse(config(4096).as_bytes()).is_ok());
+    let errors = parse(config(4097).as_bytes()).unwrap_err();
+    assert_eq!(
+        errors[0].message,
+        "has 4097 bytes, expected at most 4096; put the commands into a script of the repository"
+    );
+}

@@ -6,6 +6,7 @@
 //! waiting run until it is sent, so a process that stops between the write and the call loses none.
 
 mod error;
+mod restore;
 
 use crate::error::StepError;
 use crate::ids::{BranchRef, CommitId, EnvironmentName, RepositoryKey, RunId, StackName};
@@ -29,7 +30,7 @@ const SCHEMA: u32 = 3;
 /// The maximum number of bad commits that an environment remembers.
 const BAD_LIMIT: usize = 200;
 
-/// The maximum length of the error in a freeze's reason, in characters.
+/// The maximum length of the error in a freeze's reason, in bytes as JSON writes it.
 const REASON_LIMIT: usize = 300;
 
 /// What happens to runs that wait while another run holds the environment.
@@ -441,7 +442,7 @@ impl Environment {
         }
         self.infrastructure = Infrastructure::Unknown;
         // Every waiting run gets this text, and all of them share one item of at most 400 KiB.
-        let error = text::clip(&error.to_string(), REASON_LIMIT);
+        let error = text::cut(&error.to_string(), REASON_LIMIT);
         self.frozen = Some(Frozen {
             run: run.clone(),
             reason: format!(

@@ -102,7 +102,7 @@ names! {
     /// The job was stopped while Terraform ran.
     Interrupted: Permanent, "Look at the stack's state before the next run: it may hold tainted resources.";
     /// Another process holds the state's lock.
-    StateLocked: Permanent, "The cause names the lock's owner; unlock only when that process is dead.";
+    StateLocked: Permanent, "Run `sluicegate state unlock RUN STACK`: it removes the lock of a job that is dead, or says who holds it.";
     /// The job ended without a result.
     JobLost: Permanent, "Run `sluicegate logs RUN STACK`. The state machine's execution and AWS Batch show why the state or the job ended.";
     /// A person rejected the plan, or did not approve it in time.
@@ -143,6 +143,10 @@ impl fmt::Display for ErrorName {
     }
 }
 
+/// The longest message of an error, in bytes as JSON writes it. The errors of 50 stacks fit into the
+/// 256 KiB of an execution's state.
+pub const MESSAGE_LIMIT: usize = 4 * 1024;
+
 /// The error of a step: a stable name, and a message for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "ReceivedError")]
@@ -175,10 +179,11 @@ pub trait NamedError: std::error::Error {
 
 impl StepError {
     /// Returns an error with this name and message. Characters that a terminal would act on become
-    /// spaces.
+    /// spaces. Records, messages and the audit keep the message, so it has at most [`MESSAGE_LIMIT`]
+    /// bytes.
     #[must_use]
     pub fn new(name: ErrorName, message: impl AsRef<str>) -> Self {
-        let message = text::inert_lines(message.as_ref());
+        let message = text::cut(&text::inert_lines(message.as_ref()), MESSAGE_LIMIT);
         Self { name, message }
     }
 }

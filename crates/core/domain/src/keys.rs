@@ -1,7 +1,9 @@
 //! The keys and tags of objects in S3, and the tags of images. Every key contains the digest, run
 //! or repository that it belongs to.
 
-use crate::ids::{CommitId, EnvironmentName, JobId, RepositoryKey, RunId, Sha256Digest, StackName};
+use crate::ids::{
+    CommitId, EnvironmentName, ImageDigest, JobId, RepositoryKey, RunId, Sha256Digest, StackName,
+};
 
 /// Returns the key of a sealed source archive in the artifacts bucket.
 #[must_use]
@@ -114,6 +116,21 @@ pub fn state(
     format!("{repository}/{environment}/{stack}.tfstate")
 }
 
+/// Returns the key of the lock that Terraform's S3 backend writes beside a state.
+#[must_use]
+pub fn state_lock(state: &str) -> String {
+    format!("{state}.tflock")
+}
+
+/// Returns the job whose start an object of the artifacts bucket records.
+#[must_use]
+pub fn started_job(key: &str) -> Option<JobId> {
+    let (rest, name) = key.rsplit_once('/')?;
+    let (_, job) = rest.rsplit_once('/')?;
+    let job = (name == JobFile::Started.name()).then_some(job)?;
+    JobId::parse(job).ok()
+}
+
 /// Returns the tag that identifies an image by its commit.
 #[must_use]
 pub fn commit_tag(commit: &CommitId) -> String {
@@ -121,10 +138,15 @@ pub fn commit_tag(commit: &CommitId) -> String {
 }
 
 /// Returns the tag of an image that was deployed and healthy. The registry's lifecycle policy keeps
-/// images with this tag, because a rollback may need them.
+/// images with this tag, because a rollback may need them. Every delivery of an image has the same
+/// tag: ECR accepts 1,000 tags for one image.
 #[must_use]
-pub fn deployed_tag(commit: &CommitId) -> String {
-    format!("deployed-{commit}")
+pub fn deployed_tag(digest: &ImageDigest) -> String {
+    let digest = digest.as_str();
+    format!(
+        "deployed-{}",
+        digest.strip_prefix("sha256:").unwrap_or(digest)
+    )
 }
 
 /// Returns the tag that identifies an image by its contents: git's digest of the build context's

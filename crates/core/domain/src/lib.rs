@@ -21,6 +21,7 @@ pub mod rollout;
 pub mod run;
 pub mod source_rules;
 pub mod stack_digest;
+pub mod state_lock;
 pub mod step;
 pub mod terraform_json;
 pub mod text;

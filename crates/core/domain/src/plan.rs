@@ -27,8 +27,8 @@ pub struct PlanSummary {
 /// The maximum number of a plan's changes that a run's record keeps.
 pub const BRIEF: usize = 10;
 
-/// The maximum length of an address in a run's record, in characters. Keys of `for_each` have no
-/// limit.
+/// The maximum length of an address in a run's record, in bytes as JSON writes it. Keys of `for_each`
+/// have no limit.
 const BRIEF_ADDRESS: usize = 120;
 
 /// Whether a plan changes outputs.
@@ -91,7 +91,7 @@ impl PlanSummary {
         });
         changes.truncate(BRIEF);
         for change in &mut changes {
-            change.address = text::line(&change.address, BRIEF_ADDRESS);
+            change.address = text::cut(&text::inert(&change.address), BRIEF_ADDRESS);
         }
         Self {
             changes,

@@ -65,18 +65,6 @@ pub fn clip(text: &str, limit: usize) -> String {
     short
 }
 
-/// Returns at most `limit` bytes, and at least the `…` in which a text that is cut ends.
-#[must_use]
-pub fn clip_bytes(text: &str, limit: usize) -> String {
-    const CUT: &str = "…";
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(limit.saturating_sub(CUT.len()));
-    let (kept, _) = text.split_at(end);
-    format!("{kept}{CUT}")
-}
-
 /// Returns the text as one inert line of at most `limit` characters, with single spaces.
 #[must_use]
 pub fn line(text: &str, limit: usize) -> String {
@@ -142,12 +130,61 @@ pub fn argument(text: &str) -> String {
     }
 }
 
+/// What replaces the end of a text that is too long.
+const CUT: char = '…';
+
+/// Shortens a text to at most `limit` bytes as JSON writes it. Items and messages have limits in
+/// bytes, and JSON writes some characters as six bytes. Every text without a limit of its own that a
+/// record keeps passes here, where the record is made.
+#[must_use]
+pub fn cut(text: &str, limit: usize) -> String {
+    let mut length = 0_usize;
+    let mut end = None;
+    for (at, c) in text.char_indices() {
+        // The end of the text that leaves room for the mark.
+        if length + CUT.len_utf8() <= limit {
+            end = Some(at);
+        }
+        length += written(c);
+        if length > limit {
+            let (kept, _) = text.split_at(end.unwrap_or_default());
+            return format!("{kept}{CUT}");
+        }
+    }
+    text.to_owned()
+}
+
+/// Returns the number of bytes that JSON needs for a character.
+fn written(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => c.len_utf8(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
     use proptest::prelude::*;
     use std::process::Command;
+
+    proptest! {
+        #[test]
+        fn a_cut_text_fits_and_a_short_one_stays(text in "(?s).{0,200}", limit in 3_usize..300) {
+            let bytes = |text: &str| serde_json::to_string(text).unwrap().len() - 2;
+            let cut = cut(&text, limit);
+            prop_assert!(bytes(&cut) <= limit, "{} of {limit}", bytes(&cut));
+            if bytes(&text) <= limit {
+                prop_assert_eq!(&cut, &text);
+            } else {
+                let kept = cut.strip_suffix('…').unwrap();
+                prop_assert!(text.starts_with(kept));
+                prop_assert!(bytes(kept) + 9 > limit, "no more is removed than needed");
+            }
+        }
+    }
 
     #[test]
     fn a_text_from_outside_cannot_move_the_cursor_or_reverse_the_line() {
@@ -173,8 +210,6 @@ mod tests {
     fn a_long_text_says_that_it_was_cut() {
         assert_eq!(clip("größe", 5), "größe");
         assert_eq!(clip("größen", 5), "größ…");
-        assert_eq!(clip_bytes("größe", 7), "größe");
-        assert_eq!(clip_bytes("größen", 7), "grö…");
         assert_eq!(clip("ab", 0), "…");
     }
 
@@ -196,7 +231,6 @@ mod tests {
             prop_assert!(line.chars().count() <= limit && lines.chars().count() <= limit);
             prop_assert!(!line.chars().any(is_active));
             prop_assert!(!lines.chars().any(|c| c != '\n' && is_active(c)));
-            prop_assert!(clip_bytes(&text, limit).len() <= limit);
         }
     }
 

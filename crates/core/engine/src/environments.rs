@@ -273,6 +273,23 @@ impl Environments<'_> {
         Ok(frozen)
     }
 
+    /// Records that an operator replaces the state of a stack, so that the next run plans every
+    /// stack.
+    ///
+    /// # Errors
+    /// Fails with `LockLost` when a run holds the environment, and when the table cannot be read or
+    /// written.
+    pub async fn state_replaced(
+        &self,
+        repository: RepositoryKey,
+        name: &EnvironmentName,
+    ) -> Result<()> {
+        update_environment(self.table, repository, name, |environment| {
+            Ok(environment.state_replaced()?)
+        })
+        .await
+    }
+
     /// Sends the notifications that a process left in an environment's outbox. Returns the runs that
     /// were superseded, for the caller to announce.
     ///

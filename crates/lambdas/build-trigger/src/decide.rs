@@ -68,9 +68,10 @@ impl BuildTrigger {
         })
     }
 
-    /// Returns the image of this commit, or of another commit with the same files, and sets the
-    /// missing tag. A build that was stopped between its two tags leaves only one. If two builds of
-    /// the same files ran at once and made two images, the commit's own image is used.
+    /// Returns the image of this commit, or of another commit with the same files. A build that was
+    /// stopped between its two tags leaves only the commit's, and the other is added. An image that
+    /// another commit built gets no tag of this commit: ECR accepts 1,000 tags for one image. If two
+    /// builds of the same files ran at once and made two images, the commit's own image is used.
     async fn made_before(
         &self,
         image: &str,
@@ -79,19 +80,17 @@ impl BuildTrigger {
     ) -> Result<Option<ImageDigest>> {
         let own = self.registry.find(image, commit_tag).await?;
         let same = self.registry.find(image, tree_tag).await?;
-        let (digest, missing) = match (own, same) {
+        let own = match (own, same) {
+            (Some(own), None) => own,
             (Some(own), Some(_)) => return Ok(Some(own)),
-            (Some(own), None) => (own, tree_tag),
-            (None, Some(same)) => (same, commit_tag),
-            (None, None) => return Ok(None),
+            (None, same) => return Ok(same),
         };
-        let Err(error) = self.registry.tag(image, &digest, missing).await else {
-            return Ok(Some(digest));
+        let Err(error) = self.registry.tag(image, &own, tree_tag).await else {
+            return Ok(Some(own));
         };
         // Tags are immutable. A build that ended in the meantime may have set this one.
-        match self.registry.find(image, missing).await? {
-            Some(taken) if missing == commit_tag => Ok(Some(taken)),
-            Some(_) => Ok(Some(digest)),
+        match self.registry.find(image, tree_tag).await? {
+            Some(_) => Ok(Some(own)),
             None => Err(error),
         }
     }

@@ -73,9 +73,11 @@ impl Deploy {
     /// Tags the image, so that the lifecycle policy of the registry retains it. The tag is set
     /// before the run is healthy, so that a repeated check sets a tag that is missing.
     async fn keep_artifact(&self, run: &Run, rollout: &Rollout) -> Result<()> {
-        let tag = keys::deployed_tag(&rollout.commit);
         match &rollout.release.artifact {
-            Artifact::Image { digest } => self.registry.tag(self.image(run)?, digest, &tag).await,
+            Artifact::Image { digest } => {
+                let tag = keys::deployed_tag(digest);
+                self.registry.tag(self.image(run)?, digest, &tag).await
+            }
         }
     }
 

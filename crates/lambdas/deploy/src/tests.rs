@@ -182,7 +182,7 @@ async fn an_image_is_rolled_out_and_verified() {
     assert!(world.deployed_tags(2).is_empty(), "it is not verified yet");
     world.answers_with(2);
     assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
-    let tag = format!("deployed-{}", samples::commit(2));
+    let tag = domain::keys::deployed_tag(&samples::image_digest(2));
     assert_eq!(world.deployed_tags(2), [tag]);
     assert!(world.rollout().await.healthy_at.is_some());
     assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
@@ -193,7 +193,7 @@ async fn an_image_is_rolled_out_and_verified() {
 #[tokio::test]
 async fn an_image_that_has_its_tag_already_is_fine() {
     let world = Scene::rolled_out().await;
-    let tag = format!("deployed-{}", samples::commit(2));
+    let tag = domain::keys::deployed_tag(&samples::image_digest(2));
     let image = samples::repository().image;
     world
         .registry
@@ -229,7 +229,7 @@ async fn a_healthy_rollout_is_not_taken_back_for_a_tag() {
 
     // The tag is immutable, so it cannot be moved from another image.
     let world = Scene::rolled_out().await;
-    let tag = format!("deployed-{}", samples::commit(2));
+    let tag = domain::keys::deployed_tag(&samples::image_digest(2));
     let image = samples::repository().image;
     world
         .registry

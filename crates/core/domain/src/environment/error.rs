@@ -35,6 +35,12 @@ pub enum EnvironmentError {
         holder: RunId,
         since: Timestamp,
     },
+    #[error("environment {environment} is in use: run {holder} has held it since {since}")]
+    InUse {
+        environment: EnvironmentName,
+        holder: RunId,
+        since: Timestamp,
+    },
     #[error("run {run} does not hold environment {environment}: no run holds it")]
     NotHeld {
         environment: EnvironmentName,
@@ -59,6 +65,7 @@ impl NamedError for EnvironmentError {
             Self::CommitIsBad { .. } => ErrorName::CommitIsBad,
             Self::RunEnded { .. }
             | Self::HeldByOther { .. }
+            | Self::InUse { .. }
             | Self::NotHeld { .. }
             | Self::OtherFence { .. } => ErrorName::LockLost,
         }

@@ -12,8 +12,10 @@ const ITEM: usize = 390_000;
 
 #[test]
 fn the_record_of_the_largest_run_fits_with_both_legs() {
+    // JSON writes this character as six bytes.
+    let long = |length: usize| "\u{1}".repeat(length);
     let change = |n: usize| ResourceChange {
-        address: format!("module.a.aws_sqs_queue.this[\"{n}{}\"]", "k".repeat(500)),
+        address: format!("module.a.aws_sqs_queue.this[\"{n}{}\"]", long(500)),
         resource_type: "aws_cognito_user_pool_client".into(),
         action: Action::Update,
     };
@@ -37,6 +39,8 @@ fn the_record_of_the_largest_run_fits_with_both_legs() {
     run.forward.stacks.iter_mut().for_each(applied);
     decide(&mut run, ErrorName::ApplyFailed, Some(&good));
     run.leg_mut().stacks.iter_mut().for_each(applied);
+    let error = StepError::new(ErrorName::ApplyFailed, long(1_000_000));
+    run.failure.as_mut().unwrap().error = error;
     let size = serde_json::to_string(&run).unwrap().len();
     assert!(size < ITEM, "the record has {size} bytes");
 }

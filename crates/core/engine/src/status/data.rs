@@ -295,7 +295,7 @@ impl StatusError {
     fn of(error: &StepError, run: &Run, stack: Option<&StackName>) -> Self {
         Self {
             name: error.name,
-            message: text::clip_bytes(&error.message, MESSAGE_LIMIT),
+            message: text::cut(&error.message, MESSAGE_LIMIT),
             hint: error.next_step(run.id(), stack.or(run.failed_stack())),
         }
     }

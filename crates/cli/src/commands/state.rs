@@ -1,0 +1,288 @@
+//! `sluicegate state`: the Terraform state of a stack, and its lock.
+
+use crate::args::StateOf;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::output::Output;
+use crate::pipeline::{Pipeline, Recovery};
+use crate::text;
+use domain::environment::Environment;
+use domain::ids::{EnvironmentName, RepositoryKey, RunId, StackName};
+use domain::keys;
+use domain::run::Run;
+use domain::state_lock::{JobStart, LockHeld, Progress, StateLock, Suspect, dead_holder};
+use engine::documents::{OPEN_RUNS, RUNS, environment_key, list, load};
+use engine::environments::Environments;
+use engine::{JobProgress, Objects};
+use serde_json::json;
+
+/// The most runs of each index partition in which the holder of a lock is searched.
+const SEARCHED: u32 = 300;
+
+/// A state, as its run and stack select it.
+struct Selected {
+    repository: RepositoryKey,
+    environment: EnvironmentName,
+    key: String,
+}
+
+impl Selected {
+    async fn of(pipeline: &Pipeline, of: &StateOf) -> Outcome<Self> {
+        let run = super::run(&*pipeline.table, &of.run).await?;
+        let next = format!("`sluicegate show {}` lists its stacks.", run.id());
+        let stack = super::id_of(&of.stack, StackName::parse, &next)?;
+        let Some(environment) = run.environment().cloned() else {
+            let what = format!("run {} ended before its environment was known", run.id());
+            let next = "Name another run of the environment.";
+            return Err(Failure::new(Kind::EnvironmentNotFound, what, next));
+        };
+        let repository = run.trigger().repository_key();
+        let key = keys::state(repository, &environment, &stack);
+        Ok(Self {
+            repository,
+            environment,
+            key,
+        })
+    }
+
+    /// Fails if a run holds the environment: it may be writing the state.
+    async fn check_free(&self, pipeline: &Pipeline) -> Outcome {
+        let key = environment_key(self.repository, &self.environment);
+        let environment: Option<Environment> = load(&*pipeline.table, &key).await?;
+        let holder = environment.as_ref().and_then(Environment::holder);
+        let Some(holder) = holder else {
+            return Ok(());
+        };
+        let (name, run) = (&self.environment, &holder.run);
+        let next = format!(
+            "Wait for it with `sluicegate watch {run}`; if it is dead, run `sluicegate unlock {} \
+             {name}` first.",
+            self.repository
+        );
+        let what = format!("run {run} holds environment {name}");
+        Err(Failure::new(Kind::StillAlive, what, next))
+    }
+}
+
+/// Removes the lock that a dead job left beside a state.
+///
+/// # Errors
+/// Fails with `StillAlive` if the holder may be alive, with `LockNotFound` if the state is not
+/// locked, and with the errors of AWS and of the output.
+pub async fn unlock(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> Outcome {
+    let selected = Selected::of(pipeline, of).await?;
+    let recovery = pipeline.recovery()?;
+    let lock = lock_of(recovery, &selected.key).await?.ok_or_else(|| {
+        let what = format!("state {} is not locked", selected.key);
+        let next = "Nothing to do: the next run can lock it.";
+        Failure::new(Kind::LockNotFound, what, next)
+    })?;
+    let age = text::age(pipeline.clock.now(), lock.created);
+    let held = format!(
+        "state {} is locked by {} for {age} (lock id {}, {})",
+        selected.key, lock.who, lock.id, lock.operation
+    );
+    selected
+        .check_free(pipeline)
+        .await
+        .map_err(|failure| Failure {
+            what: format!("{held}, and {}", failure.what),
+            ..failure
+        })?;
+    let suspects = suspects(pipeline, recovery, &selected, &lock).await?;
+    let holder = dead_holder(&lock, &suspects).map_err(|why| {
+        let next = next_for(&why, &selected, &lock);
+        Failure::new(Kind::StillAlive, format!("{held}: {why}"), next)
+    })?;
+    // Another operator may have removed it, and a new job may hold its own lock by now.
+    if lock_of(recovery, &selected.key).await?.as_ref() != Some(&lock) {
+        let what = format!("the lock of state {} changed meanwhile", selected.key);
+        return Err(Failure::new(
+            Kind::LockNotFound,
+            what,
+            "Run the command again.",
+        ));
+    }
+    recovery
+        .states
+        .remove(&keys::state_lock(&selected.key))
+        .await?;
+    if out.json {
+        return out.value(&json!({
+            "state": selected.key, "lock": lock.id, "run": holder.run, "job": holder.job,
+        }));
+    }
+    out.text(&format!(
+        "{held}\nits holder was job {} of run {}, which has ended: the lock is removed\n",
+        holder.job, holder.run
+    ))
+}
+
+async fn lock_of(recovery: &Recovery, state: &str) -> Outcome<Option<StateLock>> {
+    let key = keys::state_lock(state);
+    let Some(bytes) = recovery.states.get(&key).await? else {
+        return Ok(None);
+    };
+    let lock = StateLock::parse(&bytes).map_err(|error| {
+        let what = format!("{key} is not a lock of Terraform: {error}");
+        Failure::new(Kind::LockNotFound, what, "Look at the object in S3.")
+    })?;
+    Ok(Some(lock))
+}
+
+/// Finds the jobs that may hold a lock, among the newest runs of the environment.
+async fn suspects(
+    pipeline: &Pipeline,
+    recovery: &Recovery,
+    selected: &Selected,
+    lock: &StateLock,
+) -> Outcome<Vec<Suspect>> {
+    let mut suspects = Vec::new();
+    for index in [OPEN_RUNS, RUNS] {
+        let runs: Vec<Run> = list(&*pipeline.table, index, SEARCHED).await?;
+        let own = runs.iter().filter(|run| {
+            run.trigger().repository_key() == selected.repository
+                && run.environment() == Some(&selected.environment)
+        });
+        for run in own {
+            for (job, start) in starts(&*pipeline.artifacts, run.id()).await? {
+                if !lock.fits(&start) {
+                    continue;
+                }
+                let found = recovery.batch.find(&job).await?;
+                let open = found.iter().any(|job| job.progress == JobProgress::Open);
+                suspects.push(Suspect {
+                    run: run.id().clone(),
+                    job,
+                    started_at: start.at,
+                    run_progress: progress(!run.is_ended()),
+                    job_progress: progress(open),
+                });
+            }
+        }
+    }
+    Ok(suspects)
+}
+
+fn progress(open: bool) -> Progress {
+    if open {
+        Progress::Open
+    } else {
+        Progress::Ended
+    }
+}
+
+/// Returns the jobs of a run that started, with their starts.
+async fn starts(
+    artifacts: &dyn Objects,
+    run: &RunId,
+) -> Outcome<Vec<(domain::ids::JobId, JobStart)>> {
+    let mut starts = Vec::new();
+    for key in artifacts.list(&keys::jobs(run)).await? {
+        let Some(job) = keys::started_job(&key) else {
+            continue;
+        };
+        let bytes = artifacts.get(&key).await?.unwrap_or_default();
+        if let Ok(start) = serde_json::from_slice(&bytes) {
+            starts.push((job, start));
+        }
+    }
+    Ok(starts)
+}
+
+fn next_for(why: &LockHeld, selected: &Selected, lock: &StateLock) -> String {
+    match why {
+        LockHeld::NotAJob { who } => format!(
+            "Ask {who}. If that process is dead, run `terraform force-unlock {}` with this state \
+             as the backend.",
+            lock.id
+        ),
+        LockHeld::RunOpen { run, .. } => format!(
+            "Wait for it with `sluicegate watch {run}`; if it is dead, run `sluicegate unlock {} \
+             {}` first.",
+            selected.repository, selected.environment
+        ),
+        LockHeld::JobOpen { job, .. } => format!(
+            "Wait until AWS Batch shows job {job} as SUCCEEDED or FAILED, then run the command again."
+        ),
+    }
+}
+
+/// Lists the versions of a state, the newest first.
+///
+/// # Errors
+/// Fails with the errors of AWS and of the output.
+pub async fn versions(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> Outcome {
+    let selected = Selected::of(pipeline, of).await?;
+    let versions = pipeline.recovery()?.states.versions(&selected.key).await?;
+    if out.json {
+        let listed = versions.iter().map(
+            |version| json!({"version": version.id, "at": version.at, "bytes": version.bytes}),
+        );
+        return out.value(&listed.collect::<Vec<_>>());
+    }
+    if versions.is_empty() {
+        return out.text(&format!("state {} has no version\n", selected.key));
+    }
+    let rows: Vec<Vec<String>> = versions
+        .iter()
+        .map(|version| {
+            vec![
+                version.id.clone(),
+                text::time(version.at),
+                version.bytes.to_string(),
+            ]
+        })
+        .collect();
+    out.text(&text::table(&["VERSION", "WRITTEN", "BYTES"], &rows))
+}
+
+/// Makes an earlier version of a state its newest one. The next run plans every stack.
+///
+/// # Errors
+/// Fails with `StillAlive` if a run holds the environment or the state is locked, with
+/// `VersionNotFound` if the state has no such version, and with the errors of AWS and of the output.
+pub async fn restore(
+    pipeline: &Pipeline,
+    of: &StateOf,
+    version: &str,
+    out: &mut Output<'_>,
+) -> Outcome {
+    let selected = Selected::of(pipeline, of).await?;
+    let recovery = pipeline.recovery()?;
+    let (key, states) = (&selected.key, &recovery.states);
+    let known = states.versions(key).await?;
+    if !known.iter().any(|one| one.id == version) {
+        let what = format!("state {key} has no version {version}");
+        let next = format!(
+            "`sluicegate state versions {} {}` lists them.",
+            of.run, of.stack
+        );
+        return Err(Failure::new(Kind::VersionNotFound, what, next));
+    }
+    if let Some(lock) = lock_of(recovery, key).await? {
+        let what = format!("state {key} is locked by {}", lock.who);
+        let next = format!(
+            "Run `sluicegate state unlock {} {}` first.",
+            of.run, of.stack
+        );
+        return Err(Failure::new(Kind::StillAlive, what, next));
+    }
+    selected.check_free(pipeline).await?;
+    let environments = Environments {
+        table: &*pipeline.table,
+        tokens: &*pipeline.tokens,
+        clock: &*pipeline.clock,
+    };
+    environments
+        .state_replaced(selected.repository, &selected.environment)
+        .await?;
+    states.restore(key, version).await?;
+    if out.json {
+        return out.value(&json!({"state": key, "restored": version}));
+    }
+    out.text(&format!(
+        "state {key} is version {version} again, as a new version; the next run plans every stack \
+         of environment {}\n",
+        selected.environment
+    ))
+}
