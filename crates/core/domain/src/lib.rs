@@ -21,3 +21,4 @@ pub mod stack_digest;
 pub mod step;
 pub mod terraform_json;
 pub mod text;
+pub mod warning;

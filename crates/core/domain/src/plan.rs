@@ -1,8 +1,15 @@
 //! Plans: what they change, and whether they may be applied.
 
+mod reason;
+mod stateless;
 mod verdict;
 
-pub use verdict::{ApprovalRule, DataLoss, PROTECTED_TYPES, Verdict, judge};
+pub use reason::{REASONS, Reason, Reasons};
+pub use stateless::STATELESS_TYPES;
+pub use verdict::{
+    ApprovalRule, DataLoss, DeployedService, Judgement, PROTECTED_TYPES, Rules, Verdict, judge,
+    judge_rollback,
+};
 
 use crate::ids::Sha256Digest;
 use serde::{Deserialize, Serialize};
@@ -25,6 +32,45 @@ pub struct PlanSummary {
     pub changes: Vec<ResourceChange>,
     /// Whether an output changes. A plan may change only outputs.
     pub outputs_change: OutputsChange,
+    /// The addresses that are replaced because an earlier apply left them tainted. A run's record
+    /// has them among the reasons for an approval only.
+    pub tainted: Vec<String>,
+    /// The updates of the ECS service that the stack's output `service` names, as far as they
+    /// change what a deployment sets. A run's record has none.
+    pub services: Vec<ServiceChange>,
+    /// The number of managed resources in the state that the plan was made from.
+    pub resources: usize,
+}
+
+/// An update of an ECS service that changes what a deployment sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceChange {
+    /// The address of the `aws_ecs_service`.
+    pub address: String,
+    /// What changes. At least one.
+    pub fields: Vec<ServiceField>,
+}
+
+/// What a deployment sets of an ECS service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceField {
+    /// The task definition.
+    TaskDefinition,
+    /// The desired number of tasks.
+    DesiredCount,
+}
+
+impl ServiceField {
+    /// Returns the name of the resource's argument.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskDefinition => "task_definition",
+            Self::DesiredCount => "desired_count",
+        }
+    }
 }
 
 /// The maximum number of a plan's changes that a run's record keeps.
@@ -94,14 +140,14 @@ impl PlanSummary {
         });
         changes.truncate(BRIEF);
         for change in &mut changes {
-            if let Some((end, _)) = change.address.char_indices().nth(BRIEF_ADDRESS) {
-                change.address.truncate(end);
-                change.address.push('…');
-            }
+            change.address = brief_address(&change.address);
         }
         Self {
             changes,
             outputs_change: self.outputs_change,
+            tainted: Vec::new(),
+            services: Vec::new(),
+            resources: self.resources,
         }
     }
 
@@ -124,6 +170,14 @@ impl PlanSummary {
             .iter()
             .filter(|change| change.action == action)
             .count()
+    }
+}
+
+/// Returns an address as a run's record keeps it.
+fn brief_address(address: &str) -> String {
+    match address.char_indices().nth(BRIEF_ADDRESS) {
+        Some((end, _)) => format!("{}…", address.get(..end).unwrap_or_default()),
+        None => address.to_owned(),
     }
 }
 
@@ -151,6 +205,8 @@ pub struct PlanMade {
     pub sha256: Sha256Digest,
     /// The number of changes.
     pub counts: Counts,
+    /// Why the plan needs an approval. Empty if it needs none.
+    pub reasons: Reasons,
 }
 
 /// An object in the artifacts bucket, by key and digest.

@@ -1,10 +1,15 @@
 //! Whether a plan may be applied.
 
-use super::{LegKind, PlanSummary};
+use super::{
+    PlanKind, PlanSummary, Reason, Reasons, ResourceChange, STATELESS_TYPES, ServiceChange,
+    ServiceField,
+};
+use crate::config::{Config, Policies};
+use crate::ids::StackName;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// Resource types whose deletion loses data. The pipeline refuses a plan that deletes or replaces
-/// one, on either leg.
+/// Resource types whose deletion loses data. A rollback refuses a plan that deletes or replaces one.
 pub const PROTECTED_TYPES: &[&str] = &[
     "aws_backup_vault",
     "aws_cognito_user_pool",
@@ -26,17 +31,29 @@ pub const PROTECTED_TYPES: &[&str] = &[
     "aws_secretsmanager_secret",
 ];
 
-/// When a plan needs an approval.
+/// When a plan needs an approval, besides the reasons that hold under every rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovalRule {
-    /// Never. Every plan that is not refused is applied.
+    /// Never.
     #[default]
     Never,
     /// When the plan changes something.
     Always,
     /// When the plan deletes or replaces something.
     OnDestroy,
+}
+
+impl ApprovalRule {
+    /// Returns the rule as it is written in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Always => "always",
+            Self::OnDestroy => "on-destroy",
+        }
+    }
 }
 
 /// The result of judging a plan.
@@ -63,37 +80,196 @@ impl Verdict {
     }
 }
 
-/// The addresses of the resources whose data a plan would lose. Such a plan is not applied.
+/// A verdict, and why the plan needs an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Empty if the plan needs no approval.
+    pub reasons: Reasons,
+}
+
+impl From<Verdict> for Judgement {
+    /// Returns a judgement without reasons.
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            reasons: Reasons::default(),
+        }
+    }
+}
+
+/// What the configuration says about a stack's plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    approval: ApprovalRule,
+    policies: &'a Policies,
+    service: Service,
+}
+
+/// The ECS service that the stack's output `service` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// The configuration deploys to it.
+    Deployed,
+    /// The configuration does not deploy to it.
+    NotDeployed,
+}
+
+impl<'a> Rules<'a> {
+    /// Returns the rules for a stack.
+    #[must_use]
+    pub fn of(config: &'a Config, stack: &StackName) -> Self {
+        let deploys = config
+            .deploy
+            .as_ref()
+            .is_some_and(|deploy| deploy.stack() == stack);
+        Self {
+            approval: config.approval,
+            policies: &config.policies,
+            service: if deploys {
+                Service::Deployed
+            } else {
+                Service::NotDeployed
+            },
+        }
+    }
+}
+
+/// A plan that changes what the deployment sets of its ECS service. Such a plan is not applied: it
+/// would stop the running release, and the deployment would start it again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct DeployedService {
+    /// The updates. At least one.
+    pub changes: Vec<ServiceChange>,
+}
+
+impl fmt::Display for DeployedService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changes = self.changes.iter().map(|change| {
+            let fields: Vec<&str> = change.fields.iter().map(|field| field.as_str()).collect();
+            format!("changes {} of {}", fields.join(" and "), change.address)
+        });
+        f.write_str(&changes.collect::<Vec<_>>().join(", and "))?;
+        f.write_str(
+            ", which `deploy` sets: the apply would stop or replace the running tasks. \
+             Add this line to the resource: `lifecycle { ignore_changes = [",
+        )?;
+        let fields = [ServiceField::TaskDefinition, ServiceField::DesiredCount];
+        f.write_str(&fields.map(ServiceField::as_str).join(", "))?;
+        f.write_str("] }`")
+    }
+}
+
+/// Returns the verdict on a plan of the forward leg.
+///
+/// Whatever the approval rule, a plan needs an approval if it deletes or replaces a resource of a
+/// type outside [`STATELESS_TYPES`], a resource that `policies.protect` names, or a tainted one, if
+/// it deletes more than the policies allow, and if it destroys a stack.
+///
+/// # Errors
+/// Fails when the plan changes what the deployment sets of its service.
+pub fn judge(
+    summary: &PlanSummary,
+    kind: PlanKind,
+    rules: &Rules<'_>,
+) -> Result<Judgement, DeployedService> {
+    if summary.is_empty() {
+        return Ok(Verdict::NoChanges.into());
+    }
+    if rules.service == Service::Deployed && !summary.services.is_empty() {
+        let changes = summary.services.clone();
+        return Err(DeployedService { changes });
+    }
+    let reasons = reasons(summary, kind, rules);
+    if reasons.is_empty() {
+        return Ok(Verdict::Auto.into());
+    }
+    Ok(Judgement {
+        verdict: Verdict::NeedsApproval,
+        reasons: Reasons::new(reasons),
+    })
+}
+
+/// Returns the reasons: those of one resource in the order of the plan, then those of the whole plan.
+fn reasons(summary: &PlanSummary, kind: PlanKind, rules: &Rules<'_>) -> Vec<Reason> {
+    let removed = summary
+        .changes
+        .iter()
+        .filter(|change| change.action.deletes());
+    let mut reasons: Vec<Reason> = removed
+        .clone()
+        .filter_map(|change| reason(summary, change, rules.policies))
+        .collect();
+    if kind == PlanKind::Destroy {
+        reasons.push(Reason::DestroysStack);
+    }
+    reasons.extend(numbers(summary, rules.policies));
+    let asks = match rules.approval {
+        ApprovalRule::Never => false,
+        ApprovalRule::Always => true,
+        ApprovalRule::OnDestroy => removed.count() > 0,
+    };
+    if asks {
+        let rule = rules.approval;
+        reasons.push(Reason::Rule { rule });
+    }
+    reasons
+}
+
+/// Returns why the deletion or replacement of a resource needs an approval.
+fn reason(summary: &PlanSummary, change: &ResourceChange, policies: &Policies) -> Option<Reason> {
+    let (address, action) = (change.address.clone(), change.action);
+    if policies.protects(change) {
+        return Some(Reason::Protected { address, action });
+    }
+    if STATELESS_TYPES
+        .binary_search(&change.resource_type.as_str())
+        .is_err()
+    {
+        return Some(Reason::Stateful { address, action });
+    }
+    let tainted = summary.tainted.contains(&change.address);
+    tainted.then_some(Reason::Tainted { address })
+}
+
+/// Returns the limits on deletions that the plan exceeds. A replacement does not count: the resource
+/// exists afterwards.
+fn numbers(summary: &PlanSummary, policies: &Policies) -> impl Iterator<Item = Reason> {
+    let deletions = summary.counts().delete;
+    let (limit, percent) = (policies.max_deletions, policies.max_deletion_percent);
+    let many = deletions > usize::try_from(limit).unwrap_or(usize::MAX);
+    // A state that holds less than is deleted was not read completely.
+    let resources = summary.resources.max(deletions);
+    let large = deletions * 100 > resources * usize::try_from(percent).unwrap_or(100);
+    let many = many.then_some(Reason::ManyDeletions { deletions, limit });
+    let large = large.then_some(Reason::LargePart {
+        deletions,
+        resources,
+        percent,
+    });
+    many.into_iter().chain(large)
+}
+
+/// The addresses of the resources whose data a rollback would lose. Such a plan is not applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataLoss(pub Vec<String>);
 
-/// Returns the verdict on a plan. A plan of a rollback needs no approval, because it restores what
+/// Returns the verdict on a plan of the rollback leg. It needs no approval, because it restores what
 /// was already delivered.
 ///
 /// # Errors
 /// Fails when the plan would lose data.
-pub fn judge(
-    summary: &PlanSummary,
-    rule: ApprovalRule,
-    mode: LegKind,
-) -> Result<Verdict, DataLoss> {
+pub fn judge_rollback(summary: &PlanSummary) -> Result<Verdict, DataLoss> {
     if summary.is_empty() {
         return Ok(Verdict::NoChanges);
     }
     let lost = data_loss(summary);
-    if !lost.is_empty() {
-        return Err(DataLoss(lost));
+    if lost.is_empty() {
+        Ok(Verdict::Auto)
+    } else {
+        Err(DataLoss(lost))
     }
-    let destroys = summary.changes.iter().any(|change| change.action.deletes());
-    let asks = match rule {
-        ApprovalRule::Never => false,
-        ApprovalRule::Always => true,
-        ApprovalRule::OnDestroy => destroys,
-    };
-    Ok(match mode {
-        LegKind::Forward if asks => Verdict::NeedsApproval,
-        LegKind::Forward | LegKind::Rollback => Verdict::Auto,
-    })
 }
 
 fn data_loss(summary: &PlanSummary) -> Vec<String> {
@@ -107,89 +283,5 @@ fn data_loss(summary: &PlanSummary) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::{Action, OutputsChange, ResourceChange};
-
-    fn summary(changes: &[(&str, Action)], outputs_change: OutputsChange) -> PlanSummary {
-        let change = |(kind, action): &(&str, Action)| ResourceChange {
-            address: format!("{kind}.this"),
-            resource_type: (*kind).into(),
-            action: *action,
-        };
-        PlanSummary {
-            changes: changes.iter().map(change).collect(),
-            outputs_change,
-        }
-    }
-
-    /// The verdict for each approval rule on the forward leg, then the verdict on the rollback leg.
-    #[test]
-    fn a_plan_is_judged_by_the_rule_and_the_leg() {
-        use Verdict::{Auto, NeedsApproval, NoChanges};
-        let (queue, table) = ("aws_sqs_queue", "aws_dynamodb_table");
-        let none = OutputsChange::None;
-        let cases = [
-            (summary(&[], none), [NoChanges; 4]),
-            (
-                summary(&[], OutputsChange::Some),
-                [Auto, NeedsApproval, Auto, Auto],
-            ),
-            (
-                summary(&[(queue, Action::Create)], none),
-                [Auto, NeedsApproval, Auto, Auto],
-            ),
-            (
-                summary(&[(table, Action::Update)], none),
-                [Auto, NeedsApproval, Auto, Auto],
-            ),
-            (
-                summary(&[(table, Action::Forget)], none),
-                [Auto, NeedsApproval, Auto, Auto],
-            ),
-            (
-                summary(&[(queue, Action::Delete)], none),
-                [Auto, NeedsApproval, NeedsApproval, Auto],
-            ),
-            (
-                summary(&[(queue, Action::Replace)], none),
-                [Auto, NeedsApproval, NeedsApproval, Auto],
-            ),
-        ];
-        for (plan, expected) in cases {
-            let forward = [
-                ApprovalRule::Never,
-                ApprovalRule::Always,
-                ApprovalRule::OnDestroy,
-            ]
-            .map(|rule| judge(&plan, rule, LegKind::Forward));
-            let back = judge(&plan, ApprovalRule::Always, LegKind::Rollback);
-            let [never, always, on_destroy] = forward;
-            let expected = expected.map(Ok);
-            assert_eq!([never, always, on_destroy, back], expected, "{plan:?}");
-        }
-    }
-
-    #[test]
-    fn a_plan_that_loses_data_has_no_verdict() {
-        let changes = [
-            ("aws_s3_bucket", Action::Delete),
-            ("aws_sqs_queue", Action::Delete),
-            ("aws_dynamodb_table", Action::Replace),
-        ];
-        let plan = summary(&changes, OutputsChange::None);
-        let lost = ["aws_s3_bucket.this", "aws_dynamodb_table.this"];
-        for leg in [LegKind::Forward, LegKind::Rollback] {
-            for rule in [ApprovalRule::Never, ApprovalRule::Always] {
-                let verdict = judge(&plan, rule, leg);
-                assert_eq!(verdict, Err(DataLoss(lost.map(str::to_owned).into())));
-            }
-        }
-        assert_eq!(plan.counts().delete, 2);
-    }
-
-    #[test]
-    fn protected_types_are_sorted_and_unique() {
-        assert!(PROTECTED_TYPES.is_sorted_by(|a, b| a < b));
-    }
-}
+#[path = "verdict_tests.rs"]
+mod tests;
