@@ -186,7 +186,7 @@ impl<T: Services> Services for Noted<T> {
         cluster: &str,
         service: &str,
         task_definition: &str,
-        desired: u32,
+        desired: Option<u32>,
     ) -> Result<()> {
         self.calls
             .reach(format!("task definition {task_definition}"));

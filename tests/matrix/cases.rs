@@ -45,7 +45,7 @@ const ROUTES: &[Route] = &[
     Route::SameImage,
 ];
 
-const NO_STACKS: &str = "version: 1\nenvironment: production\nstacks: []\n";
+const NO_STACKS: &str = "version: 1\nenvironment: production\nremoved: { data: keep, app: keep }\n";
 
 /// The event of a case.
 #[derive(Debug, Clone, Copy)]

@@ -2,10 +2,11 @@
 
 use crate::calls::CALLER;
 use crate::cloud::{Cloud, Ended, neighbor};
-use crate::terraform::{Object, Resources, SECRET};
+use crate::terraform::{Applied, Object, Resources, SECRET};
 use domain::audit::{Entry, Found, verify};
 use domain::ids::CommitId;
 use domain::keys;
+use domain::plan::PlanKind;
 use domain::run::Outcome;
 use engine::fakes::samples;
 use engine::status::{self, TransitionKind};
@@ -240,10 +241,20 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         format!("11: {outcome:?}, but the execution ended {:?}", ended.end),
     );
 
-    // 12. Only the forward leg may delete what existed before.
+    // 12. Only the forward leg may delete what existed before. It destroys a stack with the code of
+    // the last good commit.
+    let destroyed = |apply: &&Applied| {
+        let plan = cloud.batch.plan_job(&apply.plan);
+        plan.is_some_and(|plan| plan.plan_kind == PlanKind::Destroy)
+            && run.rollback().is_none_or(|back| {
+                let mut stacks = back.stacks().iter();
+                stacks.all(|stack| stack.plan_kind() == PlanKind::Normal)
+            })
+    };
     let given_up: BTreeSet<u64> = applied
         .iter()
-        .filter(|apply| apply.run == *run.id() && apply.commit == *commit)
+        .filter(|apply| apply.run == *run.id())
+        .filter(|apply| apply.commit == *commit || destroyed(apply))
         .flat_map(|apply| apply.deleted.iter().copied())
         .collect();
     for (id, object) in &before.objects {
@@ -261,7 +272,15 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         Outcome::Applied | Outcome::NoOp => {
             let repository = run.trigger().repository_key();
             for stack in run.forward().stacks() {
-                let key = keys::state(repository, environment.name(), stack.name());
+                let key = keys::state(repository, environment.name(), stack.spec().state());
+                if stack.plan_kind() == PlanKind::Destroy {
+                    let held = states.get(&key).map(Resources::len);
+                    check(
+                        held == Some(0),
+                        format!("12: stack {} is not destroyed: {held:?}", stack.name()),
+                    );
+                    continue;
+                }
                 let held = states
                     .get(&key)
                     .and_then(|held| held.get("terraform_data.release"));

@@ -15,6 +15,7 @@ mod commits;
 mod invariants;
 mod lambdas;
 mod payloads;
+mod removed;
 mod skipping;
 mod stories;
 mod terraform;

@@ -13,6 +13,7 @@ use domain::plan::{
     Action, ObjectRef, OutputsChange, PlanKind, PlanSummary, ResourceChange, SealedPlan,
     SideEffects, StateVersion,
 };
+use domain::warning::Warnings;
 use engine::fakes::FakeObjects;
 use engine::{BatchJob, BatchJobs, JobProgress, Result};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,13 @@ pub(crate) struct Object {
 struct StackStateFile {
     serial: u64,
     resources: Resources,
+}
+
+impl StackStateFile {
+    fn tainted(&self) -> Vec<String> {
+        let tainted = self.resources.iter().filter(|(_, held)| held.tainted);
+        tainted.map(|(address, _)| address.clone()).collect()
+    }
 }
 
 /// A resource in a configuration.
@@ -385,6 +393,9 @@ impl Batch {
         let summary = PlanSummary {
             changes: changes.iter().map(Change::brief).collect(),
             outputs_change,
+            tainted: held.tainted(),
+            resources: held.resources.len(),
+            ..PlanSummary::default()
         };
         let file = PlanFile {
             changes,
@@ -402,6 +413,7 @@ impl Batch {
             state: version(&held),
             summary,
             outputs,
+            warnings: Warnings::default(),
         }
     }
 
@@ -452,6 +464,7 @@ impl Batch {
                     self.outputs(record),
                 ),
                 summary: PlanSummary::default(),
+                warnings: Warnings::default(),
             },
         }
     }

@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use clap::Parser as _;
 use domain::audit::{Entry, Head};
 use domain::error::{ErrorName, StepError};
-use domain::plan::{Counts, LegKind, Verdict};
+use domain::plan::{Action, Counts, LegKind, Reason, Reasons, Verdict};
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
+use domain::warning::{Warning, WarningKind, Warnings};
 use engine::documents::{insert, load_run, update_run};
 use engine::fakes::{
     FakeBatch, FakeClock, FakeExecutions, FakeObjects, FakeStatusQueue, FakeTable, FakeTokens,
@@ -106,6 +107,21 @@ fn asking() -> Run {
         ..Counts::default()
     };
     samples::edit(&mut run, "/forward/stacks/0/plan/counts", counts);
+    let reason = |n: u8| Reason::Stateful {
+        address: format!("aws_sqs_queue.jobs[\"{n}\"]"),
+        action: Action::Delete,
+    };
+    let reasons = Reasons::new((0..6).map(reason).collect());
+    samples::edit(&mut run, "/forward/stacks/0/plan/reasons", reasons);
+    let warnings = ["first", "second", "third"].map(|text| {
+        let kind = match text {
+            "second" => WarningKind::Check,
+            _ => WarningKind::Other,
+        };
+        Warning::new(kind, &format!("main.tf:3:1: {text}"))
+    });
+    let warnings = Warnings::new(warnings);
+    samples::edit(&mut run, "/forward/stacks/0/warnings", warnings);
     run.approval_requested(&samples::stack("data"), "canary-token".into(), later(40))
         .unwrap();
     run

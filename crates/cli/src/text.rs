@@ -6,6 +6,7 @@ use domain::run::{
     Approval, ArtifactOrigin, Build, Leg, Lock, Outcome, RollbackOutcome, Run, StackRun, StackState,
 };
 use domain::text::inert;
+use domain::warning::WarningKind;
 use jiff::Timestamp;
 use std::fmt::Write as _;
 
@@ -217,11 +218,42 @@ fn leg(prefix: &str, leg: &Leg, facts: &mut Vec<Fact>) {
         .stacks()
         .iter()
         .filter(|stack| *stack.state() != StackState::Pending);
-    facts.extend(begun.map(|stack| {
+    for stack in begun {
         let text = format!("{prefix}stack {} {}", stack.name(), stack_state(stack));
-        Fact::new(at(stack), text)
-    }));
+        facts.push(Fact::new(at(stack), text));
+        facts.extend(details(prefix, stack));
+    }
     facts.extend(leg.rollouts().iter().map(|one| rollout(prefix, one)));
+}
+
+/// Returns why a stack's plan needs an approval, and the stack's warnings, a line each.
+fn details(prefix: &str, stack: &StackRun) -> Vec<Fact> {
+    let mut lines = Vec::new();
+    if let Some(plan) = stack.plan() {
+        let reasons = plan.reasons.kept.iter();
+        lines.extend(reasons.map(|reason| format!("approval: {reason}")));
+        if plan.reasons.more > 0 {
+            lines.push(format!(
+                "approval: {} further resources, see the plan's log",
+                plan.reasons.more
+            ));
+        }
+    }
+    let warnings = stack.warnings();
+    let first = warnings.first.iter();
+    lines.extend(first.map(|warning| match warning.kind {
+        WarningKind::Check => format!("failed check: {warning}"),
+        WarningKind::Other => format!("warning: {warning}"),
+    }));
+    let shown = u32::try_from(warnings.first.len()).unwrap_or(u32::MAX);
+    let more = warnings.count().saturating_sub(shown);
+    if more > 0 {
+        lines.push(format!("further warnings, see the logs: {more}"));
+    }
+    let name = stack.name();
+    let fact =
+        |line: String| Fact::new(at(stack), format!("{prefix}stack {name} {}", inert(&line)));
+    lines.into_iter().map(fact).collect()
 }
 
 /// Returns when a stack came to what [`stack_state`] says of it.

@@ -4,6 +4,7 @@ use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
 use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, SideEffects};
 use domain::text;
+use domain::warning::{Warning, WarningKind, Warnings};
 use jiff::Timestamp;
 use terraform_cli::{Error, Hook, Transcript};
 
@@ -151,7 +152,29 @@ pub fn applied(transcript: &Transcript) -> PlanSummary {
     PlanSummary {
         changes,
         outputs_change,
+        ..PlanSummary::default()
     }
+}
+
+/// The summary of a `check` block whose assertion failed.
+const FAILED_CHECK: &str = "Check block assertion failed";
+
+/// The summary of a `check` block that a plan cannot evaluate yet. The apply evaluates it.
+const LATER_CHECK: &str = "Check block assertion known after apply";
+
+/// Returns the warnings of a command. Passes every text through `clean`.
+#[must_use]
+pub fn warnings(transcript: &Transcript, clean: impl Fn(&str) -> String) -> Warnings {
+    let found = transcript.diagnostics.iter();
+    let found = found.filter(|found| !found.is_error() && found.summary != LATER_CHECK);
+    Warnings::new(found.map(|found| {
+        let kind = if found.summary == FAILED_CHECK {
+            WarningKind::Check
+        } else {
+            WarningKind::Other
+        };
+        Warning::new(kind, &clean(&found.to_string()))
+    }))
 }
 
 fn addresses(hooks: &[Hook]) -> Option<String> {
@@ -177,7 +200,7 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terraform_cli::{Event, Failure, Interruption, LockInfo};
+    use terraform_cli::{Diagnostic, Event, Failure, Interruption, LockInfo, Severity};
 
     fn hook(address: &str, action: &str) -> Hook {
         Hook {
@@ -269,6 +292,37 @@ mod tests {
             "{message}"
         );
         assert!(message.ends_with("; unknown: t.b (update)"), "{message}");
+    }
+
+    #[test]
+    fn a_failed_check_counts_and_one_that_waits_for_the_apply_does_not() {
+        let warning = |summary: &str, detail: &str| {
+            Event::Diagnostic(Diagnostic {
+                severity: Severity::Warning,
+                summary: summary.into(),
+                detail: detail.into(),
+                ..Diagnostic::from_text("")
+            })
+        };
+        let mut transcript = Transcript::default();
+        for event in [
+            warning("Argument is deprecated", "Use another."),
+            warning(LATER_CHECK, "The condition could not be evaluated."),
+            warning(FAILED_CHECK, "The certificate canary ends soon."),
+            Event::Diagnostic(Diagnostic::from_text("An error")),
+        ] {
+            transcript.record(&event);
+        }
+        let found = warnings(&transcript, |text| text.replace("canary", "[redacted]"));
+        let texts: Vec<&str> = found.first.iter().map(|it| it.text.as_str()).collect();
+        assert_eq!((found.failed_checks, found.others), (1, 1));
+        assert_eq!(
+            texts,
+            [
+                "Check block assertion failed: The certificate [redacted] ends soon.",
+                "Argument is deprecated: Use another.",
+            ]
+        );
     }
 
     #[test]

@@ -11,7 +11,10 @@ use domain::json;
 use domain::keys::JobFile;
 use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
 use domain::source_rules::{self, OVERRIDE_FILE, VARIABLES_FILE, hcl::Facts};
-use terraform_cli::{Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform};
+use domain::warning::Warnings;
+use terraform_cli::{
+    Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform, Transcript,
+};
 use tokio::sync::OnceCell;
 
 use crate::job::{JobContext, Request, job_key};
@@ -240,7 +243,7 @@ impl<'a> Prepared<'a> {
 
     async fn plan(&self, commands: &Commands<'_>) -> Result<JobOutcome, Stop> {
         let file = self.workspace.home().join("plan.tfplan");
-        let (shown, sealed) = self.make_plan(commands, &file).await?;
+        let (shown, sealed, warnings) = self.make_plan(commands, &file).await?;
         // Without changes nothing is applied, so the current outputs are the outputs of the stack.
         // The exit code of Terraform is not sufficient: it also reports changes if only data
         // sources are to be read.
@@ -255,6 +258,7 @@ impl<'a> Prepared<'a> {
             state: sealed.state,
             summary: shown.summary,
             outputs,
+            warnings,
         })
     }
 
@@ -263,7 +267,7 @@ impl<'a> Prepared<'a> {
         &self,
         commands: &Commands<'_>,
         file: &Path,
-    ) -> Result<(terraform_cli::ShownPlan, SealedPlan), Stop> {
+    ) -> Result<(terraform_cli::ShownPlan, SealedPlan, Warnings), Stop> {
         let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
         let options = PlanOptions {
             out: file.to_owned(),
@@ -276,7 +280,7 @@ impl<'a> Prepared<'a> {
         });
         let planned = commands.terraform().await?.plan(&options).await;
         commands.explain(planned.as_ref().err()).await;
-        planned.map_err(planning)?;
+        let warnings = self.warnings(&planned.map_err(planning)?.transcript);
         let state = terraform_cli::state_version(file).map_err(planning)?;
         self.step("show");
         let terraform = commands.terraform().await?;
@@ -284,7 +288,12 @@ impl<'a> Prepared<'a> {
         let bytes = std::fs::read(file).map_err(|error| internal("read the plan", &error))?;
         let file = self.upload(JobFile::Plan, bytes).await?;
         let json = self.upload(JobFile::PlanJson, json).await?;
-        Ok((shown, SealedPlan { file, json, state }))
+        Ok((shown, SealedPlan { file, json, state }, warnings))
+    }
+
+    /// Returns the warnings of a command, without secrets.
+    fn warnings(&self, transcript: &Transcript) -> Warnings {
+        outcome::warnings(transcript, |text| self.context.log.clean(text))
     }
 
     fn write_variables(&self) -> Result<PathBuf, Stop> {
@@ -368,6 +377,7 @@ impl<'a> Prepared<'a> {
             return Err(stop);
         }
         let summary = outcome::applied(&report.transcript);
+        let warnings = self.warnings(&report.transcript);
         let changed = |mut stop: Stop| {
             stop.side_effects = SideEffects::Possible;
             stop
@@ -383,7 +393,11 @@ impl<'a> Prepared<'a> {
             .await
             .map_err(|error| changed(Stop::of(&error, ErrorName::ApplyFailed)))?;
         let outputs = self.upload_outputs(&outputs).await.map_err(changed)?;
-        Ok(JobOutcome::Applied { outputs, summary })
+        Ok(JobOutcome::Applied {
+            outputs,
+            summary,
+            warnings,
+        })
     }
 
     /// Uploads the state that Terraform wrote next to the stack because the backend failed. It is

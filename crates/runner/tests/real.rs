@@ -34,6 +34,23 @@ output "name" {
 }
 "#;
 
+/// The check fails once the resource exists.
+const CHECKED: &str = r#"terraform {
+  backend "s3" {}
+}
+
+resource "terraform_data" "name" {
+  input = "first"
+}
+
+check "name" {
+  assert {
+    condition     = terraform_data.name.output == "second"
+    error_message = "The name is ${terraform_data.name.output}, expected second."
+  }
+}
+"#;
+
 const SLOW: &str = r#"resource "terraform_data" "quick" {}
 
 resource "terraform_data" "slow" {
@@ -43,6 +60,41 @@ resource "terraform_data" "slow" {
   }
 }
 "#;
+
+#[tokio::test]
+async fn a_check_that_fails_is_a_warning_of_the_apply_and_of_the_next_plan() {
+    let Some(bench) = Bench::real() else { return };
+    let files = repository(CHECKED);
+    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let JobOutcome::Planned { warnings, .. } = &planned else {
+        panic!("{planned:?}")
+    };
+    assert_eq!(warnings.count(), 0, "the value is known after the apply");
+
+    let mut apply = bench.record(Verb::Apply, &files);
+    apply.plan = Some(sealed(&planned));
+    let applied = bench.end_of(&apply).await;
+    let JobOutcome::Applied { warnings, .. } = &applied else {
+        panic!("{applied:?}")
+    };
+    assert_eq!((warnings.failed_checks, warnings.others), (1, 0));
+    let text = &warnings.first[0].text;
+    assert!(text.starts_with("main.tf:"), "{text}");
+    assert!(
+        text.contains("The name is first, expected second."),
+        "{text}"
+    );
+
+    let again = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let JobOutcome::Planned {
+        warnings, summary, ..
+    } = &again
+    else {
+        panic!("{again:?}")
+    };
+    assert!(summary.is_empty());
+    assert_eq!(warnings.failed_checks, 1);
+}
 
 #[tokio::test]
 async fn plan_apply_no_changes_stale_and_destroy() {
@@ -74,7 +126,10 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     let mut apply = bench.record(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let applied = bench.end_of(&apply).await;
-    let JobOutcome::Applied { outputs, summary } = &applied else {
+    let JobOutcome::Applied {
+        outputs, summary, ..
+    } = &applied
+    else {
         panic!("{applied:?}")
     };
     assert_eq!(bench.outputs(outputs)["name"].value, "production");
@@ -122,7 +177,10 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     apply.plan_kind = PlanKind::Destroy;
     apply.plan = Some(sealed(&outcome));
     let outcome = bench.end_of(&apply).await;
-    let JobOutcome::Applied { outputs, summary } = &outcome else {
+    let JobOutcome::Applied {
+        outputs, summary, ..
+    } = &outcome
+    else {
         panic!("{outcome:?}")
     };
     assert_eq!(summary.count(Action::Delete), 1);

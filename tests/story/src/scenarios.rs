@@ -23,7 +23,7 @@ const DEPLOY: &str = "deploy:
   target: ecs
   stack: app
   container: shop
-  desired_count: 2
+  count: 2
   health: { path: /health, timeout_seconds: 300 }
   version: { path: /version }
 ";

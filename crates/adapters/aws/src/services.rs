@@ -97,7 +97,7 @@ impl Services for Ecs {
         cluster: &str,
         service: &str,
         task_definition: &str,
-        desired: u32,
+        desired: Option<u32>,
     ) -> Result<()> {
         let call = format!("UpdateService {service} in {cluster} to {task_definition}");
         let update = self
@@ -106,7 +106,7 @@ impl Services for Ecs {
             .cluster(cluster)
             .service(service)
             .task_definition(task_definition)
-            .desired_count(i32::try_from(desired).unwrap_or(i32::MAX))
+            .set_desired_count(desired.map(|count| i32::try_from(count).unwrap_or(i32::MAX)))
             .force_new_deployment(false);
         match update.send().await {
             Ok(_) => Ok(()),

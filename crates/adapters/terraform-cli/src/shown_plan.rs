@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange};
+use domain::plan::{
+    Action, OutputsChange, PlanSummary, ResourceChange, ServiceChange, ServiceField,
+};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{Error, Outputs};
 
@@ -14,8 +17,6 @@ pub struct ShownPlan {
     /// The changes of the plan. An import or a move without other changes counts as an update,
     /// because it changes the state.
     pub summary: PlanSummary,
-    /// The resources that are replaced only because an earlier apply left them tainted.
-    pub tainted: Vec<String>,
     /// The resources that were changed outside Terraform since its last run.
     pub drift: Vec<String>,
     /// The outputs in the state before the plan. They are the outputs of the stack only if the plan
@@ -35,7 +36,7 @@ struct Raw {
     #[serde(default)]
     resource_drift: Vec<RawChange>,
     #[serde(default)]
-    output_changes: BTreeMap<String, RawActions>,
+    output_changes: BTreeMap<String, RawOutputChange>,
     #[serde(default)]
     prior_state: RawState,
 }
@@ -57,6 +58,31 @@ struct RawActions {
     actions: Vec<String>,
     #[serde(default)]
     importing: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    before: Option<RawService>,
+    #[serde(default)]
+    after: Option<RawService>,
+}
+
+/// The values of a resource that matter for an ECS service. Other types may use the same names for
+/// other values.
+#[derive(Default, Deserialize)]
+struct RawService {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    name: Value,
+    #[serde(default)]
+    task_definition: Value,
+    #[serde(default)]
+    desired_count: Value,
+}
+
+#[derive(Deserialize)]
+struct RawOutputChange {
+    actions: Vec<String>,
+    #[serde(default)]
+    after: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -69,7 +95,34 @@ struct RawState {
 struct RawValues {
     #[serde(default)]
     outputs: Outputs,
+    #[serde(default)]
+    root_module: RawModule,
 }
+
+#[derive(Default, Deserialize)]
+struct RawModule {
+    #[serde(default)]
+    resources: Vec<RawResource>,
+    #[serde(default)]
+    child_modules: Vec<RawModule>,
+}
+
+#[derive(Deserialize)]
+struct RawResource {
+    #[serde(default)]
+    mode: String,
+}
+
+impl RawModule {
+    /// Returns the number of managed resources, those of modules included.
+    fn managed(&self) -> usize {
+        let own = self.resources.iter().filter(|one| one.mode == "managed");
+        own.count() + self.child_modules.iter().map(Self::managed).sum::<usize>()
+    }
+}
+
+/// The output of a stack that names the ECS service of the deployment.
+const SERVICE: &str = "service";
 
 impl ShownPlan {
     /// Parses the output of `terraform show -json <plan>`.
@@ -92,6 +145,7 @@ impl ShownPlan {
         }
         let mut changes = Vec::new();
         let mut tainted = Vec::new();
+        let services = raw.services();
         for change in raw.resource_changes {
             let moved = change.previous_address.is_some() || change.change.importing.is_some();
             let Some(action) = action(&change.change.actions, moved).ok_or_else(|| {
@@ -125,8 +179,10 @@ impl ShownPlan {
             summary: PlanSummary {
                 changes,
                 outputs_change,
+                tainted,
+                services,
+                resources: raw.prior_state.values.root_module.managed(),
             },
-            tainted,
             drift: raw
                 .resource_drift
                 .into_iter()
@@ -135,6 +191,51 @@ impl ShownPlan {
             prior_outputs: raw.prior_state.values.outputs,
             terraform_version: raw.terraform_version,
         })
+    }
+}
+
+impl Raw {
+    /// Returns the updates of the service that the output `service` names, by name or ARN, as far as
+    /// they change what a deployment sets.
+    fn services(&self) -> Vec<ServiceChange> {
+        let before = self.prior_state.values.outputs.get(SERVICE);
+        let before = before.map(|output| &output.value);
+        let after = self.output_changes.get(SERVICE).map(|change| &change.after);
+        let named: Vec<&Value> = before
+            .into_iter()
+            .chain(after)
+            .filter(|value| value.is_string())
+            .collect();
+        let is_service = |change: &&RawChange| {
+            change.resource_type == "aws_ecs_service" && change.change.actions == ["update"]
+        };
+        let changes = self.resource_changes.iter().filter(is_service);
+        changes
+            .filter_map(|change| {
+                let (before, after) = (change.change.before.as_ref()?, &change.change.after);
+                if !named.contains(&&before.name) && !named.contains(&&before.id) {
+                    return None;
+                }
+                // A value that is known after the apply is missing from `after`.
+                let after = after.as_ref();
+                let task = after.map(|after| &after.task_definition);
+                let count = after.map(|after| &after.desired_count);
+                let differs = [
+                    (
+                        ServiceField::TaskDefinition,
+                        task != Some(&before.task_definition),
+                    ),
+                    (
+                        ServiceField::DesiredCount,
+                        count != Some(&before.desired_count),
+                    ),
+                ];
+                let fields = differs.into_iter().filter(|(_, differs)| *differs);
+                let fields: Vec<ServiceField> = fields.map(|(field, _)| field).collect();
+                let address = change.address.clone();
+                (!fields.is_empty()).then_some(ServiceChange { address, fields })
+            })
+            .collect()
     }
 }
 
@@ -216,7 +317,7 @@ mod tests {
                 ("t.g", Action::Forget),
             ]
         );
-        assert_eq!(shown.tainted, ["t.d"]);
+        assert_eq!(shown.summary.tainted, ["t.d"]);
         assert_eq!(shown.drift, ["t.drifted"]);
         assert_eq!(shown.summary.outputs_change, OutputsChange::None);
         assert_eq!(shown.prior_outputs["o"].value, "canary");
@@ -224,6 +325,59 @@ mod tests {
             !format!("{shown:?}").contains("canary"),
             "no value is shown"
         );
+    }
+
+    #[test]
+    fn the_resources_of_every_module_are_counted() {
+        let json = br#"{"format_version":"1.2","prior_state":{"values":{"root_module":{
+            "resources":[{"mode":"managed"},{"mode":"data"}],"child_modules":[
+            {"resources":[{"mode":"managed"}],"child_modules":[{"resources":[{"mode":"managed"}]}]},
+            {}]}}}}"#;
+        assert_eq!(ShownPlan::parse(json).unwrap().summary.resources, 3);
+        assert_eq!(plan(&[]).unwrap().summary.resources, 0);
+    }
+
+    /// A plan with one service, which the output `service` names.
+    fn service(actions: &str, before: &str, after: &str, output: &str) -> Vec<ServiceChange> {
+        let json = format!(
+            r#"{{"format_version":"1.2","resource_changes":[{{"address":"aws_ecs_service.web",
+            "type":"aws_ecs_service","change":{{"actions":{actions},"before":{before},
+            "after":{after}}}}},{{"address":"t.x","type":"t","change":{{"actions":["update"],
+            "before":{{"name":["a"],"desired_count":{{}}}},"after":{{"name":1}}}}}}],
+            "prior_state":{{"values":{{"outputs":{{"service":{output}}}}}}}}}"#
+        );
+        ShownPlan::parse(json.as_bytes()).unwrap().summary.services
+    }
+
+    #[test]
+    fn a_change_of_what_a_deployment_sets_is_found_by_the_name_of_the_service() {
+        use ServiceField::{DesiredCount, TaskDefinition};
+        let before = r#"{"name":"shop","id":"arn:shop","task_definition":"arn:td:7","desired_count":5,"tags":{}}"#;
+        let output = r#"{"value":"shop","type":"string"}"#;
+        let changed = |fields: &[ServiceField]| {
+            let (address, fields) = ("aws_ecs_service.web".to_owned(), fields.to_vec());
+            vec![ServiceChange { address, fields }]
+        };
+        let update = r#"["update"]"#;
+        let both = before.replace(":7", ":1").replace("5", "0");
+        assert_eq!(
+            service(update, before, &both, output),
+            changed(&[TaskDefinition, DesiredCount])
+        );
+        // Known after the apply, and named by its ARN.
+        let unknown = before.replace(r#""task_definition":"arn:td:7","#, "");
+        let arn = output.replace("shop", "arn:shop");
+        assert_eq!(
+            service(update, before, &unknown, &arn),
+            changed(&[TaskDefinition])
+        );
+        // Another value, another service, or another service object.
+        let tags = before.replace("{}", r#"{"a":"b"}"#);
+        assert_eq!(service(update, before, &tags, output), []);
+        let other = output.replace("shop", "jobs");
+        assert_eq!(service(update, before, &both, &other), []);
+        assert_eq!(service(r#"["delete","create"]"#, before, &both, output), []);
+        assert_eq!(service(r#"["create"]"#, "null", &both, output), []);
     }
 
     #[test]

@@ -275,7 +275,7 @@ resource "terraform_data" "slow" {
 
     stack.terraform.plan(&second).await.unwrap();
     let (_, shown) = stack.terraform.show(&second.out).await.unwrap();
-    assert_eq!(shown.tainted, ["terraform_data.slow"]);
+    assert_eq!(shown.summary.tainted, ["terraform_data.slow"]);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::error::StepError;
 use crate::event::Trigger;
 use crate::ids::{CommitId, EnvironmentName, RepositoryKey, RunId, Sha256Digest, StackName};
 use crate::json::{self, NotWritten};
-use crate::plan::{Counts, PlanKind, SideEffects};
+use crate::plan::{Counts, PlanKind, Reasons, SideEffects};
 use crate::release::{Artifact, Release};
 use crate::run::{
     ArtifactOrigin, Build, End, Goal, Leg, Outcome, RollbackOutcome, Run, StackRun, StackState,
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version of [`Entry`] that this code writes and reads.
-pub const AUDIT_SCHEMA: u32 = 3;
+pub const AUDIT_SCHEMA: u32 = 4;
 
 /// The folder of the entries on the audit branch.
 pub const FOLDER: &str = "runs";
@@ -99,6 +99,12 @@ pub struct StackEntry {
     pub plan: Option<Sha256Digest>,
     /// The number of changes in that plan.
     pub counts: Counts,
+    /// Why the plan needed an approval. Empty if it needed none.
+    pub reasons: Reasons,
+    /// The number of `check` blocks that failed. Their texts are in the run's record.
+    pub failed_checks: u32,
+    /// The number of other warnings.
+    pub warnings: u32,
     /// The last good commit, if the stack was skipped because it is the same there.
     pub same_as: Option<CommitId>,
 }
@@ -303,6 +309,12 @@ impl StackEntry {
             result,
             plan: run.plan().map(|plan| plan.sha256.clone()),
             counts: run.plan().map_or_else(Counts::default, |plan| plan.counts),
+            reasons: run
+                .plan()
+                .map(|plan| plan.reasons.clone())
+                .unwrap_or_default(),
+            failed_checks: run.warnings().failed_checks,
+            warnings: run.warnings().others,
             same_as: match run.state() {
                 StackState::Skipped { same_as } => Some(same_as.clone()),
                 _ => None,

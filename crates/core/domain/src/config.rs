@@ -1,9 +1,13 @@
 //! The configuration of a repository: `sluicegate.yaml`.
 
 mod deploy;
+mod policies;
+mod removed;
 mod when_changed;
 
 pub use deploy::*;
+pub use policies::{Policies, Protected};
+pub use removed::Removed;
 pub use when_changed::{PathGlob, WhenChanged};
 
 use crate::environment::QueueRule;
@@ -11,6 +15,8 @@ use crate::ids::{EnvironmentName, IdError, StackName};
 use crate::plan::ApprovalRule;
 use crate::source_rules::PATH_LIMIT;
 use deploy::RawDeploy;
+use policies::RawPolicies;
+use removed::RawRemoved;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,8 +50,12 @@ pub struct Config {
     pub queue: QueueRule,
     /// When a plan needs an approval.
     pub approval: ApprovalRule,
+    /// What a plan may remove without an approval.
+    pub policies: Policies,
     /// The Terraform stacks, each after the stacks that it needs.
     pub stacks: Vec<Stack>,
+    /// What happens to the resources of stacks that are no longer among `stacks`.
+    pub removed: BTreeMap<StackName, Removed>,
     /// How the image is built. None if the repository builds no image.
     pub build: Option<Build>,
     /// Where the image runs. None if nothing is deployed.
@@ -60,6 +70,8 @@ pub struct Stack {
     pub name: StackName,
     /// The stack's directory, relative to the repository's root, with `/` as the separator.
     pub dir: String,
+    /// The stack's first name, which its state goes by. None if it was never renamed.
+    pub renamed_from: Option<StackName>,
     /// The stacks whose outputs this stack takes as variables.
     pub needs: Vec<StackName>,
     /// When the stack is planned.
@@ -115,8 +127,11 @@ struct Raw {
     queue: QueueRule,
     #[serde(default)]
     approval: ApprovalRule,
+    policies: Option<RawPolicies>,
     #[serde(default)]
     stacks: Vec<RawStack>,
+    #[serde(default)]
+    removed: RawRemoved,
     build: Option<RawBuild>,
     deploy: Option<RawDeploy>,
 }
@@ -126,6 +141,7 @@ struct Raw {
 struct RawStack {
     name: Spanned<String>,
     dir: Spanned<String>,
+    renamed_from: Option<Spanned<String>>,
     #[serde(default)]
     needs: Vec<Spanned<String>>,
     when_changed: Option<Spanned<RawWhenChanged>>,
@@ -233,6 +249,9 @@ impl Checker {
             EnvironmentName::parse,
         );
         let stacks = self.stacks(&raw.stacks);
+        let removed = self.removed(&raw.removed, &stacks);
+        let policies = raw.policies.as_ref();
+        let policies = policies.map_or_else(Policies::default, |raw| self.policies(raw));
         let names: BTreeSet<&str> = raw
             .stacks
             .iter()
@@ -257,7 +276,9 @@ impl Checker {
                 environment,
                 queue: raw.queue,
                 approval: raw.approval,
+                policies,
                 stacks,
+                removed,
                 build,
                 deploy,
             }),
@@ -364,10 +385,12 @@ impl Checker {
                 }
             }
             let when_changed = self.when_changed(i, stack.when_changed.as_ref());
+            let renamed_from = self.renamed_from(i, stack, raw);
             if let Some(name) = name {
                 stacks.push(Stack {
                     name,
                     dir,
+                    renamed_from,
                     needs,
                     when_changed,
                 });
@@ -484,16 +507,25 @@ fn in_order(stacks: &[Stack]) -> Result<Vec<Stack>, String> {
 /// Returns the first stack at the end of a chain of more than [`MAX_WAVES`] stacks. `ordered` must
 /// have each stack after those that it needs.
 fn too_deep(ordered: &[Stack]) -> Option<&StackName> {
+    let depths = depths(ordered);
+    let mut names = ordered.iter().map(|stack| &stack.name);
+    names.find(|name| depths.get(name) > Some(&MAX_WAVES))
+}
+
+/// Returns the length of the longest chain of stacks that need one another. `ordered` must have each
+/// stack after those that it needs.
+pub(crate) fn waves<'a>(ordered: impl IntoIterator<Item = &'a Stack>) -> usize {
+    depths(ordered).into_values().max().unwrap_or(0)
+}
+
+fn depths<'a>(ordered: impl IntoIterator<Item = &'a Stack>) -> BTreeMap<&'a StackName, usize> {
     let mut depths: BTreeMap<&StackName, usize> = BTreeMap::new();
     for stack in ordered {
         let below = stack.needs.iter().filter_map(|need| depths.get(need));
         let depth = below.max().unwrap_or(&0) + 1;
-        if depth > MAX_WAVES {
-            return Some(&stack.name);
-        }
         depths.insert(&stack.name, depth);
     }
-    None
+    depths
 }
 
 /// Returns a cycle among stacks that cannot be ordered, as `a -> b -> a`.

@@ -17,7 +17,7 @@ deploy:
   target: ecs
   stack: app
   container: shop
-  desired_count: 2
+  count: 2
   health: { path: /health, timeout_seconds: 60 }
   version: { path: /version }
 ";
@@ -60,7 +60,7 @@ deploy:
   target: ecs
   stack: nope
   container: c
-  desired_count: 0
+  count: 0
   health: { path: health, timeout_seconds: 5 }
 "), @r#"
 sluicegate.yaml:1:10: CF012 version: found 2, expected the number 1
@@ -71,10 +71,72 @@ sluicegate.yaml:7:11: CF011 stacks[1].name: duplicate stack "a1" (lines 4 and 7)
 sluicegate.yaml:8:10: CF020 stacks[1].dir: "/etc" is absolute; expected a path inside the repository
 sluicegate.yaml:9:16: CF028 build.test: is empty; expected the command that tests the application
 sluicegate.yaml:12:10: CF030 deploy.stack: no stack is called "nope"
-sluicegate.yaml:14:18: CF046 deploy.desired_count: found 0, expected 1..1000
+sluicegate.yaml:14:10: CF046 deploy.count: found 0, expected 1..1000 or `terraform`
 sluicegate.yaml:15:19: CF051 deploy.health.path: "health" is not a path; expected `/` and printable ASCII
 sluicegate.yaml:15:44: CF045 deploy.health.timeout_seconds: found 5, expected 30..3600
 "#);
+}
+
+#[test]
+fn the_number_of_tasks_is_a_number_or_left_to_terraform() {
+    let count = |line: &str| {
+        let config = parse(GOOD.replace("  count: 2\n", line).as_bytes()).unwrap();
+        let Deploy::Ecs(ecs) = config.deploy.unwrap();
+        ecs.count
+    };
+    assert_eq!(count("  count: 2\n"), TaskCount::Tasks(2));
+    assert_eq!(count("  count: terraform\n"), TaskCount::Terraform);
+    assert_eq!(count(""), TaskCount::Terraform);
+    // What autoscaling has decided stays. A service without tasks gets one.
+    for (live, change) in [(0, Some(1)), (1, None), (5, None)] {
+        assert_eq!(TaskCount::Terraform.change(live), change);
+    }
+    for (live, change) in [(0, Some(2)), (2, None), (5, Some(2))] {
+        assert_eq!(TaskCount::Tasks(2).change(live), change);
+    }
+    for (text, found) in [("1001", "1001"), ("-1", "-1"), ("auto", "auto")] {
+        let text = GOOD.replace("count: 2", &format!("count: {text}"));
+        let expected =
+            format!("CF046 deploy.count: found {found}, expected 1..1000 or `terraform`");
+        assert!(errors(&text).ends_with(&expected), "{}", errors(&text));
+    }
+}
+
+#[test]
+fn policies_have_defaults_and_limits() {
+    let policies = parse(GOOD.as_bytes()).unwrap().policies;
+    assert_eq!(policies, Policies::default());
+    let text = "policies:
+  protect: [aws_vpc, 'module.net[\"a b\"].aws_lb.this', '', 'a b', .x]
+  max_deletion_percent: 101
+  max_deletions: 0
+";
+    insta::assert_snapshot!(errors(&format!("{GOOD}{text}")), @r#"
+    sluicegate.yaml:20:55: CF054 policies.protect[2]: "" is empty; expected a type such as aws_vpc, or an address such as module.edge.aws_lb.this
+    sluicegate.yaml:20:59: CF054 policies.protect[3]: "a b" is neither a resource type nor an address; expected a type such as aws_vpc, or an address such as module.edge.aws_lb.this
+    sluicegate.yaml:20:66: CF054 policies.protect[4]: ".x" is neither a resource type nor an address; expected a type such as aws_vpc, or an address such as module.edge.aws_lb.this
+    sluicegate.yaml:21:25: CF055 policies.max_deletion_percent: found 101, expected 0..100
+    "#);
+}
+
+#[test]
+fn a_stack_is_in_the_file_or_removed_from_it() {
+    let config = parse(format!("{GOOD}removed: {{ old: keep, older: destroy }}\n").as_bytes());
+    let removed = config.unwrap().removed;
+    let found: Vec<String> = removed
+        .iter()
+        .map(|(name, what)| format!("{name} {what}"))
+        .collect();
+    assert_eq!(found, ["old keep", "older destroy"]);
+    let renamed = GOOD.replace("name: data\n", "name: data\n    renamed_from: app\n");
+    let own = GOOD.replace("name: data\n", "name: data\n    renamed_from: data\n");
+    let text = [
+        errors(&format!("{GOOD}removed: {{ data: keep, Old!: keep }}\n")),
+        errors(&renamed),
+        errors(&own),
+        errors(&format!("{GOOD}removed: {{ old: delete }}\n")),
+    ];
+    insta::assert_snapshot!(text.join("\n"));
 }
 
 #[test]
@@ -169,7 +231,7 @@ fn stacks_have_a_limit_and_so_has_a_row_of_them() {
 
 #[test]
 fn what_is_not_of_the_right_shape_says_where() {
-    insta::assert_snapshot!(errors("version: 1\nenvironment: production\nstack: []\n"), @r#"sluicegate.yaml:3:1: CF010 unknown field `stack`, expected one of version, environment, queue, approval, stacks, build, deploy"#);
+    insta::assert_snapshot!(errors("version: 1\nenvironment: production\nstack: []\n"), @r#"sluicegate.yaml:3:1: CF010 unknown field `stack`, expected one of version, environment, queue, approval, policies, stacks, removed, build, deploy"#);
     insta::assert_snapshot!(errors("version: 1\nversion: 1\nenvironment: production\n"), @r#"sluicegate.yaml:2:1: CF011 duplicate mapping key: version"#);
     insta::assert_snapshot!(errors("version: 1\nenvironment: [\n"), @r#"sluicegate.yaml:2:14: CF005 expected string scalar"#);
     insta::assert_snapshot!(errors("# nothing\n"), @r#"sluicegate.yaml: CF004 the file is empty; expected at least `version: 1`"#);

@@ -83,6 +83,8 @@ names! {
     ConfigInvalid: Permanent, "Run `sluicegate config check` in the repository, fix what it lists, and push a new commit.";
     /// The repository contains something that the pipeline does not accept.
     SourceRefused: Permanent, "Run `sluicegate config check` in the repository, fix what it lists, and push a new commit.";
+    /// The configuration says nothing about a stack that the last good commit has.
+    StackMissing: Permanent, "Add the lines that the cause names to sluicegate.yaml, and push a new commit.";
     /// The tests or the image build failed.
     BuildFailed: Permanent, "Run `sluicegate logs RUN` for the build's log, fix the errors, and push a new commit.";
     /// The build succeeded, but its image is not in the registry.
@@ -90,7 +92,7 @@ names! {
     /// A plan job failed: `terraform init`, `fmt`, `plan` or `show`.
     PlanFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
     /// The plan would make a change that the environment forbids.
-    PlanRefused: Permanent, "The cause names the resources; a person has to do this change.";
+    PlanRefused: Permanent, "The cause names the resources. Change the code as it says and push a new commit, or do the change by hand.";
     /// The plan file or its record differs from the sealed one.
     PlanTampered: Permanent, "Find out who can write to the artifacts bucket before the next run.";
     /// The state changed after the plan was made, twice.
@@ -130,6 +132,7 @@ impl ErrorName {
             self,
             Self::ConfigInvalid
                 | Self::SourceRefused
+                | Self::StackMissing
                 | Self::CommitIsBad
                 | Self::EnvironmentFrozen
                 | Self::ApprovalRejected

@@ -7,11 +7,12 @@ use crate::ids::{
 use crate::json::{self, NotWritten};
 use crate::keys::{self, JobFile};
 use crate::plan::{ObjectRef, PlanKind, PlanSummary, SealedPlan, SideEffects, StateVersion};
+use crate::warning::Warnings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of [`JobSpec`] and [`JobResult`] that this code writes and reads.
-pub const JOB_SCHEMA: u32 = 2;
+pub const JOB_SCHEMA: u32 = 3;
 
 /// The time limit of `terraform plan`, in seconds. The Batch job's time limit in Terraform is
 /// longer, so that the runner stops Terraform and not Batch. A test compares them.
@@ -165,6 +166,8 @@ pub enum JobOutcome {
         summary: PlanSummary,
         /// The outputs in the state. Set only if the plan changes nothing.
         outputs: Option<ObjectRef>,
+        /// The warnings of `terraform plan`.
+        warnings: Warnings,
     },
     /// The plan was applied.
     Applied {
@@ -172,6 +175,8 @@ pub enum JobOutcome {
         outputs: ObjectRef,
         /// The changes that were applied.
         summary: PlanSummary,
+        /// The warnings of `terraform apply`.
+        warnings: Warnings,
     },
     /// The job failed.
     Failed {

@@ -25,3 +25,4 @@ pub mod state_lock;
 pub mod step;
 pub mod terraform_json;
 pub mod text;
+pub mod warning;

@@ -13,6 +13,7 @@ mod leg;
 mod outcome;
 mod plan;
 mod release;
+mod removed;
 mod rollback;
 mod skip;
 mod stack;
@@ -22,6 +23,7 @@ pub use apply::StalePlan;
 pub use error::{JobEvent, RunError};
 pub use leg::{Leg, Wave};
 pub use outcome::{Conclusion, End, Outcome};
+pub use plan::JudgedPlan;
 pub(crate) use release::releases;
 pub use rollback::{ErrorDecision, HandledError, RollbackOutcome};
 pub use skip::SameStack;
@@ -39,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of [`Run`] that this code writes and reads.
-pub const RUN_SCHEMA: u32 = 3;
+pub const RUN_SCHEMA: u32 = 4;
 
 /// A run, as stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -462,6 +464,8 @@ mod approval_tests;
 mod end_tests;
 #[cfg(test)]
 mod limit_tests;
+#[cfg(test)]
+mod removed_tests;
 #[cfg(test)]
 mod skip_tests;
 #[cfg(test)]

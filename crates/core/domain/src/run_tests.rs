@@ -19,6 +19,7 @@ use crate::plan::{
 use crate::release::ecs::EcsState;
 use crate::release::{Release, TargetState};
 use crate::rollout::Rollout;
+use crate::warning::Warnings;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ pub(super) fn stack(n: usize, needs: &[usize]) -> Stack {
     Stack {
         name: name(n),
         dir: format!("infra/{n}"),
+        renamed_from: None,
         needs: needs.iter().map(|need| name(*need)).collect(),
         when_changed: WhenChanged::default(),
     }
@@ -461,11 +463,8 @@ fn the_first_error_is_kept() {
 fn a_plan_of_an_unexpected_job_is_refused() {
     let mut run = run(vec![stack(0, &[])]);
     let job = JobId::seal("plan", &name(0), 1, b"");
-    let plan = sealed_plan();
     let take = |run: &mut Run, job: &JobId| {
-        let summary = PlanSummary::default();
-        let plan = plan.clone();
-        run.planned(&name(0), job, plan, &summary, Verdict::Auto, None, now())
+        planned(run, job, &PlanSummary::default(), Verdict::Auto)
             .map_err(|error| StepError::from(error).name)
     };
     let refused = Err(ErrorName::ContractViolation);
@@ -477,15 +476,26 @@ fn a_plan_of_an_unexpected_job_is_refused() {
     assert_eq!(take(&mut run, &other), refused);
 }
 
-pub(super) fn sealed_plan() -> SealedPlan {
-    SealedPlan {
-        file: object(),
-        json: object(),
-        state: StateVersion {
-            lineage: String::new(),
-            serial: 0,
-        },
-    }
+/// Records the plan of stack 0.
+pub(super) fn planned(
+    run: &mut Run,
+    job: &JobId,
+    summary: &PlanSummary,
+    verdict: Verdict,
+) -> Change {
+    let state = StateVersion {
+        lineage: String::new(),
+        serial: 0,
+    };
+    let (file, json) = (object(), object());
+    let plan = JudgedPlan {
+        sealed: SealedPlan { file, json, state },
+        summary,
+        judgement: verdict.into(),
+        warnings: Warnings::default(),
+        outputs: None,
+    };
+    run.planned(&name(0), job, plan, now())
 }
 
 /// Stacks that need only earlier stacks, and the result of each plan in turn.

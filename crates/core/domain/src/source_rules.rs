@@ -9,6 +9,7 @@ pub mod hcl;
 mod links;
 mod paths;
 mod problem;
+mod removed;
 mod stacks;
 mod tree;
 
@@ -17,6 +18,7 @@ pub use problem::{Code, Problem, Problems, Rule};
 pub use tree::{FileKind, SourceFile};
 
 use crate::config::{self, CONFIG_FILE, Config, PathGlob, WhenChanged};
+use crate::environment::LastGood;
 use crate::ids::StackName;
 use hcl::Facts;
 use std::fmt;
@@ -55,19 +57,70 @@ pub const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// # Errors
 /// Returns every problem. If the configuration is missing or invalid, the rules for stacks and the build do not run.
 pub fn check(files: &[SourceFile]) -> Result<Config, Problems> {
-    let tree = Tree::new(files);
-    let mut problems = Vec::new();
-    paths::check(files, &mut problems);
-    links::check(&tree, &mut problems);
-    forbidden::check(&tree, &mut problems);
-    let config = read_config(&tree, &mut problems);
-    if let Some(config) = &config {
-        stacks::check(&tree, config, &mut problems);
+    Examined::new(files).result()
+}
+
+/// A tree that was checked by itself, and may be compared with the last good commit.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    config: Option<Config>,
+    problems: Vec<Problem>,
+}
+
+impl Examined {
+    /// Checks a tree. The order of `files` has no effect.
+    #[must_use]
+    pub fn new(files: &[SourceFile]) -> Self {
+        let tree = Tree::new(files);
+        let mut problems = Vec::new();
+        paths::check(files, &mut problems);
+        links::check(&tree, &mut problems);
+        forbidden::check(&tree, &mut problems);
+        let config = read_config(&tree, &mut problems);
+        if let Some(config) = &config {
+            stacks::check(&tree, config, &mut problems);
+        }
+        Self { config, problems }
     }
-    match (config, Problems::new(problems)) {
-        (Some(config), None) => Ok(config),
-        (_, Some(problems)) => Err(problems),
-        (None, None) => Err(Problems::from(no_config())),
+
+    /// Returns the configuration, or none if it is missing or invalid.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// Compares the stacks with those of the last good commit.
+    #[must_use]
+    pub fn compared(mut self, good: &LastGood) -> Self {
+        if let Some(config) = &self.config {
+            removed::check(config, good, &mut self.problems);
+        }
+        self
+    }
+
+    /// Returns the configuration.
+    ///
+    /// # Errors
+    /// Returns every problem.
+    pub fn result(self) -> Result<Config, Problems> {
+        match (self.config, Problems::new(self.problems)) {
+            (Some(config), None) => Ok(config),
+            (_, Some(problems)) => Err(problems),
+            (None, None) => Err(Problems::from(no_config())),
+        }
+    }
+}
+
+/// Compares the stacks of a configuration with those of the last good commit.
+///
+/// # Errors
+/// Returns a problem for each stack that the configuration says nothing about.
+pub fn compare(config: &Config, good: &LastGood) -> Result<(), Problems> {
+    let mut problems = Vec::new();
+    removed::check(config, good, &mut problems);
+    match Problems::new(problems) {
+        None => Ok(()),
+        Some(problems) => Err(problems),
     }
 }
 

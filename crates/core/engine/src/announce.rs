@@ -5,6 +5,7 @@
 use crate::status::{StatusMessage, Transition, message};
 use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
+use domain::ids::StackName;
 use domain::plan::LegKind;
 use domain::run::{Build, Outcome, Run};
 use domain::text;
@@ -151,8 +152,9 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         // Ends the status of the wait.
         Transition::LockHeld => pending(format!("Environment acquired. {}", first_work(run))),
         Transition::ApprovalRequested(stack, _) => pending(format!(
-            "Stack {stack} waits for approval: sluicegate approve {} {stack}",
-            run.id()
+            "Stack {stack} waits: sluicegate approve {} {stack} {}",
+            run.id(),
+            asked(run, stack)
         )),
         Transition::ApplyStarted(LegKind::Forward, stack, _) => {
             pending(format!("Applying stack {stack}."))
@@ -204,11 +206,11 @@ fn first_work(run: &Run) -> &'static str {
 fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
     match outcome {
         Outcome::Applied => {
-            let text = format!("Delivered and verified. {}", skipped(run));
+            let text = format!("Delivered and verified{}. {}", warned(run), skipped(run));
             (CommitState::Success, text)
         }
         Outcome::NoOp => {
-            let text = format!("Nothing had to change. {}", skipped(run));
+            let text = format!("Nothing had to change{}. {}", warned(run), skipped(run));
             (CommitState::Success, text)
         }
         Outcome::Superseded => (
@@ -224,6 +226,26 @@ fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
             CommitState::Error,
             format!("An operator has to act. {}", first_error(run)),
         ),
+    }
+}
+
+/// Returns why a stack's plan needs an approval, in brief.
+fn asked(run: &Run, stack: &StackName) -> String {
+    let plan = run.stack(stack).ok().and_then(|stack| stack.plan());
+    let reasons = plan.map_or_else(String::new, |plan| plan.reasons.in_brief());
+    if reasons.is_empty() {
+        reasons
+    } else {
+        format!("({reasons})")
+    }
+}
+
+/// Returns how many warnings the run had; empty if there are none.
+fn warned(run: &Run) -> String {
+    match run.warnings() {
+        0 => String::new(),
+        1 => ", with 1 warning".to_owned(),
+        count => format!(", with {count} warnings"),
     }
 }
 

@@ -95,6 +95,18 @@ pub async fn of_run(table: &dyn Table, run: &Run) -> Result<Option<Environment>>
     }
 }
 
+/// Reads an environment. Returns none if no run has requested it yet.
+///
+/// # Errors
+/// Fails when the table cannot be read.
+pub async fn find(
+    table: &dyn Table,
+    repository: RepositoryKey,
+    name: &EnvironmentName,
+) -> Result<Option<Environment>> {
+    load(table, &environment_key(repository, name)).await
+}
+
 /// Records that the run begins to change infrastructure. Writes nothing if it is recorded already.
 ///
 /// # Errors

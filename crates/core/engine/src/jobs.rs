@@ -113,7 +113,11 @@ pub fn spec(
         commit: commit.clone(),
         backend: Backend::S3 {
             bucket: states.name.clone(),
-            key: keys::state(run.trigger().repository_key(), &environment, name),
+            key: keys::state(
+                run.trigger().repository_key(),
+                &environment,
+                stack.spec().state(),
+            ),
             region: states.region.clone(),
         },
         environment,

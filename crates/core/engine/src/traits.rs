@@ -216,13 +216,13 @@ pub trait Services: Send + Sync {
     async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState>;
     /// Registers a task definition, and returns its ARN.
     async fn register(&self, revision: &TaskRevision) -> Result<String>;
-    /// Starts a rollout.
+    /// Starts a rollout. Without a desired number of tasks, the service keeps its own.
     async fn update(
         &self,
         cluster: &str,
         service: &str,
         task_definition: &str,
-        desired: u32,
+        desired: Option<u32>,
     ) -> Result<()>;
 }
 

@@ -18,6 +18,7 @@ use domain::job::{JobOutcome, Verb};
 use domain::plan::{ObjectRef, SideEffects};
 use domain::run::{Run, StackRun, StackState, StalePlan};
 use domain::step::{FinishApply, FinishApplyOutput};
+use domain::warning::Warnings;
 use engine::Result;
 use engine::documents::{load_run, update_run};
 use engine::jobs::{self, JobError};
@@ -49,8 +50,11 @@ impl Apply {
         let (objects, batch) = (&*self.objects, &*self.batch);
         let result = jobs::result(objects, batch, run.id(), &name, &job, error.as_ref()).await;
         match result.map(|result| result.outcome) {
-            Ok(JobOutcome::Applied { outputs, .. }) => {
-                self.applied(run.id(), &name, &job, outputs).await?;
+            Ok(JobOutcome::Applied {
+                outputs, warnings, ..
+            }) => {
+                self.applied(run.id(), &name, &job, outputs, &warnings)
+                    .await?;
                 Ok(output)
             }
             Ok(JobOutcome::Failed { error, .. }) if error.name == ErrorName::StalePlan => {
@@ -94,9 +98,11 @@ impl Apply {
         name: &StackName,
         job: &JobId,
         outputs: ObjectRef,
+        warnings: &Warnings,
     ) -> Result<()> {
         let run = update_run(&*self.table, run, |run| {
-            run.applied(name, job, outputs.clone(), self.clock.now())?;
+            let now = self.clock.now();
+            run.applied(name, job, outputs.clone(), warnings, now)?;
             Ok(run.clone())
         })
         .await?;

@@ -13,6 +13,7 @@ use domain::plan::{
 };
 use domain::run::{Approval, ApprovalDecision, StackState};
 use domain::step::{CaughtError, FinishApply, StackJob, StartApply};
+use domain::warning::{Warning, WarningKind, Warnings};
 use engine::fakes::{World, samples, throttled};
 use engine::status::TransitionKind;
 use std::ops::Deref;
@@ -145,6 +146,7 @@ fn another_plan() -> JobOutcome {
         },
         summary: PlanSummary::default(),
         outputs: None,
+        warnings: Warnings::default(),
     }
 }
 
@@ -160,6 +162,7 @@ fn applied() -> JobOutcome {
     JobOutcome::Applied {
         outputs: object(5),
         summary: PlanSummary::default(),
+        warnings: Warnings::default(),
     }
 }
 
@@ -220,6 +223,30 @@ async fn the_environment_is_marked_before_the_plan_is_consumed() {
     let environment = world.table.environment();
     assert_eq!(environment.infrastructure(), Infrastructure::Unknown);
     assert_eq!(environment.last_good_base(&run()), None);
+}
+
+#[tokio::test]
+async fn a_check_that_fails_after_the_apply_is_a_warning_of_the_run() {
+    let world = Scene::new(Verdict::Auto).await;
+    let job = world.start().await.unwrap();
+    let check = Warning::new(
+        WarningKind::Check,
+        "main.tf:3: Check block assertion failed",
+    );
+    world.leave(
+        &job,
+        JobOutcome::Applied {
+            outputs: object(5),
+            summary: PlanSummary::default(),
+            warnings: Warnings::new([check.clone()]),
+        },
+    );
+    for _ in 0..2 {
+        world.finish(&job).await.unwrap();
+    }
+    let run = world.run(&run()).await;
+    assert_eq!(run.forward().stacks()[0].warnings().first, [check]);
+    assert_eq!(run.warnings(), 1);
 }
 
 #[tokio::test]

@@ -253,6 +253,33 @@ async fn a_start_that_is_repeated_registers_nothing_twice() {
     assert_eq!(world.services.calls("update"), 1);
 }
 
+/// Autoscaling has scaled the service out, or Terraform has just created it without tasks.
+#[tokio::test]
+async fn a_deployment_keeps_the_number_of_tasks_unless_the_file_says_otherwise() {
+    use domain::config::TaskCount::{Tasks, Terraform};
+    for (count, live, expected) in [
+        (Terraform, 5, 5),
+        (Terraform, 0, 1),
+        (Tasks(2), 5, 2),
+        (Tasks(2), 0, 2),
+    ] {
+        let world = Scene::new().await;
+        world
+            .change(|run| samples::edit(run, "/accepted/config/deploy/count", count))
+            .await;
+        world.services.scale("main", "shop", live);
+        world.start().await.unwrap();
+        let service = world.targets().services.describe("main", "shop").await;
+        assert_eq!(service.unwrap().desired, expected, "{count:?}, {live}");
+        // A later change of autoscaling stays, too.
+        world.services.scale("main", "shop", expected + 1);
+        world.start().await.unwrap();
+        let service = world.targets().services.describe("main", "shop").await;
+        let again = if count == Terraform { expected + 1 } else { 2 };
+        assert_eq!(service.unwrap().desired, again, "{count:?}, {live}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_rolled_out_without_a_deployment_or_the_environment() {
     let world = Scene::new().await;

@@ -1,5 +1,6 @@
 use domain::error::{ErrorName, NamedError};
 use domain::ids::{RunId, StackName};
+use domain::plan;
 
 /// The errors that this Lambda itself raises.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +11,11 @@ pub enum Error {
         stack: StackName,
         addresses: Vec<String>,
     },
+    #[error("the plan of stack {stack} {cause}")]
+    DeployedService {
+        stack: StackName,
+        cause: plan::DeployedService,
+    },
     #[error("stack {stack} of run {run} is not done, but cannot be planned either")]
     Stuck { run: RunId, stack: StackName },
 }
@@ -17,7 +23,7 @@ pub enum Error {
 impl NamedError for Error {
     fn name(&self) -> ErrorName {
         match self {
-            Self::DataLoss { .. } => ErrorName::PlanRefused,
+            Self::DataLoss { .. } | Self::DeployedService { .. } => ErrorName::PlanRefused,
             Self::Stuck { .. } => ErrorName::Internal,
         }
     }

@@ -1,7 +1,7 @@
 //! The action `judge`: judges a plan, and seals it in the run's item.
 //!
-//! Decides whether a plan has changes, needs approval, or is refused because it would delete
-//! protected data.
+//! Decides whether a plan has changes, needs approval, or is refused: because it changes what the
+//! deployment sets of its service, or because a rollback would delete protected data.
 //!
 //! Undo: none, because a plan changes nothing.
 //!
@@ -9,15 +9,16 @@
 //! message is sent again.
 //!
 //! Fails with the error of the job, with `JobLost` if the job left no result, with `PlanRefused` if
-//! the plan would delete protected data, and with `ContractViolation` if the result is another
-//! job's.
+//! the plan is refused, and with `ContractViolation` if the result is another job's.
 
 use crate::{Error, Plan};
 use domain::error::{ErrorClass, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
-use domain::plan::{self, DataLoss, SealedPlan, Verdict};
-use domain::run::{Run, StackState};
+use domain::plan::{
+    self, DataLoss, Judgement, LegKind, PlanKind, PlanSummary, Rules, SealedPlan, Verdict,
+};
+use domain::run::{JudgedPlan, Run, StackState};
 use domain::step::{Judge, JudgeOutput};
 use engine::Result;
 use engine::documents::{load_run, update_run};
@@ -49,16 +50,18 @@ impl Plan {
         }
         let (objects, batch) = (&*self.objects, &*self.batch);
         let result = jobs::result(objects, batch, run.id(), name, job, error.as_ref()).await;
-        let (plan, summary, outputs) = match result.map(|result| result.outcome) {
+        let (sealed, summary, outputs, warnings) = match result.map(|result| result.outcome) {
             Ok(JobOutcome::Planned {
                 plan,
                 json,
                 state,
                 summary,
                 outputs,
+                warnings,
             }) => {
                 let file = plan;
-                (SealedPlan { file, json, state }, summary, outputs)
+                let sealed = SealedPlan { file, json, state };
+                (sealed, summary, outputs, warnings)
             }
             Ok(JobOutcome::Failed {
                 error, diagnostics, ..
@@ -81,18 +84,23 @@ impl Plan {
             Err(error) => return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?),
         };
         let now = self.clock.now();
-        let verdict = plan::judge(&summary, run.config()?.approval, run.leg().kind());
-        let verdict = match verdict {
-            Ok(verdict) => verdict,
-            Err(DataLoss(addresses)) => {
-                let stack = name.clone();
-                let error = Error::DataLoss { stack, addresses }.into();
+        let judgement = match verdict(&run, name, stack.plan_kind(), &summary)? {
+            Ok(judgement) => judgement,
+            Err(refusal) => {
+                let error = refusal.into();
                 return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
             }
         };
+        let verdict = judgement.verdict;
+        let plan = JudgedPlan {
+            sealed,
+            summary: &summary,
+            judgement,
+            warnings,
+            outputs,
+        };
         let run = update_run(&*self.table, run.id(), |run| {
-            let (plan, outputs) = (plan.clone(), outputs.clone());
-            run.planned(name, job, plan, &summary, verdict, outputs, now)?;
+            run.planned(name, job, plan.clone(), now)?;
             Ok(run.clone())
         })
         .await?;
@@ -133,4 +141,30 @@ impl Plan {
         self.announcer.announce(&run, transition).await;
         Ok(error)
     }
+}
+
+/// Returns the verdict on a plan of the run's current leg, or why the plan is refused.
+fn verdict(
+    run: &Run,
+    name: &StackName,
+    kind: PlanKind,
+    summary: &PlanSummary,
+) -> Result<std::result::Result<Judgement, Error>> {
+    let stack = || name.clone();
+    Ok(match run.leg().kind() {
+        LegKind::Forward => {
+            let rules = Rules::of(run.config()?, name);
+            plan::judge(summary, kind, &rules).map_err(|cause| Error::DeployedService {
+                stack: stack(),
+                cause,
+            })
+        }
+        LegKind::Rollback => match plan::judge_rollback(summary) {
+            Ok(verdict) => Ok(verdict.into()),
+            Err(DataLoss(addresses)) => Err(Error::DataLoss {
+                stack: stack(),
+                addresses,
+            }),
+        },
+    })
 }

@@ -9,7 +9,8 @@
 //! Running it twice is safe. A stack that is being planned keeps its job, and the run's item refers
 //! to a job only after its spec is stored.
 //!
-//! Fails with the first error of the wave before, with `LockLost` without the environment, and with
+//! Fails with the first error of the wave before, with `LockLost` without the environment, with
+//! `StackMissing` if the configuration says nothing about a stack of the last good commit, and with
 //! `Internal` if a stack can never be planned.
 
 use crate::{Error, Plan};
@@ -18,6 +19,7 @@ use domain::job::Verb;
 use domain::keys;
 use domain::plan::{LegKind, ObjectRef};
 use domain::run::{Run, SameStack, StackRun, StackState, Wave};
+use domain::source_rules;
 use domain::step::{SelectStacks, SelectStacksOutput, StackJob};
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
@@ -77,13 +79,21 @@ impl Plan {
         Ok(SelectStacksOutput::Plan { jobs })
     }
 
-    /// Records in the run that it holds its environment.
+    /// Records in the run that it holds its environment, and which stacks of the last good commit
+    /// it destroys. Fails if the configuration says nothing about one of them.
     async fn hold(&self, run: Run, owned: &Owned) -> Result<Run> {
         let now = self.clock.now();
+        let good = owned.environment().last_good();
+        let forward = run.leg().kind() == LegKind::Forward;
         let run = update_run(&*self.table, run.id(), |run| {
             // The execution may have been stopped in the meantime.
             let fence = owned.environment().fence_of(run)?;
             run.lock_held(fence, now)?;
+            if let Some(good) = good.filter(|_| forward) {
+                // Another run may have been delivered since `validate` compared the stacks.
+                source_rules::compare(run.config()?, good).map_err(|it| it.to_error())?;
+                run.destroy_removed(good, now)?;
+            }
             Ok(run.clone())
         })
         .await?;

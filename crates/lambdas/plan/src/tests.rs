@@ -10,19 +10,21 @@ use domain::ids::{JobId, RunId};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ApprovalRule, ObjectRef, OutputsChange, PlanKind, PlanSummary, ResourceChange,
-    SideEffects, StateVersion, Verdict,
+    Action, ApprovalRule, ObjectRef, PlanKind, PlanSummary, ResourceChange, SideEffects,
+    StateVersion, Verdict,
 };
 use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, Run, StackState};
 use domain::step::{
     Acquire, CaughtError, Judge, JudgeOutput, RequestApproval, SelectStacks, SelectStacksOutput,
     StackJob,
 };
+use domain::warning::Warnings;
 use engine::fakes::{SetStatus, World, samples, throttled};
 use serde::Serialize;
 use std::ops::Deref;
 
 mod judgement;
+mod removed;
 mod skipping;
 
 /// Sealed runs of commits 1 to 3, and a free environment.
@@ -164,9 +166,11 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
         },
         summary: PlanSummary {
             changes: changes.iter().map(change).collect(),
-            outputs_change: OutputsChange::None,
+            resources: 100,
+            ..PlanSummary::default()
         },
         outputs: Some(object(4)),
+        warnings: Warnings::default(),
     }
 }
 
@@ -531,6 +535,7 @@ async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
     let stack = |n: usize| domain::config::Stack {
         name: name(n),
         dir: format!("infra/{n}"),
+        renamed_from: None,
         needs: Vec::new(),
         when_changed: domain::config::WhenChanged::default(),
     };
@@ -550,6 +555,15 @@ fn every_error_says_what_happened() {
         Error::DataLoss {
             stack: stack.clone(),
             addresses: vec!["aws_s3_bucket.a".into(), "aws_s3_bucket.b".into()],
+        },
+        Error::DeployedService {
+            stack: stack.clone(),
+            cause: domain::plan::DeployedService {
+                changes: vec![domain::plan::ServiceChange {
+                    address: "aws_ecs_service.web".into(),
+                    fields: vec![domain::plan::ServiceField::DesiredCount],
+                }],
+            },
         },
         Error::Stuck { run: run(1), stack },
     ];

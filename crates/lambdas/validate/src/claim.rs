@@ -7,8 +7,8 @@
 //! Running it twice is safe. The claim is a conditional write that the same execution recognizes as
 //! its own, the archive is stored under its digest, and an accepted run is not fetched again.
 //!
-//! Fails with `NotEnrolled`, `ConfigInvalid` or `SourceRefused` if the commit may not be delivered,
-//! with `CommitNotFound` if the forge does not have it, and with `ContractViolation` if the event
+//! Fails with `NotEnrolled`, `ConfigInvalid`, `SourceRefused` or `StackMissing` if the commit may not
+//! be delivered, with `CommitNotFound` if the forge does not have it, and with `ContractViolation` if the event
 //! has another version.
 
 use crate::{Error, Validate, archive};
@@ -18,11 +18,12 @@ use domain::ids::{Sha256Digest, StackName};
 use domain::keys;
 use domain::plan::ObjectRef;
 use domain::run::{Run, Source};
-use domain::source_rules::{self, SourceFile};
+use domain::source_rules::{self, Examined, SourceFile};
 use domain::stack_digest::{self, CommitFile, Coverage, Destination, SourceTree, StackDigest};
 use domain::step::{Claim, ClaimOutput, ClaimVerdict};
 use domain::text;
 use engine::documents::{insert, load_run, update_branch, update_run};
+use engine::environments;
 use engine::status::Transition;
 use engine::{Result, Snapshot, Written};
 use std::collections::BTreeMap;
@@ -81,7 +82,7 @@ impl Validate {
             .source
             .fetch(repository, run.trigger().commit())
             .await?;
-        let config = check(&snapshot)?;
+        let config = self.check(run, &snapshot).await?;
         let digests = digests(run, &snapshot, &config);
         let source = self.store(&snapshot, &config, digests).await?;
         let now = self.clock.now();
@@ -90,6 +91,29 @@ impl Validate {
             Ok(run.clone())
         })
         .await
+    }
+
+    /// Checks the commit's files, and compares its stacks with those of the last good commit.
+    /// Returns its configuration.
+    async fn check(&self, run: &Run, snapshot: &Snapshot) -> Result<Config> {
+        let files = snapshot.files.iter();
+        let files: Vec<SourceFile> = files
+            .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
+            .collect();
+        let mut examined = Examined::new(&files);
+        if let Some(config) = examined.config() {
+            let repository = run.trigger().repository_key();
+            let table = self.table.as_ref();
+            let environment = environments::find(table, repository, &config.environment).await?;
+            if let Some(good) = environment.as_ref().and_then(|it| it.last_good()) {
+                examined = examined.compared(good);
+            }
+        }
+        let config = examined.result().map_err(|problems| problems.to_error())?;
+        for warning in source_rules::unmatched_globs(&files, &config) {
+            tracing::warn!(commit = %snapshot.commit, "{warning}");
+        }
+        Ok(config)
     }
 
     /// Stores the archive under its digest, if it is absent.
@@ -142,17 +166,4 @@ fn digests(run: &Run, snapshot: &Snapshot, config: &Config) -> BTreeMap<StackNam
         digests.extend(digest.map(|digest| (stack.name.clone(), digest)));
     }
     digests
-}
-
-/// Checks the commit's files. Returns its configuration.
-fn check(snapshot: &Snapshot) -> Result<Config> {
-    let files = snapshot.files.iter();
-    let files: Vec<SourceFile> = files
-        .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
-        .collect();
-    let config = source_rules::check(&files).map_err(|problems| problems.to_error())?;
-    for warning in source_rules::unmatched_globs(&files, &config) {
-        tracing::warn!(commit = %snapshot.commit, "{warning}");
-    }
-    Ok(config)
 }

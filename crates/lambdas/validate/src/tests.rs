@@ -18,6 +18,8 @@ use proptest::prelude::*;
 use std::io::{Cursor, Read as _};
 use std::ops::Deref;
 
+mod stacks;
+
 /// A forge with commit 1, and no runs.
 struct Scene {
     world: World,

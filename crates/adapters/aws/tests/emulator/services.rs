@@ -126,13 +126,13 @@ async fn a_service_rolls_out_the_given_task_definition() {
         environment: Default::default(),
     };
     let arn = ecs.register(&revision).await.unwrap();
-    ecs.update(&cluster, "shop", &arn, 2).await.unwrap();
+    ecs.update(&cluster, "shop", &arn, Some(2)).await.unwrap();
     let state = ecs.describe(&cluster, "shop").await.unwrap();
     assert_eq!((state.task_definition, state.desired), (arn.clone(), 2));
     assert_eq!(state.rollouts[0].task_definition, arn);
     assert_ne!(state.rollouts[0].progress, RolloutProgress::Failed);
     let error = ecs.describe(&cluster, "none").await.unwrap_err();
     assert_eq!(error.name, ErrorName::AwsRefused, "{error}");
-    let error = ecs.update(&cluster, "none", &arn, 1).await.unwrap_err();
+    let error = ecs.update(&cluster, "none", &arn, None).await.unwrap_err();
     assert_eq!(error.name, ErrorName::AwsRefused, "{error}");
 }

@@ -2,9 +2,11 @@
 
 use super::Checker;
 use crate::ids::{ServiceName, StackName};
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_saphyr::Spanned;
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// Where a service runs. The key `target` in the file selects the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,10 +24,34 @@ pub struct EcsDeploy {
     pub stack: StackName,
     /// The container in the task definition that gets the image.
     pub container: String,
-    /// The desired number of tasks.
-    pub desired_count: u32,
+    /// The number of tasks.
+    pub count: TaskCount,
     /// When the service is healthy.
     pub health: Health,
+}
+
+/// The number of tasks of a service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskCount {
+    /// Terraform's autoscaling decides. A deployment starts one task if the service has none.
+    #[default]
+    Terraform,
+    /// Each deployment sets this number.
+    Tasks(u32),
+}
+
+impl TaskCount {
+    /// Returns the number that a deployment sets, or none if the service's live number stays.
+    #[must_use]
+    pub fn change(self, live: u32) -> Option<u32> {
+        let wanted = match self {
+            // A service that Terraform created without tasks never becomes healthy.
+            Self::Terraform => live.max(1),
+            Self::Tasks(count) => count,
+        };
+        (wanted != live).then_some(wanted)
+    }
 }
 
 /// When a deployed service is healthy.
@@ -72,9 +98,44 @@ pub(super) struct RawDeploy {
     target: Target,
     stack: Spanned<String>,
     container: Spanned<String>,
-    desired_count: Spanned<u32>,
+    count: Option<Spanned<RawCount>>,
     health: RawHealth,
     version: Option<RawVersion>,
+}
+
+/// The key as written: a number or a text.
+enum RawCount {
+    Number(u64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for RawCount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+        impl Visitor<'_> for Shape {
+            type Value = RawCount;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or `terraform`")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<RawCount, E> {
+                Ok(RawCount::Number(number))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<RawCount, E> {
+                Ok(match u64::try_from(number) {
+                    Ok(number) => RawCount::Number(number),
+                    Err(_) => RawCount::Text(number.to_string()),
+                })
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<RawCount, E> {
+                Ok(RawCount::Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Shape)
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,18 +165,31 @@ impl Checker {
     }
 
     fn ecs(&mut self, raw: &RawDeploy, stacks: &BTreeSet<&str>) -> Option<EcsDeploy> {
-        if !(1..=1000).contains(&raw.desired_count.value) {
-            let message = format!("found {}, expected 1..1000", raw.desired_count.value);
-            let at = raw.desired_count.referenced;
-            self.error("CF046", at, "deploy.desired_count", message);
-        }
+        let count = self.count(raw.count.as_ref());
         let health = self.health(raw);
         Some(EcsDeploy {
             stack: self.target_stack(raw, stacks)?,
             container: raw.container.value.clone(),
-            desired_count: raw.desired_count.value,
+            count,
             health,
         })
+    }
+
+    fn count(&mut self, raw: Option<&Spanned<RawCount>>) -> TaskCount {
+        let Some(raw) = raw else {
+            return TaskCount::default();
+        };
+        let found = match &raw.value {
+            RawCount::Text(text) if text == "terraform" => return TaskCount::Terraform,
+            RawCount::Text(text) => text.clone(),
+            RawCount::Number(number) => match u32::try_from(*number) {
+                Ok(count @ 1..=1000) => return TaskCount::Tasks(count),
+                _ => number.to_string(),
+            },
+        };
+        let message = format!("found {found}, expected 1..1000 or `terraform`");
+        self.error("CF046", raw.referenced, "deploy.count", message);
+        TaskCount::default()
     }
 
     /// Reads the stack whose outputs name the target.

@@ -3,6 +3,7 @@
 use crate::ids::{JobId, StackName};
 use crate::plan::{ObjectRef, SideEffects};
 use crate::run::{Change, Run, StackState};
+use crate::warning::Warnings;
 use jiff::Timestamp;
 
 /// What happens after a stale plan.
@@ -41,9 +42,11 @@ impl Run {
         stack: &StackName,
         job: &JobId,
         outputs: ObjectRef,
+        warnings: &Warnings,
         now: Timestamp,
     ) -> Change {
-        self.open_stack(stack)?.applied(job, outputs, now)
+        let stack = self.open_stack(stack)?;
+        stack.applied(job, outputs, warnings, now)
     }
 
     /// Records that the plan of an apply job was stale. The stack is planned again, at most

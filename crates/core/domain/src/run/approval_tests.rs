@@ -1,7 +1,7 @@
 //! Decisions on plans.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-use super::tests::{name, now, run, sealed_plan, stack};
+use super::tests::{name, now, planned, run, stack};
 use super::*;
 use crate::ids::JobId;
 use crate::plan::{PlanSummary, Verdict};
@@ -34,8 +34,6 @@ fn a_person_decides_once() {
 fn plan_for_approval(run: &mut Run) {
     let job = JobId::seal("plan", &name(0), 1, b"");
     run.planning(&name(0), job.clone(), 1, now()).unwrap();
-    let (plan, summary) = (sealed_plan(), PlanSummary::default());
-    let verdict = Verdict::NeedsApproval;
-    run.planned(&name(0), &job, plan, &summary, verdict, None, now())
-        .unwrap();
+    let (summary, verdict) = (PlanSummary::default(), Verdict::NeedsApproval);
+    planned(run, &job, &summary, verdict).unwrap();
 }

@@ -6,13 +6,14 @@
     reason = "a test may fail by panicking"
 )]
 use super::tests::{
-    artifact, config, decide, error, good, job, maybe, name, now, object, rollout, run,
-    sealed_plan, source, stack,
+    artifact, config, decide, error, good, job, maybe, name, now, object, planned, rollout, run,
+    source, stack,
 };
 use super::*;
 use crate::error::ErrorName;
 use crate::ids::JobId;
 use crate::plan::{PlanSummary, SideEffects, Verdict};
+use crate::warning::Warnings;
 use proptest::prelude::*;
 
 #[test]
@@ -65,20 +66,14 @@ fn changes() -> Vec<Named> {
         change("lock_requested", |run| run.lock_requested(now())),
         change("lock_held", |run| run.lock_held(1, now())),
         change("superseded", |run| run.superseded(now())),
+        change("destroy_removed", |run| {
+            run.destroy_removed(&good(vec![stack(0, &[])]), now())
+        }),
         change("planning", move |run| {
             run.planning(&name(0), plan_job(), 1, now())
         }),
         change("planned", move |run| {
-            let (plan, verdict) = (sealed_plan(), Verdict::NeedsApproval);
-            run.planned(
-                &name(0),
-                &plan_job(),
-                plan,
-                &summary(),
-                verdict,
-                None,
-                now(),
-            )
+            planned(run, &plan_job(), &summary(), Verdict::NeedsApproval)
         }),
         change("plan_failed", move |run| {
             run.plan_failed(&name(0), &plan_job(), now())
@@ -94,7 +89,7 @@ fn changes() -> Vec<Named> {
         }),
         change("applying", |run| run.applying(&name(0), job(1), 2, now())),
         change("applied", |run| {
-            run.applied(&name(0), &job(1), object(), now())
+            run.applied(&name(0), &job(1), object(), &Warnings::default(), now())
         }),
         change("plan_stale", |run| run.plan_stale(&name(0), &job(1), now())),
         change("apply_failed", |run| {

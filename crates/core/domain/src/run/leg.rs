@@ -27,6 +27,19 @@ pub struct Leg {
     pub(super) rollouts: Vec<Rollout>,
     /// The last good commit, for a rollback.
     target: Option<LastGood>,
+    /// The last good commit whose stacks the forward leg destroys, because the run's own commit
+    /// removed them. None if it destroys none.
+    base: Option<Base>,
+}
+
+/// What destroys a stack that the run's commit no longer has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Base {
+    source: ObjectRef,
+    commit: CommitId,
+    /// The outputs that the destroyed stacks take as variables.
+    outputs: BTreeMap<StackName, ObjectRef>,
 }
 
 /// The stacks to plan next.
@@ -48,6 +61,7 @@ impl Leg {
             stacks: Vec::new(),
             rollouts: Vec::new(),
             target: None,
+            base: None,
         }
     }
 
@@ -60,6 +74,7 @@ impl Leg {
             stacks: stack::rollback_stacks(&forward.stacks, target, now),
             rollouts: Vec::new(),
             target: Some(target.clone()),
+            base: None,
         }
     }
 
@@ -78,6 +93,27 @@ impl Leg {
                 StackRun::new(stack, PlanKind::Normal, now).with_digest(digest)
             })
             .collect();
+    }
+
+    /// Adds the stacks of the last good commit that are to be destroyed. Does nothing to those that
+    /// the leg has.
+    pub(super) fn destroy(&mut self, good: &LastGood, removed: &[&Stack], now: Timestamp) {
+        let base = self.base.get_or_insert_with(|| Base {
+            source: good.source.clone(),
+            commit: good.commit.clone(),
+            outputs: BTreeMap::new(),
+        });
+        for stack in removed {
+            if self.stacks.iter().any(|known| *known.name() == stack.name) {
+                continue;
+            }
+            let needs = stack.needs.iter();
+            let outputs = needs.filter_map(|need| good.outputs.get_key_value(need));
+            base.outputs
+                .extend(outputs.map(|(need, outputs)| (need.clone(), outputs.clone())));
+            self.stacks
+                .push(StackRun::new(stack, PlanKind::Destroy, now));
+        }
     }
 
     /// Returns the leg's direction.
@@ -235,7 +271,9 @@ impl Run {
     }
 
     /// Returns the sealed source that a stack is planned and applied from, and its commit. A stack
-    /// that is destroyed uses the run's own commit, because the last good commit does not have it.
+    /// that a rollback destroys uses the run's own commit, because the last good commit does not
+    /// have it. A stack that the forward leg destroys uses the last good commit, because the run's
+    /// own commit does not have it.
     ///
     /// # Errors
     /// Fails with `Internal` before the commit is accepted.
@@ -243,6 +281,11 @@ impl Run {
         match self.leg().target() {
             Some(target) if stack.plan_kind() == PlanKind::Normal => {
                 Ok((&target.source, &target.commit))
+            }
+            None if stack.plan_kind() == PlanKind::Destroy
+                && let Some(base) = &self.forward.base =>
+            {
+                Ok((&base.source, &base.commit))
             }
             _ => Ok((self.sealed_source()?, self.trigger.commit())),
         }
@@ -283,7 +326,11 @@ impl Run {
     /// forward leg's outputs, because the last good commit may not have the stacks that it needs.
     #[must_use]
     pub fn inputs(&self, stack: &StackRun) -> BTreeMap<StackName, ObjectRef> {
-        let mut inputs = self.outputs();
+        let mut inputs = match &self.leg().base {
+            Some(base) if stack.plan_kind() == PlanKind::Destroy => base.outputs.clone(),
+            _ => BTreeMap::new(),
+        };
+        inputs.extend(self.outputs());
         if stack.plan_kind() == PlanKind::Destroy {
             inputs.extend(stack::outputs(&self.forward.stacks));
         }

@@ -5,7 +5,9 @@ use super::tests::{decide, good, job, object, run, stack};
 use super::*;
 use crate::config::MAX_STACKS;
 use crate::error::ErrorName;
-use crate::plan::{Action, PlanSummary, ResourceChange};
+use crate::ids::Sha256Digest;
+use crate::plan::{Action, ApprovalRule, PlanMade, PlanSummary, Reason, Reasons, ResourceChange};
+use crate::warning::{Warning, WarningKind, Warnings};
 
 /// Below DynamoDB's limit of 400 KB, to leave room for the attributes beside the document.
 const ITEM: usize = 390_000;
@@ -29,7 +31,35 @@ fn the_record_of_the_largest_run_fits_with_both_legs() {
     for stack in &run.forward.stacks {
         good.outputs.insert(stack.name().clone(), object());
     }
+    let reason = |n: usize| Reason::Stateful {
+        address: change(n).address,
+        action: Action::Replace,
+    };
+    let reasons = (0..1000).map(reason).chain([
+        Reason::DestroysStack,
+        Reason::ManyDeletions {
+            deletions: usize::MAX,
+            limit: u32::MAX,
+        },
+        Reason::LargePart {
+            deletions: usize::MAX,
+            resources: usize::MAX,
+            percent: 100,
+        },
+        Reason::Rule {
+            rule: ApprovalRule::OnDestroy,
+        },
+    ]);
+    let reasons = Reasons::new(reasons.collect());
+    let warning = |n: usize| Warning::new(WarningKind::Check, &format!("{n}{}", "w".repeat(500)));
+    let warnings = Warnings::new((0..1000).map(warning));
     let applied = |stack: &mut StackRun| {
+        stack.plan = Some(PlanMade {
+            sha256: Sha256Digest::of(b"plan"),
+            counts: summary.counts(),
+            reasons: reasons.clone(),
+        });
+        stack.warnings = warnings.clone();
         stack.state = StackState::Applied {
             job: job(1),
             summary: summary.brief(),
@@ -39,6 +69,10 @@ fn the_record_of_the_largest_run_fits_with_both_legs() {
     run.forward.stacks.iter_mut().for_each(applied);
     decide(&mut run, ErrorName::ApplyFailed, Some(&good));
     run.leg_mut().stacks.iter_mut().for_each(applied);
+    // A rollback needs no approval.
+    for stack in &mut run.leg_mut().stacks {
+        stack.plan.as_mut().unwrap().reasons = Reasons::default();
+    }
     let error = StepError::new(ErrorName::ApplyFailed, long(1_000_000));
     run.failure.as_mut().unwrap().error = error;
     let size = serde_json::to_string(&run).unwrap().len();

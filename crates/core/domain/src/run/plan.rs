@@ -1,9 +1,25 @@
 //! Plans of a run's stacks, and their approvals.
 
 use crate::ids::{JobId, StackName};
-use crate::plan::{ObjectRef, PlanSummary, SealedPlan, SideEffects, Verdict};
+use crate::plan::{Judgement, ObjectRef, PlanSummary, SealedPlan, SideEffects};
 use crate::run::{Approval, ApprovalDecision, Change, Run, RunError, StackState};
+use crate::warning::Warnings;
 use jiff::Timestamp;
+
+/// A plan that was judged, to be recorded.
+#[derive(Debug, Clone)]
+pub struct JudgedPlan<'a> {
+    /// The sealed plan.
+    pub sealed: SealedPlan,
+    /// Everything that the plan changes.
+    pub summary: &'a PlanSummary,
+    /// The verdict, and its reasons.
+    pub judgement: Judgement,
+    /// The warnings of `terraform plan`.
+    pub warnings: Warnings,
+    /// The outputs in the state, if the plan changes nothing.
+    pub outputs: Option<ObjectRef>,
+}
 
 impl Run {
     /// Records a plan job of a stack, which is its `attempt`th job. If the stack already has a plan
@@ -36,19 +52,14 @@ impl Run {
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the stack does not wait for this job's plan.
-    #[expect(clippy::too_many_arguments, reason = "all of them are the plan")]
     pub fn planned(
         &mut self,
         stack: &StackName,
         job: &JobId,
-        plan: SealedPlan,
-        summary: &PlanSummary,
-        verdict: Verdict,
-        outputs: Option<ObjectRef>,
+        plan: JudgedPlan<'_>,
         now: Timestamp,
     ) -> Change {
-        let stack = self.open_stack(stack)?;
-        stack.planned(job, plan, summary, verdict, outputs, now)
+        self.open_stack(stack)?.planned(job, plan, now)
     }
 
     /// Records that a plan job failed, or that its plan cannot be applied. Does nothing if the

@@ -108,15 +108,19 @@ impl Run {
     /// # Errors
     /// Fails with `Internal` before the commit is accepted.
     pub fn to_last_good(&self, verified_at: Timestamp) -> Change<LastGood> {
+        let config = self.config()?;
+        let mut outputs = self.outputs();
+        // Not those of a stack that the run destroyed.
+        outputs.retain(|name, _| config.stacks.iter().any(|stack| &stack.name == name));
         Ok(LastGood {
             run: self.id.clone(),
             commit: self.trigger.commit().clone(),
             branch: self.trigger.branch().clone(),
             source: self.sealed_source()?.clone(),
-            config: self.config()?.clone(),
+            config: config.clone(),
             artifact: self.artifact().cloned(),
             releases: releases(self.forward.rollouts()),
-            outputs: self.outputs(),
+            outputs,
             digests: self.digests(),
             received_at: self.trigger.received_at(),
             verified_at,

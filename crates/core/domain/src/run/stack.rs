@@ -4,8 +4,9 @@ use crate::config::Stack;
 use crate::environment::LastGood;
 use crate::ids::{CommitId, JobId, StackName};
 use crate::plan::{ObjectRef, PlanKind, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
-use crate::run::{Change, JobEvent, RunError, StalePlan};
+use crate::run::{Change, JobEvent, JudgedPlan, RunError, StalePlan};
 use crate::stack_digest::StackDigest;
+use crate::warning::Warnings;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -31,7 +32,9 @@ pub struct StackRun {
     /// When the stack reached its state.
     since: Timestamp,
     /// The last plan that was judged.
-    plan: Option<PlanMade>,
+    pub(super) plan: Option<PlanMade>,
+    /// The warnings of the last plan and of its apply.
+    pub(super) warnings: Warnings,
     pub(super) outputs: Option<ObjectRef>,
 }
 
@@ -147,6 +150,7 @@ impl StackRun {
             state: StackState::Pending,
             since: now,
             plan: None,
+            warnings: Warnings::default(),
             outputs: None,
         }
     }
@@ -206,6 +210,12 @@ impl StackRun {
     #[must_use]
     pub fn plan(&self) -> Option<&PlanMade> {
         self.plan.as_ref()
+    }
+
+    /// Returns the warnings of the last plan and of its apply.
+    #[must_use]
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
     }
 
     /// Returns the stack's outputs, or none if they are not known yet.
@@ -273,34 +283,28 @@ impl StackRun {
         }
     }
 
-    pub(super) fn planned(
-        &mut self,
-        job: &JobId,
-        plan: SealedPlan,
-        summary: &PlanSummary,
-        verdict: Verdict,
-        outputs: Option<ObjectRef>,
-        now: Timestamp,
-    ) -> Change {
+    pub(super) fn planned(&mut self, job: &JobId, plan: JudgedPlan<'_>, now: Timestamp) -> Change {
+        let verdict = plan.judgement.verdict;
         match &self.state {
             StackState::Planning { job: expected } if expected == job => {}
             StackState::Planned { job: known, .. } if known == job => return Ok(()),
             StackState::Unchanged if verdict == Verdict::NoChanges => return Ok(()),
             _ => return Err(self.unexpected(JobEvent::Plan, job)),
         }
-        self.outputs = outputs.or(self.outputs.take());
+        self.outputs = plan.outputs.or(self.outputs.take());
+        self.warnings = plan.warnings;
         self.plan = Some(PlanMade {
-            sha256: plan.file.sha256.clone(),
-            counts: summary.counts(),
+            sha256: plan.sealed.file.sha256.clone(),
+            counts: plan.summary.counts(),
+            reasons: plan.judgement.reasons,
         });
         let state = if verdict == Verdict::NoChanges {
             StackState::Unchanged
         } else {
-            let job = job.clone();
             StackState::Planned {
-                job,
-                plan,
-                summary: summary.brief(),
+                job: job.clone(),
+                plan: plan.sealed,
+                summary: plan.summary.brief(),
                 verdict,
                 approval: None,
             }
@@ -346,7 +350,13 @@ impl StackRun {
         Ok(())
     }
 
-    pub(super) fn applied(&mut self, job: &JobId, outputs: ObjectRef, now: Timestamp) -> Change {
+    pub(super) fn applied(
+        &mut self,
+        job: &JobId,
+        outputs: ObjectRef,
+        warnings: &Warnings,
+        now: Timestamp,
+    ) -> Change {
         match &self.state {
             StackState::Applying {
                 job: expected,
@@ -355,6 +365,7 @@ impl StackRun {
                 let (job, summary) = (job.clone(), summary.clone());
                 self.reach(StackState::Applied { job, summary }, now);
                 self.outputs = Some(outputs);
+                self.warnings = self.warnings.applied(warnings);
                 Ok(())
             }
             StackState::Applied { job: known, .. } if known == job => Ok(()),
@@ -438,10 +449,16 @@ pub(super) fn rollback_stacks(
         .iter()
         .filter(|stack| stack.has_side_effects())
         .collect();
-    let known = |name: &StackName| target.config.stacks.iter().any(|stack| &stack.name == name);
+    // By the state: a stack that the new commit renamed is the same stack.
+    let known = |spec: &Stack| {
+        let mut stacks = target.config.stacks.iter();
+        stacks.any(|stack| stack.state() == spec.state())
+    };
     let mut back: Vec<StackRun> = Vec::new();
     for stack in &target.config.stacks {
-        let was_changed = changed.iter().any(|other| *other.name() == stack.name);
+        let was_changed = changed
+            .iter()
+            .any(|other| other.spec.state() == stack.state());
         let needs_changed = stack
             .needs
             .iter()
@@ -450,7 +467,7 @@ pub(super) fn rollback_stacks(
             back.push(StackRun::new(stack, PlanKind::Normal, now));
         }
     }
-    for stack in changed.iter().rev().filter(|stack| !known(stack.name())) {
+    for stack in changed.iter().rev().filter(|stack| !known(&stack.spec)) {
         back.push(StackRun::new(&stack.spec, PlanKind::Destroy, now));
     }
     back

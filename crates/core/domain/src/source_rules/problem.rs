@@ -66,6 +66,8 @@ pub enum Code {
     Config(&'static str),
     /// A violated rule.
     Rule(Rule),
+    /// A difference from the last good commit that needs a decision.
+    LastGood(&'static str),
 }
 
 impl Code {
@@ -73,7 +75,7 @@ impl Code {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Config(code) => code,
+            Self::Config(code) | Self::LastGood(code) => code,
             Self::Rule(rule) => rule.code(),
         }
     }
@@ -106,11 +108,15 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(rule: Rule, path: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::of(Code::Rule(rule), path, found)
+    }
+
+    pub(super) fn of(code: Code, path: impl Into<String>, found: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             line: None,
             column: None,
-            code: Code::Rule(rule),
+            code,
             found: found.into(),
             expected: None,
             fix: String::new(),
@@ -222,10 +228,13 @@ impl Problems {
         let in_config = |problem: &Problem| {
             matches!(problem.code, Code::Config(_) | Code::Rule(Rule::NoConfig))
         };
+        let in_commit = |problem: &Problem| !matches!(problem.code, Code::LastGood(_));
         let name = if self.0.iter().any(in_config) {
             ErrorName::ConfigInvalid
-        } else {
+        } else if self.0.iter().any(in_commit) {
             ErrorName::SourceRefused
+        } else {
+            ErrorName::StackMissing
         };
         let mut text = String::new();
         let mut shown = 0;
@@ -243,9 +252,14 @@ impl Problems {
         if left > 0 {
             text.push_str(&format!("and {left} more\n"));
         }
-        text.push_str(
-            "next: run `sluicegate config check` in the repository; it shows every problem",
-        );
+        text.push_str(if name == ErrorName::StackMissing {
+            "next: add the lines to sluicegate.yaml, and push a new commit"
+        } else if self.0.iter().all(in_commit) {
+            "next: run `sluicegate config check` in the repository; it shows every problem"
+        } else {
+            "next: run `sluicegate config check` in the repository; it shows every problem of the \
+             commit itself, but does not know the last good one"
+        });
         StepError::new(name, text)
     }
 }

@@ -43,6 +43,7 @@ fn repository() -> Texts {
 
 fn stack() -> Stack {
     Stack {
+        renamed_from: None,
         name: StackName::parse("app").unwrap(),
         dir: "infra/app".into(),
         needs: Vec::new(),

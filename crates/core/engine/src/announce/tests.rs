@@ -7,6 +7,7 @@ use super::*;
 use crate::fakes::{World, samples};
 use crate::status::{TransitionKind, parse};
 use domain::error::{ErrorName, StepError};
+use domain::warning::{Warning, WarningKind, Warnings};
 use proptest::prelude::*;
 
 fn down() -> StepError {
@@ -183,6 +184,39 @@ async fn the_end_says_which_stacks_were_not_planned() {
             "Nothing had to change. Not planned, same as in 01010101: data, app.",
         ]
     );
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_with_warnings_says_so() {
+    let world = World::new();
+    let mut run = samples::sealed_run(1);
+    let check = Warning::new(
+        WarningKind::Check,
+        "main.tf:3: Check block assertion failed",
+    );
+    let mut texts = Vec::new();
+    for warnings in [vec![check.clone()], vec![check, other("deprecated")]] {
+        let warnings = Warnings::new(warnings);
+        samples::edit(&mut run, "/forward/stacks/0/warnings", warnings);
+        for outcome in [Outcome::Applied, Outcome::NoOp] {
+            let end = Transition::Finished(outcome);
+            world.announcer().announce(&run, end).await;
+            texts.push(world.forge.statuses().pop().unwrap().status.description);
+        }
+    }
+    assert_eq!(
+        texts,
+        [
+            "Delivered and verified, with 1 warning.",
+            "Nothing had to change, with 1 warning.",
+            "Delivered and verified, with 2 warnings.",
+            "Nothing had to change, with 2 warnings.",
+        ]
+    );
+}
+
+fn other(text: &str) -> Warning {
+    Warning::new(WarningKind::Other, text)
 }
 
 #[tokio::test]

@@ -197,6 +197,11 @@ impl FakeServices {
             .insert((cluster.to_owned(), service.to_owned()), state);
     }
 
+    /// Sets the desired number of tasks, as autoscaling does.
+    pub fn scale(&self, cluster: &str, service: &str, desired: u32) {
+        self.change(cluster, service, |state| state.desired = desired);
+    }
+
     /// Completes the newest rollout. Its tasks run, and older rollouts are gone.
     pub fn finish_rollout(&self, cluster: &str, service: &str) {
         self.change(cluster, service, |state| {
@@ -300,7 +305,7 @@ impl Services for FakeServices {
         cluster: &str,
         service: &str,
         task_definition: &str,
-        desired: u32,
+        desired: Option<u32>,
     ) -> Result<()> {
         self.faults.before("update")?;
         {
@@ -313,7 +318,7 @@ impl Services for FakeServices {
                     "UpdateService: ClientException: no task definition {task_definition}"
                 )));
             }
-            state.desired = desired;
+            state.desired = desired.unwrap_or(state.desired);
             // ECS starts no rollout if only the number of tasks changes.
             if state.task_definition != task_definition {
                 state.task_definition = task_definition.to_owned();

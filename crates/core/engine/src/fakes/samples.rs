@@ -21,7 +21,8 @@ use domain::plan::{
 use domain::release::ecs::EcsState;
 use domain::release::{Artifact, Release, TargetState};
 use domain::rollout::Rollout;
-use domain::run::{ArtifactOrigin, Run, Source};
+use domain::run::{ArtifactOrigin, JudgedPlan, Run, Source};
+use domain::warning::Warnings;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ deploy:
   target: ecs
   stack: app
   container: shop
-  desired_count: 2
+  count: 2
   health: { path: /health, timeout_seconds: 300 }
   version: { path: /version }
 ";
@@ -333,8 +334,14 @@ pub fn plan(run: &mut Run, name: &str, verdict: Verdict, outputs: Option<ObjectR
     run.planning(&name, job.clone(), 1, now)
         .and_then(|_| {
             let json = archive(10);
-            let plan = SealedPlan { file, json, state };
-            run.planned(&name, &job, plan, &summary, verdict, outputs, now)
+            let plan = JudgedPlan {
+                sealed: SealedPlan { file, json, state },
+                summary: &summary,
+                judgement: verdict.into(),
+                warnings: Warnings::default(),
+                outputs,
+            };
+            run.planned(&name, &job, plan, now)
         })
         .expect("a stack that can be planned");
 }

@@ -207,20 +207,25 @@ async fn a_rollout_goes_on_until_the_test_ends_it() {
     };
     let arn = services.register(&revision).await.unwrap();
     assert_eq!(services.revisions(), [(arn.clone(), revision)]);
-    services.update("c", "s", &arn, 2).await.unwrap();
-    services.update("c", "s", &arn, 2).await.unwrap();
+    services.update("c", "s", &arn, Some(2)).await.unwrap();
+    services.update("c", "s", &arn, Some(2)).await.unwrap();
     let state = services.describe("c", "s").await.unwrap();
     assert_eq!(state.rollouts.len(), 2);
     assert_eq!(state.rollouts[0].progress, RolloutProgress::InProgress);
     services.finish_rollout("c", "s");
     let state = services.describe("c", "s").await.unwrap();
     assert_eq!((state.rollouts.len(), state.rollouts[0].running), (1, 2));
-    services.update("c", "s", template, 2).await.unwrap();
+    services.update("c", "s", template, Some(2)).await.unwrap();
     services.fail_rollout_and_roll_back("c", "s", "tasks failed to start");
     let state = services.describe("c", "s").await.unwrap();
     assert_eq!(state.task_definition, arn);
     assert_eq!(state.rollouts[1].progress, RolloutProgress::Failed);
-    assert!(services.update("c", "s", "arn:unknown", 1).await.is_err());
+    assert!(
+        services
+            .update("c", "s", "arn:unknown", Some(1))
+            .await
+            .is_err()
+    );
     assert!(services.describe("c", "other").await.is_err());
 }
 

@@ -4,7 +4,7 @@ use domain::event::TriggerKind;
 use domain::ids::{
     BranchRef, CommitId, EnvironmentName, RepositoryKey, RepositoryName, RunId, StackName,
 };
-use domain::plan::{LegKind, Verdict};
+use domain::plan::{LegKind, Reasons, Verdict};
 use domain::release::Artifact;
 use domain::run::{Outcome, RollbackOutcome, Run};
 use domain::text;
@@ -189,7 +189,7 @@ impl Transition {
     }
 }
 
-/// The `customData` of every status message: ids, fixed terms, and at most two errors.
+/// The `customData` of every status message: ids, fixed terms, addresses, and at most two errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusData {
     /// [`STATUS_SCHEMA`]. Readers ignore unknown fields, which are later additions.
@@ -220,6 +220,11 @@ pub struct StatusData {
     pub same_as: Option<CommitId>,
     /// The verdict on a plan.
     pub verdict: Option<Verdict>,
+    /// Why the plan needs an approval, if the transition is its verdict or the request.
+    pub reasons: Option<Reasons>,
+    /// The number of warnings on the current leg, failed `check` blocks included. Their texts are
+    /// in the run's record.
+    pub warnings: u32,
     /// The run's artifact, once it is in its registry.
     pub artifact: Option<Artifact>,
     /// The run's outcome, once it has ended.
@@ -261,6 +266,15 @@ impl StatusData {
             Transition::Finished(outcome) => Some(*outcome),
             _ => None,
         };
+        let reasons = match transition {
+            Transition::PlanFinished(.., Verdict::NeedsApproval)
+            | Transition::ApprovalRequested(..) => {
+                let stack = stack.and_then(|stack| run.stack(stack).ok());
+                let plan = stack.and_then(|stack| stack.plan());
+                plan.map(|plan| plan.reasons.clone())
+            }
+            _ => None,
+        };
         let trigger = run.trigger();
         Self {
             schema: STATUS_SCHEMA,
@@ -277,6 +291,8 @@ impl StatusData {
             attempt,
             same_as,
             verdict,
+            reasons,
+            warnings: run.warnings(),
             artifact: run.artifact().cloned(),
             outcome,
             error: transition

@@ -74,9 +74,9 @@ impl Deploy {
             service,
             task_definition,
         } = wanted;
-        let desired = config.desired_count;
         let live = self.targets.services.describe(cluster, service).await?;
-        if live.task_definition != *task_definition || live.desired != desired {
+        let desired = config.count.change(live.desired);
+        if live.task_definition != *task_definition || desired.is_some() {
             self.targets
                 .services
                 .update(cluster, service, task_definition, desired)

@@ -1,6 +1,8 @@
 //! The verdicts of plans, and the requests for approval.
 
 use super::*;
+use domain::plan::{ServiceChange, ServiceField};
+use domain::warning::{Warning, WarningKind};
 
 #[tokio::test]
 async fn a_plan_is_judged_and_sealed() {
@@ -43,14 +45,86 @@ async fn a_failed_plan_says_where() {
 }
 
 #[tokio::test]
-async fn a_plan_that_loses_data_is_refused() {
+async fn a_plan_that_loses_data_asks_a_person_whatever_the_rule() {
     let (world, job) = Scene::planning().await;
     world.leave(&job, planned(&[("aws_s3_bucket", Action::Replace)]));
     for _ in 0..2 {
+        assert_eq!(world.judge(&job, None).await, Ok(Verdict::NeedsApproval));
+    }
+    world.request_approval("a1").await.unwrap();
+    let run = world.load(1).await;
+    let reasons = &run.forward().stacks()[0].plan().unwrap().reasons;
+    let reason = "replaces aws_s3_bucket.this, which may hold data";
+    assert_eq!(reasons.in_brief(), reason);
+    // The status message has the reason as data, the commit's status in brief.
+    let asked = world.announced().pop().unwrap();
+    assert_eq!(asked.reasons.as_ref(), Some(reasons));
+    let shown = world.forge.statuses().pop().unwrap().status.description;
+    assert!(shown.contains("sluicegate approve"), "{shown}");
+    assert!(
+        shown.contains("(replaces aws_s3_bucket.this, which"),
+        "{shown}"
+    );
+}
+
+/// A log group that is renamed is replaced, and its logs are gone.
+#[tokio::test]
+async fn a_log_group_whose_name_changes_asks_a_person() {
+    let (world, job) = Scene::planning().await;
+    world.leave(
+        &job,
+        planned(&[("aws_cloudwatch_log_group", Action::Replace)]),
+    );
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::NeedsApproval));
+}
+
+#[tokio::test]
+async fn a_plan_that_changes_the_deployed_service_is_refused_with_the_line_to_add() {
+    let (world, job) = Scene::planning().await;
+    world
+        .change(1, |run| {
+            samples::edit(run, "/accepted/config/deploy/stack", "data");
+        })
+        .await;
+    let mut outcome = planned(&[("aws_ecs_service", Action::Update)]);
+    let JobOutcome::Planned { summary, .. } = &mut outcome else {
+        panic!("{outcome:?}");
+    };
+    summary.services = vec![ServiceChange {
+        address: "aws_ecs_service.web".into(),
+        fields: vec![ServiceField::TaskDefinition],
+    }];
+    world.leave(&job, outcome);
+    for _ in 0..2 {
         let error = world.judge(&job, None).await.unwrap_err();
         assert_eq!(error.name, ErrorName::PlanRefused);
-        assert!(error.message.contains("aws_s3_bucket.this"), "{error}");
+        for part in [
+            "stack data changes task_definition of aws_ecs_service.web",
+            "lifecycle { ignore_changes = [task_definition, desired_count] }",
+        ] {
+            assert!(error.message.contains(part), "{error}");
+        }
     }
+    assert!(!world.load(1).await.has_side_effects());
+}
+
+#[tokio::test]
+async fn the_warnings_of_a_plan_are_kept() {
+    let (world, job) = Scene::planning().await;
+    let mut outcome = planned(&[]);
+    let JobOutcome::Planned { warnings, .. } = &mut outcome else {
+        panic!("{outcome:?}");
+    };
+    let check = Warning::new(
+        WarningKind::Check,
+        "main.tf:3: Check block assertion failed",
+    );
+    *warnings = Warnings::new([check]);
+    world.leave(&job, outcome);
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
+    let run = world.load(1).await;
+    assert_eq!(run.warnings(), 1);
+    assert_eq!(world.announced().pop().unwrap().warnings, 1);
 }
 
 #[tokio::test]
@@ -99,6 +173,7 @@ async fn the_result_of_another_job_is_refused() {
     let applied = JobOutcome::Applied {
         outputs: object(9),
         summary: PlanSummary::default(),
+        warnings: Warnings::default(),
     };
     world.leave(&job, applied);
     let error = world.judge(&job, None).await.unwrap_err();

@@ -12,7 +12,8 @@ use domain::ids::{
     BranchRef, CommitId, DeliveryId, ImageDigest, RepositoryKey, RepositoryName, StackName,
 };
 use domain::plan::{PlanSummary, SealedPlan, StateVersion, Verdict};
-use domain::run::{ArtifactOrigin, RollbackOutcome, Source};
+use domain::run::{ArtifactOrigin, JudgedPlan, RollbackOutcome, Source};
+use domain::warning::Warnings;
 
 fn at() -> Timestamp {
     "2026-05-04T03:02:01.5Z".parse().unwrap()
@@ -80,9 +81,14 @@ fn all() -> Vec<(Run, Transition)> {
         },
     };
     let summary = PlanSummary::default();
-    failed
-        .planned(&stack(), &job, plan, &summary, Verdict::Auto, None, at())
-        .unwrap();
+    let plan = JudgedPlan {
+        sealed: plan,
+        summary: &summary,
+        judgement: Verdict::Auto.into(),
+        warnings: Warnings::default(),
+        outputs: None,
+    };
+    failed.planned(&stack(), &job, plan, at()).unwrap();
     failed.applying(&stack(), job, 2, at()).unwrap();
     let mut good = failed.to_last_good(at()).unwrap();
     good.run = RunId::parse("shop-2a2a2a2a-abc123").unwrap();
