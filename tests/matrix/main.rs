@@ -15,6 +15,8 @@ mod commits;
 mod invariants;
 mod lambdas;
 mod payloads;
+mod plans;
+mod rollbacks;
 mod skipping;
 mod stories;
 mod terraform;

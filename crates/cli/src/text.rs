@@ -88,18 +88,28 @@ pub fn environment(run: &Run) -> &str {
 /// Formats the counts of a plan: `3 to create, 1 to delete`.
 #[must_use]
 pub fn counts(counts: &Counts) -> String {
-    let parts: Vec<String> = [
-        (counts.create, "create"),
-        (counts.update, "update"),
-        (counts.replace, "replace"),
-        (counts.delete, "delete"),
-        (counts.forget, "forget"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, verb)| format!("{count} to {verb}"))
-    .collect();
+    let parts: Vec<String> = counts
+        .by_verb()
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, verb)| format!("{count} to {verb}"))
+        .collect();
     parts.join(", ")
+}
+
+/// Formats what an apply that failed did: `done: 3 create, 1 import`.
+fn carried_out(counts: &Counts) -> String {
+    let parts: Vec<String> = counts
+        .by_verb()
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, verb)| format!("{count} {verb}"))
+        .collect();
+    if parts.is_empty() {
+        "done: nothing".to_owned()
+    } else {
+        format!("done: {}", parts.join(", "))
+    }
 }
 
 /// Returns the state of a stack, with the counts of its last plan.
@@ -120,11 +130,21 @@ pub fn stack_state(stack: &StackRun) -> String {
         StackState::Unchanged => "unchanged".to_owned(),
         StackState::Skipped { same_as } => format!("skipped, same as in {}", same_as.short()),
         StackState::Failed { .. } => "failed".to_owned(),
+        StackState::Left => "left as it is: it had resources before the run, and the last good \
+                             commit does not have it"
+            .to_owned(),
     };
-    let made = stack.plan().map(|plan| counts(&plan.counts));
-    match made.filter(|text| !text.is_empty()) {
-        Some(made) => format!("{word} ({made})"),
-        None => word,
+    let planned = stack.plan().map(|plan| counts(&plan.counts));
+    let planned = planned.filter(|text| !text.is_empty());
+    let made = match stack.state() {
+        StackState::Failed { .. } => stack.made().map(carried_out),
+        _ => None,
+    };
+    let notes: Vec<String> = planned.into_iter().chain(made).collect();
+    if notes.is_empty() {
+        word
+    } else {
+        format!("{word} ({})", notes.join("; "))
     }
 }
 

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange};
+use domain::plan::{
+    Action, ObjectId, Origin, OutputsChange, PlanSummary, PlannedResource, ResourceChange,
+};
 use serde::Deserialize;
 
+use crate::import_id::Attributes;
 use crate::{Error, Outputs};
 
 /// A plan as Terraform shows it, without the values of resources. Its JSON contains every value in
 /// clear text, including sensitive ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownPlan {
-    /// The changes of the plan. An import or a move without other changes counts as an update,
-    /// because it changes the state.
+    /// The changes of the plan.
     pub summary: PlanSummary,
+    /// The changed resources, with their objects before the plan.
+    pub resources: Vec<PlannedResource>,
     /// The resources that are replaced only because an earlier apply left them tainted.
     pub tainted: Vec<String>,
     /// The resources that were changed outside Terraform since its last run.
@@ -35,7 +39,7 @@ struct Raw {
     #[serde(default)]
     resource_drift: Vec<RawChange>,
     #[serde(default)]
-    output_changes: BTreeMap<String, RawActions>,
+    output_changes: BTreeMap<String, RawActions<serde::de::IgnoredAny>>,
     #[serde(default)]
     prior_state: RawState,
 }
@@ -49,14 +53,18 @@ struct RawChange {
     resource_type: String,
     #[serde(default)]
     action_reason: Option<String>,
-    change: RawActions,
+    #[serde(default)]
+    deposed: Option<serde::de::IgnoredAny>,
+    change: RawActions<Attributes>,
 }
 
 #[derive(Deserialize)]
-struct RawActions {
+struct RawActions<Before> {
     actions: Vec<String>,
     #[serde(default)]
     importing: Option<serde::de::IgnoredAny>,
+    #[serde(default = "Option::default")]
+    before: Option<Before>,
 }
 
 #[derive(Default, Deserialize)]
@@ -90,11 +98,20 @@ impl ShownPlan {
                 raw.format_version
             )));
         }
-        let mut changes = Vec::new();
+        let mut resources = Vec::new();
         let mut tainted = Vec::new();
         for change in raw.resource_changes {
-            let moved = change.previous_address.is_some() || change.change.importing.is_some();
-            let Some(action) = action(&change.change.actions, moved).ok_or_else(|| {
+            let origin = match (change.previous_address, &change.change.importing) {
+                (Some(from), _) => Some(Origin::Moved { from }),
+                (None, Some(_)) => Some(Origin::Imported),
+                (None, None) => None,
+            };
+            let object = match (&change.deposed, &origin) {
+                (Some(_), _) => Object::Deposed,
+                (None, Some(_)) => Object::Arriving,
+                (None, None) => Object::Standing,
+            };
+            let Some(action) = action(&change.change.actions, object).ok_or_else(|| {
                 unreadable(format!(
                     "{}: actions {:?}",
                     change.address, change.change.actions
@@ -106,12 +123,19 @@ impl ShownPlan {
             if change.action_reason.as_deref() == Some("replace_because_tainted") {
                 tainted.push(change.address.clone());
             }
-            changes.push(ResourceChange {
-                address: change.address,
-                resource_type: change.resource_type,
-                action,
+            let before = change.change.before.unwrap_or_default();
+            resources.push(PlannedResource {
+                before: before.id().map(ObjectId::new),
+                import_id: before.import_id(&change.resource_type).map(ObjectId::new),
+                change: ResourceChange {
+                    address: change.address,
+                    resource_type: change.resource_type,
+                    origin,
+                    action,
+                },
             });
         }
+        let changes = resources.iter().map(|one| one.change.clone()).collect();
         let outputs_change = if raw
             .output_changes
             .values()
@@ -126,6 +150,7 @@ impl ShownPlan {
                 changes,
                 outputs_change,
             },
+            resources,
             tainted,
             drift: raw
                 .resource_drift
@@ -138,12 +163,24 @@ impl ShownPlan {
     }
 }
 
+/// The object that a change is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Object {
+    /// At its address in the state, or not created yet.
+    Standing,
+    /// Moved to its address, or imported.
+    Arriving,
+    /// Left behind by an earlier replacement.
+    Deposed,
+}
+
 /// Returns the action for a list of actions; `Some(None)` if nothing changes, `None` if the list is
 /// unknown.
-fn action(actions: &[String], moved: bool) -> Option<Option<Action>> {
+fn action(actions: &[String], object: Object) -> Option<Option<Action>> {
     let words: Vec<&str> = actions.iter().map(String::as_str).collect();
     Some(match words.as_slice() {
-        ["no-op"] if moved => Some(Action::Update),
+        ["no-op"] if object == Object::Arriving => Some(Action::Keep),
+        ["delete"] if object == Object::Deposed => Some(Action::DeleteDeposed),
         ["no-op" | "read" | "open" | "renew" | "close"] => None,
         ["create"] => Some(Action::Create),
         ["update"] => Some(Action::Update),
@@ -169,6 +206,11 @@ mod tests {
             r#"{{"address":"{address}","type":"terraform_data","change":{{"actions":{actions},
             "after":{{"input":"canary"}}}}{more}}}"#
         )
+    }
+
+    fn imported(address: &str, actions: &str) -> String {
+        let importing = r#""change":{"importing":{"id":"canary"},"#;
+        change(address, actions, "").replace(r#""change":{"#, importing)
     }
 
     fn plan(changes: &[String]) -> Result<ShownPlan, Error> {
@@ -197,25 +239,36 @@ mod tests {
             change("t.f", r#"["delete"]"#, ""),
             change("t.g", r#"["forget"]"#, ""),
             change("data.t.h", r#"["read"]"#, ""),
+            change("t.i", r#"["update"]"#, r#","previous_address":"t.y""#),
+            change("t.j", r#"["delete"]"#, r#","deposed":"a1b2c3d4""#),
+            imported("t.k", r#"["no-op"]"#),
+            imported("t.l", r#"["update"]"#),
         ])
         .unwrap();
         let words: Vec<_> = shown
             .summary
             .changes
             .iter()
-            .map(|c| (c.address.as_str(), c.action))
+            .map(|c| (c.address.as_str(), c.origin.clone(), c.action))
             .collect();
+        let moved = |from: &str| Some(Origin::Moved { from: from.into() });
         assert_eq!(
             words,
             [
-                ("t.a", Action::Create),
-                ("t.c", Action::Update),
-                ("t.d", Action::Replace),
-                ("t.e", Action::Replace),
-                ("t.f", Action::Delete),
-                ("t.g", Action::Forget),
+                ("t.a", None, Action::Create),
+                ("t.c", moved("t.x"), Action::Keep),
+                ("t.d", None, Action::Replace),
+                ("t.e", None, Action::Replace),
+                ("t.f", None, Action::Delete),
+                ("t.g", None, Action::Forget),
+                ("t.i", moved("t.y"), Action::Update),
+                ("t.j", None, Action::DeleteDeposed),
+                ("t.k", Some(Origin::Imported), Action::Keep),
+                ("t.l", Some(Origin::Imported), Action::Update),
             ]
         );
+        let counts = shown.summary.counts();
+        assert_eq!((counts.import, counts.moved, counts.update), (2, 2, 2));
         assert_eq!(shown.tainted, ["t.d"]);
         assert_eq!(shown.drift, ["t.drifted"]);
         assert_eq!(shown.summary.outputs_change, OutputsChange::None);

@@ -98,6 +98,8 @@ pub struct StackEntry {
     pub plan: Option<Sha256Digest>,
     /// The number of changes in that plan.
     pub counts: Counts,
+    /// What the apply did. None if there was no apply, or if it is not known.
+    pub made: Option<Counts>,
     /// The last good commit, if the stack was skipped because it is the same there.
     pub same_as: Option<CommitId>,
 }
@@ -118,6 +120,9 @@ pub enum StackResult {
     Unchanged,
     /// The stack was not planned, because it is the same as in the last good commit.
     Skipped,
+    /// The stack was not rolled back: the last good commit does not have it, and it had resources
+    /// before the run.
+    Left,
     /// The stack failed before it changed anything.
     Failed,
     /// The stack failed and may have changed resources.
@@ -289,6 +294,7 @@ impl StackEntry {
             StackState::Applied { .. } => StackResult::Applied,
             StackState::Unchanged => StackResult::Unchanged,
             StackState::Skipped { .. } => StackResult::Skipped,
+            StackState::Left => StackResult::Left,
             StackState::Failed {
                 side_effects: SideEffects::None,
             } => StackResult::Failed,
@@ -302,6 +308,7 @@ impl StackEntry {
             result,
             plan: run.plan().map(|plan| plan.sha256.clone()),
             counts: run.plan().map_or_else(Counts::default, |plan| plan.counts),
+            made: run.made().copied(),
             same_as: match run.state() {
                 StackState::Skipped { same_as } => Some(same_as.clone()),
                 _ => None,

@@ -1,5 +1,13 @@
 //! Plans: what they change, and whether they may be applied.
 
+mod carried_out;
+mod rollback_verdict;
+mod undo;
+
+pub use carried_out::{Extent, ObjectId, PlannedResource, StateObjects, carried_out};
+pub use rollback_verdict::{Cause, Refused, RefusedChange, judge_rollback};
+pub use undo::{NoImportId, Scratch, UndoPlan, undo};
+
 use crate::ids::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +19,27 @@ pub struct StateVersion {
     pub lineage: String,
     /// The state's serial. 0 if no state exists yet.
     pub serial: u64,
+    /// Whether the state holds resources.
+    pub resources: Resources,
+}
+
+impl StateVersion {
+    /// Returns whether both are the same version of the same state.
+    #[must_use]
+    pub fn is_version(&self, other: &Self) -> bool {
+        self.serial == other.serial && self.lineage == other.lineage
+    }
+}
+
+/// Whether a state holds resources. Data sources do not count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resources {
+    /// It holds none, or does not exist yet.
+    #[default]
+    None,
+    /// It holds at least one.
+    Some,
 }
 
 /// The changes in a plan: addresses and actions, never values.
@@ -26,8 +55,8 @@ pub struct PlanSummary {
 /// The maximum number of a plan's changes that a run's record keeps.
 pub const BRIEF: usize = 10;
 
-/// The maximum length of an address in a run's record, in characters. Keys of `for_each` have no
-/// limit.
+/// The maximum length of an address in a run's record, in characters; of both addresses of a
+/// resource that is moved, together. Keys of `for_each` have no limit.
 const BRIEF_ADDRESS: usize = 120;
 
 /// Whether a plan changes outputs.
@@ -50,8 +79,25 @@ pub struct ResourceChange {
     /// The resource's type, such as `aws_sqs_queue`.
     #[serde(rename = "type")]
     pub resource_type: String,
+    /// How the object comes to its address. None if it is there already, or is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What the plan does to the resource.
     pub action: Action,
+}
+
+/// How an existing object comes to its address. A plan that moves or imports a resource may also
+/// change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It had another address in the state.
+    Moved {
+        /// That address.
+        from: String,
+    },
+    /// It was not in the state.
+    Imported,
 }
 
 /// What a plan does to a resource.
@@ -68,6 +114,10 @@ pub enum Action {
     Replace,
     /// Removes the resource from the state without deleting it.
     Forget,
+    /// Leaves the resource as it is. The plan only moves or imports it.
+    Keep,
+    /// Deletes an object that an earlier replacement of the resource left behind.
+    DeleteDeposed,
 }
 
 impl PlanSummary {
@@ -84,15 +134,18 @@ impl PlanSummary {
     pub fn brief(&self) -> Self {
         let mut changes = self.changes.clone();
         changes.sort_by_key(|change| match change.action {
-            Action::Delete | Action::Replace => 0,
+            Action::Delete | Action::Replace | Action::DeleteDeposed => 0,
             Action::Forget => 1,
-            Action::Update | Action::Create => 2,
+            Action::Update | Action::Create | Action::Keep => 2,
         });
         changes.truncate(BRIEF);
         for change in &mut changes {
-            if let Some((end, _)) = change.address.char_indices().nth(BRIEF_ADDRESS) {
-                change.address.truncate(end);
-                change.address.push('…');
+            match &mut change.origin {
+                Some(Origin::Moved { from }) => {
+                    shorten(&mut change.address, BRIEF_ADDRESS / 2);
+                    shorten(from, BRIEF_ADDRESS / 2);
+                }
+                Some(Origin::Imported) | None => shorten(&mut change.address, BRIEF_ADDRESS),
             }
         }
         Self {
@@ -104,13 +157,7 @@ impl PlanSummary {
     /// Returns the number of resources for each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts {
-            create: self.count(Action::Create),
-            update: self.count(Action::Update),
-            delete: self.count(Action::Delete),
-            replace: self.count(Action::Replace),
-            forget: self.count(Action::Forget),
-        }
+        Counts::of(&self.changes)
     }
 
     /// Returns the number of resources with this action.
@@ -123,7 +170,16 @@ impl PlanSummary {
     }
 }
 
-/// The number of resources for each action of a plan.
+/// Truncates an address for a run's record.
+fn shorten(address: &mut String, limit: usize) {
+    if let Some((end, _)) = address.char_indices().nth(limit) {
+        address.truncate(end);
+        address.push('…');
+    }
+}
+
+/// The number of resources for each kind of change. A resource that is moved or imported and also
+/// updated counts as both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -137,6 +193,50 @@ pub struct Counts {
     pub replace: usize,
     /// Resources that leave the state without being deleted.
     pub forget: usize,
+    /// Resources that come into the state without being created.
+    pub import: usize,
+    /// Resources that get another address.
+    #[serde(rename = "move")]
+    pub moved: usize,
+}
+
+impl Counts {
+    /// Returns the number of these changes by kind.
+    #[must_use]
+    pub fn of(changes: &[ResourceChange]) -> Self {
+        let mut counts = Self::default();
+        for change in changes {
+            match change.action {
+                Action::Create => counts.create += 1,
+                Action::Update => counts.update += 1,
+                Action::Delete | Action::DeleteDeposed => counts.delete += 1,
+                Action::Replace => counts.replace += 1,
+                Action::Forget => counts.forget += 1,
+                Action::Keep => {}
+            }
+            match change.origin {
+                Some(Origin::Imported) => counts.import += 1,
+                Some(Origin::Moved { .. }) => counts.moved += 1,
+                None => {}
+            }
+        }
+        counts
+    }
+
+    /// Returns each kind of change as a verb, with its number, in the order in which texts name
+    /// them.
+    #[must_use]
+    pub fn by_verb(&self) -> [(usize, &'static str); 7] {
+        [
+            (self.create, "create"),
+            (self.import, "import"),
+            (self.moved, "move"),
+            (self.update, "update"),
+            (self.replace, "replace"),
+            (self.delete, "delete"),
+            (self.forget, "forget"),
+        ]
+    }
 }
 
 /// A judged plan, in brief.
@@ -310,7 +410,7 @@ impl Action {
     /// Returns whether the action removes the existing resource.
     #[must_use]
     pub fn deletes(self) -> bool {
-        matches!(self, Self::Delete | Self::Replace)
+        matches!(self, Self::Delete | Self::Replace | Self::DeleteDeposed)
     }
 }
 
@@ -322,6 +422,7 @@ mod tests {
         let change = |(kind, action): &(&str, Action)| ResourceChange {
             address: format!("{kind}.this"),
             resource_type: (*kind).into(),
+            origin: None,
             action: *action,
         };
         PlanSummary {

@@ -461,6 +461,8 @@ mod end_tests;
 #[cfg(test)]
 mod limit_tests;
 #[cfg(test)]
+mod rollback_tests;
+#[cfg(test)]
 mod skip_tests;
 #[cfg(test)]
 #[path = "run_tests.rs"]

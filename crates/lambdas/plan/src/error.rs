@@ -1,5 +1,6 @@
 use domain::error::{ErrorName, NamedError};
 use domain::ids::{RunId, StackName};
+use domain::plan::Refused;
 
 /// The errors that this Lambda itself raises.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +11,8 @@ pub enum Error {
         stack: StackName,
         addresses: Vec<String>,
     },
+    #[error("the rollback of stack {stack} would do more than undo the run: {refused}")]
+    RollbackTooMuch { stack: StackName, refused: Refused },
     #[error("stack {stack} of run {run} is not done, but cannot be planned either")]
     Stuck { run: RunId, stack: StackName },
 }
@@ -17,7 +20,7 @@ pub enum Error {
 impl NamedError for Error {
     fn name(&self) -> ErrorName {
         match self {
-            Self::DataLoss { .. } => ErrorName::PlanRefused,
+            Self::DataLoss { .. } | Self::RollbackTooMuch { .. } => ErrorName::PlanRefused,
             Self::Stuck { .. } => ErrorName::Internal,
         }
     }

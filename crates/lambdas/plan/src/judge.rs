@@ -1,7 +1,7 @@
 //! The action `judge`: judges a plan, and seals it in the run's item.
 //!
 //! Decides whether a plan has changes, needs approval, or is refused because it would delete
-//! protected data.
+//! protected data. The plan of a rollback is refused if it does more than undo what the run did.
 //!
 //! Undo: none, because a plan changes nothing.
 //!
@@ -16,7 +16,10 @@ use crate::{Error, Plan};
 use domain::error::{ErrorClass, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
-use domain::plan::{self, DataLoss, SealedPlan, Verdict};
+use domain::plan::{
+    self, Counts, DataLoss, LegKind, PROTECTED_TYPES, PlanSummary, ResourceChange, SealedPlan,
+    Verdict,
+};
 use domain::run::{Run, StackState};
 use domain::step::{Judge, JudgeOutput};
 use engine::Result;
@@ -49,16 +52,17 @@ impl Plan {
         }
         let (objects, batch) = (&*self.objects, &*self.batch);
         let result = jobs::result(objects, batch, run.id(), name, job, error.as_ref()).await;
-        let (plan, summary, outputs) = match result.map(|result| result.outcome) {
+        let (plan, summary, outputs, made) = match result.map(|result| result.outcome) {
             Ok(JobOutcome::Planned {
                 plan,
                 json,
                 state,
                 summary,
                 outputs,
+                made,
             }) => {
                 let file = plan;
-                (SealedPlan { file, json, state }, summary, outputs)
+                (SealedPlan { file, json, state }, summary, outputs, made)
             }
             Ok(JobOutcome::Failed {
                 error, diagnostics, ..
@@ -81,18 +85,17 @@ impl Plan {
             Err(error) => return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?),
         };
         let now = self.clock.now();
-        let verdict = plan::judge(&summary, run.config()?.approval, run.leg().kind());
-        let verdict = match verdict {
+        let verdict = match verdict(&run, name, &summary, &made)? {
             Ok(verdict) => verdict,
-            Err(DataLoss(addresses)) => {
-                let stack = name.clone();
-                let error = Error::DataLoss { stack, addresses }.into();
+            Err(refused) => {
+                let error = refused.into();
                 return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
             }
         };
         let run = update_run(&*self.table, run.id(), |run| {
             let (plan, outputs) = (plan.clone(), outputs.clone());
             run.planned(name, job, plan, &summary, verdict, outputs, now)?;
+            run.changes_known(name, Counts::of(&made))?;
             Ok(run.clone())
         })
         .await?;
@@ -133,4 +136,28 @@ impl Plan {
         self.announcer.announce(&run, transition).await;
         Ok(error)
     }
+}
+
+/// Returns the verdict on a stack's plan, or why it is refused.
+fn verdict(
+    run: &Run,
+    name: &StackName,
+    summary: &PlanSummary,
+    made: &[ResourceChange],
+) -> Result<std::result::Result<Verdict, Error>> {
+    let stack = || name.clone();
+    if run.leg().kind() == LegKind::Rollback {
+        let is_protected =
+            |change: &ResourceChange| PROTECTED_TYPES.contains(&change.resource_type.as_str());
+        let verdict = plan::judge_rollback(summary, made, is_protected);
+        return Ok(verdict.map_err(|refused| Error::RollbackTooMuch {
+            stack: stack(),
+            refused,
+        }));
+    }
+    let verdict = plan::judge(summary, run.config()?.approval, LegKind::Forward);
+    Ok(verdict.map_err(|DataLoss(addresses)| Error::DataLoss {
+        stack: stack(),
+        addresses,
+    }))
 }

@@ -1,11 +1,11 @@
 //! The largest possible run fits into one DynamoDB item.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-use super::tests::{decide, good, job, object, run, stack};
+use super::tests::{decide, good, job, object, run, sealed_plan, stack};
 use super::*;
 use crate::config::MAX_STACKS;
 use crate::error::ErrorName;
-use crate::plan::{Action, PlanSummary, ResourceChange};
+use crate::plan::{Action, Origin, PlanSummary, ResourceChange};
 
 /// Below DynamoDB's limit of 400 KB, to leave room for the attributes beside the document.
 const ITEM: usize = 390_000;
@@ -15,6 +15,9 @@ fn the_record_of_the_largest_run_fits_with_both_legs() {
     let change = |n: usize| ResourceChange {
         address: format!("module.a.aws_sqs_queue.this[\"{n}{}\"]", "k".repeat(500)),
         resource_type: "aws_cognito_user_pool_client".into(),
+        origin: Some(Origin::Moved {
+            from: "k".repeat(500),
+        }),
         action: Action::Update,
     };
     let summary = PlanSummary {
@@ -33,6 +36,7 @@ fn the_record_of_the_largest_run_fits_with_both_legs() {
             summary: summary.brief(),
         };
         stack.outputs = Some(object());
+        stack.applied = Some(sealed_plan());
     };
     run.forward.stacks.iter_mut().for_each(applied);
     decide(&mut run, ErrorName::ApplyFailed, Some(&good));
