@@ -35,7 +35,7 @@ enum Route {
 /// Routes that together visit every state. A new state that no route visits needs an additional one.
 const ROUTES: &[Route] = &[
     Route::Good,
-    Route::Failing("RunApply"),
+    Route::Failing("StartDeploy"),
     Route::Failing("Record"),
     Route::Failing("DecideBuild"),
     Route::Failing("SelectFirstStacks"),

@@ -4,10 +4,10 @@ use crate::calls::CALLER;
 use crate::cloud::{Cloud, Ended, neighbor};
 use crate::terraform::{Applied, Object, Resources, SECRET};
 use domain::audit::{Entry, Found, verify};
-use domain::ids::CommitId;
+use domain::ids::{CommitId, EnvironmentName};
 use domain::keys;
 use domain::plan::PlanKind;
-use domain::run::Outcome;
+use domain::run::{Leg, Outcome, Run, StackState};
 use engine::fakes::samples;
 use engine::status::{self, TransitionKind};
 use engine::{CommitState, Table as _};
@@ -138,6 +138,9 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
     let states = cloud.batch.states();
     let objects = cloud.batch.objects();
     for (id, object) in &objects {
+        if object.state.is_empty() {
+            continue;
+        }
         let mut managed = states
             .get(&object.state)
             .into_iter()
@@ -266,6 +269,19 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
             ),
         );
     }
+    let left = left(run, environment.name());
+    if outcome == Outcome::RolledBack {
+        for (key, held) in before.states.iter().filter(|(key, _)| !left.contains(*key)) {
+            for (address, resource) in held {
+                let now = states.get(key).and_then(|now| now.get(address));
+                let same = now.is_some_and(|now| now.object == resource.object);
+                check(
+                    same || given_up.contains(&resource.object),
+                    format!("12: {outcome:?}, but {address} of {key} is another object: {now:?}"),
+                );
+            }
+        }
+    }
     let task_definition = cloud.task_definition().await;
     match outcome {
         // Skipped stacks too.
@@ -295,7 +311,13 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
             }
         }
         Outcome::Failed | Outcome::Rejected | Outcome::RolledBack | Outcome::Superseded => {
-            let (now, then) = (values(&states), values(&before.states));
+            let rolled_back = |states: &BTreeMap<String, Resources>| {
+                let mut states = states.clone();
+                states.retain(|key, _| !left.contains(key));
+                states
+            };
+            let (now, then) = (rolled_back(&states), rolled_back(&before.states));
+            let (now, then) = (values(&now), values(&then));
             check(
                 now == then,
                 format!("12: {outcome:?}, but the stacks hold {now:?}, before {then:?}"),
@@ -363,6 +385,14 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         format!("14: {outcome:?}, but the commit shows {state:?}"),
     );
     problems
+}
+
+/// Returns the states of the stacks that the rollback of a run left as they are.
+fn left(run: &Run, environment: &EnvironmentName) -> BTreeSet<String> {
+    let stacks = run.rollback().into_iter().flat_map(Leg::stacks);
+    let left = stacks.filter(|stack| *stack.state() == StackState::Left);
+    left.map(|stack| keys::state(run.trigger().repository_key(), environment, stack.name()))
+        .collect()
 }
 
 /// Returns the values of every stack that has resources, by state and address. A tainted resource has none.

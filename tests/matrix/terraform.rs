@@ -4,19 +4,19 @@
 use crate::calls::{self, Calls};
 use crate::cloud::{CLUSTER, Place};
 use crate::commits::Code;
+use crate::plans::{Change, PlanFile, Statements, Wanted, added, changes, undone};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{CommitId, JobId, RunId, Sha256Digest};
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ObjectRef, OutputsChange, PlanKind, PlanSummary, ResourceChange, SealedPlan,
-    SideEffects, StateVersion,
+    Action, ObjectId, ObjectRef, Origin, OutputsChange, PlanKind, PlanSummary, SealedPlan,
+    SideEffects, StateObjects, StateVersion,
 };
 use domain::warning::Warnings;
 use engine::fakes::FakeObjects;
 use engine::{BatchJob, BatchJobs, JobProgress, Result};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -46,10 +46,22 @@ pub(crate) struct Managed {
 /// The resources of a stack, by address.
 pub(crate) type Resources = BTreeMap<String, Managed>;
 
-/// An object in the account that an apply created, with the tags of the pipeline.
+impl Managed {
+    /// Returns a resource that was made without the pipeline.
+    pub(crate) fn imported(object: u64) -> Self {
+        Self {
+            object,
+            value: "made by hand".to_owned(),
+            tainted: false,
+        }
+    }
+}
+
+/// An object in the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
-    /// The tag that names the state of its stack.
+    /// The tag that names the state of its stack. Empty for an object that was made without the
+    /// pipeline, and stays so.
     pub(crate) state: String,
 }
 
@@ -64,28 +76,6 @@ impl StackStateFile {
         let tainted = self.resources.iter().filter(|(_, held)| held.tainted);
         tainted.map(|(address, _)| address.clone()).collect()
     }
-}
-
-/// A resource in a configuration.
-struct Wanted {
-    value: String,
-    /// What a new value does to the object: update or replace.
-    on_change: Action,
-}
-
-/// A change in a plan file.
-#[derive(Serialize, Deserialize)]
-struct Change {
-    address: String,
-    action: Action,
-    value: String,
-}
-
-/// The content of a plan file.
-#[derive(Serialize, Deserialize)]
-struct PlanFile {
-    changes: Vec<Change>,
-    secret: String,
 }
 
 /// How far an apply gets.
@@ -160,6 +150,27 @@ impl Batch {
     /// Returns the objects in the account, by id.
     pub(crate) fn objects(&self) -> BTreeMap<u64, Object> {
         self.with(|inner| inner.objects.clone())
+    }
+
+    /// Makes an object without the pipeline. Returns its id.
+    pub(crate) fn make_by_hand(&self) -> u64 {
+        self.with(|inner| {
+            inner.created += 1;
+            let state = String::new();
+            inner.objects.insert(inner.created, Object { state });
+            inner.created
+        })
+    }
+
+    /// Moves a stack in with its state, which has one resource.
+    pub(crate) fn move_in(&self, state: &str, address: &str) {
+        let object = self.make_by_hand();
+        self.with(|inner| {
+            let held = inner.states.entry(state.to_owned()).or_default();
+            held.serial = 1;
+            let resource = Managed::imported(object);
+            held.resources.insert(address.to_owned(), resource);
+        });
     }
 
     /// Removes a resource from its state, as a lost write of the state would.
@@ -352,6 +363,7 @@ impl Batch {
             resource("terraform_data.release", &release, Action::Update),
         ]);
         let code = self.code.of(repository, commit, &record.dir);
+        wanted.extend(added(&code));
         if code.contains("# protected") {
             wanted.extend([resource(
                 "aws_dynamodb_table.orders",
@@ -384,7 +396,14 @@ impl Batch {
 
     fn plan(&self, record: &JobSpec, name: &JobId) -> JobOutcome {
         let held = self.with(|inner| inner.states.entry(state_key(record)).or_default().clone());
-        let changes = changes(&held.resources, &self.wanted(record));
+        let (repository, commit) = (record.repository_key, &record.commit);
+        let code = self.code.of(repository, commit, &record.dir);
+        let (made, undo) = undone(&self.artifacts, record, objects(&held));
+        let statements = match record.plan_kind {
+            PlanKind::Normal => Statements::of(&code, &undo),
+            PlanKind::Destroy => Statements::default(),
+        };
+        let changes = changes(&held.resources, &self.wanted(record), &statements);
         let outputs_change = if changes.is_empty() {
             OutputsChange::None
         } else {
@@ -414,6 +433,7 @@ impl Batch {
             summary,
             outputs,
             warnings: Warnings::default(),
+            made,
         }
     }
 
@@ -475,6 +495,21 @@ impl Inner {
     fn carry_out(&mut self, state: &str, changes: &[Change], reach: Reach) -> BTreeSet<u64> {
         let creates = |change: &Change| matches!(change.action, Action::Create | Action::Replace);
         let mut deleted = BTreeSet::new();
+        // Terraform begins with the state of the plan, in which all is moved and imported.
+        let held = &mut self.states.get_mut(state).unwrap().resources;
+        for change in changes {
+            match &change.origin {
+                Some(Origin::Moved { from }) => {
+                    let moved = held.remove(from).unwrap();
+                    held.insert(change.address.clone(), moved);
+                }
+                Some(Origin::Imported) => {
+                    let imported = Managed::imported(change.before.unwrap());
+                    held.insert(change.address.clone(), imported);
+                }
+                None => {}
+            }
+        }
         for (at, change) in changes.iter().enumerate() {
             if reach == Reach::First && at == 1 {
                 break;
@@ -499,8 +534,13 @@ impl Inner {
                 Action::Update => {
                     let own = held.get_mut(&change.address).unwrap();
                     own.value.clone_from(&change.value);
+                    continue;
                 }
-                Action::Delete | Action::Forget => continue,
+                Action::Forget => {
+                    held.remove(&change.address).unwrap();
+                    continue;
+                }
+                Action::Delete | Action::DeleteDeposed | Action::Keep => continue,
             }
             let object = Object {
                 state: state.to_owned(),
@@ -514,39 +554,6 @@ impl Inner {
     }
 }
 
-impl Change {
-    /// Returns the change as the runner reports it.
-    fn brief(&self) -> ResourceChange {
-        let (resource_type, _) = self.address.split_once('.').unwrap();
-        ResourceChange {
-            address: self.address.clone(),
-            resource_type: resource_type.to_owned(),
-            action: self.action,
-        }
-    }
-}
-
-/// Returns the changes that bring a stack to its configuration, in the order of the addresses.
-fn changes(held: &Resources, wanted: &BTreeMap<String, Wanted>) -> Vec<Change> {
-    let addresses: BTreeSet<&String> = held.keys().chain(wanted.keys()).collect();
-    let change = |address: &String| {
-        let (old, new) = (held.get(address), wanted.get(address));
-        let action = match (old, new) {
-            (None, _) => Action::Create,
-            (Some(_), None) => Action::Delete,
-            (Some(old), Some(_)) if old.tainted => Action::Replace,
-            (Some(old), Some(new)) if old.value != new.value => new.on_change,
-            _ => return None,
-        };
-        Some(Change {
-            address: address.clone(),
-            action,
-            value: new.map_or_else(String::new, |new| new.value.clone()),
-        })
-    };
-    addresses.into_iter().filter_map(change).collect()
-}
-
 fn state_key(record: &JobSpec) -> String {
     let Backend::S3 { key, .. } = &record.backend else {
         panic!("a delivery's backend is S3, not {:?}", record.backend);
@@ -554,11 +561,27 @@ fn state_key(record: &JobSpec) -> String {
     key.clone()
 }
 
+fn objects(held: &StackStateFile) -> StateObjects {
+    let id = |resource: &Managed| Some(ObjectId::new(resource.object.to_string()));
+    let objects = held.resources.iter();
+    StateObjects {
+        version: version(held),
+        objects: objects
+            .map(|(address, resource)| (address.clone(), id(resource)))
+            .collect(),
+    }
+}
+
 fn version(state: &StackStateFile) -> StateVersion {
     let lineage = if state.serial == 0 { "" } else { "one" };
     StateVersion {
         lineage: lineage.to_owned(),
         serial: state.serial,
+        resources: if state.resources.is_empty() {
+            domain::plan::Resources::None
+        } else {
+            domain::plan::Resources::Some
+        },
     }
 }
 

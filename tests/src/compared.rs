@@ -90,7 +90,7 @@ pub const CASES: [Case; 8] = [
         ..fails("RunBuild", Failed)
     },
     loses_reply("Validate", Failed),
-    fails("RunApply", RolledBack),
+    fails("RunApply", Failed),
     loses_reply("RunApply", Applied),
     loses_reply("StartDeploy", RolledBack),
     Case {
@@ -99,7 +99,7 @@ pub const CASES: [Case; 8] = [
             error: TASK_FAILED,
             after: false,
         }),
-        ..fails("RunApply", NeedsOperator)
+        ..fails("StartDeploy", NeedsOperator)
     },
     Case {
         execution: Execution::Unrecorded,
@@ -164,5 +164,6 @@ fn state(state: &StackState) -> &'static str {
         StackState::Unchanged => "unchanged",
         StackState::Skipped { .. } => "skipped",
         StackState::Failed { .. } => "failed",
+        StackState::Left => "left",
     }
 }

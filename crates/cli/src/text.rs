@@ -92,18 +92,28 @@ pub fn environment(run: &Run) -> &str {
 /// Formats the counts of a plan: `3 to create, 1 to delete`.
 #[must_use]
 pub fn counts(counts: &Counts) -> String {
-    let parts: Vec<String> = [
-        (counts.create, "create"),
-        (counts.update, "update"),
-        (counts.replace, "replace"),
-        (counts.delete, "delete"),
-        (counts.forget, "forget"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, verb)| format!("{count} to {verb}"))
-    .collect();
+    let parts: Vec<String> = counts
+        .by_verb()
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, verb)| format!("{count} to {verb}"))
+        .collect();
     parts.join(", ")
+}
+
+/// Formats what an apply that failed did: `done: 3 create, 1 import`.
+fn carried_out(counts: &Counts) -> String {
+    let parts: Vec<String> = counts
+        .by_verb()
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, verb)| format!("{count} {verb}"))
+        .collect();
+    if parts.is_empty() {
+        "done: nothing".to_owned()
+    } else {
+        format!("done: {}", parts.join(", "))
+    }
 }
 
 /// Returns the state of a stack, with the counts of its last plan.
@@ -124,17 +134,27 @@ pub fn stack_state(stack: &StackRun) -> String {
         StackState::Unchanged => "unchanged".to_owned(),
         StackState::Skipped { same_as } => format!("skipped, same as in {}", same_as.short()),
         StackState::Failed { .. } => "failed".to_owned(),
+        StackState::Left => "left as it is: it had resources before the run, and the last good \
+                             commit does not have it"
+            .to_owned(),
     };
     // A stack that is planned again still has the counts of its stale plan.
     let is_planning = matches!(
         stack.state(),
         StackState::Pending | StackState::Planning { .. }
     );
-    let plan = stack.plan().filter(|_| !is_planning);
-    let made = plan.map(|plan| counts(&plan.counts));
-    match made.filter(|text| !text.is_empty()) {
-        Some(made) => format!("{state} ({made})"),
-        None => state,
+    let planned = stack.plan().filter(|_| !is_planning);
+    let planned = planned.map(|plan| counts(&plan.counts));
+    let planned = planned.filter(|text| !text.is_empty());
+    let made = match stack.state() {
+        StackState::Failed { .. } => stack.made().map(carried_out),
+        _ => None,
+    };
+    let notes: Vec<String> = planned.into_iter().chain(made).collect();
+    if notes.is_empty() {
+        state
+    } else {
+        format!("{state} ({})", notes.join("; "))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod settings;
 pub mod source;
 pub mod stack;
 pub mod start;
+mod undo;
 pub mod warm;
 mod work;
 pub mod workspace;

@@ -2,7 +2,7 @@
 
 use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
-use domain::plan::{Action, OutputsChange, PlanSummary, ResourceChange, SideEffects};
+use domain::plan::SideEffects;
 use domain::text;
 use domain::warning::{Warning, WarningKind, Warnings};
 use jiff::Timestamp;
@@ -116,43 +116,6 @@ impl Stop {
             side_effects: self.side_effects,
             diagnostics: self.diagnostics.iter().map(|text| clean(text)).collect(),
         }
-    }
-}
-
-/// Returns what an apply did, by address, in order. A resource that was deleted and created again
-/// was replaced. An apply that changed no resource changed outputs.
-#[must_use]
-pub fn applied(transcript: &Transcript) -> PlanSummary {
-    let mut changes: Vec<ResourceChange> = Vec::new();
-    for hook in &transcript.completed {
-        let action = match hook.action.as_str() {
-            "create" => Action::Create,
-            "update" => Action::Update,
-            "delete" => Action::Delete,
-            _ => continue,
-        };
-        match changes
-            .iter_mut()
-            .find(|change| change.address == hook.address)
-        {
-            Some(known) if known.action != action => known.action = Action::Replace,
-            Some(_) => {}
-            None => changes.push(ResourceChange {
-                address: hook.address.clone(),
-                resource_type: hook.resource_type.clone(),
-                action,
-            }),
-        }
-    }
-    let outputs_change = if changes.is_empty() {
-        OutputsChange::Some
-    } else {
-        OutputsChange::None
-    };
-    PlanSummary {
-        changes,
-        outputs_change,
-        ..PlanSummary::default()
     }
 }
 
@@ -323,17 +286,5 @@ mod tests {
                 "Argument is deprecated: Use another.",
             ]
         );
-    }
-
-    #[test]
-    fn deleted_and_created_is_replaced() {
-        let mut transcript = Transcript::default();
-        for (address, action) in [("t.a", "delete"), ("t.b", "create"), ("t.a", "create")] {
-            transcript.record(&Event::ApplyComplete(hook(address, action)));
-        }
-        let summary = applied(&transcript);
-        assert_eq!(summary.count(Action::Replace), 1);
-        assert_eq!(summary.count(Action::Create), 1);
-        assert!(!applied(&Transcript::default()).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use domain::ids::{Sha256Digest, StackName};
 use domain::job::{JobOutcome, JobSpec, Verb};
 use domain::json;
 use domain::keys::JobFile;
-use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
+use domain::plan::{ObjectRef, PlanKind, PlanSummary, SealedPlan, SideEffects};
 use domain::source_rules::{self, OVERRIDE_FILE, VARIABLES_FILE, hcl::Facts};
 use domain::warning::Warnings;
 use terraform_cli::{
@@ -18,7 +18,8 @@ use terraform_cli::{
 use tokio::sync::OnceCell;
 
 use crate::job::{JobContext, Request, job_key};
-use crate::outcome::{self, Stop};
+use crate::outcome::Stop;
+use crate::undo::{self, Lock};
 use crate::warm::{Candidate, Cold, Origin, SOURCE, Verification, Warm};
 use crate::workspace::Workspace;
 use crate::{archive, source, stack};
@@ -185,7 +186,14 @@ impl<'a> Prepared<'a> {
             running,
             ..InitOptions::default()
         };
-        let initialized = self.terraform.init(&options).await;
+        let mut initialized = self.terraform.init(&options).await;
+        if let (Err(error), Some(undone)) = (&initialized, &self.spec.undo) {
+            let (context, terraform) = (self.context, &self.terraform);
+            let lock = undo::complete_lock(context, undone, error, terraform, &self.dir).await?;
+            if lock == Lock::Completed {
+                initialized = self.terraform.init(&options).await;
+            }
+        }
         initialized.map_err(|error| self.stop(&error))?;
         Ok(())
     }
@@ -242,8 +250,24 @@ impl<'a> Prepared<'a> {
     }
 
     async fn plan(&self, commands: &Commands<'_>) -> Result<JobOutcome, Stop> {
+        let found = match &self.spec.undo {
+            Some(undone) => {
+                let (context, dir) = (self.context, &self.dir);
+                Some(undo::prepare(context, self.spec, undone, &self.terraform, dir).await?)
+            }
+            None => None,
+        };
         let file = self.workspace.home().join("plan.tfplan");
         let (shown, sealed, warnings) = self.make_plan(commands, &file).await?;
+        if let Some(found) = &found
+            && !found.state.is_version(&sealed.state)
+        {
+            let message = format!(
+                "the state changed while its rollback was planned, from serial {} to {}",
+                found.state.serial, sealed.state.serial
+            );
+            return Err(StepError::new(ErrorName::StalePlan, message).into());
+        }
         // Without changes nothing is applied, so the current outputs are the outputs of the stack.
         // The exit code of Terraform is not sufficient: it also reports changes if only data
         // sources are to be read.
@@ -259,6 +283,7 @@ impl<'a> Prepared<'a> {
             summary: shown.summary,
             outputs,
             warnings,
+            made: found.map(|found| found.made).unwrap_or_default(),
         })
     }
 
@@ -280,7 +305,11 @@ impl<'a> Prepared<'a> {
         });
         let planned = commands.terraform().await?.plan(&options).await;
         commands.explain(planned.as_ref().err()).await;
-        let warnings = self.warnings(&planned.map_err(planning)?.transcript);
+        let planned = planned.map_err(|error| match &self.spec.undo {
+            Some(_) => Stop::of(&error, undo::plan_error(&error)),
+            None => planning(error),
+        })?;
+        let warnings = self.warnings(&planned.transcript);
         let state = terraform_cli::state_version(file).map_err(planning)?;
         self.step("show");
         let terraform = commands.terraform().await?;
@@ -330,11 +359,12 @@ impl<'a> Prepared<'a> {
             );
             return Err(StepError::new(ErrorName::PlanTampered, message).into());
         }
-        self.check_judged(commands, &file, sealed).await?;
-        self.apply_file(commands, &file).await
+        let summary = self.check_judged(commands, &file, sealed).await?;
+        self.apply_file(commands, &file, summary).await
     }
 
     /// Renders the plan file again and compares it with the JSON that the verdict was computed from.
+    /// Returns its changes.
     ///
     /// # Errors
     /// `PlanTampered` if they differ: the verdict was about another plan. `ApplyFailed` if terraform
@@ -344,16 +374,16 @@ impl<'a> Prepared<'a> {
         commands: &Commands<'_>,
         file: &Path,
         sealed: &SealedPlan,
-    ) -> Result<(), Stop> {
+    ) -> Result<PlanSummary, Stop> {
         self.step("show");
-        let (json, _) = commands
+        let (json, shown) = commands
             .terraform()
             .await?
             .show(file)
             .await
             .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
         if Sha256Digest::of(&json) == sealed.json.sha256 {
-            return Ok(());
+            return Ok(shown.summary);
         }
         let message = format!(
             "{} does not render as {}, which the verdict was computed from; nothing was applied",
@@ -362,7 +392,13 @@ impl<'a> Prepared<'a> {
         Err(StepError::new(ErrorName::PlanTampered, message).into())
     }
 
-    async fn apply_file(&self, commands: &Commands<'_>, file: &Path) -> Result<JobOutcome, Stop> {
+    /// Applies a plan file. An apply that succeeds carries out all its changes, the `summary`.
+    async fn apply_file(
+        &self,
+        commands: &Commands<'_>,
+        file: &Path,
+        summary: PlanSummary,
+    ) -> Result<JobOutcome, Stop> {
         self.step("apply");
         let report = commands
             .terraform()
@@ -376,7 +412,6 @@ impl<'a> Prepared<'a> {
             self.rescue_state(&mut stop).await;
             return Err(stop);
         }
-        let summary = outcome::applied(&report.transcript);
         let warnings = self.warnings(&report.transcript);
         let changed = |mut stop: Stop| {
             stop.side_effects = SideEffects::Possible;
@@ -489,7 +524,11 @@ impl Commands<'_> {
 }
 
 /// Reads an object, and checks its digest.
-async fn fetch(context: &JobContext, object: &ObjectRef, what: &str) -> Result<Vec<u8>, Stop> {
+pub(crate) async fn fetch(
+    context: &JobContext,
+    object: &ObjectRef,
+    what: &str,
+) -> Result<Vec<u8>, Stop> {
     let Some(bytes) = context.objects.get(&object.key).await? else {
         let message = format!("{what} is not at {}; it may have expired", object.key);
         return Err(StepError::new(ErrorName::ContractViolation, message).into());
@@ -546,6 +585,6 @@ fn check_source(root: &Path, spec: &JobSpec) -> Result<Facts, Stop> {
     Ok(source_rules::facts(&files, &spec.dir))
 }
 
-fn internal(what: &str, error: &std::io::Error) -> StepError {
+pub(crate) fn internal(what: &str, error: &std::io::Error) -> StepError {
     StepError::new(ErrorName::Internal, format!("could not {what}: {error}"))
 }

@@ -14,12 +14,12 @@ impl Matrix<'_> {
         let harness = self.harness;
         harness.progress.heading("GitHub is unreachable.");
 
-        harness
-            .progress
-            .step("all of it hangs once the source is sealed: a commit whose apply fails");
+        harness.progress.step(
+            "all of it hangs once the source is sealed: a commit whose rollout does not start",
+        );
         let before = self.states().await?;
         self.order(&Fault {
-            state: "RunApply",
+            state: "StartDeploy",
             error: "States.TaskFailed",
             after: false,
         })

@@ -5,6 +5,7 @@ mod diagnostic;
 mod environment;
 mod error;
 mod handshake;
+mod import_id;
 mod lines;
 mod output;
 mod package_hash;
@@ -12,6 +13,7 @@ mod plan_file;
 mod process;
 mod provider;
 mod shown_plan;
+mod state;
 mod terraform;
 mod ui;
 mod version;
@@ -27,6 +29,7 @@ pub use package_hash::package_hash;
 pub use plan_file::state_version;
 pub use provider::{Provider, ProviderCommand, ProviderError};
 pub use shown_plan::ShownPlan;
+pub use state::State;
 pub use terraform::{
     ApplyReport, InitOptions, PlanOptions, PlanReport, Terraform, Validation, VersionReport,
 };

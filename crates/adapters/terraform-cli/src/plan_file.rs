@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use domain::plan::StateVersion;
+use domain::plan::{Resources, StateVersion};
 use serde::Deserialize;
 
 use crate::Error;
@@ -19,9 +19,18 @@ struct RawState {
     serial: u64,
     #[serde(default)]
     lineage: String,
+    #[serde(default)]
+    resources: Vec<RawResource>,
 }
 
-/// Reads serial and lineage from a plan file, a zip whose member `tfstate` is the prior state.
+#[derive(Deserialize)]
+struct RawResource {
+    #[serde(default)]
+    mode: String,
+}
+
+/// Reads the version of the state from a plan file. Its member `tfstate` is the state with the
+/// changes that the plan found, its moves and its imports; `tfstate-prev` is the state before them.
 /// Starts no process. Terraform compares the same two values with the state in the backend, under
 /// the state lock, when it applies the file.
 ///
@@ -39,18 +48,29 @@ pub fn state_version(plan: &Path) -> Result<StateVersion, Error> {
     })?;
     let mut archive =
         zip::ZipArchive::new(file).map_err(|error| unreadable(format!("not a zip: {error}")))?;
-    let member = archive
-        .by_name("tfstate")
-        .map_err(|error| unreadable(format!("no member `tfstate`: {error}")))?;
-    let mut bytes = Vec::new();
-    member
-        .take(MAX_STATE)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(format!("member `tfstate`: {error}")))?;
-    let state: RawState = serde_json::from_slice(&bytes)
-        .map_err(|error| unreadable(format!("member `tfstate` is not a state: {error}")))?;
+    let mut read = |name: &str| {
+        let member = archive
+            .by_name(name)
+            .map_err(|error| unreadable(format!("no member `{name}`: {error}")))?;
+        let mut bytes = Vec::new();
+        member
+            .take(MAX_STATE)
+            .read_to_end(&mut bytes)
+            .map_err(|error| unreadable(format!("member `{name}`: {error}")))?;
+        serde_json::from_slice::<RawState>(&bytes)
+            .map_err(|error| unreadable(format!("member `{name}` is not a state: {error}")))
+    };
+    let state = read("tfstate")?;
+    // Terraform adds what it imports to both, also if no state exists yet.
+    let before = read("tfstate-prev")?.resources;
+    let holds = !state.lineage.is_empty() && before.iter().any(|one| one.mode == "managed");
     Ok(StateVersion {
         lineage: state.lineage,
         serial: state.serial,
+        resources: if holds {
+            Resources::Some
+        } else {
+            Resources::None
+        },
     })
 }

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 
 use domain::plan::{
-    Action, OutputsChange, PlanSummary, ResourceChange, ServiceChange, ServiceField,
+    Action, ObjectId, Origin, OutputsChange, PlanSummary, PlannedResource, ResourceChange,
+    ServiceChange, ServiceField,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::import_id::Attributes;
 use crate::{Error, Outputs};
 
 /// A plan as Terraform shows it, without the values of resources. Its JSON contains every value in
 /// clear text, including sensitive ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownPlan {
-    /// The changes of the plan. An import or a move without other changes counts as an update,
-    /// because it changes the state.
+    /// The changes of the plan.
     pub summary: PlanSummary,
+    /// The changed resources, with their objects before the plan.
+    pub resources: Vec<PlannedResource>,
     /// The resources that were changed outside Terraform since its last run.
     pub drift: Vec<String>,
     /// The outputs in the state before the plan. They are the outputs of the stack only if the plan
@@ -50,6 +53,8 @@ struct RawChange {
     resource_type: String,
     #[serde(default)]
     action_reason: Option<String>,
+    #[serde(default)]
+    deposed: Option<serde::de::IgnoredAny>,
     change: RawActions,
 }
 
@@ -59,23 +64,9 @@ struct RawActions {
     #[serde(default)]
     importing: Option<serde::de::IgnoredAny>,
     #[serde(default)]
-    before: Option<RawService>,
+    before: Option<Attributes>,
     #[serde(default)]
-    after: Option<RawService>,
-}
-
-/// The values of a resource that matter for an ECS service. Other types may use the same names for
-/// other values.
-#[derive(Default, Deserialize)]
-struct RawService {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    name: Value,
-    #[serde(default)]
-    task_definition: Value,
-    #[serde(default)]
-    desired_count: Value,
+    after: Option<Attributes>,
 }
 
 #[derive(Deserialize)]
@@ -143,12 +134,21 @@ impl ShownPlan {
                 raw.format_version
             )));
         }
-        let mut changes = Vec::new();
+        let mut resources = Vec::new();
         let mut tainted = Vec::new();
         let services = raw.services();
         for change in raw.resource_changes {
-            let moved = change.previous_address.is_some() || change.change.importing.is_some();
-            let Some(action) = action(&change.change.actions, moved).ok_or_else(|| {
+            let origin = match (change.previous_address, &change.change.importing) {
+                (Some(from), _) => Some(Origin::Moved { from }),
+                (None, Some(_)) => Some(Origin::Imported),
+                (None, None) => None,
+            };
+            let object = match (&change.deposed, &origin) {
+                (Some(_), _) => Object::Deposed,
+                (None, Some(_)) => Object::Arriving,
+                (None, None) => Object::Standing,
+            };
+            let Some(action) = action(&change.change.actions, object).ok_or_else(|| {
                 unreadable(format!(
                     "{}: actions {:?}",
                     change.address, change.change.actions
@@ -160,12 +160,19 @@ impl ShownPlan {
             if change.action_reason.as_deref() == Some("replace_because_tainted") {
                 tainted.push(change.address.clone());
             }
-            changes.push(ResourceChange {
-                address: change.address,
-                resource_type: change.resource_type,
-                action,
+            let before = change.change.before.unwrap_or_default();
+            resources.push(PlannedResource {
+                before: before.id().map(ObjectId::new),
+                import_id: before.import_id(&change.resource_type).map(ObjectId::new),
+                change: ResourceChange {
+                    address: change.address,
+                    resource_type: change.resource_type,
+                    origin,
+                    action,
+                },
             });
         }
+        let changes = resources.iter().map(|one| one.change.clone()).collect();
         let outputs_change = if raw
             .output_changes
             .values()
@@ -183,6 +190,7 @@ impl ShownPlan {
                 services,
                 resources: raw.prior_state.values.root_module.managed(),
             },
+            resources,
             drift: raw
                 .resource_drift
                 .into_iter()
@@ -201,10 +209,10 @@ impl Raw {
         let before = self.prior_state.values.outputs.get(SERVICE);
         let before = before.map(|output| &output.value);
         let after = self.output_changes.get(SERVICE).map(|change| &change.after);
-        let named: Vec<&Value> = before
+        let named: Vec<&str> = before
             .into_iter()
             .chain(after)
-            .filter(|value| value.is_string())
+            .filter_map(Value::as_str)
             .collect();
         let is_service = |change: &&RawChange| {
             change.resource_type == "aws_ecs_service" && change.change.actions == ["update"]
@@ -213,21 +221,22 @@ impl Raw {
         changes
             .filter_map(|change| {
                 let (before, after) = (change.change.before.as_ref()?, &change.change.after);
-                if !named.contains(&&before.name) && !named.contains(&&before.id) {
+                let ids = [before.name(), before.id()];
+                if !ids.into_iter().flatten().any(|id| named.contains(&id)) {
                     return None;
                 }
                 // A value that is known after the apply is missing from `after`.
                 let after = after.as_ref();
-                let task = after.map(|after| &after.task_definition);
-                let count = after.map(|after| &after.desired_count);
+                let task = after.map(Attributes::task_definition);
+                let count = after.map(Attributes::desired_count);
                 let differs = [
                     (
                         ServiceField::TaskDefinition,
-                        task != Some(&before.task_definition),
+                        task != Some(before.task_definition()),
                     ),
                     (
                         ServiceField::DesiredCount,
-                        count != Some(&before.desired_count),
+                        count != Some(before.desired_count()),
                     ),
                 ];
                 let fields = differs.into_iter().filter(|(_, differs)| *differs);
@@ -239,12 +248,24 @@ impl Raw {
     }
 }
 
+/// The object that a change is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Object {
+    /// At its address in the state, or not created yet.
+    Standing,
+    /// Moved to its address, or imported.
+    Arriving,
+    /// Left behind by an earlier replacement.
+    Deposed,
+}
+
 /// Returns the action for a list of actions; `Some(None)` if nothing changes, `None` if the list is
 /// unknown.
-fn action(actions: &[String], moved: bool) -> Option<Option<Action>> {
+fn action(actions: &[String], object: Object) -> Option<Option<Action>> {
     let words: Vec<&str> = actions.iter().map(String::as_str).collect();
     Some(match words.as_slice() {
-        ["no-op"] if moved => Some(Action::Update),
+        ["no-op"] if object == Object::Arriving => Some(Action::Keep),
+        ["delete"] if object == Object::Deposed => Some(Action::DeleteDeposed),
         ["no-op" | "read" | "open" | "renew" | "close"] => None,
         ["create"] => Some(Action::Create),
         ["update"] => Some(Action::Update),
@@ -270,6 +291,11 @@ mod tests {
             r#"{{"address":"{address}","type":"terraform_data","change":{{"actions":{actions},
             "after":{{"input":"canary"}}}}{more}}}"#
         )
+    }
+
+    fn imported(address: &str, actions: &str) -> String {
+        let importing = r#""change":{"importing":{"id":"canary"},"#;
+        change(address, actions, "").replace(r#""change":{"#, importing)
     }
 
     fn plan(changes: &[String]) -> Result<ShownPlan, Error> {
@@ -298,23 +324,32 @@ mod tests {
             change("t.f", r#"["delete"]"#, ""),
             change("t.g", r#"["forget"]"#, ""),
             change("data.t.h", r#"["read"]"#, ""),
+            change("t.i", r#"["update"]"#, r#","previous_address":"t.y""#),
+            change("t.j", r#"["delete"]"#, r#","deposed":"a1b2c3d4""#),
+            imported("t.k", r#"["no-op"]"#),
+            imported("t.l", r#"["update"]"#),
         ])
         .unwrap();
         let words: Vec<_> = shown
             .summary
             .changes
             .iter()
-            .map(|c| (c.address.as_str(), c.action))
+            .map(|c| (c.address.as_str(), c.origin.clone(), c.action))
             .collect();
+        let moved = |from: &str| Some(Origin::Moved { from: from.into() });
         assert_eq!(
             words,
             [
-                ("t.a", Action::Create),
-                ("t.c", Action::Update),
-                ("t.d", Action::Replace),
-                ("t.e", Action::Replace),
-                ("t.f", Action::Delete),
-                ("t.g", Action::Forget),
+                ("t.a", None, Action::Create),
+                ("t.c", moved("t.x"), Action::Keep),
+                ("t.d", None, Action::Replace),
+                ("t.e", None, Action::Replace),
+                ("t.f", None, Action::Delete),
+                ("t.g", None, Action::Forget),
+                ("t.i", moved("t.y"), Action::Update),
+                ("t.j", None, Action::DeleteDeposed),
+                ("t.k", Some(Origin::Imported), Action::Keep),
+                ("t.l", Some(Origin::Imported), Action::Update),
             ]
         );
         assert_eq!(shown.summary.tainted, ["t.d"]);

@@ -16,6 +16,7 @@ use crate::output::Outputs;
 use crate::process::{self, Ended, Stdout};
 use crate::provider::{Provider, ProviderCommand, ProviderError};
 use crate::shown_plan::ShownPlan;
+use crate::state::{self, State};
 use crate::ui::{Event, Line, Source, Transcript, parse_line};
 use crate::version::Version;
 
@@ -366,6 +367,17 @@ impl Terraform {
             .await?
             .success()?
             .json()
+    }
+
+    /// Returns the objects and providers in the stack's state. Starts no provider. Needs an
+    /// initialized backend, but no installed provider.
+    ///
+    /// # Errors
+    /// The errors of the command, and [`Error::Unreadable`].
+    pub async fn state(&self) -> Result<State, Error> {
+        let args = ["state", "pull"];
+        let ran = self.run("state pull", args, Stdout::Capture).await?;
+        state::parse(&ran.success()?.ended.captured)
     }
 
     async fn run(

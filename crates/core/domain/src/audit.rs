@@ -105,6 +105,8 @@ pub struct StackEntry {
     pub failed_checks: u32,
     /// The number of other warnings.
     pub warnings: u32,
+    /// What the apply did. None if there was no apply, or if it is not known.
+    pub made: Option<Counts>,
     /// The last good commit, if the stack was skipped because it is the same there.
     pub same_as: Option<CommitId>,
 }
@@ -125,6 +127,9 @@ pub enum StackResult {
     Unchanged,
     /// The stack was not planned, because it is the same as in the last good commit.
     Skipped,
+    /// The stack was not rolled back: the last good commit does not have it, and it had resources
+    /// before the run.
+    Left,
     /// The stack failed before it changed anything.
     Failed,
     /// The stack failed and may have changed resources.
@@ -296,6 +301,7 @@ impl StackEntry {
             StackState::Applied { .. } => StackResult::Applied,
             StackState::Unchanged => StackResult::Unchanged,
             StackState::Skipped { .. } => StackResult::Skipped,
+            StackState::Left => StackResult::Left,
             StackState::Failed {
                 side_effects: SideEffects::None,
             } => StackResult::Failed,
@@ -315,6 +321,7 @@ impl StackEntry {
                 .unwrap_or_default(),
             failed_checks: run.warnings().failed_checks,
             warnings: run.warnings().others,
+            made: run.made().copied(),
             same_as: match run.state() {
                 StackState::Skipped { same_as } => Some(same_as.clone()),
                 _ => None,

@@ -6,7 +6,9 @@ use crate::ids::{
 };
 use crate::json::{self, NotWritten};
 use crate::keys::{self, JobFile};
-use crate::plan::{ObjectRef, PlanKind, PlanSummary, SealedPlan, SideEffects, StateVersion};
+use crate::plan::{
+    Extent, ObjectRef, PlanKind, PlanSummary, ResourceChange, SealedPlan, SideEffects, StateVersion,
+};
 use crate::warning::Warnings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,6 +87,8 @@ pub struct JobSpec {
     pub inputs: BTreeMap<StackName, ObjectRef>,
     /// The sealed plan to apply. None for a plan job.
     pub plan: Option<SealedPlan>,
+    /// What the job undoes. None on the forward leg.
+    pub undo: Option<Undo>,
     /// The time limit of Terraform, in seconds. After it, the runner stops Terraform as after a
     /// SIGTERM.
     pub timeout_seconds: u32,
@@ -102,6 +106,21 @@ impl JobSpec {
         let key = keys::job(&self.run, &job, JobFile::Spec);
         Ok((job, key, bytes))
     }
+}
+
+/// What a rollback undoes in a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    /// The plan that the run applied to the stack on its forward leg. A plan that was stale changed
+    /// nothing, so there is at most one.
+    pub applied: SealedPlan,
+    /// How far that apply got.
+    pub extent: Extent,
+    /// The sealed source archive that the plan was made from.
+    pub source: ObjectRef,
+    /// The stack's directory in that archive.
+    pub dir: String,
 }
 
 /// Where Terraform keeps a stack's state.
@@ -168,12 +187,15 @@ pub enum JobOutcome {
         outputs: Option<ObjectRef>,
         /// The warnings of `terraform plan`.
         warnings: Warnings,
+        /// What the run did to the stack before, for a rollback: the changes of
+        /// [`Undo::applied`] that were carried out.
+        made: Vec<ResourceChange>,
     },
     /// The plan was applied.
     Applied {
         /// The output of `terraform output -json` after the apply.
         outputs: ObjectRef,
-        /// The changes that were applied.
+        /// The changes that were applied: those of the plan.
         summary: PlanSummary,
         /// The warnings of `terraform apply`.
         warnings: Warnings,

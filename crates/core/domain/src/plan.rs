@@ -1,14 +1,19 @@
 //! Plans: what they change, and whether they may be applied.
 
+mod carried_out;
 mod reason;
+mod rollback_verdict;
 mod stateless;
+mod undo;
 mod verdict;
 
+pub use carried_out::{Extent, ObjectId, PlannedResource, StateObjects, carried_out};
 pub use reason::{REASONS, Reason, Reasons};
+pub use rollback_verdict::{Cause, Refused, RefusedChange, judge_rollback};
 pub use stateless::STATELESS_TYPES;
+pub use undo::{NoImportId, Scratch, UndoPlan, undo};
 pub use verdict::{
-    ApprovalRule, DataLoss, DeployedService, Judgement, PROTECTED_TYPES, Rules, Verdict, judge,
-    judge_rollback,
+    ApprovalRule, DeployedService, Judgement, PROTECTED_TYPES, Rules, Verdict, judge,
 };
 
 use crate::ids::Sha256Digest;
@@ -23,6 +28,27 @@ pub struct StateVersion {
     pub lineage: String,
     /// The state's serial. 0 if no state exists yet.
     pub serial: u64,
+    /// Whether the state holds resources.
+    pub resources: Resources,
+}
+
+impl StateVersion {
+    /// Returns whether both are the same version of the same state.
+    #[must_use]
+    pub fn is_version(&self, other: &Self) -> bool {
+        self.serial == other.serial && self.lineage == other.lineage
+    }
+}
+
+/// Whether a state holds resources. Data sources do not count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resources {
+    /// It holds none, or does not exist yet.
+    #[default]
+    None,
+    /// It holds at least one.
+    Some,
 }
 
 /// The changes in a plan: addresses and actions, never values.
@@ -77,8 +103,8 @@ impl ServiceField {
 /// The maximum number of a plan's changes that a run's record keeps.
 pub const BRIEF: usize = 10;
 
-/// The maximum length of an address in a run's record, in bytes as JSON writes it. Keys of `for_each`
-/// have no limit.
+/// The maximum length of an address in a run's record, in bytes as JSON writes it; of both addresses
+/// of a resource that is moved, together. Keys of `for_each` have no limit.
 const BRIEF_ADDRESS: usize = 120;
 
 /// Whether a plan changes outputs.
@@ -101,8 +127,25 @@ pub struct ResourceChange {
     /// The resource's type, such as `aws_sqs_queue`.
     #[serde(rename = "type")]
     pub resource_type: String,
+    /// How the object comes to its address. None if it is there already, or is created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What the plan does to the resource.
     pub action: Action,
+}
+
+/// How an existing object comes to its address. A plan that moves or imports a resource may also
+/// change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It had another address in the state.
+    Moved {
+        /// That address.
+        from: String,
+    },
+    /// It was not in the state.
+    Imported,
 }
 
 /// What a plan does to a resource.
@@ -119,6 +162,10 @@ pub enum Action {
     Replace,
     /// Removes the resource from the state without deleting it.
     Forget,
+    /// Leaves the resource as it is. The plan only moves or imports it.
+    Keep,
+    /// Deletes an object that an earlier replacement of the resource left behind.
+    DeleteDeposed,
 }
 
 impl PlanSummary {
@@ -135,13 +182,19 @@ impl PlanSummary {
     pub fn brief(&self) -> Self {
         let mut changes = self.changes.clone();
         changes.sort_by_key(|change| match change.action {
-            Action::Delete | Action::Replace => 0,
+            Action::Delete | Action::Replace | Action::DeleteDeposed => 0,
             Action::Forget => 1,
-            Action::Update | Action::Create => 2,
+            Action::Update | Action::Create | Action::Keep => 2,
         });
         changes.truncate(BRIEF);
         for change in &mut changes {
-            change.address = brief_address(&change.address);
+            match &mut change.origin {
+                Some(Origin::Moved { from }) => {
+                    shorten(&mut change.address, BRIEF_ADDRESS / 2);
+                    shorten(from, BRIEF_ADDRESS / 2);
+                }
+                Some(Origin::Imported) | None => shorten(&mut change.address, BRIEF_ADDRESS),
+            }
         }
         Self {
             changes,
@@ -155,13 +208,7 @@ impl PlanSummary {
     /// Returns the number of resources for each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts {
-            create: self.count(Action::Create),
-            update: self.count(Action::Update),
-            delete: self.count(Action::Delete),
-            replace: self.count(Action::Replace),
-            forget: self.count(Action::Forget),
-        }
+        Counts::of(&self.changes)
     }
 
     /// Returns the number of resources with this action.
@@ -179,7 +226,12 @@ fn brief_address(address: &str) -> String {
     text::cut(&text::inert(address), BRIEF_ADDRESS)
 }
 
-/// The number of resources for each action of a plan.
+fn shorten(address: &mut String, limit: usize) {
+    *address = text::cut(&text::inert(address), limit);
+}
+
+/// The number of resources for each kind of change. A resource that is moved or imported and also
+/// updated counts as both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -193,6 +245,50 @@ pub struct Counts {
     pub replace: usize,
     /// Resources that leave the state without being deleted.
     pub forget: usize,
+    /// Resources that come into the state without being created.
+    pub import: usize,
+    /// Resources that get another address.
+    #[serde(rename = "move")]
+    pub moved: usize,
+}
+
+impl Counts {
+    /// Returns the number of these changes by kind.
+    #[must_use]
+    pub fn of(changes: &[ResourceChange]) -> Self {
+        let mut counts = Self::default();
+        for change in changes {
+            match change.action {
+                Action::Create => counts.create += 1,
+                Action::Update => counts.update += 1,
+                Action::Delete | Action::DeleteDeposed => counts.delete += 1,
+                Action::Replace => counts.replace += 1,
+                Action::Forget => counts.forget += 1,
+                Action::Keep => {}
+            }
+            match change.origin {
+                Some(Origin::Imported) => counts.import += 1,
+                Some(Origin::Moved { .. }) => counts.moved += 1,
+                None => {}
+            }
+        }
+        counts
+    }
+
+    /// Returns each kind of change as a verb, with its number, in the order in which texts name
+    /// them.
+    #[must_use]
+    pub fn by_verb(&self) -> [(usize, &'static str); 7] {
+        [
+            (self.create, "create"),
+            (self.import, "import"),
+            (self.moved, "move"),
+            (self.update, "update"),
+            (self.replace, "replace"),
+            (self.delete, "delete"),
+            (self.forget, "forget"),
+        ]
+    }
 }
 
 /// A judged plan, in brief.
@@ -265,6 +361,6 @@ impl Action {
     /// Returns whether the action removes the existing resource.
     #[must_use]
     pub fn deletes(self) -> bool {
-        matches!(self, Self::Delete | Self::Replace)
+        matches!(self, Self::Delete | Self::Replace | Self::DeleteDeposed)
     }
 }

@@ -467,6 +467,8 @@ mod limit_tests;
 #[cfg(test)]
 mod removed_tests;
 #[cfg(test)]
+mod rollback_tests;
+#[cfg(test)]
 mod skip_tests;
 #[cfg(test)]
 #[path = "run_tests.rs"]

@@ -142,6 +142,7 @@ fn a_rollback_plans_what_was_changed_and_all_that_needs_it() {
     let mut run = run(all);
     for n in [1, 4, 5] {
         run.forward.stacks[n].state = maybe();
+        run.forward.stacks[n].applied = Some(sealed_plan());
     }
     let decision = decide(&mut run, ErrorName::ApplyFailed, Some(&good(old)));
     assert_eq!(decision, ErrorDecision::RollBack);
@@ -171,6 +172,7 @@ fn what_is_destroyed_takes_the_outputs_of_the_forward_leg() {
     let mut run = run(vec![stack(4, &[]), stack(5, &[4])]);
     for n in [0, 1] {
         run.forward.stacks[n].state = maybe();
+        run.forward.stacks[n].applied = Some(sealed_plan());
         run.forward.stacks[n].outputs = Some(object());
     }
     decide(&mut run, ErrorName::Unhealthy, Some(&good(vec![])));
@@ -239,6 +241,7 @@ fn a_record_keeps_of_a_long_plan_what_destroys_something() {
     let change = |n: usize, action| ResourceChange {
         address: format!("aws_sqs_queue.this[{n}]"),
         resource_type: "aws_sqs_queue".into(),
+        origin: None,
         action,
     };
     let mut changes: Vec<_> = (0..100).map(|n| change(n, Action::Update)).collect();
@@ -483,19 +486,26 @@ pub(super) fn planned(
     summary: &PlanSummary,
     verdict: Verdict,
 ) -> Change {
-    let state = StateVersion {
-        lineage: String::new(),
-        serial: 0,
-    };
-    let (file, json) = (object(), object());
     let plan = JudgedPlan {
-        sealed: SealedPlan { file, json, state },
+        sealed: sealed_plan(),
         summary,
         judgement: verdict.into(),
         warnings: Warnings::default(),
         outputs: None,
     };
     run.planned(&name(0), job, plan, now())
+}
+
+pub(super) fn sealed_plan() -> SealedPlan {
+    SealedPlan {
+        file: object(),
+        json: object(),
+        state: StateVersion {
+            lineage: String::new(),
+            serial: 0,
+            resources: crate::plan::Resources::None,
+        },
+    }
 }
 
 /// Stacks that need only earlier stacks, and the result of each plan in turn.
@@ -561,6 +571,7 @@ proptest! {
         for (stack, fate) in run.forward.stacks.iter_mut().zip(fates) {
             if fate < 2 {
                 stack.state = maybe();
+                stack.applied = Some(sealed_plan());
             }
         }
         let touched: Vec<StackName> = run

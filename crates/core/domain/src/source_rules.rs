@@ -46,6 +46,9 @@ pub const OVERRIDE_FILE: &str = "sluicegate_backend_override.tf.json";
 /// The variable file that the runner passes to Terraform.
 pub const VARIABLES_FILE: &str = "sluicegate.tfvars.json";
 
+/// The file that the runner writes into the directory of a stack for a rollback.
+pub const ROLLBACK_FILE: &str = "sluicegate_rollback.tf.json";
+
 /// Terraform's dependency lock file.
 pub const LOCK_FILE: &str = ".terraform.lock.hcl";
 

@@ -7,7 +7,7 @@ use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
 use domain::ids::StackName;
 use domain::plan::LegKind;
-use domain::run::{Build, Outcome, Run};
+use domain::run::{Build, Outcome, Run, StackState};
 use domain::text;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,7 +220,13 @@ fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
         Outcome::Rejected | Outcome::Failed => (CommitState::Failure, first_error(run)),
         Outcome::RolledBack => (
             CommitState::Failure,
-            format!("Rolled back to {}. {}", target(run), first_error(run)),
+            format!(
+                "Rolled back to {}. {}{}{}",
+                target(run),
+                created_again(run),
+                left(run),
+                first_error(run)
+            ),
         ),
         Outcome::NeedsOperator => (
             CommitState::Error,
@@ -260,6 +266,34 @@ fn skipped(run: &Run) -> String {
         Some(commit) => format!("Not planned, same as in {commit}: {}.", names.join(", ")),
         None => String::new(),
     }
+}
+
+/// Returns how many resources the rollback created again, and a space; empty if there are none. They
+/// are new objects: the run had deleted the former ones.
+fn created_again(run: &Run) -> String {
+    let stacks = run.rollback().map_or(&[][..], |leg| leg.stacks());
+    let applied = stacks.iter().filter(|stack| stack.has_side_effects());
+    let made = applied.filter_map(|stack| stack.made());
+    match made.map(|made| made.create).sum() {
+        0_usize => String::new(),
+        count => format!("Created again as new: {count}. "),
+    }
+}
+
+/// Returns which stacks the rollback left as the run made them, and a space; empty if there are none.
+fn left(run: &Run) -> String {
+    let stacks = run.rollback().map_or(&[][..], |leg| leg.stacks());
+    let left = stacks
+        .iter()
+        .filter(|stack| *stack.state() == StackState::Left);
+    let names: Vec<&str> = left.map(|stack| stack.name().as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "Not rolled back, older than this run: {}. ",
+        names.join(", ")
+    )
 }
 
 fn first_error(run: &Run) -> String {

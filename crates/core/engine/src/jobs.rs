@@ -1,11 +1,12 @@
 //! Batch jobs: their specs and their results.
 
 use crate::environments::Owned;
-use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result};
+use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result, Written};
 use domain::error::{ErrorClass, ErrorName, NamedError, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobResult, JobSpec, PLAN_SECONDS, Verb};
 use domain::keys::{self, JobFile};
+use domain::plan::SideEffects;
 use domain::reconcile::awaited_jobs;
 use domain::run::{Run, StackState};
 use domain::step::CaughtError;
@@ -126,6 +127,7 @@ pub fn spec(
         source: source.clone(),
         inputs: run.inputs(stack),
         plan,
+        undo: run.undo(name),
         timeout_seconds,
     })
 }
@@ -189,6 +191,35 @@ pub async fn result(
         }
         .into())
     }
+}
+
+/// The content of `started.json` for a job that never started. The runner does nothing when it
+/// finds a start that is not its own.
+const NEVER_STARTED: &[u8] = b"{\"never_started\":true}";
+
+/// Returns whether a job that left no result may have changed resources. A container claims a job
+/// before it does anything. A job that none has claimed is claimed here, so that it cannot start
+/// any more.
+///
+/// # Errors
+/// Fails when the bucket cannot be called.
+pub async fn side_effects_of_lost(
+    objects: &dyn Objects,
+    run: &RunId,
+    job: &JobId,
+) -> Result<SideEffects> {
+    let key = keys::job(run, job, JobFile::Started);
+    let claimed = objects.put_if_absent(&key, NEVER_STARTED.to_vec()).await?;
+    let is_own = match claimed {
+        Written::Yes => true,
+        // A repeated call.
+        Written::No => objects.get(&key).await?.as_deref() == Some(NEVER_STARTED),
+    };
+    Ok(if is_own {
+        SideEffects::None
+    } else {
+        SideEffects::Possible
+    })
 }
 
 /// Terminates every job with this name that has not ended. Returns the jobs once all have ended.

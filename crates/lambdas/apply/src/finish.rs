@@ -83,8 +83,14 @@ impl Apply {
             // The result may exist, so the state machine repeats the call.
             Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {
-                // Without a result, it is unknown what Terraform did.
-                self.failed(run.id(), &name, &job, SideEffects::Possible, &error)
+                // Without a result, it is unknown what Terraform did, unless it never started.
+                let side_effects = match error.name {
+                    ErrorName::JobLost => {
+                        jobs::side_effects_of_lost(objects, run.id(), &job).await?
+                    }
+                    _ => SideEffects::Possible,
+                };
+                self.failed(run.id(), &name, &job, side_effects, &error)
                     .await?;
                 Err(error)
             }

@@ -47,7 +47,8 @@ impl Apply {
             | StackState::Planned { .. }
             | StackState::Unchanged
             | StackState::Skipped { .. }
-            | StackState::Failed { .. } => {}
+            | StackState::Failed { .. }
+            | StackState::Left => {}
         }
         let spec = jobs::spec(run, owned, name, Verb::Apply, &self.states)?;
         let (job, key, bytes) = spec.sealed()?;

@@ -8,6 +8,7 @@ use domain::environment::Infrastructure;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId};
 use domain::job::{JobOutcome, Verb};
+use domain::keys::{self, JobFile};
 use domain::plan::{
     LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
 };
@@ -95,6 +96,12 @@ impl Scene {
         .await;
     }
 
+    /// Claims the job, as its container does first.
+    fn container_starts(&self, job: &JobId) {
+        let key = keys::job(&run(), job, JobFile::Started);
+        self.artifacts.set(&key, "{}");
+    }
+
     fn leave(&self, job: &JobId, outcome: JobOutcome) {
         let stack = samples::stack("data");
         self.leave_result(&run(), &stack, Verb::Apply, job, outcome);
@@ -128,6 +135,7 @@ fn planned(verdict: Verdict, approval: Option<Approval>) -> StackState {
             state: StateVersion {
                 lineage: "l".into(),
                 serial: 3,
+                resources: domain::plan::Resources::None,
             },
         },
         summary: PlanSummary::default(),
@@ -143,10 +151,12 @@ fn another_plan() -> JobOutcome {
         state: StateVersion {
             lineage: "l".into(),
             serial: 3,
+            resources: domain::plan::Resources::None,
         },
         summary: PlanSummary::default(),
         outputs: None,
         warnings: Warnings::default(),
+        made: Vec::new(),
     }
 }
 
@@ -376,9 +386,29 @@ async fn a_failed_apply_says_where_and_whether_it_may_have_side_effects() {
 }
 
 #[tokio::test]
+async fn a_job_that_never_started_changed_nothing_and_cannot_start_any_more() {
+    let world = Scene::new(Verdict::Auto).await;
+    let job = world.start().await.unwrap();
+    let lost = throttled();
+    // The first reply is lost, after the claim was written.
+    world.artifacts.lose_reply("put_if_absent", lost.clone(), 1);
+    assert_eq!(world.finish(&job).await, Err(lost));
+    for _ in 0..2 {
+        let error = world.finish(&job).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::JobLost);
+    }
+    let side_effects = SideEffects::None;
+    assert_eq!(world.state().await, StackState::Failed { side_effects });
+    assert!(!world.run(&run()).await.has_side_effects());
+    let started = keys::job(&run(), &job, JobFile::Started);
+    assert!(world.artifacts.peek(&started).is_some());
+}
+
+#[tokio::test]
 async fn a_job_without_a_result_may_have_side_effects() {
     let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
+    world.container_starts(&job);
     for _ in 0..2 {
         let error = world.finish(&job).await.unwrap_err();
         assert_eq!(error.name, ErrorName::JobLost);
@@ -392,8 +422,9 @@ async fn a_job_without_a_result_may_have_side_effects() {
 async fn an_orphaned_job_is_terminated_before_its_result_counts() {
     let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
-    // The reply to its submission was lost, and the job is still queued in Batch.
+    // The reply to its submission was lost, and the job runs.
     world.batch.submit(&job);
+    world.container_starts(&job);
     let error = world.finish(&job).await.unwrap_err();
     assert_eq!(error.name, ErrorName::JobEnding, "asked again: {error}");
     assert!(matches!(world.state().await, StackState::Applying { .. }));

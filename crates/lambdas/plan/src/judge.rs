@@ -1,7 +1,8 @@
 //! The action `judge`: judges a plan, and seals it in the run's item.
 //!
-//! Decides whether a plan has changes, needs approval, or is refused: because it changes what the
-//! deployment sets of its service, or because a rollback would delete protected data.
+//! Decides whether a plan has changes, needs approval, or is refused because it changes what the
+//! deployment sets of its service. The plan of a rollback is refused if it does more than undo what
+//! the run did.
 //!
 //! Undo: none, because a plan changes nothing.
 //!
@@ -16,7 +17,8 @@ use domain::error::{ErrorClass, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
 use domain::plan::{
-    self, DataLoss, Judgement, LegKind, PlanKind, PlanSummary, Rules, SealedPlan, Verdict,
+    self, Counts, Judgement, LegKind, PROTECTED_TYPES, PlanKind, PlanSummary, ResourceChange,
+    Rules, SealedPlan, Verdict,
 };
 use domain::run::{JudgedPlan, Run, StackState};
 use domain::step::{Judge, JudgeOutput};
@@ -50,7 +52,7 @@ impl Plan {
         }
         let (objects, batch) = (&*self.objects, &*self.batch);
         let result = jobs::result(objects, batch, run.id(), name, job, error.as_ref()).await;
-        let (sealed, summary, outputs, warnings) = match result.map(|result| result.outcome) {
+        let judged = match result.map(|result| result.outcome) {
             Ok(JobOutcome::Planned {
                 plan,
                 json,
@@ -58,10 +60,11 @@ impl Plan {
                 summary,
                 outputs,
                 warnings,
+                made,
             }) => {
                 let file = plan;
                 let sealed = SealedPlan { file, json, state };
-                (sealed, summary, outputs, warnings)
+                (sealed, summary, outputs, warnings, made)
             }
             Ok(JobOutcome::Failed {
                 error, diagnostics, ..
@@ -84,7 +87,8 @@ impl Plan {
             Err(error) => return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?),
         };
         let now = self.clock.now();
-        let judgement = match verdict(&run, name, stack.plan_kind(), &summary)? {
+        let (sealed, summary, outputs, warnings, made) = judged;
+        let judgement = match verdict(&run, name, stack.plan_kind(), &summary, &made)? {
             Ok(judgement) => judgement,
             Err(refusal) => {
                 let error = refusal.into();
@@ -101,6 +105,7 @@ impl Plan {
         };
         let run = update_run(&*self.table, run.id(), |run| {
             run.planned(name, job, plan.clone(), now)?;
+            run.changes_known(name, Counts::of(&made))?;
             Ok(run.clone())
         })
         .await?;
@@ -149,6 +154,7 @@ fn verdict(
     name: &StackName,
     kind: PlanKind,
     summary: &PlanSummary,
+    made: &[ResourceChange],
 ) -> Result<std::result::Result<Judgement, Error>> {
     let stack = || name.clone();
     Ok(match run.leg().kind() {
@@ -159,12 +165,19 @@ fn verdict(
                 cause,
             })
         }
-        LegKind::Rollback => match plan::judge_rollback(summary) {
-            Ok(verdict) => Ok(verdict.into()),
-            Err(DataLoss(addresses)) => Err(Error::DataLoss {
-                stack: stack(),
-                addresses,
-            }),
-        },
+        LegKind::Rollback => {
+            let policies = &run.config()?.policies;
+            let is_protected = |change: &ResourceChange| {
+                policies.protects(change)
+                    || PROTECTED_TYPES.contains(&change.resource_type.as_str())
+            };
+            match plan::judge_rollback(summary, made, is_protected) {
+                Ok(verdict) => Ok(verdict.into()),
+                Err(refused) => Err(Error::RollbackTooMuch {
+                    stack: stack(),
+                    refused,
+                }),
+            }
+        }
     })
 }

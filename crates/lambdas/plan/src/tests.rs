@@ -10,8 +10,8 @@ use domain::ids::{JobId, RunId};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ApprovalRule, ObjectRef, PlanKind, PlanSummary, ResourceChange, SideEffects,
-    StateVersion, Verdict,
+    Action, ApprovalRule, Cause, Extent, ObjectRef, PlanKind, PlanSummary, Refused, RefusedChange,
+    ResourceChange, SealedPlan, SideEffects, StateVersion, Verdict,
 };
 use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, Run, StackState};
 use domain::step::{
@@ -155,6 +155,7 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
     let change = |(kind, action): &(&str, Action)| ResourceChange {
         address: format!("{kind}.this"),
         resource_type: (*kind).into(),
+        origin: None,
         action: *action,
     };
     JobOutcome::Planned {
@@ -163,6 +164,7 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
         state: StateVersion {
             lineage: "l".into(),
             serial: 3,
+            resources: domain::plan::Resources::None,
         },
         summary: PlanSummary {
             changes: changes.iter().map(change).collect(),
@@ -171,6 +173,21 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
         },
         outputs: Some(object(4)),
         warnings: Warnings::default(),
+        made: Vec::new(),
+    }
+}
+
+fn sealed_plan() -> SealedPlan {
+    let JobOutcome::Planned {
+        plan, json, state, ..
+    } = planned(&[])
+    else {
+        panic!("a plan");
+    };
+    SealedPlan {
+        file: plan,
+        json,
+        state,
     }
 }
 
@@ -396,6 +413,7 @@ async fn a_rollback_is_planned_from_the_last_good_source() {
             let failed = StackState::Failed { side_effects };
             samples::edit(run, "/forward/stacks/0/state", &failed);
             samples::edit(run, "/forward/stacks/1/state", &failed);
+            samples::edit(run, "/forward/stacks/0/applied", sealed_plan());
             let mut good = samples::last_good(2);
             // The last good commit has no `data`, which this run made.
             good.config.stacks.remove(0);
@@ -552,10 +570,6 @@ async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
 fn every_error_says_what_happened() {
     let stack = samples::stack("data");
     let errors = [
-        Error::DataLoss {
-            stack: stack.clone(),
-            addresses: vec!["aws_s3_bucket.a".into(), "aws_s3_bucket.b".into()],
-        },
         Error::DeployedService {
             stack: stack.clone(),
             cause: domain::plan::DeployedService {
@@ -564,6 +578,19 @@ fn every_error_says_what_happened() {
                     fields: vec![domain::plan::ServiceField::DesiredCount],
                 }],
             },
+        },
+        Error::RollbackTooMuch {
+            stack: stack.clone(),
+            refused: Refused(vec![
+                RefusedChange {
+                    address: "aws_sqs_queue.a".into(),
+                    cause: Cause::DeletesOlder,
+                },
+                RefusedChange {
+                    address: "aws_sqs_queue.b".into(),
+                    cause: Cause::CreatesMore,
+                },
+            ]),
         },
         Error::Stuck { run: run(1), stack },
     ];

@@ -21,7 +21,7 @@ use domain::ids::{
 };
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::{ObjectRef, PlanKind, SealedPlan, StateVersion};
+use domain::plan::{ObjectRef, PlanKind, Resources, SealedPlan, StateVersion};
 use engine::fakes::{FakeClock, FakeObjects};
 use runner::duplicate_job::Patience;
 use runner::job::{Ended, JobContext, Request};
@@ -159,6 +159,7 @@ impl Bench {
             },
             inputs: BTreeMap::new(),
             plan: None,
+            undo: None,
             timeout_seconds: 120,
         }
     }
@@ -182,13 +183,15 @@ impl Bench {
 
     /// Stores a plan of state serial 3 that Terraform shows as `shown` and a line end.
     pub fn plan(&self, shown: &str) -> SealedPlan {
-        let file = archive(&[("tfstate", r#"{"serial":3,"lineage":"l"}"#)]);
+        let state = r#"{"serial":3,"lineage":"l"}"#;
+        let file = archive(&[("tfstate", state), ("tfstate-prev", state)]);
         SealedPlan {
             file: self.put("plans/p", &file),
             json: self.put("plans/p.json", format!("{shown}\n").as_bytes()),
             state: StateVersion {
                 lineage: "l".into(),
                 serial: 3,
+                resources: Resources::None,
             },
         }
     }

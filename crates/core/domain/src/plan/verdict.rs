@@ -251,37 +251,6 @@ fn numbers(summary: &PlanSummary, policies: &Policies) -> impl Iterator<Item = R
     many.into_iter().chain(large)
 }
 
-/// The addresses of the resources whose data a rollback would lose. Such a plan is not applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataLoss(pub Vec<String>);
-
-/// Returns the verdict on a plan of the rollback leg. It needs no approval, because it restores what
-/// was already delivered.
-///
-/// # Errors
-/// Fails when the plan would lose data.
-pub fn judge_rollback(summary: &PlanSummary) -> Result<Verdict, DataLoss> {
-    if summary.is_empty() {
-        return Ok(Verdict::NoChanges);
-    }
-    let lost = data_loss(summary);
-    if lost.is_empty() {
-        Ok(Verdict::Auto)
-    } else {
-        Err(DataLoss(lost))
-    }
-}
-
-fn data_loss(summary: &PlanSummary) -> Vec<String> {
-    summary
-        .changes
-        .iter()
-        .filter(|change| change.action.deletes())
-        .filter(|change| PROTECTED_TYPES.contains(&change.resource_type.as_str()))
-        .map(|change| change.address.clone())
-        .collect()
-}
-
 #[cfg(test)]
 #[path = "verdict_tests.rs"]
 mod tests;

@@ -17,6 +17,7 @@ fn change(kind: &str, action: Action) -> ResourceChange {
     ResourceChange {
         address: format!("{kind}.this"),
         resource_type: kind.into(),
+        origin: None,
         action,
     }
 }
@@ -52,37 +53,37 @@ fn a_plan_is_judged_by_the_rule_and_the_leg() {
     let (rule, queue) = ("aws_lb_listener_rule", "aws_sqs_queue");
     let none = OutputsChange::None;
     let cases = [
-        (summary(&[], none), [NoChanges; 4]),
+        (summary(&[], none), [NoChanges; 3]),
         (
             summary(&[], OutputsChange::Some),
-            [Auto, NeedsApproval, Auto, Auto],
+            [Auto, NeedsApproval, Auto],
         ),
         (
             summary(&[(queue, Action::Create)], none),
-            [Auto, NeedsApproval, Auto, Auto],
+            [Auto, NeedsApproval, Auto],
         ),
         (
             summary(&[(queue, Action::Update)], none),
-            [Auto, NeedsApproval, Auto, Auto],
+            [Auto, NeedsApproval, Auto],
         ),
         (
             summary(&[(queue, Action::Forget)], none),
-            [Auto, NeedsApproval, Auto, Auto],
+            [Auto, NeedsApproval, Auto],
         ),
         (
             summary(&[(rule, Action::Delete)], none),
-            [Auto, NeedsApproval, NeedsApproval, Auto],
+            [Auto, NeedsApproval, NeedsApproval],
         ),
         (
             summary(&[(rule, Action::Replace)], none),
-            [Auto, NeedsApproval, NeedsApproval, Auto],
+            [Auto, NeedsApproval, NeedsApproval],
         ),
         (
             summary(&[(queue, Action::Delete)], none),
-            [NeedsApproval, NeedsApproval, NeedsApproval, Auto],
+            [NeedsApproval, NeedsApproval, NeedsApproval],
         ),
     ];
-    for (plan, [never, always, on_destroy, back]) in cases {
+    for (plan, [never, always, on_destroy]) in cases {
         for (text, expected) in [
             ("never", never),
             ("always", always),
@@ -94,7 +95,6 @@ fn a_plan_is_judged_by_the_rule_and_the_leg() {
             let asks = found.verdict == NeedsApproval;
             assert_eq!(!found.reasons.kept.is_empty(), asks, "{text}: {plan:?}");
         }
-        assert_eq!(judge_rollback(&plan), Ok(back), "{plan:?}");
     }
 }
 
@@ -232,20 +232,6 @@ fn a_plan_that_changes_the_deployed_service_is_refused_with_the_line_to_add() {
     // No deployment to this service.
     assert_eq!(judge(&deploys, "data"), Ok(Verdict::Auto));
     assert_eq!(judge(&config(""), "app"), Ok(Verdict::Auto));
-}
-
-#[test]
-fn a_rollback_that_loses_data_has_no_verdict() {
-    let changes = [
-        ("aws_s3_bucket", Action::Delete),
-        ("aws_sqs_queue", Action::Delete),
-        ("aws_dynamodb_table", Action::Replace),
-    ];
-    let plan = summary(&changes, OutputsChange::None);
-    let lost = ["aws_s3_bucket.this", "aws_dynamodb_table.this"];
-    let lost = DataLoss(lost.map(str::to_owned).into());
-    assert_eq!(judge_rollback(&plan), Err(lost));
-    assert_eq!(plan.counts().delete, 2);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Applies of a run's stacks.
 
 use crate::ids::{JobId, StackName};
-use crate::plan::{ObjectRef, SideEffects};
+use crate::plan::{Counts, LegKind, ObjectRef, SideEffects};
 use crate::run::{Change, Run, StackState};
 use crate::warning::Warnings;
 use jiff::Timestamp;
@@ -47,6 +47,22 @@ impl Run {
     ) -> Change {
         let stack = self.open_stack(stack)?;
         stack.applied(job, outputs, warnings, now)
+    }
+
+    /// Records what the forward leg's apply of a stack did, as the plan of the rollback found it.
+    /// Does nothing on the forward leg: there, an apply that succeeds did what its plan says.
+    ///
+    /// # Errors
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
+    pub fn changes_known(&mut self, stack: &StackName, made: Counts) -> Change {
+        self.open()?;
+        if self.leg().kind() == LegKind::Rollback {
+            let mut forward = self.forward.stacks.iter_mut();
+            if let Some(changed) = forward.find(|forward| forward.name() == stack) {
+                changed.changes_known(made);
+            }
+        }
+        Ok(())
     }
 
     /// Records that the plan of an apply job was stale. The stack is planned again, at most

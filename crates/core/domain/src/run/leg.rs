@@ -3,6 +3,7 @@
 use crate::config::{Config, Stack};
 use crate::environment::LastGood;
 use crate::ids::{CommitId, StackName};
+use crate::job::Undo;
 use crate::plan::{LegKind, ObjectRef, PlanKind};
 use crate::rollout::Rollout;
 use crate::run::stack::{self, StackRun, StackState};
@@ -336,6 +337,17 @@ impl Run {
         }
         inputs.retain(|other, _| stack.spec().needs.contains(other));
         inputs
+    }
+
+    /// Returns what the current leg undoes in a stack: none on the forward leg, and none in a stack
+    /// that the run did not change.
+    #[must_use]
+    pub fn undo(&self, stack: &StackName) -> Option<Undo> {
+        self.rollback.as_ref()?;
+        let source = self.forward.source.as_ref()?;
+        let mut changed = self.forward.stacks.iter();
+        let changed = changed.find(|forward| forward.name() == stack)?;
+        changed.undo(source)
     }
 
     /// Returns whether the forward leg may have changed infrastructure or the application.

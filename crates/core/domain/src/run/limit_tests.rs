@@ -1,12 +1,14 @@
 //! The largest possible run fits into one DynamoDB item.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-use super::tests::{decide, good, job, object, run, stack};
+use super::tests::{decide, good, job, object, run, sealed_plan, stack};
 use super::*;
 use crate::config::MAX_STACKS;
 use crate::error::ErrorName;
 use crate::ids::Sha256Digest;
-use crate::plan::{Action, ApprovalRule, PlanMade, PlanSummary, Reason, Reasons, ResourceChange};
+use crate::plan::{
+    Action, ApprovalRule, Origin, PlanMade, PlanSummary, Reason, Reasons, ResourceChange,
+};
 use crate::warning::{Warning, WarningKind, Warnings};
 
 /// Below DynamoDB's limit of 400 KB, to leave room for the attributes beside the document.
@@ -19,6 +21,9 @@ fn the_record_of_the_largest_run_fits_with_both_legs() {
     let change = |n: usize| ResourceChange {
         address: format!("module.a.aws_sqs_queue.this[\"{n}{}\"]", long(500)),
         resource_type: "aws_cognito_user_pool_client".into(),
+        origin: Some(Origin::Moved {
+            from: "k".repeat(500),
+        }),
         action: Action::Update,
     };
     let summary = PlanSummary {
@@ -65,6 +70,7 @@ fn the_record_of_the_largest_run_fits_with_both_legs() {
             summary: summary.brief(),
         };
         stack.outputs = Some(object());
+        stack.applied = Some(sealed_plan());
     };
     run.forward.stacks.iter_mut().for_each(applied);
     decide(&mut run, ErrorName::ApplyFailed, Some(&good));

@@ -3,7 +3,11 @@
 use crate::config::Stack;
 use crate::environment::LastGood;
 use crate::ids::{CommitId, JobId, StackName};
-use crate::plan::{ObjectRef, PlanKind, PlanMade, PlanSummary, SealedPlan, SideEffects, Verdict};
+use crate::job::Undo;
+use crate::plan::{
+    Counts, Extent, ObjectRef, PlanKind, PlanMade, PlanSummary, Resources, SealedPlan, SideEffects,
+    Verdict,
+};
 use crate::run::{Change, JobEvent, JudgedPlan, RunError, StalePlan};
 use crate::stack_digest::StackDigest;
 use crate::warning::Warnings;
@@ -33,6 +37,10 @@ pub struct StackRun {
     since: Timestamp,
     /// The last plan that was judged.
     pub(super) plan: Option<PlanMade>,
+    /// The last plan that an apply job used.
+    pub(super) applied: Option<SealedPlan>,
+    /// What that apply did. None until it is known.
+    made: Option<Counts>,
     /// The warnings of the last plan and of its apply.
     pub(super) warnings: Warnings,
     pub(super) outputs: Option<ObjectRef>,
@@ -88,6 +96,9 @@ pub enum StackState {
         /// Whether the job may have changed resources.
         side_effects: SideEffects,
     },
+    /// The rollback does not change the stack: the last good commit does not have it, and it had
+    /// resources before the run.
+    Left,
 }
 
 /// A person's decision on a plan.
@@ -151,6 +162,8 @@ impl StackRun {
             since: now,
             plan: None,
             warnings: Warnings::default(),
+            applied: None,
+            made: None,
             outputs: None,
         }
     }
@@ -216,6 +229,28 @@ impl StackRun {
     #[must_use]
     pub fn warnings(&self) -> &Warnings {
         &self.warnings
+    }
+
+    /// Returns what the stack's apply did, or none if it is not known.
+    #[must_use]
+    pub fn made(&self) -> Option<&Counts> {
+        self.made.as_ref()
+    }
+
+    /// Returns what a rollback undoes in the stack, or none if no apply changed it. `source` is the
+    /// archive that the stack was planned from.
+    pub(super) fn undo(&self, source: &ObjectRef) -> Option<Undo> {
+        let applied = self.applied.clone().filter(|_| self.has_side_effects())?;
+        let extent = match self.state {
+            StackState::Applied { .. } => Extent::Whole,
+            _ => Extent::Unknown,
+        };
+        Some(Undo {
+            applied,
+            extent,
+            source: source.clone(),
+            dir: self.spec.dir.clone(),
+        })
     }
 
     /// Returns the stack's outputs, or none if they are not known yet.
@@ -341,9 +376,10 @@ impl StackRun {
 
     pub(super) fn applying(&mut self, apply_job: JobId, attempt: u32, now: Timestamp) -> Change {
         self.check_apply(&apply_job)?;
-        if let StackState::Planned { summary, .. } = &self.state {
+        if let StackState::Planned { summary, plan, .. } = &self.state {
             let summary = summary.clone();
             let job = apply_job;
+            self.applied = Some(plan.clone());
             self.jobs = attempt;
             self.reach(StackState::Applying { job, summary }, now);
         }
@@ -366,10 +402,17 @@ impl StackRun {
                 self.reach(StackState::Applied { job, summary }, now);
                 self.outputs = Some(outputs);
                 self.warnings = self.warnings.applied(warnings);
+                self.made = self.plan.as_ref().map(|plan| plan.counts);
                 Ok(())
             }
             StackState::Applied { job: known, .. } if known == job => Ok(()),
             _ => Err(self.unexpected(JobEvent::Applied, job)),
+        }
+    }
+
+    pub(super) fn changes_known(&mut self, made: Counts) {
+        if self.has_side_effects() {
+            self.made = Some(made);
         }
     }
 
@@ -424,7 +467,7 @@ impl StackState {
     pub fn is_done(&self) -> bool {
         matches!(
             self,
-            Self::Applied { .. } | Self::Unchanged | Self::Skipped { .. }
+            Self::Applied { .. } | Self::Unchanged | Self::Skipped { .. } | Self::Left
         )
     }
 }
@@ -439,7 +482,8 @@ pub(super) fn outputs<'run>(
 
 /// Returns the stacks of a rollback. The stacks of the last good commit that this run changed, and
 /// every stack that needs one of them, are planned from the last good source. The changed stacks
-/// that only the new commit has are destroyed.
+/// that only the new commit has are destroyed, unless they had resources before this run: such a
+/// stack may have been kept, or moved in, and no source says what it was like before.
 pub(super) fn rollback_stacks(
     forward: &[StackRun],
     target: &LastGood,
@@ -468,7 +512,15 @@ pub(super) fn rollback_stacks(
         }
     }
     for stack in changed.iter().rev().filter(|stack| !known(&stack.spec)) {
-        back.push(StackRun::new(&stack.spec, PlanKind::Destroy, now));
+        let before = stack.applied.as_ref().map(|plan| plan.state.resources);
+        back.push(match before {
+            Some(Resources::None) => StackRun::new(&stack.spec, PlanKind::Destroy, now),
+            Some(Resources::Some) | None => {
+                let mut left = StackRun::new(&stack.spec, PlanKind::Normal, now);
+                left.state = StackState::Left;
+                left
+            }
+        });
     }
     back
 }

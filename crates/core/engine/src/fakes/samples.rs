@@ -329,6 +329,7 @@ pub fn plan(run: &mut Run, name: &str, verdict: Verdict, outputs: Option<ObjectR
     let state = StateVersion {
         lineage: "l".into(),
         serial: 3,
+        resources: domain::plan::Resources::None,
     };
     let summary = PlanSummary::default();
     run.planning(&name, job.clone(), 1, now)

@@ -127,6 +127,62 @@ async fn the_warnings_of_a_plan_are_kept() {
     assert_eq!(world.announced().pop().unwrap().warnings, 1);
 }
 
+/// The rollback of a run that created a queue, and the verdict on its plan.
+#[tokio::test]
+async fn the_plan_of_a_rollback_deletes_only_what_the_run_created() {
+    let created = |address: &str| ResourceChange {
+        address: address.to_owned(),
+        resource_type: "aws_sqs_queue".to_owned(),
+        origin: None,
+        action: Action::Create,
+    };
+    for (made, expected) in [
+        (vec![created("aws_sqs_queue.this")], Ok(Verdict::Auto)),
+        (vec![created("aws_sqs_queue.other")], Err(())),
+    ] {
+        let (world, _) = Scene::planning().await;
+        world
+            .change(1, |run| {
+                let side_effects = SideEffects::Possible;
+                let failed = StackState::Failed { side_effects };
+                samples::edit(run, "/forward/stacks/0/state", &failed);
+                samples::edit(run, "/forward/stacks/0/applied", sealed_plan());
+                let error = StepError::new(ErrorName::ApplyFailed, "no");
+                let (now, good) = (samples::now(), samples::last_good(2));
+                run.handle_error(now, error, Some(&good), now).unwrap();
+            })
+            .await;
+        let jobs = world.next(1).await.unwrap();
+        let spec = world.spec(1, &jobs[0].job);
+        let undo = spec.undo.unwrap();
+        assert_eq!(
+            (undo.applied, undo.extent),
+            (sealed_plan(), Extent::Unknown)
+        );
+        let mut outcome = planned(&[("aws_sqs_queue", Action::Delete)]);
+        if let JobOutcome::Planned { made: own, .. } = &mut outcome {
+            own.clone_from(&made);
+        }
+        world.leave(&jobs[0].job, outcome);
+        match (world.judge(&jobs[0].job, None).await, expected) {
+            (Ok(verdict), Ok(expected)) => assert_eq!(verdict, expected),
+            (Err(error), Err(())) => {
+                assert_eq!(error.name, ErrorName::PlanRefused);
+                let text = "delete aws_sqs_queue.this, which existed before the run";
+                assert!(error.message.ends_with(text), "{error}");
+                continue;
+            }
+            (found, _) => panic!("{found:?}"),
+        }
+        let run = world.load(1).await;
+        let counts = run.forward().stacks()[0].made().unwrap();
+        assert_eq!(
+            counts.create, 1,
+            "the record says what the failed apply did"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_job_without_a_result_is_lost() {
     let (world, job) = Scene::planning().await;

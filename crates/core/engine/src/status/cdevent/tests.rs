@@ -78,6 +78,7 @@ fn all() -> Vec<(Run, Transition)> {
         state: StateVersion {
             lineage: String::new(),
             serial: 0,
+            resources: domain::plan::Resources::None,
         },
     };
     let summary = PlanSummary::default();

@@ -1,0 +1,136 @@
+//! The attributes of an object that matter to the pipeline: those that identify it, with the ids with
+//! which Terraform imports it, and those that a deployment sets.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The attributes of an object.
+#[derive(Default, Deserialize)]
+pub(crate) struct Attributes {
+    #[serde(default)]
+    id: Option<Text>,
+    #[serde(default)]
+    arn: Option<Text>,
+    #[serde(default)]
+    bucket: Option<Text>,
+    #[serde(default)]
+    function_name: Option<Text>,
+    #[serde(default)]
+    name: Option<Text>,
+    #[serde(default)]
+    url: Option<Text>,
+    /// Of an ECS service.
+    #[serde(default)]
+    task_definition: Value,
+    /// Of an ECS service.
+    #[serde(default)]
+    desired_count: Value,
+}
+
+/// An attribute that may be of another type in some resource.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Text(String),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Attributes {
+    /// Returns the object's id in the state.
+    pub(crate) fn id(&self) -> Option<&str> {
+        text(self.id.as_ref())
+    }
+
+    /// Returns the object's name.
+    pub(crate) fn name(&self) -> Option<&str> {
+        text(self.name.as_ref())
+    }
+
+    /// Returns the task definition of an ECS service.
+    pub(crate) fn task_definition(&self) -> &Value {
+        &self.task_definition
+    }
+
+    /// Returns the number of tasks of an ECS service.
+    pub(crate) fn desired_count(&self) -> &Value {
+        &self.desired_count
+    }
+
+    /// Returns the id that imports an object of this type, or none if it is not known. The
+    /// documentation of each type names the attribute.
+    pub(crate) fn import_id(&self, resource_type: &str) -> Option<&str> {
+        let attribute = match resource_type {
+            "terraform_data" | "aws_vpc" | "aws_subnet" | "aws_security_group" => &self.id,
+            "aws_cloudwatch_log_group"
+            | "aws_dynamodb_table"
+            | "aws_ecr_repository"
+            | "aws_iam_role"
+            | "aws_iam_user"
+            | "aws_ssm_parameter" => &self.name,
+            "aws_iam_policy" | "aws_sns_topic" | "aws_sfn_state_machine" => &self.arn,
+            "aws_lambda_function" => &self.function_name,
+            "aws_s3_bucket" => &self.bucket,
+            "aws_sqs_queue" => &self.url,
+            _ => return None,
+        };
+        text(attribute.as_ref()).filter(|id| !id.is_empty())
+    }
+}
+
+fn text(attribute: Option<&Text>) -> Option<&str> {
+    match attribute {
+        Some(Text::Text(text)) => Some(text),
+        Some(Text::Other(_)) | None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    use super::*;
+
+    fn import_id(resource_type: &str, attributes: &str) -> Option<String> {
+        let attributes: Attributes = serde_json::from_str(attributes).unwrap();
+        attributes.import_id(resource_type).map(str::to_owned)
+    }
+
+    const ALL: &str = r#"{"id":"i","arn":"a","bucket":"b","function_name":"f","name":"n","url":"u",
+        "tags":{"name":"x"}}"#;
+
+    #[test]
+    fn each_type_is_imported_by_its_own_attribute() {
+        for (resource_type, expected) in [
+            ("terraform_data", Some("i")),
+            ("aws_vpc", Some("i")),
+            ("aws_subnet", Some("i")),
+            ("aws_security_group", Some("i")),
+            ("aws_cloudwatch_log_group", Some("n")),
+            ("aws_dynamodb_table", Some("n")),
+            ("aws_ecr_repository", Some("n")),
+            ("aws_iam_role", Some("n")),
+            ("aws_iam_user", Some("n")),
+            ("aws_ssm_parameter", Some("n")),
+            ("aws_iam_policy", Some("a")),
+            ("aws_sns_topic", Some("a")),
+            ("aws_sfn_state_machine", Some("a")),
+            ("aws_lambda_function", Some("f")),
+            ("aws_s3_bucket", Some("b")),
+            ("aws_sqs_queue", Some("u")),
+            ("aws_instance", None),
+        ] {
+            assert_eq!(
+                import_id(resource_type, ALL).as_deref(),
+                expected,
+                "{resource_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_attribute_that_is_not_a_text_gives_no_id() {
+        assert_eq!(import_id("aws_sqs_queue", r#"{"url":null}"#), None);
+        assert_eq!(import_id("aws_sqs_queue", r#"{"url":["u"]}"#), None);
+        assert_eq!(import_id("aws_sqs_queue", r#"{"url":""}"#), None);
+        assert_eq!(import_id("aws_sqs_queue", r#"{"id":"i"}"#), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! What a rollback undoes, and what it leaves as it is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+
+use super::tests::{decide, good, job, maybe, name, now, object, run, sealed_plan, stack};
+use super::*;
+use crate::error::ErrorName;
+use crate::plan::{Counts, Extent, PlanKind, PlanSummary, Resources, SealedPlan, Verdict};
+
+/// Plans a stack of the forward leg with this plan, and starts its apply.
+fn begin_apply(run: &mut Run, n: usize, plan: SealedPlan) {
+    let (stack, made) = (name(n), job(1));
+    let summary = PlanSummary::default();
+    run.planning(&stack, made.clone(), 1, now()).unwrap();
+    run.planned(&stack, &made, plan, &summary, Verdict::Auto, None, now())
+        .unwrap();
+    run.applying(&stack, job(2), 2, now()).unwrap();
+}
+
+fn plan_of(resources: Resources) -> SealedPlan {
+    let mut plan = sealed_plan();
+    plan.state.resources = resources;
+    plan
+}
+
+/// The stack was taken out of the configuration earlier, or is moved in with its state.
+#[test]
+fn a_stack_that_had_resources_before_the_run_is_never_destroyed() {
+    let last = good(vec![stack(0, &[])]);
+    let mut run = run(vec![stack(0, &[]), stack(1, &[0]), stack(2, &[])]);
+    for (n, resources) in [
+        (0, Resources::Some),
+        (1, Resources::Some),
+        (2, Resources::None),
+    ] {
+        begin_apply(&mut run, n, plan_of(resources));
+        run.forward.stacks[n].state = maybe();
+    }
+    let decision = decide(&mut run, ErrorName::ApplyFailed, Some(&last));
+    assert_eq!(decision, ErrorDecision::RollBack);
+    let stacks: Vec<_> = run
+        .leg()
+        .stacks()
+        .iter()
+        .map(|stack| {
+            (
+                stack.name().clone(),
+                stack.plan_kind(),
+                stack.state().clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        stacks,
+        [
+            (name(0), PlanKind::Normal, StackState::Pending),
+            (name(2), PlanKind::Destroy, StackState::Pending),
+            (name(1), PlanKind::Normal, StackState::Left),
+        ]
+    );
+    // The stack that is left takes part in nothing.
+    for n in [0, 2] {
+        assert_eq!(run.leg().next_wave(), Wave::Plan(vec![name(n)]));
+        let stack = run.open_stack(&name(n)).unwrap();
+        stack.state = StackState::Unchanged;
+    }
+    assert_eq!(run.leg().next_wave(), Wave::Done);
+    assert_eq!(run.check_verified(), Ok(()));
+}
+
+#[test]
+fn a_rollback_undoes_the_plan_that_was_applied() {
+    let stacks = vec![stack(0, &[]), stack(1, &[]), stack(2, &[]), stack(3, &[0])];
+    let mut run = run(stacks.clone());
+    for n in 0..3 {
+        begin_apply(&mut run, n, sealed_plan());
+    }
+    let applied = |run: &mut Run, n| run.applied(&name(n), &job(2), object(), now()).unwrap();
+    applied(&mut run, 0);
+    let failed = crate::plan::SideEffects::Possible;
+    run.apply_failed(&name(1), &job(2), failed, now()).unwrap();
+    let none = crate::plan::SideEffects::None;
+    run.apply_failed(&name(2), &job(2), none, now()).unwrap();
+    assert_eq!(run.undo(&name(0)), None, "on the forward leg");
+
+    decide(&mut run, ErrorName::ApplyFailed, Some(&good(stacks)));
+    let undo = run.undo(&name(0)).unwrap();
+    assert_eq!((undo.source, undo.dir), (object(), stack(0, &[]).dir));
+    let extent = |n| run.undo(&name(n)).map(|undo| (undo.applied, undo.extent));
+    assert_eq!(extent(0), Some((sealed_plan(), Extent::Whole)));
+    assert_eq!(extent(1), Some((sealed_plan(), Extent::Unknown)));
+    assert_eq!(extent(2), None, "it changed nothing");
+    assert_eq!(extent(3), None, "it was not applied");
+}
+
+#[test]
+fn what_an_apply_did_is_known_when_it_succeeds_or_when_its_rollback_is_planned() {
+    let stacks = vec![stack(0, &[]), stack(1, &[])];
+    let mut run = run(stacks.clone());
+    for n in 0..2 {
+        begin_apply(&mut run, n, sealed_plan());
+    }
+    run.applied(&name(0), &job(2), object(), now()).unwrap();
+    run.forward.stacks[1].state = maybe();
+    let made = |run: &Run, n: usize| run.forward().stacks()[n].made().copied();
+    assert_eq!(
+        (made(&run, 0), made(&run, 1)),
+        (Some(Counts::default()), None)
+    );
+    let imported = Counts {
+        import: 1,
+        ..Counts::default()
+    };
+    run.changes_known(&name(1), imported).unwrap();
+    assert_eq!(
+        made(&run, 1),
+        None,
+        "a plan of the forward leg undoes nothing"
+    );
+
+    decide(&mut run, ErrorName::ApplyFailed, Some(&good(stacks)));
+    run.changes_known(&name(1), imported).unwrap();
+    assert_eq!(made(&run, 1), Some(imported));
+}
