@@ -27,7 +27,7 @@ async fn delivered(harness: &Harness) -> anyhow::Result<()> {
         "expected jobs as containers: {can}, but: {}",
         harness.local.jobs
     );
-    let runs = story::run(harness).await?;
+    let runs = Box::pin(story::run(harness)).await?;
     cli::shows_the_story(harness, runs).await?;
     let clone = harness.local.dir.join("fresh-clone");
     swept::no_secret_is_left(harness, &clone, 50).await?;

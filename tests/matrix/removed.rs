@@ -8,7 +8,7 @@ use domain::error::ErrorName;
 use domain::ids::StackName;
 use domain::keys;
 use domain::plan::{PlanKind, Reason};
-use domain::run::{Outcome, Run, StackState};
+use domain::run::{Outcome, Run, StackRun, StackState};
 use engine::fakes::samples;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -177,6 +177,6 @@ async fn a_renamed_stack_keeps_its_resources_when_the_delivery_fails() {
     });
     let ended = deliver(&cloud, &event, Outcome::RolledBack).await;
     let stacks = ended.run.rollback().unwrap().stacks();
-    let kinds: Vec<PlanKind> = stacks.iter().map(|stack| stack.plan_kind()).collect();
+    let kinds: Vec<PlanKind> = stacks.iter().map(StackRun::plan_kind).collect();
     assert_eq!(kinds, [PlanKind::Normal; 2]);
 }

@@ -95,7 +95,7 @@ struct RawModule {
     #[serde(default)]
     resources: Vec<RawResource>,
     #[serde(default)]
-    child_modules: Vec<RawModule>,
+    child_modules: Vec<Self>,
 }
 
 #[derive(Deserialize)]

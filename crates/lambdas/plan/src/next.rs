@@ -37,7 +37,7 @@ impl Plan {
         }
         let run = load_run(&*self.table, &input.run).await?;
         let owned = environments::owned(&*self.table, &run).await?;
-        self.wave(run, &owned).await
+        Box::pin(self.wave(run, &owned)).await
     }
 
     /// Selects the stacks that can be planned now, and creates their jobs.

@@ -44,7 +44,9 @@ impl Step for Record {
 
     async fn run(&self, input: RecordInput) -> Result<RecordOutput> {
         match input {
-            RecordInput::Promote(input) => self.promote(input).await.map(RecordOutput::Promote),
+            RecordInput::Promote(input) => Box::pin(self.promote(input))
+                .await
+                .map(RecordOutput::Promote),
             RecordInput::Record(input) => {
                 Box::pin(self.record(input)).await.map(RecordOutput::Record)
             }
