@@ -339,3 +339,22 @@ async fn an_audit_that_fails_holds_no_run_and_its_entry_is_written_later() {
     let next = cloud.push(3, samples::CONFIG);
     deliver(&cloud, &next, Outcome::Applied).await;
 }
+
+/// A container has 30 s after SIGTERM, and Batch shows its job as running until then and longer.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_ending_is_waited_for() {
+    for state in ["JudgeFirstPlan", "FinishApply"] {
+        let cloud = delivered().await;
+        cloud.order(Fault {
+            state,
+            trouble: Trouble::Fails,
+            error: ErrorName::JobEnding.as_str(),
+            times: 10,
+        });
+        let start = Instant::now();
+        let event = cloud.push(2, samples::CONFIG);
+        deliver(&cloud, &event, Outcome::Applied).await;
+        assert!(cloud.disarm().is_empty(), "{state}");
+        assert!(start.elapsed() >= Duration::from_secs(150), "{state}");
+    }
+}

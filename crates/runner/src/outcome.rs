@@ -68,16 +68,10 @@ impl Stop {
             Error::TooOld { .. } | Error::Start { .. } => ErrorName::SettingsInvalid,
             Error::Unreadable { .. } | Error::Io { .. } => ErrorName::Internal,
         };
-        let mut message = error.to_string();
-        if let Error::StateLocked { lock } = error
-            && let Some(age) = age(&lock.created, Timestamp::now())
-        {
-            message.push_str(&format!("; it has held the lock for {age}"));
-        }
         let errors = error.diagnostics().iter().filter(|found| found.is_error());
         let warnings = error.diagnostics().iter().filter(|found| !found.is_error());
         Self {
-            error: StepError::new(name, cut(&message)),
+            error: StepError::new(name, cut(&error.to_string())),
             side_effects: SideEffects::None,
             diagnostics: errors
                 .chain(warnings)
@@ -106,6 +100,18 @@ impl Stop {
             }
         }
         stop
+    }
+
+    /// Adds how long another process has held the lock of the state, if that is the error.
+    #[must_use]
+    pub fn with_lock_age(mut self, error: &Error, now: Timestamp) -> Self {
+        if let Error::StateLocked { lock } = error
+            && let Some(age) = age(&lock.created, now)
+        {
+            let message = &mut self.error.message;
+            message.push_str(&format!("; the lock has been held for {age}"));
+        }
+        self
     }
 
     /// Converts to the outcome of a job. Passes every text through `clean`.
@@ -182,6 +188,18 @@ mod tests {
         let created = "2026-11-21 12:41:42 +0000 UTC";
         assert_eq!(age(created, now).as_deref(), Some("12 min"));
         assert_eq!(age("yesterday", now), None);
+
+        let lock = terraform_cli::LockInfo {
+            path: "state/github-42/production/data.tfstate".into(),
+            who: "runner@ip-10-0-1-7".into(),
+            created: created.into(),
+            ..terraform_cli::LockInfo::default()
+        };
+        let error = Error::StateLocked { lock: lock.into() };
+        let stop = Stop::of_apply(&error, &Transcript::default()).with_lock_age(&error, now);
+        let message = &stop.error.message;
+        assert!(message.contains("github-42/production/data.tfstate is locked by runner@"));
+        assert!(message.ends_with("held for 12 min"), "{message}");
     }
 
     #[test]

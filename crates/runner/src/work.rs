@@ -408,7 +408,8 @@ impl<'a> Prepared<'a> {
             .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
         if let Err(error) = report.end {
             commands.explain(Some(&error)).await;
-            let mut stop = Stop::of_apply(&error, &report.transcript);
+            let mut stop = Stop::of_apply(&error, &report.transcript)
+                .with_lock_age(&error, self.context.clock.now());
             self.rescue_state(&mut stop).await;
             return Err(stop);
         }

@@ -17,7 +17,9 @@ const ENVIRONMENT: [&str; 2] = ["github-42", "production"];
 /// A versioned bucket: the versions of each key, the oldest first. A removed object has a last
 /// version without content.
 #[derive(Clone, Default)]
-pub(super) struct FakeStates(Arc<Mutex<BTreeMap<String, Vec<Option<Vec<u8>>>>>>);
+pub(super) struct FakeStates(Arc<Mutex<BTreeMap<String, Versions>>>);
+
+type Versions = Vec<Option<Vec<u8>>>;
 
 impl FakeStates {
     fn put(&self, key: &str, bytes: Option<&[u8]>) {

@@ -262,7 +262,7 @@ fn a_test_command_is_a_command_and_not_a_script() {
     assert!(parse(config(4096).as_bytes()).is_ok());
     let errors = parse(config(4097).as_bytes()).unwrap_err();
     assert_eq!(
-        errors[0].message,
+        errors.first().unwrap().message,
         "has 4097 bytes, expected at most 4096; put the commands into a script of the repository"
     );
 }

@@ -125,11 +125,12 @@ mod tests {
         "Path":"state/github-42/production/data.tfstate"}"#;
 
     fn suspect(run: &str, run_progress: Progress, job_progress: Progress) -> Suspect {
+        let number: i64 = run.trim_start_matches("run-").parse().unwrap();
         let stack = crate::ids::StackName::parse("data").unwrap();
         Suspect {
             run: RunId::parse(run).unwrap(),
             job: JobId::seal("apply", &stack, 1, run.as_bytes()),
-            started_at: Timestamp::from_second(i64::from(run.as_bytes()[4])).unwrap(),
+            started_at: Timestamp::from_second(number).unwrap(),
             run_progress,
             job_progress,
         }

@@ -41,7 +41,7 @@ impl Step for Reconcile {
 
     async fn run(&self, input: ReconcileInput) -> Result<ReconcileOutput> {
         match input {
-            ReconcileInput::Reconcile => self.reconcile().await,
+            ReconcileInput::Reconcile => Box::pin(self.reconcile()).await,
         }
     }
 }

@@ -49,8 +49,8 @@ impl Reconcile {
         let listed: Vec<&RunId> = open.iter().rev().map(Run::id).collect();
         let others = held.iter().copied().filter(|id| !listed.contains(id));
         for id in listed.iter().copied().chain(others) {
-            let done = self.reconcile_run(id, held.contains(id), &mut output).await;
-            problems.note(id.as_str(), done);
+            let done = self.reconcile_run(id, held.contains(id), &mut output);
+            problems.note(id.as_str(), Box::pin(done).await);
         }
         for environment in environments.iter().filter(|it| !it.outbox().is_empty()) {
             let done = self.closing.notify(environment).await;

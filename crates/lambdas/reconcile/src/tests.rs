@@ -96,8 +96,8 @@ async fn an_execution_was_stopped_and_its_event_was_lost() {
 
     world.executions.end(&execution(2), ExecutionState::Aborted);
     let output = world.reconcile().await;
-    assert_eq!(output.ended, [stopped.clone()]);
-    assert_eq!(output.audited, [stopped.clone()]);
+    assert_eq!(output.ended, std::slice::from_ref(&stopped));
+    assert_eq!(output.audited, std::slice::from_ref(&stopped));
 
     let run = world.stored(2).await;
     assert_eq!(run.outcome(), Outcome::Failed);
@@ -142,7 +142,8 @@ async fn what_a_dead_run_may_have_changed_freezes_its_environment() {
     assert!(!world.stored(2).await.is_ended());
     assert_eq!(world.holder(), Some(stopped.clone()));
 
-    assert_eq!(world.reconcile().await.ended, [stopped.clone()]);
+    let output = world.reconcile().await;
+    assert_eq!(output.ended, std::slice::from_ref(&stopped));
     let environment = world.table.environment();
     assert_eq!(environment.holder(), None);
     assert_eq!(environment.frozen().unwrap().run, stopped);
@@ -205,7 +206,7 @@ async fn the_environment_of_an_ended_run_is_handed_on() {
         })
         .await;
     let output = world.reconcile().await;
-    assert_eq!(output.released, [ended.clone()]);
+    assert_eq!(output.released, std::slice::from_ref(&ended));
     assert_eq!(output.audited, [ended]);
     assert_eq!(world.holder(), Some(next));
     assert!(world.table.environment().outbox().is_empty());
