@@ -46,9 +46,9 @@ fn shown(plan: &PlanSummary, config: &Config) -> String {
     reasons.fold(verdict.as_str().to_owned(), |text, line| text + &line)
 }
 
-/// The verdict for each approval rule on the forward leg, then the verdict on the rollback leg.
+/// The verdict for each approval rule.
 #[test]
-fn a_plan_is_judged_by_the_rule_and_the_leg() {
+fn a_plan_is_judged_by_the_rule() {
     use Verdict::{Auto, NeedsApproval, NoChanges};
     let (rule, queue) = ("aws_lb_listener_rule", "aws_sqs_queue");
     let none = OutputsChange::None;
