@@ -18,7 +18,7 @@ use terraform_cli::{
 use tokio::sync::OnceCell;
 
 use crate::job::{JobContext, Request, job_key};
-use crate::outcome::Stop;
+use crate::outcome::{self, Stop};
 use crate::undo::{self, Lock};
 use crate::warm::{Candidate, Cold, Origin, SOURCE, Verification, Warm};
 use crate::workspace::Workspace;

@@ -145,7 +145,6 @@ fn refusal(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::OutputsChange;
     use proptest::prelude::*;
 
     fn change(address: &str, origin: Option<Origin>, action: Action) -> ResourceChange {
@@ -165,7 +164,7 @@ mod tests {
     fn judged(plan: Vec<ResourceChange>, made: &[ResourceChange]) -> Result<Verdict, String> {
         let summary = PlanSummary {
             changes: plan,
-            outputs_change: OutputsChange::None,
+            ..PlanSummary::default()
         };
         let is_protected = |change: &ResourceChange| change.resource_type == "table";
         judge_rollback(&summary, made, is_protected).map_err(|refused| refused.to_string())

@@ -9,14 +9,21 @@ use super::tests::{decide, good, job, maybe, name, now, object, run, sealed_plan
 use super::*;
 use crate::error::ErrorName;
 use crate::plan::{Counts, Extent, PlanKind, PlanSummary, Resources, SealedPlan, Verdict};
+use crate::warning::Warnings;
 
 /// Plans a stack of the forward leg with this plan, and starts its apply.
 fn begin_apply(run: &mut Run, n: usize, plan: SealedPlan) {
     let (stack, made) = (name(n), job(1));
     let summary = PlanSummary::default();
     run.planning(&stack, made.clone(), 1, now()).unwrap();
-    run.planned(&stack, &made, plan, &summary, Verdict::Auto, None, now())
-        .unwrap();
+    let plan = JudgedPlan {
+        sealed: plan,
+        summary: &summary,
+        judgement: Verdict::Auto.into(),
+        warnings: Warnings::default(),
+        outputs: None,
+    };
+    run.planned(&stack, &made, plan, now()).unwrap();
     run.applying(&stack, job(2), 2, now()).unwrap();
 }
 
@@ -78,7 +85,10 @@ fn a_rollback_undoes_the_plan_that_was_applied() {
     for n in 0..3 {
         begin_apply(&mut run, n, sealed_plan());
     }
-    let applied = |run: &mut Run, n| run.applied(&name(n), &job(2), object(), now()).unwrap();
+    let applied = |run: &mut Run, n| {
+        run.applied(&name(n), &job(2), object(), &Warnings::default(), now())
+            .unwrap()
+    };
     applied(&mut run, 0);
     let failed = crate::plan::SideEffects::Possible;
     run.apply_failed(&name(1), &job(2), failed, now()).unwrap();
@@ -103,7 +113,8 @@ fn what_an_apply_did_is_known_when_it_succeeds_or_when_its_rollback_is_planned()
     for n in 0..2 {
         begin_apply(&mut run, n, sealed_plan());
     }
-    run.applied(&name(0), &job(2), object(), now()).unwrap();
+    run.applied(&name(0), &job(2), object(), &Warnings::default(), now())
+        .unwrap();
     run.forward.stacks[1].state = maybe();
     let made = |run: &Run, n: usize| run.forward().stacks()[n].made().copied();
     assert_eq!(
