@@ -160,7 +160,7 @@ pub(crate) fn changes(
 pub(crate) fn undone(
     artifacts: &FakeObjects,
     record: &JobSpec,
-    after: StateObjects,
+    after: &StateObjects,
 ) -> (Vec<ResourceChange>, UndoPlan) {
     let Some(undone) = &record.undo else {
         return Default::default();
@@ -168,7 +168,7 @@ pub(crate) fn undone(
     let bytes = artifacts.peek(&undone.applied.json.key).unwrap();
     let plan: PlanFile = serde_json::from_slice(&bytes).unwrap();
     let planned: Vec<PlannedResource> = plan.changes.iter().map(Change::planned).collect();
-    let made = carried_out(&planned, &undone.applied.state, &after, undone.extent);
+    let made = carried_out(&planned, &undone.applied.state, after, undone.extent);
     let undo = undo(&made, &planned).unwrap();
     (made, undo)
 }

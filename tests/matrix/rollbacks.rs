@@ -3,7 +3,6 @@
 use crate::cloud::{Cloud, Fault, Trouble};
 use crate::machine;
 use crate::stories::{deliver, deliver_first};
-use crate::terraform::Resources;
 use domain::error::ErrorName;
 use domain::event::Trigger;
 use domain::plan::PlanKind;
@@ -41,11 +40,8 @@ async fn delivered(config: &str) -> Arc<Cloud> {
 /// Returns the objects of a stack, by address.
 fn objects(cloud: &Cloud, stack: &str) -> BTreeMap<String, u64> {
     let states = cloud.batch.states();
-    let held = states
-        .get(&state(stack))
-        .map_or_else(Resources::new, Clone::clone);
-    let held = held.into_iter();
-    held.map(|(address, resource)| (address, resource.object))
+    let held = states.get(&state(stack)).into_iter().flatten();
+    held.map(|(address, resource)| (address.clone(), resource.object))
         .collect()
 }
 

@@ -398,7 +398,7 @@ impl Batch {
         let held = self.with(|inner| inner.states.entry(state_key(record)).or_default().clone());
         let (repository, commit) = (record.repository_key, &record.commit);
         let code = self.code.of(repository, commit, &record.dir);
-        let (made, undo) = undone(&self.artifacts, record, objects(&held));
+        let (made, undo) = undone(&self.artifacts, record, &objects(&held));
         let statements = match record.plan_kind {
             PlanKind::Normal => Statements::of(&code, &undo),
             PlanKind::Destroy => Statements::default(),

@@ -7,8 +7,12 @@ use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
 use domain::ids::StackName;
 use domain::plan::LegKind;
+<<<<<<< HEAD
 use domain::run::{Build, Outcome, Run, StackState};
 use domain::text;
+=======
+use domain::run::{Build, Leg, Outcome, Run, StackRun, StackState};
+>>>>>>> b42c4c3379815b1bee5afc24df35753023b38068
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -271,9 +275,9 @@ fn skipped(run: &Run) -> String {
 /// Returns how many resources the rollback created again, and a space; empty if there are none. They
 /// are new objects: the run had deleted the former ones.
 fn created_again(run: &Run) -> String {
-    let stacks = run.rollback().map_or(&[][..], |leg| leg.stacks());
+    let stacks = run.rollback().map_or(&[][..], Leg::stacks);
     let applied = stacks.iter().filter(|stack| stack.has_side_effects());
-    let made = applied.filter_map(|stack| stack.made());
+    let made = applied.filter_map(StackRun::made);
     match made.map(|made| made.create).sum() {
         0_usize => String::new(),
         count => format!("Created again as new: {count}. "),
@@ -282,7 +286,7 @@ fn created_again(run: &Run) -> String {
 
 /// Returns which stacks the rollback left as the run made them, and a space; empty if there are none.
 fn left(run: &Run) -> String {
-    let stacks = run.rollback().map_or(&[][..], |leg| leg.stacks());
+    let stacks = run.rollback().map_or(&[][..], Leg::stacks);
     let left = stacks
         .iter()
         .filter(|stack| *stack.state() == StackState::Left);
