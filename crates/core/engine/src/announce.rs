@@ -7,12 +7,8 @@ use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
 use domain::event::EnrolledRepository;
 use domain::ids::StackName;
 use domain::plan::LegKind;
-<<<<<<< HEAD
-use domain::run::{Build, Outcome, Run, StackState};
-use domain::text;
-=======
 use domain::run::{Build, Leg, Outcome, Run, StackRun, StackState};
->>>>>>> b42c4c3379815b1bee5afc24df35753023b38068
+use domain::text;
 use std::sync::Arc;
 use std::time::Duration;
 
