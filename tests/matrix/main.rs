@@ -19,6 +19,7 @@ mod plans;
 mod removed;
 mod rollbacks;
 mod skipping;
+mod state;
 mod stories;
 mod terraform;
 

@@ -136,7 +136,8 @@ async fn a_stack_that_was_moved_in_with_its_state_is_not_destroyed() {
 async fn a_stack_that_was_taken_out_and_put_back_is_not_destroyed() {
     let cloud = delivered(samples::CONFIG).await;
     let before = objects(&cloud, "data");
-    let second = push(&cloud, 2, &without_data(), GOOD);
+    let taken_out = without_data() + "removed:\n  data: keep\n";
+    let second = push(&cloud, 2, &taken_out, GOOD);
     deliver(&cloud, &second, Outcome::Applied).await;
     let third = push(&cloud, 3, samples::CONFIG, GOOD);
     cloud.order(fault("JudgePlan", "PlanFailed"));

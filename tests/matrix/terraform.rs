@@ -5,14 +5,15 @@ use crate::calls::{self, Calls};
 use crate::cloud::{CLUSTER, Place};
 use crate::commits::Code;
 use crate::plans::{Change, PlanFile, Statements, Wanted, added, changes, undone};
+pub(crate) use crate::state::{Managed, Object, Resources};
+use crate::state::{StackState, objects, version};
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{CommitId, JobId, RunId, Sha256Digest};
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ObjectId, ObjectRef, Origin, OutputsChange, PlanKind, PlanSummary, SealedPlan,
-    SideEffects, StateObjects, StateVersion,
+    Action, ObjectRef, Origin, OutputsChange, PlanKind, PlanSummary, SealedPlan, SideEffects,
 };
 use domain::warning::Warnings;
 use engine::fakes::FakeObjects;
@@ -32,51 +33,6 @@ pub(crate) const STUCK: Duration = Duration::from_secs(5 * 3600);
 pub(crate) const WORK: Duration = Duration::from_secs(30);
 /// The time that a terminated job stays open after its container has ended.
 const STOPPING: Duration = Duration::from_secs(30);
-
-/// A resource in a state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Managed {
-    /// The id of its object in the account.
-    pub(crate) object: u64,
-    pub(crate) value: String,
-    /// Whether its creation was interrupted.
-    pub(crate) tainted: bool,
-}
-
-/// The resources of a stack, by address.
-pub(crate) type Resources = BTreeMap<String, Managed>;
-
-impl Managed {
-    /// Returns a resource that was made without the pipeline.
-    pub(crate) fn imported(object: u64) -> Self {
-        Self {
-            object,
-            value: "made by hand".to_owned(),
-            tainted: false,
-        }
-    }
-}
-
-/// An object in the account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Object {
-    /// The tag that names the state of its stack. Empty for an object that was made without the
-    /// pipeline, and stays so.
-    pub(crate) state: String,
-}
-
-#[derive(Debug, Clone, Default)]
-struct StackStateFile {
-    serial: u64,
-    resources: Resources,
-}
-
-impl StackStateFile {
-    fn tainted(&self) -> Vec<String> {
-        let tainted = self.resources.iter().filter(|(_, held)| held.tainted);
-        tainted.map(|(address, _)| address.clone()).collect()
-    }
-}
 
 /// How far an apply gets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,7 +62,7 @@ pub(crate) struct Applied {
 struct Inner {
     objects: BTreeMap<u64, Object>,
     created: u64,
-    states: BTreeMap<String, StackStateFile>,
+    states: BTreeMap<String, StackState>,
     plans: BTreeMap<String, JobSpec>,
     jobs: Vec<(JobId, BatchJob)>,
     /// Why running jobs were terminated, by their Batch ids.
@@ -559,30 +515,6 @@ fn state_key(record: &JobSpec) -> String {
         panic!("a delivery's backend is S3, not {:?}", record.backend);
     };
     key.clone()
-}
-
-fn objects(held: &StackStateFile) -> StateObjects {
-    let id = |resource: &Managed| Some(ObjectId::new(resource.object.to_string()));
-    let objects = held.resources.iter();
-    StateObjects {
-        version: version(held),
-        objects: objects
-            .map(|(address, resource)| (address.clone(), id(resource)))
-            .collect(),
-    }
-}
-
-fn version(state: &StackStateFile) -> StateVersion {
-    let lineage = if state.serial == 0 { "" } else { "one" };
-    StateVersion {
-        lineage: lineage.to_owned(),
-        serial: state.serial,
-        resources: if state.resources.is_empty() {
-            domain::plan::Resources::None
-        } else {
-            domain::plan::Resources::Some
-        },
-    }
 }
 
 #[async_trait]

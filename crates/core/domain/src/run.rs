@@ -473,3 +473,5 @@ mod skip_tests;
 #[cfg(test)]
 #[path = "run_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod wave_tests;

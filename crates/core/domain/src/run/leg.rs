@@ -343,10 +343,15 @@ impl Run {
     /// that the run did not change.
     #[must_use]
     pub fn undo(&self, stack: &StackName) -> Option<Undo> {
-        self.rollback.as_ref()?;
-        let source = self.forward.source.as_ref()?;
+        let mut back = self.rollback.as_ref()?.stacks.iter();
+        let back = back.find(|back| back.name() == stack)?;
+        // By the state: a stack that the commit renamed is the same stack.
         let mut changed = self.forward.stacks.iter();
-        let changed = changed.find(|forward| forward.name() == stack)?;
+        let changed = changed.find(|changed| changed.spec().state() == back.spec().state())?;
+        let source = match &self.forward.base {
+            Some(base) if changed.plan_kind() == PlanKind::Destroy => &base.source,
+            _ => self.forward.source.as_ref()?,
+        };
         changed.undo(source)
     }
 
