@@ -233,7 +233,7 @@ impl Matrix<'_> {
     /// Recovers from a failed rollback as a person does: delivers a working commit.
     async fn recover(&mut self) -> anyhow::Result<()> {
         let commit = self.commit().await?;
-        let ended = self.harness.deliver(&self.sample, &commit).await?;
+        let ended = self.deliver_and_approve(&commit).await?;
         self.harness.expect(&ended, Outcome::Applied)?;
         self.good = commit;
         self.runs += 1;
