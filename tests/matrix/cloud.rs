@@ -388,7 +388,7 @@ impl Cloud {
                         .unwrap();
                 })
                 .await;
-                let output = serde_json::to_string(&ApprovalAnswer { verdict: answer }).unwrap();
+                let output = serde_json::to_string(&ApprovalAnswer { decision: answer }).unwrap();
                 self.tokens.succeed(token, &output).await.unwrap();
             }
         }

@@ -159,10 +159,10 @@ pub(crate) fn changes(
 /// computes them.
 pub(crate) fn undone(
     artifacts: &FakeObjects,
-    record: &JobSpec,
+    spec: &JobSpec,
     after: &StateObjects,
 ) -> (Vec<ResourceChange>, UndoPlan) {
-    let Some(undone) = &record.undo else {
+    let Some(undone) = &spec.undo else {
         return Default::default();
     };
     let bytes = artifacts.peek(&undone.applied.json.key).unwrap();

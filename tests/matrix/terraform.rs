@@ -251,30 +251,30 @@ impl Batch {
             return true;
         }
         self.artifacts.set(&started, "{}");
-        let record = self.artifacts.peek(&file(JobFile::Spec)).unwrap();
-        let record: JobSpec = serde_json::from_slice(&record).unwrap();
-        self.calls.reach(format!("state {}", state_key(&record)));
+        let spec = self.artifacts.peek(&file(JobFile::Spec)).unwrap();
+        let spec: JobSpec = serde_json::from_slice(&spec).unwrap();
+        self.calls.reach(format!("state {}", state_key(&spec)));
         let from = Instant::now();
         while from.elapsed() < WORK && self.terminated(id).is_none() {
             tokio::time::sleep(WORK / 10).await;
         }
         let interrupted = self.terminated(id).is_some();
-        let outcome = match record.verb {
+        let outcome = match spec.verb {
             Verb::Plan if interrupted => JobOutcome::Failed {
                 error: StepError::new(ErrorName::Interrupted, "terraform was interrupted"),
                 side_effects: SideEffects::None,
                 diagnostics: Vec::new(),
             },
-            Verb::Plan => self.plan(&record, name),
-            Verb::Apply if interrupted => self.apply(&record, name, from, Reach::FirstObject),
-            Verb::Apply => self.apply(&record, name, from, Reach::All),
+            Verb::Plan => self.plan(&spec, name),
+            Verb::Apply if interrupted => self.apply(&spec, name, from, Reach::FirstObject),
+            Verb::Apply => self.apply(&spec, name, from, Reach::All),
         };
         let ok = !matches!(outcome, JobOutcome::Failed { .. });
         let result = JobResult {
             schema: JOB_SCHEMA,
             run: run.clone(),
-            verb: record.verb,
-            stack: record.stack.clone(),
+            verb: spec.verb,
+            stack: spec.stack.clone(),
             outcome,
             duration_ms: 30_000,
             exit_code: u8::from(!ok),
@@ -298,14 +298,14 @@ impl Batch {
     /// Returns the resources of a stack with its inputs. Other code updates one, replaces one, deletes the
     /// one that only the old code has, and creates its own. Code with a line `# protected` has a table too,
     /// which no plan may delete.
-    fn wanted(&self, record: &JobSpec) -> BTreeMap<String, Wanted> {
-        if record.plan_kind == PlanKind::Destroy {
+    fn wanted(&self, spec: &JobSpec) -> BTreeMap<String, Wanted> {
+        if spec.plan_kind == PlanKind::Destroy {
             return BTreeMap::new();
         }
-        let (repository, commit) = (record.repository_key, &record.commit);
-        let release = self.code.release(repository, commit, &record.dir);
+        let (repository, commit) = (spec.repository_key, &spec.commit);
+        let release = self.code.release(repository, commit, &spec.dir);
         let only = format!("terraform_data.only[\"{}\"]", &release[..8]);
-        let inputs = record.inputs.values().map(|it| it.sha256.to_string());
+        let inputs = spec.inputs.values().map(|it| it.sha256.to_string());
         let inputs = inputs.collect::<Vec<_>>().join(" ");
         let resource = |address: &str, value: &str, on_change| {
             let value = value.to_owned();
@@ -318,7 +318,7 @@ impl Batch {
             resource(&only, &release, Action::Update),
             resource("terraform_data.release", &release, Action::Update),
         ]);
-        let code = self.code.of(repository, commit, &record.dir);
+        let code = self.code.of(repository, commit, &spec.dir);
         wanted.extend(added(&code));
         if code.contains("# protected") {
             wanted.extend([resource(
@@ -332,12 +332,10 @@ impl Batch {
 
     /// Returns `terraform output -json`: the service, a sensitive value, and what the code says in a
     /// line with `# output`.
-    fn outputs(&self, record: &JobSpec) -> Vec<u8> {
+    fn outputs(&self, spec: &JobSpec) -> Vec<u8> {
         let text = |value: &str, sensitive: bool| json!({"value": value, "sensitive": sensitive});
-        let place = Place::of(record.repository_key);
-        let code = self
-            .code
-            .of(record.repository_key, &record.commit, &record.dir);
+        let place = Place::of(spec.repository_key);
+        let code = self.code.of(spec.repository_key, &spec.commit, &spec.dir);
         let own = code.lines().find(|line| line.contains("# output"));
         let outputs = json!({
             "cluster": text(CLUSTER, false),
@@ -350,16 +348,16 @@ impl Batch {
         serde_json::to_vec(&outputs).unwrap()
     }
 
-    fn plan(&self, record: &JobSpec, name: &JobId) -> JobOutcome {
-        let held = self.with(|inner| inner.states.entry(state_key(record)).or_default().clone());
-        let (repository, commit) = (record.repository_key, &record.commit);
-        let code = self.code.of(repository, commit, &record.dir);
-        let (made, undo) = undone(&self.artifacts, record, &objects(&held));
-        let statements = match record.plan_kind {
+    fn plan(&self, spec: &JobSpec, name: &JobId) -> JobOutcome {
+        let held = self.with(|inner| inner.states.entry(state_key(spec)).or_default().clone());
+        let (repository, commit) = (spec.repository_key, &spec.commit);
+        let code = self.code.of(repository, commit, &spec.dir);
+        let (made, undo) = undone(&self.artifacts, spec, &objects(&held));
+        let statements = match spec.plan_kind {
             PlanKind::Normal => Statements::of(&code, &undo),
             PlanKind::Destroy => Statements::default(),
         };
-        let changes = changes(&held.resources, &self.wanted(record), &statements);
+        let changes = changes(&held.resources, &self.wanted(spec), &statements);
         let outputs_change = if changes.is_empty() {
             OutputsChange::None
         } else {
@@ -377,11 +375,11 @@ impl Batch {
             secret: SECRET.to_owned(),
         };
         let bytes = serde_json::to_vec(&file).unwrap();
-        let key = |file| keys::job(&record.run, name, file);
+        let key = |file| keys::job(&spec.run, name, file);
         let plan = self.put(key(JobFile::Plan), bytes.clone());
-        self.with(|inner| inner.plans.insert(plan.key.clone(), record.clone()));
+        self.with(|inner| inner.plans.insert(plan.key.clone(), spec.clone()));
         let outputs =
-            (held.serial > 0).then(|| self.put(key(JobFile::Outputs), self.outputs(record)));
+            (held.serial > 0).then(|| self.put(key(JobFile::Outputs), self.outputs(spec)));
         JobOutcome::Planned {
             plan,
             json: self.put(key(JobFile::PlanJson), bytes),
@@ -393,8 +391,8 @@ impl Batch {
         }
     }
 
-    fn apply(&self, record: &JobSpec, name: &JobId, from: Instant, reach: Reach) -> JobOutcome {
-        let sealed = record.plan.clone().unwrap();
+    fn apply(&self, spec: &JobSpec, name: &JobId, from: Instant, reach: Reach) -> JobOutcome {
+        let sealed = spec.plan.clone().unwrap();
         let bytes = self.artifacts.peek(&sealed.file.key).unwrap();
         let fails = |name, side_effects| JobOutcome::Failed {
             error: StepError::new(name, "as the test asks"),
@@ -405,7 +403,7 @@ impl Batch {
             return fails(ErrorName::PlanTampered, SideEffects::None);
         }
         let plan: PlanFile = serde_json::from_slice(&bytes).unwrap();
-        let state = state_key(record);
+        let state = state_key(spec);
         let failed = self.with(|inner| {
             let held = inner.states.entry(state.clone()).or_default();
             if version(held) != sealed.state {
@@ -413,14 +411,14 @@ impl Batch {
             }
             held.serial += 1;
             let reach = match reach {
-                Reach::All if inner.refused.contains(&record.commit) => Reach::First,
+                Reach::All if inner.refused.contains(&spec.commit) => Reach::First,
                 reach => reach,
             };
             let deleted = inner.carry_out(&state, &plan.changes, reach);
             inner.applied.push(Applied {
                 state,
-                run: record.run.clone(),
-                commit: record.commit.clone(),
+                run: spec.run.clone(),
+                commit: spec.commit.clone(),
                 plan: sealed,
                 deleted,
                 from,
@@ -436,8 +434,8 @@ impl Batch {
             Some((error, side_effects)) => fails(error, side_effects),
             None => JobOutcome::Applied {
                 outputs: self.put(
-                    keys::job(&record.run, name, JobFile::Outputs),
-                    self.outputs(record),
+                    keys::job(&spec.run, name, JobFile::Outputs),
+                    self.outputs(spec),
                 ),
                 summary: PlanSummary::default(),
                 warnings: Warnings::default(),
@@ -510,9 +508,9 @@ impl Inner {
     }
 }
 
-fn state_key(record: &JobSpec) -> String {
-    let Backend::S3 { key, .. } = &record.backend else {
-        panic!("a delivery's backend is S3, not {:?}", record.backend);
+fn state_key(spec: &JobSpec) -> String {
+    let Backend::S3 { key, .. } = &spec.backend else {
+        panic!("a delivery's backend is S3, not {:?}", spec.backend);
     };
     key.clone()
 }

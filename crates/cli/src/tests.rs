@@ -420,7 +420,7 @@ async fn a_plan_is_answered_once() {
         outputs,
         [(
             "canary-token".to_owned(),
-            "{\"verdict\":\"approved\"}".to_owned()
+            "{\"decision\":\"approved\"}".to_owned()
         )]
     );
     let late = desk.run(&["reject", &run, "data"]).await;

@@ -47,9 +47,9 @@ async fn apply(bench: &mut Bench, constraint: &str) -> (JobOutcome, String) {
         "terraform {{\n  required_providers {{\n    aws = {{\n      source  = \"hashicorp/aws\"\n      version = \"{constraint}\"\n    }}\n  }}\n}}\n"
     );
     let files = [(CONFIG_FILE, CONFIG), (LOCK, &*lock), (MAIN, &*main)];
-    let mut record = bench.record(Verb::Apply, &files);
-    record.plan = Some(bench.plan(SHOWN));
-    let outcome = bench.end_of(&record).await;
+    let mut spec = bench.spec(Verb::Apply, &files);
+    spec.plan = Some(bench.plan(SHOWN));
+    let outcome = bench.end_of(&spec).await;
     let ended = "each command starts the AWS provider: the one that was started has ended";
     let text = bench.printed.text();
     assert_eq!(text.matches(ended).count(), 1, "{text}");

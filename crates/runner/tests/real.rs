@@ -65,13 +65,13 @@ resource "terraform_data" "slow" {
 async fn a_check_that_fails_is_a_warning_of_the_apply_and_of_the_next_plan() {
     let Some(bench) = Bench::real() else { return };
     let files = repository(CHECKED);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let JobOutcome::Planned { warnings, .. } = &planned else {
         panic!("{planned:?}")
     };
     assert_eq!(warnings.count(), 0, "the value is known after the apply");
 
-    let mut apply = bench.record(Verb::Apply, &files);
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let applied = bench.end_of(&apply).await;
     let JobOutcome::Applied { warnings, .. } = &applied else {
@@ -85,7 +85,7 @@ async fn a_check_that_fails_is_a_warning_of_the_apply_and_of_the_next_plan() {
         "{text}"
     );
 
-    let again = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let again = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let JobOutcome::Planned {
         warnings, summary, ..
     } = &again
@@ -100,7 +100,7 @@ async fn a_check_that_fails_is_a_warning_of_the_apply_and_of_the_next_plan() {
 async fn plan_apply_no_changes_stale_and_destroy() {
     let Some(bench) = Bench::real() else { return };
     let files = repository(SHOP);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let JobOutcome::Planned {
         summary,
         state,
@@ -121,9 +121,9 @@ async fn plan_apply_no_changes_stale_and_destroy() {
             .unwrap()
             .starts_with(b"{\"format_version\"")
     );
-    let other = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let other = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
 
-    let mut apply = bench.record(Verb::Apply, &files);
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let applied = bench.end_of(&apply).await;
     let JobOutcome::Applied {
@@ -135,7 +135,7 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     assert_eq!(bench.outputs(outputs)["name"].value, "production");
     assert_eq!(summary.changes[0].address, "terraform_data.name");
 
-    let second = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let second = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let JobOutcome::Planned {
         summary,
         state,
@@ -149,7 +149,7 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     let outputs = outputs.as_ref().unwrap();
     assert_eq!(bench.outputs(outputs)["name"].value, "production");
 
-    let mut stale = bench.record(Verb::Apply, &files);
+    let mut stale = bench.spec(Verb::Apply, &files);
     stale.plan = Some(sealed(&other));
     let outcome = bench.end_of(&stale).await;
     let JobOutcome::Failed {
@@ -165,7 +165,7 @@ async fn plan_apply_no_changes_stale_and_destroy() {
         (ErrorName::StalePlan, SideEffects::None)
     );
 
-    let mut removal = bench.record(Verb::Plan, &files);
+    let mut removal = bench.spec(Verb::Plan, &files);
     removal.plan_kind = PlanKind::Destroy;
     let outcome = bench.end_of(&removal).await;
     let JobOutcome::Planned { summary, .. } = &outcome else {
@@ -173,7 +173,7 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     };
     assert_eq!(summary.count(Action::Delete), 1);
 
-    let mut apply = bench.record(Verb::Apply, &files);
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan_kind = PlanKind::Destroy;
     apply.plan = Some(sealed(&outcome));
     let outcome = bench.end_of(&apply).await;
@@ -191,10 +191,10 @@ async fn plan_apply_no_changes_stale_and_destroy() {
 async fn a_plan_that_was_changed_or_made_from_another_state_is_not_applied() {
     let Some(bench) = Bench::real() else { return };
     let files = repository(SHOP);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let good = sealed(&planned);
 
-    let mut moved = bench.record(Verb::Apply, &files);
+    let mut moved = bench.spec(Verb::Apply, &files);
     let mut other_state = good.clone();
     other_state.state.serial += 1;
     moved.plan = Some(other_state);
@@ -205,7 +205,7 @@ async fn a_plan_that_was_changed_or_made_from_another_state_is_not_applied() {
         "{outcome:?}"
     );
 
-    let mut misjudged = bench.record(Verb::Apply, &files);
+    let mut misjudged = bench.spec(Verb::Apply, &files);
     let mut other_json = good.clone();
     other_json.json.sha256 = domain::ids::Sha256Digest::of(b"another plan");
     misjudged.plan = Some(other_json);
@@ -219,7 +219,7 @@ async fn a_plan_that_was_changed_or_made_from_another_state_is_not_applied() {
     let mut bytes = bench.objects.peek(&good.file.key).unwrap();
     bytes[100] ^= 1;
     bench.objects.set(&good.file.key, bytes);
-    let mut tampered = bench.record(Verb::Apply, &files);
+    let mut tampered = bench.spec(Verb::Apply, &files);
     tampered.plan = Some(good);
     let outcome = bench.end_of(&tampered).await;
     assert_eq!(failure(&outcome).0, ErrorName::PlanTampered);
@@ -234,8 +234,8 @@ async fn a_plan_that_was_changed_or_made_from_another_state_is_not_applied() {
 async fn a_sigterm_in_the_middle_of_an_apply_leaves_a_result_and_no_lock() {
     let Some(bench) = Bench::real() else { return };
     let files = repository(SLOW);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
-    let mut apply = bench.record(Verb::Apply, &files);
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let request = bench.seal(&apply);
     let (handle, cancel) = CancelHandle::new();
@@ -271,7 +271,7 @@ async fn a_sigterm_in_the_middle_of_an_apply_leaves_a_result_and_no_lock() {
         "{error}"
     );
 
-    let after = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let after = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let JobOutcome::Planned { summary, .. } = &after else {
         panic!("{after:?}")
     };
@@ -286,8 +286,8 @@ async fn a_sigterm_in_the_middle_of_an_apply_leaves_a_result_and_no_lock() {
 async fn a_job_that_is_out_of_time_is_stopped_as_by_sigterm() {
     let Some(bench) = Bench::real() else { return };
     let files = repository(SLOW);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
-    let mut apply = bench.record(Verb::Apply, &files);
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     apply.timeout_seconds = 3;
     let outcome = bench.end_of(&apply).await;
@@ -307,8 +307,8 @@ async fn a_resource_that_fails_is_named_with_file_and_line() {
         "resource \"terraform_data\" \"bad\" {\n  provisioner \"local-exec\" {\n    command = \
          \"exit 3\"\n  }\n}\n",
     );
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
-    let mut apply = bench.record(Verb::Apply, &files);
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let outcome = bench.end_of(&apply).await;
     let JobOutcome::Failed {
@@ -341,7 +341,7 @@ async fn mistakes_and_unformatted_files_fail_the_plan() {
     let nope = "resource \"terraform_data\" \"x\" { nope = 1 }\n";
     let unformatted = "locals {\n    a=1\n}\n";
     let outcome = bench
-        .end_of(&bench.record(Verb::Plan, &repository(nope)))
+        .end_of(&bench.spec(Verb::Plan, &repository(nope)))
         .await;
     assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);
     assert!(
@@ -351,7 +351,7 @@ async fn mistakes_and_unformatted_files_fail_the_plan() {
         "{outcome:?}"
     );
     let outcome = bench
-        .end_of(&bench.record(Verb::Plan, &repository(unformatted)))
+        .end_of(&bench.spec(Verb::Plan, &repository(unformatted)))
         .await;
     assert!(
         failure(&outcome).1.contains("a file is not formatted"),
@@ -379,15 +379,15 @@ output "spy" {
     );
     let outputs = br#"{"table":{"sensitive":false,"type":"string","value":"orders"},
         "password":{"sensitive":true,"type":"string","value":"canary-password"}}"#;
-    let mut record = bench.record(Verb::Plan, &files);
-    record.inputs.insert(
+    let mut spec = bench.spec(Verb::Plan, &files);
+    spec.inputs.insert(
         StackName::parse("data").unwrap(),
         bench.put("runs/x/outputs.json", outputs),
     );
-    let planned = bench.end_of(&record).await;
-    let mut apply = bench.record(Verb::Apply, &files);
+    let planned = bench.end_of(&spec).await;
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
-    apply.inputs = record.inputs.clone();
+    apply.inputs = spec.inputs.clone();
     let request = bench.seal(&apply);
     let Ended::Written(result) = bench.run(&request).await.unwrap() else {
         panic!("no result")

@@ -61,7 +61,7 @@ async fn hostile_repositories_are_refused_before_terraform_starts() {
         let bench = Bench::scripted(MARKER);
         let mut files = repository("locals {}\n");
         files.extend_from_slice(extra);
-        let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+        let outcome = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
         let (name, message) = failure(&outcome);
         assert_eq!(name, ErrorName::SourceRefused, "{message}");
         assert!(message.contains(expected), "{message}");
@@ -89,10 +89,10 @@ async fn a_job_is_for_a_stack_of_its_source() {
         ("../app", "app"),
         ("infra/app", "data"),
     ] {
-        let mut record = bench.record(Verb::Plan, &repository("locals {}\n"));
-        dir.clone_into(&mut record.dir);
-        record.stack = StackName::parse(stack).unwrap();
-        let outcome = bench.end_of(&record).await;
+        let mut spec = bench.spec(Verb::Plan, &repository("locals {}\n"));
+        dir.clone_into(&mut spec.dir);
+        spec.stack = StackName::parse(stack).unwrap();
+        let outcome = bench.end_of(&spec).await;
         let (name, message) = failure(&outcome);
         assert_eq!(name, ErrorName::ContractViolation, "{message}");
         assert!(message.contains("does not have"), "{message}");
@@ -114,9 +114,9 @@ fn build(fill: impl Fn(&mut Zip)) -> Vec<u8> {
 /// Runs a plan job whose source is this archive.
 async fn outcome_of_archive(bytes: &[u8]) -> JobOutcome {
     let bench = Bench::scripted(MARKER);
-    let mut record = bench.record(Verb::Plan, &repository("locals {}\n"));
-    record.source = bench.put("sources/hostile.zip", bytes);
-    let outcome = bench.end_of(&record).await;
+    let mut spec = bench.spec(Verb::Plan, &repository("locals {}\n"));
+    spec.source = bench.put("sources/hostile.zip", bytes);
+    let outcome = bench.end_of(&spec).await;
     assert!(
         !bench.temp.path().join("started").exists(),
         "terraform was started"
@@ -232,9 +232,9 @@ async fn links_inside_the_repository_are_followed() {
         .add_symlink("shared/link.txt", "name.txt", plain)
         .unwrap();
     let bytes = writer.finish().unwrap().into_inner();
-    let mut record = bench.record(Verb::Plan, &repository(""));
-    record.source = bench.put("sources/links.zip", &bytes);
-    let outcome = bench.end_of(&record).await;
+    let mut spec = bench.spec(Verb::Plan, &repository(""));
+    spec.source = bench.put("sources/links.zip", &bytes);
+    let outcome = bench.end_of(&spec).await;
     assert!(matches!(outcome, JobOutcome::Planned { .. }), "{outcome:?}");
 }
 
@@ -242,12 +242,12 @@ async fn links_inside_the_repository_are_followed() {
 async fn specs_and_archives_must_be_the_sealed_ones() {
     let bench = Bench::scripted(MARKER);
     let files = repository("locals {}\n");
-    let record = bench.record(Verb::Plan, &files);
-    bench.objects.set(&record.source.key, b"other".to_vec());
-    let outcome = bench.end_of(&record).await;
+    let spec = bench.spec(Verb::Plan, &files);
+    bench.objects.set(&spec.source.key, b"other".to_vec());
+    let outcome = bench.end_of(&spec).await;
     assert_eq!(failure(&outcome).0, ErrorName::PlanTampered);
 
-    let mut request = bench.seal(&bench.record(Verb::Plan, &files));
+    let mut request = bench.seal(&bench.spec(Verb::Plan, &files));
     let key = keys::job(&request.run, &request.job, JobFile::Spec);
     let text = String::from_utf8(bench.objects.peek(&key).unwrap()).unwrap();
     bench
@@ -259,7 +259,7 @@ async fn specs_and_archives_must_be_the_sealed_ones() {
     assert_eq!(failure(&result.outcome).0, ErrorName::PlanTampered);
     assert!(bench.peek(&request, JobFile::Started).is_none());
 
-    request = bench.seal(&bench.record(Verb::Plan, &files));
+    request = bench.seal(&bench.spec(Verb::Plan, &files));
     request.verb = Verb::Apply;
     let Ended::Written(result) = bench.run(&request).await.unwrap() else {
         panic!()
@@ -268,7 +268,7 @@ async fn specs_and_archives_must_be_the_sealed_ones() {
     assert_eq!(name, ErrorName::ContractViolation);
     assert!(message.contains("the command says apply"), "{message}");
 
-    request = bench.seal(&bench.record(Verb::Plan, &files));
+    request = bench.seal(&bench.spec(Verb::Plan, &files));
     bench
         .objects
         .remove(&keys::job(&request.run, &request.job, JobFile::Spec));
@@ -290,7 +290,7 @@ async fn specs_and_archives_must_be_the_sealed_ones() {
 #[tokio::test]
 async fn a_second_start_is_refused_for_good() {
     let bench = Bench::scripted("exit 1");
-    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
     assert!(matches!(
         bench.run(&request).await.unwrap(),
         Ended::Written(_)
@@ -317,7 +317,7 @@ async fn a_second_start_is_refused_for_good() {
 #[tokio::test]
 async fn a_start_whose_answer_was_lost_is_known_again() {
     let bench = Bench::scripted("exit 1");
-    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
     let lost = StepError::new(ErrorName::AwsUnavailable, "no answer");
     bench.objects.lose_reply("put_if_absent", lost.clone(), 1);
     assert!(matches!(
@@ -325,7 +325,7 @@ async fn a_start_whose_answer_was_lost_is_known_again() {
         Ended::Written(_)
     ));
 
-    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
     bench.objects.fail_next("put_if_absent", lost, 1);
     assert_eq!(
         bench.run(&request).await.unwrap_err().name,
@@ -337,7 +337,7 @@ async fn a_start_whose_answer_was_lost_is_known_again() {
 #[tokio::test]
 async fn a_bucket_that_does_not_answer_gives_no_result() {
     let bench = Bench::scripted(MARKER);
-    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
     let error = StepError::new(ErrorName::AwsUnavailable, "no answer");
     bench.objects.fail_next("get", error, 1);
     assert_eq!(
@@ -367,9 +367,9 @@ esac"#
 }
 
 async fn apply_with(bench: &Bench) -> (JobOutcome, runner::job::Request) {
-    let mut record = bench.record(Verb::Apply, &repository("locals {}\n"));
-    record.plan = Some(bench.plan(SHOWN));
-    let request = bench.seal(&record);
+    let mut spec = bench.spec(Verb::Apply, &repository("locals {}\n"));
+    spec.plan = Some(bench.plan(SHOWN));
+    let request = bench.seal(&spec);
     let Ended::Written(result) = bench.run(&request).await.unwrap() else {
         panic!("no result")
     };
@@ -419,10 +419,10 @@ async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
         "trap '' TERM; {hook}; sleep 60 & wait; wait"
     )));
     bench.grace = Duration::from_millis(300);
-    let mut record = bench.record(Verb::Apply, &repository("locals {}\n"));
-    record.timeout_seconds = 1;
-    record.plan = Some(bench.plan(SHOWN));
-    let outcome = bench.end_of(&record).await;
+    let mut spec = bench.spec(Verb::Apply, &repository("locals {}\n"));
+    spec.timeout_seconds = 1;
+    spec.plan = Some(bench.plan(SHOWN));
+    let outcome = bench.end_of(&spec).await;
     let JobOutcome::Failed {
         error,
         side_effects,
@@ -451,7 +451,7 @@ async fn a_failed_init_has_the_error_of_the_verb() {
     assert_eq!(failure(&outcome).0, ErrorName::ApplyFailed, "{outcome:?}");
     assert!(!bench.temp.path().join("applied").exists());
 
-    let plan = bench.record(Verb::Plan, &repository("locals {}\n"));
+    let plan = bench.spec(Verb::Plan, &repository("locals {}\n"));
     let outcome = bench.end_of(&plan).await;
     assert_eq!(failure(&outcome).0, ErrorName::PlanFailed, "{outcome:?}");
 }

@@ -43,7 +43,7 @@ struct Story {
 
 /// A plan of a rollback, with what the run did before.
 struct Back {
-    record: JobSpec,
+    spec: JobSpec,
     outcome: JobOutcome,
     summary: PlanSummary,
     made: Vec<ResourceChange>,
@@ -55,14 +55,14 @@ impl Story {
         Some(Self { bench })
     }
 
-    fn record(&self, verb: Verb, files: &[(&str, &str)]) -> JobSpec {
-        self.bench.record(verb, files)
+    fn spec(&self, verb: Verb, files: &[(&str, &str)]) -> JobSpec {
+        self.bench.spec(verb, files)
     }
 
     /// Plans and applies. Returns the sealed plan, and how the apply ended.
     async fn apply(&self, files: &[(&str, &str)]) -> (JobOutcome, JobOutcome) {
-        let planned = self.bench.end_of(&self.record(Verb::Plan, files)).await;
-        let mut apply = self.record(Verb::Apply, files);
+        let planned = self.bench.end_of(&self.spec(Verb::Plan, files)).await;
+        let mut apply = self.spec(Verb::Apply, files);
         apply.plan = Some(sealed(&planned));
         let ended = self.bench.end_of(&apply).await;
         (planned, ended)
@@ -82,12 +82,12 @@ impl Story {
     }
 
     fn undo_of(&self, planned: &JobOutcome, extent: Extent, files: &[(&str, &str)]) -> Undo {
-        let record = self.record(Verb::Plan, files);
+        let spec = self.spec(Verb::Plan, files);
         Undo {
             applied: sealed(planned),
             extent,
-            source: record.source,
-            dir: record.dir,
+            source: spec.source,
+            dir: spec.dir,
         }
     }
 
@@ -97,16 +97,16 @@ impl Story {
     }
 
     async fn plan_back_as(&self, files: &[(&str, &str)], undo: Undo, kind: PlanKind) -> Back {
-        let mut record = self.record(Verb::Plan, files);
-        record.undo = Some(undo);
-        record.plan_kind = kind;
-        let outcome = self.bench.end_of(&record).await;
+        let mut spec = self.spec(Verb::Plan, files);
+        spec.undo = Some(undo);
+        spec.plan_kind = kind;
+        let outcome = self.bench.end_of(&spec).await;
         let JobOutcome::Planned { summary, made, .. } = &outcome else {
             panic!("{outcome:?}")
         };
         let (summary, made) = (summary.clone(), made.clone());
         Back {
-            record,
+            spec,
             outcome,
             summary,
             made,
@@ -123,7 +123,7 @@ impl Story {
     /// Judges and applies the plan of a rollback.
     async fn finish(&self, back: &Back) {
         assert_eq!(back.verdict(), Ok(Verdict::Auto), "{:?}", back.summary);
-        let mut apply = back.record.clone();
+        let mut apply = back.spec.clone();
         apply.verb = Verb::Apply;
         apply.plan = Some(sealed(&back.outcome));
         let ended = self.bench.end_of(&apply).await;
@@ -256,10 +256,10 @@ async fn a_removed_resource_of_an_unknown_type_refuses_the_rollback_and_is_named
     let shown = String::from_utf8(shown).unwrap();
     let shown = shown.replace("\"type\":\"terraform_data\"", "\"type\":\"aws_instance\"");
     undo.applied.json = story.bench.put("plans/other.json", shown.as_bytes());
-    let mut record = story.record(Verb::Plan, &repository(&good));
+    let mut spec = story.spec(Verb::Plan, &repository(&good));
     let serial = undo.applied.state.serial;
-    record.undo = Some(undo);
-    let outcome = story.bench.end_of(&record).await;
+    spec.undo = Some(undo);
+    let outcome = story.bench.end_of(&spec).await;
     let (name, message) = failure(&outcome);
     assert_eq!(name, ErrorName::PlanRefused);
     assert!(
@@ -504,9 +504,9 @@ async fn an_import_that_terraform_cannot_undo_refuses_the_rollback() {
     let good = data("other") + &data("own");
     let bad = good.clone() + &import("terraform_data.own", "by-hand") + FAILS;
     let undo = story.fail(&repository(&bad)).await;
-    let mut record = story.record(Verb::Plan, &repository(&good));
-    record.undo = Some(undo);
-    let outcome = story.bench.end_of(&record).await;
+    let mut spec = story.spec(Verb::Plan, &repository(&good));
+    spec.undo = Some(undo);
+    let outcome = story.bench.end_of(&spec).await;
     let (name, message) = failure(&outcome);
     assert_eq!(name, ErrorName::PlanRefused);
     assert!(message.contains("Moved object still exists"), "{message}");
@@ -585,9 +585,9 @@ async fn a_provider_block_that_the_last_good_commit_lacks_refuses_the_rollback_a
     });
     state["resources"].as_array_mut().unwrap().push(topic);
     std::fs::write(story.bench.state_path(), state.to_string()).unwrap();
-    let mut record = story.record(Verb::Plan, &repository(&data("own")));
-    record.undo = Some(undo);
-    let outcome = story.bench.end_of(&record).await;
+    let mut spec = story.spec(Verb::Plan, &repository(&data("own")));
+    spec.undo = Some(undo);
+    let outcome = story.bench.end_of(&spec).await;
     let (name, message) = failure(&outcome);
     assert_eq!(name, ErrorName::PlanRefused);
     assert!(

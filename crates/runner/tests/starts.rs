@@ -48,7 +48,7 @@ async fn an_interrupted_plan_asks_batch_for_another_attempt_which_makes_it_anew(
     let Some(bench) = slow_at_first("plan") else {
         return;
     };
-    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
     let first = interrupt_first_attempt(&bench, &request).await;
     assert_eq!(first.exit_code(), INTERRUPTED_EXIT);
     let result = bench.stored(&request);
@@ -86,7 +86,7 @@ async fn an_interrupted_plan_asks_batch_for_another_attempt_which_makes_it_anew(
 #[tokio::test]
 async fn a_plan_that_was_killed_without_a_word_is_made_again() {
     let Some(bench) = Bench::real() else { return };
-    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
     let ended = bench
         .run_in_batch(&request, ("a", 1), Cancel::never())
         .await
@@ -112,8 +112,8 @@ async fn an_interrupted_apply_is_never_started_again() {
         return;
     };
     let files = repository("resource \"terraform_data\" \"x\" {}\n");
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
-    let mut apply = bench.record(Verb::Apply, &files);
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(common::sealed(&planned));
     let request = bench.seal(&apply);
     let first = interrupt_first_attempt(&bench, &request).await;
@@ -145,9 +145,9 @@ async fn a_plan_that_is_out_of_time_is_not_made_again() {
     let Some(bench) = slow_at_first("plan") else {
         return;
     };
-    let mut record = bench.record(Verb::Plan, &repository("locals {}\n"));
-    record.timeout_seconds = 1;
-    let request = bench.seal(&record);
+    let mut spec = bench.spec(Verb::Plan, &repository("locals {}\n"));
+    spec.timeout_seconds = 1;
+    let request = bench.seal(&spec);
     let ended = bench
         .run_in_batch(&request, ("a", 1), Cancel::never())
         .await
@@ -169,7 +169,7 @@ fi
 exec {} "$@""#,
         bench.terraform.display()
     ));
-    let request = bench.seal(&bench.record(Verb::Plan, &repository("locals {}\n")));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
     let second = async {
         while !bench.temp.path().join("plans").exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -202,9 +202,9 @@ exec {} "$@""#,
 /// Creates a job that Batch job `a` started and has not ended. Terraform must not be started.
 fn begun_by_another(verb: Verb) -> (Bench, Request) {
     let bench = Bench::scripted("touch $TEMP/started");
-    let mut record = bench.record(verb, &repository("locals {}\n"));
-    record.timeout_seconds = 100;
-    let request = bench.seal(&record);
+    let mut spec = bench.spec(verb, &repository("locals {}\n"));
+    spec.timeout_seconds = 100;
+    let request = bench.seal(&spec);
     let started =
         r#"{"schema":1,"at":"2026-01-02T03:04:05Z","by":"p","batch":{"job":"a","attempt":1}}"#;
     let key = keys::job(&request.run, &request.job, JobFile::Started);

@@ -111,11 +111,11 @@ fn started(bench: &Bench) -> usize {
 async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     let Some(bench) = bench() else { return };
     let files = repository(STACK);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     assert_nothing_is_left(&bench);
     assert_eq!(started(&bench), 1);
 
-    let mut apply = bench.record(Verb::Apply, &files);
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let applied = bench.end_of(&apply).await;
     assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
@@ -124,7 +124,7 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     let installed = "Installing provider version: hashicorp/aws";
     assert_eq!(bench.printed.text().matches(installed).count(), 0);
 
-    let mut destroy = bench.record(Verb::Plan, &files);
+    let mut destroy = bench.spec(Verb::Plan, &files);
     destroy.plan_kind = PlanKind::Destroy;
     let planned = bench.end_of(&destroy).await;
     assert!(matches!(planned, JobOutcome::Planned { .. }), "{planned:?}");
@@ -139,7 +139,7 @@ async fn a_lock_file_that_does_not_fit_the_required_version_is_refused_by_init()
     let Some(bench) = bench() else { return };
     let main = STACK.replace("5.100.0", "~> 6.0");
     let outcome = bench
-        .end_of(&bench.record(Verb::Plan, &repository(&main)))
+        .end_of(&bench.spec(Verb::Plan, &repository(&main)))
         .await;
     let (name, message) = failure(&outcome);
     assert_eq!(name, ErrorName::PlanFailed);
@@ -154,7 +154,7 @@ async fn a_stack_with_an_alias_is_planned_in_the_ordinary_way() {
     let Some(bench) = bench() else { return };
     let main = format!("{STACK}{ALIAS}");
     let outcome = bench
-        .end_of(&bench.record(Verb::Plan, &repository(&main)))
+        .end_of(&bench.spec(Verb::Plan, &repository(&main)))
         .await;
     assert!(matches!(outcome, JobOutcome::Planned { .. }), "{outcome:?}");
     let text = bench.printed.text();
@@ -174,7 +174,7 @@ async fn a_configuration_in_a_module_is_found_after_init() {
     let nested = "provider \"aws\" {\n  region = \"eu-west-1\"\n}\n";
     let mut files = repository(&main);
     files.push(("infra/m/main.tf", nested));
-    let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let outcome = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     assert!(matches!(outcome, JobOutcome::Planned { .. }), "{outcome:?}");
     assert_nothing_is_left(&bench);
     let text = bench.printed.text();
@@ -184,7 +184,7 @@ async fn a_configuration_in_a_module_is_found_after_init() {
     );
 
     // An apply job finds it after an `init` that has not installed the provider.
-    let mut apply = bench.record(Verb::Apply, &files);
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&outcome));
     let applied = bench.end_of(&apply).await;
     assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
@@ -198,7 +198,7 @@ async fn another_version_that_a_module_requires_is_refused_by_a_second_init() {
     let nested = "terraform {\n  required_providers {\n    aws = {\n      source  = \"hashicorp/aws\"\n      version = \"~> 6.0\"\n    }\n  }\n}\n";
     let mut files = repository(&main);
     files.push(("infra/m/main.tf", nested));
-    let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let outcome = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let (name, message) = failure(&outcome);
     assert_eq!(name, ErrorName::PlanFailed);
     assert!(
@@ -217,8 +217,8 @@ async fn a_stop_in_the_middle_of_an_apply_leaves_no_provider() {
     let Some(bench) = bench() else { return };
     let main = format!("{STACK}{SLOW}");
     let files = repository(&main);
-    let planned = bench.end_of(&bench.record(Verb::Plan, &files)).await;
-    let mut apply = bench.record(Verb::Apply, &files);
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+    let mut apply = bench.spec(Verb::Apply, &files);
     apply.plan = Some(sealed(&planned));
     let request = bench.seal(&apply);
     let (handle, cancel) = CancelHandle::new();
@@ -242,7 +242,7 @@ async fn a_tampered_provider_is_not_started_and_terraform_refuses_it() {
     };
     bench.plant("exec sleep 600");
     let outcome = bench
-        .end_of(&bench.record(Verb::Plan, &repository(STACK)))
+        .end_of(&bench.spec(Verb::Plan, &repository(STACK)))
         .await;
     let (name, message) = failure(&outcome);
     assert_eq!(name, ErrorName::PlanFailed);
@@ -260,7 +260,7 @@ async fn a_job_that_is_out_of_time_while_the_provider_starts_leaves_none() {
     };
     let package = bench.plant("exec sleep 600");
     let lock = lock_of(&package);
-    let mut job = bench.record(
+    let mut job = bench.spec(
         Verb::Plan,
         &[(CONFIG_FILE, CONFIG), (LOCK, lock.as_str()), (MAIN, STACK)],
     );
@@ -279,7 +279,7 @@ async fn a_provider_without_a_handshake_is_left_to_terraform() {
     let package = bench.plant("echo hello");
     let lock = lock_of(&package);
     let files = [(CONFIG_FILE, CONFIG), (LOCK, lock.as_str()), (MAIN, STACK)];
-    let outcome = bench.end_of(&bench.record(Verb::Plan, &files)).await;
+    let outcome = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);
     let text = bench.printed.text();
     assert!(

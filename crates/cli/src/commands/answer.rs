@@ -34,7 +34,7 @@ pub async fn answer(
     })
     .await?;
     if let Some(Approval::Requested { token, .. }) = &requested {
-        let output = serde_json::to_string(&ApprovalAnswer { verdict: decision })?;
+        let output = serde_json::to_string(&ApprovalAnswer { decision })?;
         match pipeline.tokens.succeed(token, &output).await {
             Ok(TokenState::Open) => {}
             Ok(TokenState::Closed) => {
@@ -55,11 +55,11 @@ pub async fn answer(
             }
         }
     }
-    let word = decision.as_str();
+    let decided = decision.as_str();
     if out.json {
-        return out.value(&json!({"run": id, "stack": stack, "answer": word}));
+        return out.value(&json!({"run": id, "stack": stack, "decision": decided}));
     }
-    out.text(&format!("{word}: stack {stack} of run {id}\n"))
+    out.text(&format!("{decided}: stack {stack} of run {id}\n"))
 }
 
 /// Changes the run. Fails with `NotWaiting` if its approval cannot change now.

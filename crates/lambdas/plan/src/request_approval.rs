@@ -27,8 +27,8 @@ impl Plan {
             Ok((run.clone(), decision))
         })
         .await?;
-        if let Some(verdict) = decision {
-            let output = json::to_text("the answer to an approval", &ApprovalAnswer { verdict })?;
+        if let Some(decision) = decision {
+            let output = json::to_text("the answer to an approval", &ApprovalAnswer { decision })?;
             // A closed token was completed before, or its execution has ended. Both are fine.
             self.tokens.succeed(&token, &output).await?;
             return Ok(NoOutput {});

@@ -136,7 +136,7 @@ impl Bench {
         }
     }
 
-    pub fn record(&self, verb: Verb, files: &[(&str, &str)]) -> JobSpec {
+    pub fn spec(&self, verb: Verb, files: &[(&str, &str)]) -> JobSpec {
         let source = archive(files);
         let key = keys::source(&Sha256Digest::of(&source));
         let mut attempt = self.attempt.lock().unwrap();
@@ -197,14 +197,14 @@ impl Bench {
     }
 
     /// Writes the job spec where the runner reads it.
-    pub fn seal(&self, record: &JobSpec) -> Request {
-        let bytes = serde_json::to_vec(record).unwrap();
-        let job = JobId::seal(record.verb.as_str(), &record.stack, record.attempt, &bytes);
+    pub fn seal(&self, spec: &JobSpec) -> Request {
+        let bytes = serde_json::to_vec(spec).unwrap();
+        let job = JobId::seal(spec.verb.as_str(), &spec.stack, spec.attempt, &bytes);
         self.objects
-            .set(&keys::job(&record.run, &job, JobFile::Spec), bytes);
+            .set(&keys::job(&spec.run, &job, JobFile::Spec), bytes);
         Request {
-            verb: record.verb,
-            run: record.run.clone(),
+            verb: spec.verb,
+            run: spec.run.clone(),
             job,
         }
     }
@@ -270,8 +270,8 @@ impl Bench {
     }
 
     /// Seals and runs a job that must leave a result.
-    pub async fn end_of(&self, record: &JobSpec) -> JobOutcome {
-        let request = self.seal(record);
+    pub async fn end_of(&self, spec: &JobSpec) -> JobOutcome {
+        let request = self.seal(spec);
         let Ended::Written(result) = self.run(&request).await.unwrap() else {
             panic!("no result was written")
         };

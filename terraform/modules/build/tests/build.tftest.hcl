@@ -24,7 +24,7 @@ run "builds_run_our_phases_without_credentials_in_tests" {
   }
 
   assert {
-    condition     = strcontains(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.build.commands[0], "AWS_* | CODEBUILD_* | DOCKER_* | ECS_* | REGISTRY_AUTH_FILE) unset")
+    condition     = strcontains(yamldecode(aws_codebuild_project.this.source[0].buildspec).phases.pre_build.commands[0], "AWS_* | CODEBUILD_* | DOCKER_* | ECS_* | REGISTRY_AUTH_FILE) unset")
     error_message = "The repository's test must not have credentials in its environment."
   }
 

@@ -117,5 +117,5 @@ pub struct RequestApproval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalAnswer {
     /// The person's decision.
-    pub verdict: ApprovalDecision,
+    pub decision: ApprovalDecision,
 }
