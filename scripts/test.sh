@@ -2,8 +2,8 @@
 # Runs every check and test. Works on a fresh machine too: it installs what it needs below target/.
 #
 #   scripts/test.sh                     all suites; those that do not depend on each other run at the same time
-#   scripts/test.sh [--long] SUITE...   the named ones: rust deny terraform checkov asl unit matrix launcher
-#                                       emulator aws
+#   scripts/test.sh [--long] SUITE...   the named ones: rust deny terraform checkov asl unit matrix situations
+#                                       launcher emulator aws
 #
 # --long also builds the Lambdas for arm64 in the suite aws (about 10 minutes more).
 # The whole output of a suite is in target/test-logs/SUITE.log; of a single named suite it is shown as well.
@@ -99,7 +99,8 @@ suite_asl() {
 
 suite_unit() {
   local status=0
-  run_tests 'not binary(emulator) and not (package(sluicegate-tests) and binary(matrix))' || status=1
+  run_tests 'not binary(emulator) and not (package(sluicegate-tests) and binary(matrix))' --profile recorded || status=1
+  cp "$target/nextest/recorded/junit.xml" "$logs/junit-unit.xml"
   # The AWS adapter, against the emulator.
   scripts/with-emulator.sh cargo nextest run --binaries-metadata "$logs/binaries.json" \
     --cargo-metadata "$logs/metadata.json" --no-fail-fast -E 'package(sluicegate-aws) and binary(emulator)' || status=1
@@ -108,7 +109,15 @@ suite_unit() {
 
 # The failure matrix in process, on fakes.
 suite_matrix() {
-  run_tests 'package(sluicegate-tests) and binary(matrix)'
+  local status=0
+  run_tests 'package(sluicegate-tests) and binary(matrix)' --profile recorded || status=1
+  cp "$target/nextest/recorded/junit.xml" "$logs/junit-matrix.xml"
+  return $status
+}
+
+# Compares the table of situations in tests/README.md with the results of this run.
+suite_situations() {
+  python3 scripts/situations.py "$logs/junit-unit.xml" "$logs/junit-matrix.xml"
 }
 
 suite_launcher() {
@@ -142,15 +151,16 @@ suite_aws() {
 # --- The order: each lane runs its steps and suites one after the other, concurrently with the other lanes ---------------------
 
 # The first lane compiles on all cores. From the suite rust on, it has a low priority and does not slow the tests.
-lane_compiler=(build unit matrix rust deny aws)
+lane_compiler=(build unit matrix situations rust deny aws)
 lane_tools=(tools terraform checkov asl launcher)
 lane_stories=(emulator)
-all_suites=(rust deny terraform checkov asl unit matrix launcher emulator aws)
+all_suites=(rust deny terraform checkov asl unit matrix situations launcher emulator aws)
 
 needs_of() {
   case $1 in
     unit | emulator) echo build tools ;;
     matrix) echo build ;;
+    situations) echo build tools unit matrix ;;
     terraform | checkov | asl | launcher | aws) echo tools ;;
   esac
 }
