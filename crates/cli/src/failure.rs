@@ -19,7 +19,7 @@ pub enum Kind {
     /// The repository has no such environment.
     EnvironmentNotFound,
     /// What is to be removed or replaced may still be in use.
-    StillAlive,
+    StillInUse,
     /// The state is not locked.
     LockNotFound,
     /// The state has no such version.
@@ -47,7 +47,7 @@ impl Kind {
             Self::SourceUnreadable => "SourceUnreadable",
             Self::StackNotFound => "StackNotFound",
             Self::EnvironmentNotFound => "EnvironmentNotFound",
-            Self::StillAlive => "StillAlive",
+            Self::StillInUse => "StillInUse",
             Self::LockNotFound => "LockNotFound",
             Self::VersionNotFound => "VersionNotFound",
             Self::NotWaiting => "NotWaiting",

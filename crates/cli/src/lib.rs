@@ -46,7 +46,7 @@ pub async fn run(
             answer::answer(&pipeline().await?, args, ApprovalDecision::Rejected, out).await
         }
         Command::Unfreeze(args) => unfreeze::unfreeze(&pipeline().await?, args, out).await,
-        Command::Unlock(args) => unlock::unlock(&pipeline().await?, args, out).await,
+        Command::Unlock(args) => Box::pin(unlock::unlock(&pipeline().await?, args, out)).await,
         Command::State(State::Unlock(of)) => state::unlock(&pipeline().await?, of, out).await,
         Command::State(State::Versions(of)) => state::versions(&pipeline().await?, of, out).await,
         Command::State(State::Restore { of, version }) => {

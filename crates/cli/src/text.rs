@@ -386,7 +386,8 @@ pub fn next(run: &Run) -> Option<String> {
     }
     if run.rollback_outcome() == Some(RollbackOutcome::RollbackRefused) {
         return Some(format!(
-            "The rollback would lose data: decide what to keep, then push a new commit. {hint}"
+            "The rollback would do more than undo the run: `sluicegate show {}` names what. Decide about it, then push a new commit. {hint}",
+            run.id()
         ));
     }
     Some(format!(

@@ -21,6 +21,10 @@ locals {
       description = "The record Lambda fails: runs may have no audit entry, or keep the lock of their environment."
       namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.functions.record }, above = 0
     }
+    reconcile-errors = {
+      description = "The reconcile Lambda fails: dead runs, missed pushes or missing audit entries may stay as they are."
+      namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.functions.reconcile }, above = 0
+    }
     runs-failed = {
       description = "A run failed; `sluicegate show` shows why and what was restored."
       namespace   = "AWS/States", metric = "ExecutionsFailed", dimensions = { StateMachineArn = var.state_machine_arn }, above = 0

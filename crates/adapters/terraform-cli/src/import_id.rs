@@ -41,6 +41,16 @@ impl Attributes {
         text(self.id.as_ref())
     }
 
+    /// Returns what identifies the object: its id, and its ARN if it has one. The id alone may be that
+    /// of the next object too: for an ECS task definition it is the family.
+    pub(crate) fn identity(&self) -> Option<String> {
+        let id = self.id()?;
+        Some(match text(self.arn.as_ref()) {
+            Some(arn) => format!("{id} {arn}"),
+            None => id.to_owned(),
+        })
+    }
+
     /// Returns the object's name.
     pub(crate) fn name(&self) -> Option<&str> {
         text(self.name.as_ref())

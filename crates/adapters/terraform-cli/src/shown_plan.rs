@@ -162,7 +162,7 @@ impl ShownPlan {
             }
             let before = change.change.before.unwrap_or_default();
             resources.push(PlannedResource {
-                before: before.id().map(ObjectId::new),
+                before: before.identity().map(ObjectId::new),
                 import_id: before.import_id(&change.resource_type).map(ObjectId::new),
                 change: ResourceChange {
                     address: change.address,

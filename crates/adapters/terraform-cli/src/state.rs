@@ -101,7 +101,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<State, Error> {
             .iter()
             .filter(|one| one.deposed.is_none());
         for instance in current {
-            let id = instance.attributes.as_ref().and_then(Attributes::id);
+            let id = instance.attributes.as_ref().and_then(Attributes::identity);
             objects.insert(address(resource, instance), id.map(ObjectId::new));
         }
     }

@@ -1,13 +1,13 @@
 //! `sluicegate logs`
 
 use crate::args::Logs;
-use crate::failure::{Failure, Kind, Outcome};
+use crate::failure::Outcome;
 use crate::output::Output;
 use crate::pipeline::{Pipeline, StreamLine};
 use crate::text;
 use domain::ids::{RunId, StackName};
 use domain::keys;
-use domain::run::{Build, Leg, Run, StackRun};
+use domain::run::{Build, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -53,7 +53,7 @@ struct Diagnostic {
 pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Outcome {
     let run = super::run(&*pipeline.table, &args.run).await?;
     let stack = match &args.stack {
-        Some(name) => Some(known_stack(&run, name)?),
+        Some(name) => Some(super::stack_of(&run, name)?.name().clone()),
         None => None,
     };
     let mut lines = jobs(pipeline, run.id(), stack.as_ref()).await?;
@@ -88,25 +88,6 @@ pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Out
         out.text(&format!("{:<20}  {}\n", line.at, line.text))?;
     }
     Ok(())
-}
-
-fn known_stack(run: &Run, name: &str) -> Outcome<StackName> {
-    let known: BTreeSet<&StackName> = run
-        .legs()
-        .flat_map(Leg::stacks)
-        .map(StackRun::name)
-        .collect();
-    let found = known.iter().find(|stack| stack.as_str() == name);
-    found.copied().cloned().ok_or_else(|| {
-        let names: Vec<&str> = known.iter().map(|stack| stack.as_str()).collect();
-        let next = if names.is_empty() {
-            "It has no stacks.".to_owned()
-        } else {
-            format!("Its stacks are {}.", names.join(", "))
-        };
-        let what = format!("run {} has no stack {name:?}", run.id());
-        Failure::new(Kind::StackNotFound, what, next)
-    })
 }
 
 /// Returns the logs of the jobs of a run, ordered by the time of their first line.

@@ -15,9 +15,10 @@ use crate::args::OfEnvironment;
 use crate::failure::{Failure, Kind, LIST_RUNS, Outcome};
 use domain::environment::Environment;
 use domain::ids::{EnvironmentName, IdError, RunId};
-use domain::run::Run;
+use domain::run::{Leg, Run, StackRun};
 use engine::Table;
 use engine::documents::{environment_key, load, load_run};
+use std::collections::BTreeSet;
 
 /// Reads the run that a command names.
 ///
@@ -40,6 +41,31 @@ pub async fn environment(table: &dyn Table, of: &OfEnvironment) -> Outcome<Envir
         let what = format!("repository {} has no environment {name}", of.repository);
         Failure::new(Kind::EnvironmentNotFound, what, next)
     })
+}
+
+/// Returns a stack of a run, on either leg.
+///
+/// # Errors
+/// Fails if the run has no such stack.
+pub(crate) fn stack_of<'run>(run: &'run Run, name: &str) -> Outcome<&'run StackRun> {
+    let mut stacks = run.legs().flat_map(Leg::stacks);
+    stacks
+        .find(|stack| stack.name().as_str() == name)
+        .ok_or_else(|| {
+            let known: BTreeSet<&str> = run
+                .legs()
+                .flat_map(Leg::stacks)
+                .map(|stack| stack.name().as_str())
+                .collect();
+            let next = if known.is_empty() {
+                "It has no stacks.".to_owned()
+            } else {
+                let names: Vec<&str> = known.into_iter().collect();
+                format!("Its stacks are {}.", names.join(", "))
+            };
+            let what = format!("run {} has no stack {name:?}", run.id());
+            Failure::new(Kind::StackNotFound, what, next)
+        })
 }
 
 /// Parses an id from the command line. `next` says where the user finds a valid one.

@@ -6,10 +6,10 @@ use crate::output::Output;
 use crate::pipeline::{Pipeline, Recovery};
 use crate::text;
 use domain::environment::Environment;
-use domain::ids::{EnvironmentName, RepositoryKey, RunId, StackName};
+use domain::ids::{EnvironmentName, RepositoryKey, RunId};
 use domain::keys;
 use domain::run::Run;
-use domain::state_lock::{JobStart, LockHeld, Progress, StateLock, Suspect, dead_holder};
+use domain::state_lock::{Candidate, JobStart, LockHeld, Progress, StateLock, ended_holder};
 use engine::documents::{OPEN_RUNS, RUNS, environment_key, list, load};
 use engine::environments::Environments;
 use engine::{JobProgress, Objects};
@@ -28,15 +28,14 @@ struct Selected {
 impl Selected {
     async fn of(pipeline: &Pipeline, of: &StateOf) -> Outcome<Self> {
         let run = super::run(&*pipeline.table, &of.run).await?;
-        let next = format!("`sluicegate show {}` lists its stacks.", run.id());
-        let stack = super::id_of(&of.stack, StackName::parse, &next)?;
+        let stack = super::stack_of(&run, &of.stack)?;
         let Some(environment) = run.environment().cloned() else {
             let what = format!("run {} ended before its environment was known", run.id());
             let next = "Name another run of the environment.";
             return Err(Failure::new(Kind::EnvironmentNotFound, what, next));
         };
         let repository = run.trigger().repository_key();
-        let key = keys::state(repository, &environment, &stack);
+        let key = keys::state(repository, &environment, stack.spec().state());
         Ok(Self {
             repository,
             environment,
@@ -54,19 +53,19 @@ impl Selected {
         };
         let (name, run) = (&self.environment, &holder.run);
         let next = format!(
-            "Wait for it with `sluicegate watch {run}`; if it is dead, run `sluicegate unlock {} \
+            "Wait for it with `sluicegate watch {run}`; if it has stopped, run `sluicegate unlock {} \
              {name}` first.",
             self.repository
         );
         let what = format!("run {run} holds environment {name}");
-        Err(Failure::new(Kind::StillAlive, what, next))
+        Err(Failure::new(Kind::StillInUse, what, next))
     }
 }
 
 /// Removes the lock that a dead job left beside a state.
 ///
 /// # Errors
-/// Fails with `StillAlive` if the holder may be alive, with `LockNotFound` if the state is not
+/// Fails with `StillInUse` if the holder may be alive, with `LockNotFound` if the state is not
 /// locked, and with the errors of AWS and of the output.
 pub async fn unlock(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> Outcome {
     let selected = Selected::of(pipeline, of).await?;
@@ -88,10 +87,10 @@ pub async fn unlock(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> 
             what: format!("{held}, and {}", failure.what),
             ..failure
         })?;
-    let suspects = suspects(pipeline, recovery, &selected, &lock).await?;
-    let holder = dead_holder(&lock, &suspects).map_err(|why| {
+    let candidates = candidates(pipeline, recovery, &selected, &lock).await?;
+    let holder = ended_holder(&lock, &candidates).map_err(|why| {
         let next = next_for(&why, &selected, &lock);
-        Failure::new(Kind::StillAlive, format!("{held}: {why}"), next)
+        Failure::new(Kind::StillInUse, format!("{held}: {why}"), next)
     })?;
     // Another operator may have removed it, and a new job may hold its own lock by now.
     if lock_of(recovery, &selected.key).await?.as_ref() != Some(&lock) {
@@ -130,13 +129,13 @@ async fn lock_of(recovery: &Recovery, state: &str) -> Outcome<Option<StateLock>>
 }
 
 /// Finds the jobs that may hold a lock, among the newest runs of the environment.
-async fn suspects(
+async fn candidates(
     pipeline: &Pipeline,
     recovery: &Recovery,
     selected: &Selected,
     lock: &StateLock,
-) -> Outcome<Vec<Suspect>> {
-    let mut suspects = Vec::new();
+) -> Outcome<Vec<Candidate>> {
+    let mut candidates = Vec::new();
     for index in [OPEN_RUNS, RUNS] {
         let runs: Vec<Run> = list(&*pipeline.table, index, SEARCHED).await?;
         let own = runs.iter().filter(|run| {
@@ -150,7 +149,7 @@ async fn suspects(
                 }
                 let found = recovery.batch.find(&job).await?;
                 let open = found.iter().any(|job| job.progress == JobProgress::Open);
-                suspects.push(Suspect {
+                candidates.push(Candidate {
                     run: run.id().clone(),
                     job,
                     started_at: start.at,
@@ -160,7 +159,7 @@ async fn suspects(
             }
         }
     }
-    Ok(suspects)
+    Ok(candidates)
 }
 
 fn progress(open: bool) -> Progress {
@@ -192,12 +191,13 @@ async fn starts(
 fn next_for(why: &LockHeld, selected: &Selected, lock: &StateLock) -> String {
     match why {
         LockHeld::NotAJob { who } => format!(
-            "Ask {who}. If that process is dead, run `terraform force-unlock {}` with this state \
+            "Find out whether {who} still works on it: of the jobs of the newest {SEARCHED} runs, none \
+             holds this lock. If that process has ended, run `terraform force-unlock {}` with this state \
              as the backend.",
             lock.id
         ),
         LockHeld::RunOpen { run, .. } => format!(
-            "Wait for it with `sluicegate watch {run}`; if it is dead, run `sluicegate unlock {} \
+            "Wait for it with `sluicegate watch {run}`; if it has stopped, run `sluicegate unlock {} \
              {}` first.",
             selected.repository, selected.environment
         ),
@@ -239,7 +239,7 @@ pub async fn versions(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -
 /// Makes an earlier version of a state its newest one. The next run plans every stack.
 ///
 /// # Errors
-/// Fails with `StillAlive` if a run holds the environment or the state is locked, with
+/// Fails with `StillInUse` if a run holds the environment or the state is locked, with
 /// `VersionNotFound` if the state has no such version, and with the errors of AWS and of the output.
 pub async fn restore(
     pipeline: &Pipeline,
@@ -265,7 +265,7 @@ pub async fn restore(
             "Run `sluicegate state unlock {} {}` first.",
             of.run, of.stack
         );
-        return Err(Failure::new(Kind::StillAlive, what, next));
+        return Err(Failure::new(Kind::StillInUse, what, next));
     }
     selected.check_free(pipeline).await?;
     let environments = Environments {

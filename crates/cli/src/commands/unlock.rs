@@ -5,7 +5,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use crate::pipeline::Pipeline;
 use domain::ids::RunId;
-use domain::reconcile::{Condition, LifeSign};
+use domain::reconcile::{Activity, Condition};
 use engine::closing::{self, Closing};
 use engine::documents::load_run;
 use serde_json::json;
@@ -13,7 +13,7 @@ use serde_json::json;
 /// Releases an environment whose holder is dead, as the scheduled reconciliation does.
 ///
 /// # Errors
-/// Fails with `StillAlive` if anything of the holder may still change something, if the environment
+/// Fails with `StillInUse` if anything of the holder may still change something, if the environment
 /// does not exist, and with the errors of AWS and of the output.
 pub async fn unlock(pipeline: &Pipeline, args: &OfEnvironment, out: &mut Output<'_>) -> Outcome {
     let environment = super::environment(&*pipeline.table, args).await?;
@@ -35,14 +35,14 @@ pub async fn unlock(pipeline: &Pipeline, args: &OfEnvironment, out: &mut Output<
     let run = load_run(&*pipeline.table, &holder.run).await?;
     let (executions, batch) = (&*recovery.executions, &*recovery.batch);
     let why = match closing::condition(executions, batch, &run, pipeline.clock.now()).await? {
-        Condition::Alive(sign) => return Err(alive(run.id(), &sign)),
+        Condition::Active(sign) => return Err(in_use(run.id(), &sign)),
         Condition::Ended => {
             closing.release(&run).await?;
             "it had ended".to_owned()
         }
-        Condition::Dead(death) => {
+        Condition::Stopped(death) => {
             let why = death.to_string();
-            closing.end_dead(&run, death).await?;
+            closing.end_stopped(&run, death).await?;
             why
         }
     };
@@ -55,8 +55,8 @@ pub async fn unlock(pipeline: &Pipeline, args: &OfEnvironment, out: &mut Output<
         }));
     }
     let mut text = format!(
-        "run {} no longer holds environment {name}: {why}\nits audit entry is written within ten \
-         minutes\n",
+        "run {} no longer holds environment {name}: {why}\nan audit entry that is missing is \
+         written within ten minutes\n",
         run.id()
     );
     if let Some(next) = next {
@@ -68,21 +68,21 @@ pub async fn unlock(pipeline: &Pipeline, args: &OfEnvironment, out: &mut Output<
     out.text(&text)
 }
 
-fn alive(run: &RunId, sign: &LifeSign) -> Failure {
+fn in_use(run: &RunId, sign: &Activity) -> Failure {
     let next = match sign {
-        LifeSign::Execution { execution } => format!(
+        Activity::Execution { execution } => format!(
             "Wait for it with `sluicegate watch {run}`, or stop it with `aws stepfunctions \
-             stop-execution --execution-arn {execution}`, which ends the run and releases the \
-             environment."
+             stop-execution --execution-arn {execution}`, which ends the run, and freezes the environment if \
+             the run may have changed something."
         ),
-        LifeSign::NewExecution { .. } => "Run the command again in 15 minutes.".to_owned(),
-        LifeSign::Jobs { .. } => "The scheduled reconciliation terminates them within five \
+        Activity::NewExecution { .. } => "Run the command again in 15 minutes.".to_owned(),
+        Activity::Jobs { .. } => "The scheduled reconciliation terminates them within five \
              minutes. Run the command again when AWS Batch shows them as FAILED."
             .to_owned(),
     };
     Failure::new(
-        Kind::StillAlive,
-        format!("run {run} is alive: {sign}"),
+        Kind::StillInUse,
+        format!("run {run} is still active: {sign}"),
         next,
     )
 }

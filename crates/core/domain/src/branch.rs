@@ -12,6 +12,18 @@ const SCHEMA: u32 = 1;
 /// the start of its execution take seconds.
 pub const MISSED_AFTER: SignedDuration = SignedDuration::from_mins(4);
 
+/// How often a missed push is published: its run may end before `validate` can claim it.
+pub const TRIES: u32 = 3;
+
+/// Whether a missed push is published again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// After [`MISSED_AFTER`], as another run.
+    Later,
+    /// No more: the tip counts as claimed.
+    GivenUp,
+}
+
 /// A watched branch, as stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +44,8 @@ pub struct WatchedBranch {
 struct Unclaimed {
     tip: CommitId,
     since: Timestamp,
+    /// The number of published pushes whose runs ended before they were accepted.
+    failures: u32,
 }
 
 impl WatchedBranch {
@@ -77,6 +91,22 @@ impl WatchedBranch {
         self.unclaimed = None;
     }
 
+    /// Records that the run of a published push ended before it was accepted, so that it never claimed
+    /// the branch. Its push is published again as another run, at most [`TRIES`] times.
+    pub fn not_accepted(&mut self, tip: &CommitId, now: Timestamp) -> Retry {
+        match &mut self.unclaimed {
+            Some(known) if known.tip == *tip && known.failures + 1 < TRIES => {
+                known.failures += 1;
+                known.since = now;
+                Retry::Later
+            }
+            _ => {
+                self.claim(tip, now);
+                Retry::GivenUp
+            }
+        }
+    }
+
     /// Compares the branch's tip at the forge with the last claimed commit. Returns the push that
     /// was missed, if the same tip has been unclaimed for [`MISSED_AFTER`]. A repeated call returns
     /// the same push until its run is claimed. The first look at a branch without a claimed run
@@ -109,6 +139,7 @@ impl WatchedBranch {
                 self.unclaimed = Some(Unclaimed {
                     tip: tip.clone(),
                     since,
+                    failures: 0,
                 });
                 since
             }

@@ -37,7 +37,7 @@ const TERRAFORM: &[Cause] = &[
         "This installation does not offer the provider. Ask its operators to add it to the runner's image (crates/runner/README.md), or remove it from the stack.",
     ),
     cause(
-        &["is no longer available"],
+        &["previously-selected version", "is no longer available"],
         "This installation does not offer the provider version in the lock file. Run `terraform init -upgrade` with a constraint on a version that it offers, commit .terraform.lock.hcl, and push.",
     ),
     cause(
@@ -66,7 +66,7 @@ const TERRAFORM: &[Cause] = &[
     ),
     cause(
         &["No value for required variable"],
-        "Give the variable a default, set it in a file NAME.auto.tfvars in the stack's directory, or add the stack whose output has this name to `needs`.",
+        "Give the variable a default, set it in a file NAME.auto.tfvars in the stack's directory, or, if the variable has the name of a stack, add that stack to `needs`.",
     ),
     cause(
         &["fork/exec /bin/sh"],
@@ -77,8 +77,12 @@ const TERRAFORM: &[Cause] = &[
         "Run `terraform validate` in the stack's directory, fix what it lists, and push.",
     ),
     cause(
-        &["not formatted"],
+        &["not formatted; run `terraform fmt"],
         "Run `terraform fmt -recursive` in the stack's directory, commit, and push.",
+    ),
+    cause(
+        &["is not authorized to perform", "explicit deny"],
+        "A policy denies the call explicitly: a service control policy, the permissions boundary or a resource policy. The cause names it.",
     ),
     cause(
         &["is not authorized to perform"],
@@ -89,16 +93,24 @@ const TERRAFORM: &[Cause] = &[
         "A role lacks a permission; `sluicegate logs RUN STACK` shows which. Add it to the policies of the jobs (terraform/modules/jobs) or to the permissions boundary, apply, then push again.",
     ),
     cause(
+        &["RequestLimitExceeded"],
+        "AWS throttled the calls. Push again when fewer jobs run.",
+    ),
+    cause(
         &["LimitExceeded"],
+        "A limit of the AWS service is reached; `sluicegate logs RUN STACK` shows which. Remove what is not used, or raise it in Service Quotas if it is adjustable, then push again.",
+    ),
+    cause(
+        &["ServiceQuotaExceeded"],
         "A service quota is reached. Raise it in Service Quotas or remove what is not used, then push again.",
     ),
     cause(
         &["already exists"],
-        "Something with this name exists outside the state. Add an `import` block for it, or give the resource another name, and push.",
+        "Something with this name exists already. If it is outside every state, add an `import` block for it; if the resource is replaced with `create_before_destroy`, give it a `name_prefix`; otherwise give it another name, and push.",
     ),
     cause(
         &["AlreadyExists"],
-        "Something with this name exists outside the state. Add an `import` block for it, or give the resource another name, and push.",
+        "Something with this name exists already. If it is outside every state, add an `import` block for it; if the resource is replaced with `create_before_destroy`, give it a `name_prefix`; otherwise give it another name, and push.",
     ),
     cause(
         &["already owned by you"],
@@ -184,11 +196,13 @@ impl StepError {
             ErrorName::DeployFailed | ErrorName::Unhealthy => ROLLOUT,
             _ => return None,
         };
-        let message = self
-            .message
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
+        // Not what a log quotes, nor the addresses of resources: only the first error.
+        let message = match self.name {
+            ErrorName::BuildFailed => self.message.lines().next(),
+            _ => self.message.split("; done: ").next(),
+        };
+        let message = message.unwrap_or_default();
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         let matches = |cause: &&Cause| cause.texts.iter().all(|text| message.contains(text));
         causes.iter().find(matches).map(|cause| cause.next)
     }

@@ -223,7 +223,9 @@ impl PlanSummary {
 
 /// Returns an address as a run's record keeps it.
 fn brief_address(address: &str) -> String {
-    text::cut(&text::inert(address), BRIEF_ADDRESS)
+    let mut brief = address.to_owned();
+    shorten(&mut brief, BRIEF_ADDRESS);
+    brief
 }
 
 fn shorten(address: &mut String, limit: usize) {

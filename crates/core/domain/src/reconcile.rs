@@ -1,6 +1,6 @@
 //! What is left of a run whose execution does nothing more, and whether the run can be ended.
 //!
-//! A run can be ended from outside only on proof of death: its execution ended or does not exist,
+//! A run can be ended from outside only if it is certain that it has stopped: its execution ended or does not exist,
 //! and none of its Batch jobs can still change anything.
 
 use crate::error::{ErrorName, NamedError};
@@ -33,7 +33,7 @@ pub enum ExecutionState {
 /// Why a run that has no end cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its variant means")]
-pub enum Death {
+pub enum StopCause {
     #[error("execution {execution} was stopped")]
     Stopped { execution: String },
     #[error("execution {execution} took longer than it may")]
@@ -44,7 +44,7 @@ pub enum Death {
     Gone { execution: String },
 }
 
-impl Death {
+impl StopCause {
     /// Returns how the run of an execution died; none while the execution runs. `state` is none if
     /// Step Functions does not know the execution.
     #[must_use]
@@ -62,7 +62,7 @@ impl Death {
     }
 }
 
-impl NamedError for Death {
+impl NamedError for StopCause {
     fn name(&self) -> ErrorName {
         match self {
             Self::Stopped { .. } | Self::TimedOut { .. } | Self::Gone { .. } => {
@@ -75,7 +75,7 @@ impl NamedError for Death {
 
 /// What shows that a run may still change something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LifeSign {
+pub enum Activity {
     /// Its execution runs.
     Execution {
         /// The execution's ARN.
@@ -95,7 +95,7 @@ pub enum LifeSign {
     },
 }
 
-impl fmt::Display for LifeSign {
+impl fmt::Display for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Execution { execution } => write!(f, "execution {execution} is running"),
@@ -118,9 +118,9 @@ pub enum Condition {
     /// It has its end.
     Ended,
     /// It may still change something.
-    Alive(LifeSign),
+    Active(Activity),
     /// It has no end, and nothing works on it any more.
-    Dead(Death),
+    Stopped(StopCause),
 }
 
 /// Decides whether a run goes on, from its execution and those of its jobs that have not ended.
@@ -137,19 +137,19 @@ pub fn examine(
     let execution = run.execution();
     let young = now.duration_since(run.started_at()) < UNKNOWN_FOR;
     if state.is_none() && young {
-        return Condition::Alive(LifeSign::NewExecution {
+        return Condition::Active(Activity::NewExecution {
             execution: execution.to_owned(),
             since: run.started_at(),
         });
     }
-    match Death::of(execution, state) {
-        None => Condition::Alive(LifeSign::Execution {
+    match StopCause::of(execution, state) {
+        None => Condition::Active(Activity::Execution {
             execution: execution.to_owned(),
         }),
-        Some(_) if !open.is_empty() => Condition::Alive(LifeSign::Jobs {
+        Some(_) if !open.is_empty() => Condition::Active(Activity::Jobs {
             jobs: open.to_vec(),
         }),
-        Some(death) => Condition::Dead(death),
+        Some(death) => Condition::Stopped(death),
     }
 }
 

@@ -30,7 +30,7 @@ fn job() -> JobId {
 }
 
 #[test]
-fn only_proof_of_death_ends_a_run() {
+fn only_evidence_that_it_has_stopped_ends_a_run() {
     let run = run();
     let (soon, late) = (at(14), at(15));
     let states = [
@@ -50,8 +50,8 @@ fn only_proof_of_death_ends_a_run() {
         ] {
             let condition = match examine(&run, state, &open, now) {
                 Condition::Ended => "ended".to_owned(),
-                Condition::Alive(sign) => format!("alive: {sign}"),
-                Condition::Dead(death) => format!("dead: {}", StepError::from(death)),
+                Condition::Active(sign) => format!("alive: {sign}"),
+                Condition::Stopped(death) => format!("dead: {}", StepError::from(death)),
             };
             lines.push(format!("{state:?} {when}: {condition}"));
         }

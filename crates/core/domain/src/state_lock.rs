@@ -70,7 +70,7 @@ pub enum Progress {
 
 /// A job that may hold a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suspect {
+pub struct Candidate {
     /// The job's run.
     pub run: RunId,
     /// The job.
@@ -100,16 +100,21 @@ pub enum LockHeld {
 ///
 /// # Errors
 /// Fails with the reason when a holder may be alive, or none is known.
-pub fn dead_holder<'a>(lock: &StateLock, suspects: &'a [Suspect]) -> Result<&'a Suspect, LockHeld> {
-    for suspect in suspects {
-        let (run, job) = (suspect.run.clone(), suspect.job.clone());
-        match (suspect.run_progress, suspect.job_progress) {
+pub fn ended_holder<'a>(
+    lock: &StateLock,
+    candidates: &'a [Candidate],
+) -> Result<&'a Candidate, LockHeld> {
+    for candidate in candidates {
+        let (run, job) = (candidate.run.clone(), candidate.job.clone());
+        match (candidate.run_progress, candidate.job_progress) {
             (Progress::Open, _) => return Err(LockHeld::RunOpen { run, job }),
             (Progress::Ended, Progress::Open) => return Err(LockHeld::JobOpen { run, job }),
             (Progress::Ended, Progress::Ended) => {}
         }
     }
-    let newest = suspects.iter().max_by_key(|suspect| suspect.started_at);
+    let newest = candidates
+        .iter()
+        .max_by_key(|candidate| candidate.started_at);
     newest.ok_or_else(|| LockHeld::NotAJob {
         who: lock.who.clone(),
     })
@@ -124,10 +129,10 @@ mod tests {
         "Who":"runner@ip-10-0-1-7","Version":"1.11.4","Created":"2026-11-21T09:41:42.96117085Z",
         "Path":"state/github-42/production/data.tfstate"}"#;
 
-    fn suspect(run: &str, run_progress: Progress, job_progress: Progress) -> Suspect {
+    fn candidate(run: &str, run_progress: Progress, job_progress: Progress) -> Candidate {
         let number: i64 = run.trim_start_matches("run-").parse().unwrap();
         let stack = crate::ids::StackName::parse("data").unwrap();
-        Suspect {
+        Candidate {
             run: RunId::parse(run).unwrap(),
             job: JobId::seal("apply", &stack, 1, run.as_bytes()),
             started_at: Timestamp::from_second(number).unwrap(),
@@ -155,14 +160,16 @@ mod tests {
     fn a_lock_is_removed_only_when_every_job_that_may_hold_it_has_ended() {
         use Progress::{Ended, Open};
         let lock = StateLock::parse(LOCK.as_bytes()).unwrap();
-        let text = |suspects: &[Suspect]| match dead_holder(&lock, suspects) {
+        let text = |candidates: &[Candidate]| match ended_holder(&lock, candidates) {
             Ok(holder) => format!("held by dead {}", holder.run),
             Err(held) => held.to_string(),
         };
-        let dead = |run| suspect(run, Ended, Ended);
+        let dead = |run| candidate(run, Ended, Ended);
         assert_eq!(text(&[dead("run-1"), dead("run-2")]), "held by dead run-2");
-        assert!(text(&[dead("run-1"), suspect("run-2", Open, Ended)]).contains("run-2, whose job"));
-        assert!(text(&[suspect("run-1", Ended, Open), dead("run-2")]).contains("AWS Batch"));
+        assert!(
+            text(&[dead("run-1"), candidate("run-2", Open, Ended)]).contains("run-2, whose job")
+        );
+        assert!(text(&[candidate("run-1", Ended, Open), dead("run-2")]).contains("AWS Batch"));
         assert!(text(&[]).contains("runner@ip-10-0-1-7 is not a job"));
     }
 }

@@ -10,7 +10,7 @@ use crate::{BatchJobs, Clock, ExecutionState, Executions, Result, Table, Tokens,
 use domain::environment::Environment;
 use domain::error::StepError;
 use domain::ids::RunId;
-use domain::reconcile::{Condition, Death, examine};
+use domain::reconcile::{Condition, StopCause, examine};
 use domain::run::{Lock, Run};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Closing {
     ///
     /// # Errors
     /// Fails as [`Self::end`] does.
-    pub async fn end_dead(&self, run: &Run, death: Death) -> Result<Run> {
+    pub async fn end_stopped(&self, run: &Run, death: StopCause) -> Result<Run> {
         let settled = run.failure().is_some()
             || run.promoted_at().is_some()
             || matches!(run.lock(), Lock::Superseded { .. })

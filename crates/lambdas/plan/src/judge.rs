@@ -92,6 +92,10 @@ impl Plan {
             Ok(judgement) => judgement,
             Err(refusal) => {
                 let error = refusal.into();
+                update_run(&*self.table, run.id(), |run| {
+                    Ok(run.changes_known(name, Counts::of(&made))?)
+                })
+                .await?;
                 return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
             }
         };

@@ -2,12 +2,14 @@
 
 use crate::Reconcile;
 use crate::reconcile::Problems;
+use domain::branch::{Retry, TRIES};
 use domain::event::{self, DETAIL_TYPE_RECONCILIATION, EnrolledRepository, Trigger};
 use domain::ids::{BranchRef, CommitId};
 use domain::json;
+use domain::run::Run;
 use domain::step::ReconcileOutput;
 use engine::Result;
-use engine::documents::update_branch;
+use engine::documents::{load, run_key, update_branch};
 use std::time::Duration;
 
 /// The time limit of one question to the forge.
@@ -67,8 +69,16 @@ impl Reconcile {
         let Some(missed) = missed else {
             return Ok(());
         };
+        let commit = missed.after.clone();
         let event = Trigger::Reconciliation(missed);
         let run = event.run_id();
+        if let Some(known) = load::<Run>(&*self.table, &run_key(&run)).await? {
+            if known.is_ended() {
+                self.publish_again(repository, branch, &known, &commit)
+                    .await?;
+            }
+            return Ok(());
+        }
         tracing::warn!(%run, repository = %name, %branch, "a push was missed: it is published");
         let detail = json::to_text("an event", &event)?;
         let source = event::source(repository.key.forge);
@@ -76,6 +86,30 @@ impl Reconcile {
             .publish(&source, DETAIL_TYPE_RECONCILIATION, &detail)
             .await?;
         output.published.push(run);
+        Ok(())
+    }
+
+    /// The push was published, and its run ended before it was accepted: `record` claimed it, because
+    /// `validate` failed.
+    async fn publish_again(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+        run: &Run,
+        commit: &CommitId,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let retry = update_branch(&*self.table, repository.key, branch, |known| {
+            Ok(known.not_accepted(commit, now))
+        })
+        .await?;
+        match retry {
+            Retry::Later => {
+                tracing::warn!(run = %run.id(), "a missed push is published again later")
+            }
+            Retry::GivenUp => tracing::error!(run = %run.id(), %commit,
+                "a missed push was published {TRIES} times and never accepted: push again"),
+        }
         Ok(())
     }
 }

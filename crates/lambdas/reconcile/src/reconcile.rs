@@ -14,7 +14,7 @@ use crate::Reconcile;
 use domain::environment::Environment;
 use domain::error::StepError;
 use domain::ids::RunId;
-use domain::reconcile::{Condition, LifeSign};
+use domain::reconcile::{Activity, Condition};
 use domain::run::Run;
 use domain::step::ReconcileOutput;
 use engine::documents::{ENVIRONMENTS, OPEN_RUNS, list, load, run_key};
@@ -74,22 +74,25 @@ impl Reconcile {
         };
         let now = self.clock.now();
         let run = match closing::condition(&*self.executions, &*self.batch, &run, now).await? {
-            Condition::Alive(LifeSign::Jobs { jobs }) => {
+            Condition::Active(Activity::Jobs { jobs }) => {
                 for job in &jobs {
                     jobs::terminate_open(&*self.batch, job).await?;
                 }
                 return Ok(());
             }
-            Condition::Alive(_) => return Ok(()),
-            Condition::Dead(death) => {
+            Condition::Active(_) => return Ok(()),
+            Condition::Stopped(death) => {
                 tracing::warn!(run = %id, %death, "a dead run is ended");
-                let run = self.closing.end_dead(&run, death).await?;
+                let run = self.closing.end_stopped(&run, death).await?;
                 output.ended.push(id.clone());
                 run
             }
-            Condition::Ended if held => {
-                self.closing.release(&run).await?;
-                output.released.push(id.clone());
+            Condition::Ended if held || !run.is_recorded() => {
+                // Also announces the end: whoever ended the run may have stopped before that.
+                let run = self.closing.end(id, None).await?;
+                if held {
+                    output.released.push(id.clone());
+                }
                 run
             }
             Condition::Ended => run,

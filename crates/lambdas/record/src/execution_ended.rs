@@ -12,7 +12,7 @@
 use crate::record::{how_it_ended, without_run};
 use crate::{Error, Record};
 use domain::event::Trigger;
-use domain::reconcile::{Death, awaited_jobs};
+use domain::reconcile::{StopCause, awaited_jobs};
 use domain::run::Run;
 use domain::step::{ExecutionEnded, RecordRunOutput};
 use engine::{Result, jobs};
@@ -22,12 +22,12 @@ impl Record {
     /// ended, does only what is missing.
     pub(crate) async fn execution_ended(&self, input: ExecutionEnded) -> Result<RecordRunOutput> {
         let ExecutionEnded { execution, status } = input;
-        let death = Death::of(&execution, Some(status));
+        let death = StopCause::of(&execution, Some(status));
         let (Some(death), Some(run)) = (death, self.run_of(&execution).await?) else {
             return Ok(without_run(&Error::NoRun { execution }.into()));
         };
         self.end_jobs(&run).await;
-        let run = self.closing.end_dead(&run, death).await?;
+        let run = self.closing.end_stopped(&run, death).await?;
         let run = self.audit.record(run).await?;
         Ok(how_it_ended(&run))
     }

@@ -1,6 +1,6 @@
 //! The verdict on the plan of a rollback.
 
-use super::{Action, Origin, PlanSummary, ResourceChange, Verdict};
+use super::{Action, Origin, PlanSummary, ResourceChange, STATELESS_TYPES, Verdict};
 use std::fmt;
 
 /// The changes for which a plan of a rollback is not applied. An operator decides.
@@ -29,6 +29,8 @@ pub enum Cause {
     CreatesMore,
     /// It would remove a resource from the state that the run did not import.
     ForgetsMore,
+    /// It would leave deleted what the run imported and deleted.
+    ImportedAndDeleted,
 }
 
 impl fmt::Display for Refused {
@@ -52,6 +54,9 @@ impl fmt::Display for RefusedChange {
                 "delete {address}, which the run created and is protected"
             ),
             Cause::CreatesMore => write!(f, "create {address}, which the run did not delete"),
+            Cause::ImportedAndDeleted => {
+                write!(f, "leave {address} deleted, which the run imported")
+            }
             Cause::ForgetsMore => write!(f, "forget {address}, which the run did not import"),
         }
     }
@@ -70,7 +75,7 @@ pub fn judge_rollback(
     made: &[ResourceChange],
     is_protected: impl Fn(&ResourceChange) -> bool,
 ) -> Result<Verdict, Refused> {
-    let refused: Vec<RefusedChange> = summary
+    let mut refused: Vec<RefusedChange> = summary
         .changes
         .iter()
         .filter_map(|change| {
@@ -79,6 +84,14 @@ pub fn judge_rollback(
             Some(RefusedChange { address, cause })
         })
         .collect();
+    // Nothing brings back what existed before the run in no state, and was deleted.
+    let lost = made
+        .iter()
+        .filter(|one| one.origin == Some(Origin::Imported) && one.action == Action::Delete);
+    refused.extend(lost.map(|one| RefusedChange {
+        address: one.address.clone(),
+        cause: Cause::ImportedAndDeleted,
+    }));
     if !refused.is_empty() {
         return Err(Refused(refused));
     }
@@ -102,7 +115,13 @@ fn refusal(
     let known = |is: &dyn Fn(&ResourceChange) -> bool| made.iter().any(is);
     let created = || {
         known(&|one| {
-            one.address == *held_at && matches!(one.action, Action::Create | Action::Replace)
+            // What replaced an imported object stands for one that existed before the run.
+            let is_own = match one.action {
+                Action::Create => true,
+                Action::Replace => one.origin != Some(Origin::Imported),
+                _ => false,
+            };
+            one.address == *held_at && is_own
         })
     };
     let deletion = |older| match () {
@@ -114,12 +133,13 @@ fn refusal(
         Action::Update | Action::Keep => None,
         Action::Delete => deletion(Cause::DeletesOlder),
         Action::Replace => deletion(Cause::ReplacesOlder),
-        // The run's own replacement, which did not get so far.
+        // The object from before a replacement that did not get as far as its deletion.
         Action::DeleteDeposed => {
             let replaced = known(&|one| {
                 one.address == *held_at && one.action == Action::Replace && !is_protected(one)
             });
-            (!replaced).then_some(Cause::DeletesOlder)
+            let holds_nothing = STATELESS_TYPES.contains(&change.resource_type.as_str());
+            (!replaced || !holds_nothing).then_some(Cause::DeletesOlder)
         }
         Action::Create => {
             let deleted = known(&|one| {
@@ -236,7 +256,23 @@ mod tests {
             (
                 vec![change("t.a", none(), Replace)],
                 change("t.a", none(), DeleteDeposed),
+                "delete t.a, which existed before the run",
+            ),
+            (
+                vec![change("terraform_data.a", none(), Replace)],
+                change("terraform_data.a", none(), DeleteDeposed),
                 "",
+            ),
+            // Imported and replaced: what replaced it stands for it.
+            (
+                vec![change("t.a", Some(Origin::Imported), Replace)],
+                change("t.a", none(), Delete),
+                "delete t.a, which existed before the run",
+            ),
+            (
+                vec![change("t.b", Some(Origin::Imported), Delete)],
+                change("t.a", none(), Update),
+                "leave t.b deleted, which the run imported",
             ),
             // Deleted, also after a move.
             (
@@ -341,7 +377,8 @@ mod tests {
                         _ => &gone.address,
                     };
                     let own = |one: &&ResourceChange| &one.address == from
-                        && matches!(one.action, Action::Create | Action::Replace);
+                        && (one.action == Action::Create
+                            || one.action == Action::Replace && one.origin != Some(Origin::Imported));
                     prop_assert!(made.iter().any(|one| own(&one)));
                 }
             }

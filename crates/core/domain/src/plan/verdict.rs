@@ -1,7 +1,7 @@
 //! Whether a plan may be applied.
 
 use super::{
-    PlanKind, PlanSummary, Reason, Reasons, ResourceChange, STATELESS_TYPES, ServiceChange,
+    Origin, PlanKind, PlanSummary, Reason, Reasons, ResourceChange, STATELESS_TYPES, ServiceChange,
     ServiceField,
 };
 use crate::config::{Config, Policies};
@@ -9,7 +9,8 @@ use crate::ids::StackName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Resource types whose deletion loses data. A rollback refuses a plan that deletes or replaces one.
+/// Resource types whose deletion loses data. A rollback does not even delete those that the run
+/// created.
 pub const PROTECTED_TYPES: &[&str] = &[
     "aws_backup_vault",
     "aws_cognito_user_pool",
@@ -223,10 +224,11 @@ fn reason(summary: &PlanSummary, change: &ResourceChange, policies: &Policies) -
     if policies.protects(change) {
         return Some(Reason::Protected { address, action });
     }
-    if STATELESS_TYPES
+    let is_stateless = STATELESS_TYPES
         .binary_search(&change.resource_type.as_str())
-        .is_err()
-    {
+        .is_ok();
+    // An imported object existed before, and no state knows it yet.
+    if !is_stateless || change.origin == Some(Origin::Imported) {
         return Some(Reason::Stateful { address, action });
     }
     let tainted = summary.tainted.contains(&change.address);

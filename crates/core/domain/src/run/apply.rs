@@ -53,12 +53,14 @@ impl Run {
     /// Does nothing on the forward leg: there, an apply that succeeds did what its plan says.
     ///
     /// # Errors
-    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the leg does not have the stack.
     pub fn changes_known(&mut self, stack: &StackName, made: Counts) -> Change {
         self.open()?;
         if self.leg().kind() == LegKind::Rollback {
+            let state = self.stack(stack)?.spec().state().clone();
             let mut forward = self.forward.stacks.iter_mut();
-            if let Some(changed) = forward.find(|forward| forward.name() == stack) {
+            if let Some(changed) = forward.find(|forward| *forward.spec().state() == state) {
                 changed.changes_known(made);
             }
         }

@@ -105,7 +105,12 @@ impl Leg {
             outputs: BTreeMap::new(),
         });
         for stack in removed {
-            if self.stacks.iter().any(|known| *known.name() == stack.name) {
+            // Never a state that a stack of this commit has.
+            if self
+                .stacks
+                .iter()
+                .any(|known| known.spec().state() == stack.state())
+            {
                 continue;
             }
             let needs = stack.needs.iter();
@@ -262,13 +267,12 @@ impl Run {
         }
     }
 
-    /// Returns the first stack that failed, on the rollback leg and then on the forward leg.
+    /// Returns the first stack that failed on the forward leg. The run's error is about it.
     #[must_use]
     pub fn failed_stack(&self) -> Option<&StackName> {
         let failed = |stack: &&StackRun| matches!(stack.state(), StackState::Failed { .. });
-        let legs = [self.rollback.as_ref(), Some(&self.forward)];
-        let mut stacks = legs.into_iter().flatten().flat_map(Leg::stacks);
-        stacks.find(failed).map(StackRun::name)
+        let stack = self.forward.stacks().iter().find(failed);
+        stack.map(StackRun::name)
     }
 
     /// Returns the sealed source that a stack is planned and applied from, and its commit. A stack
@@ -323,17 +327,18 @@ impl Run {
         outputs
     }
 
-    /// Returns the outputs that a stack takes as variables. A stack that is destroyed takes the
-    /// forward leg's outputs, because the last good commit may not have the stacks that it needs.
+    /// Returns the outputs that a stack takes as variables. A stack that a rollback destroys takes the
+    /// forward leg's outputs, because the last good commit may not have the stacks that it needs. A
+    /// stack that the forward leg destroys takes those of the last good commit.
     #[must_use]
     pub fn inputs(&self, stack: &StackRun) -> BTreeMap<StackName, ObjectRef> {
-        let mut inputs = match &self.leg().base {
-            Some(base) if stack.plan_kind() == PlanKind::Destroy => base.outputs.clone(),
-            _ => BTreeMap::new(),
-        };
-        inputs.extend(self.outputs());
+        let mut inputs = self.outputs();
         if stack.plan_kind() == PlanKind::Destroy {
             inputs.extend(stack::outputs(&self.forward.stacks));
+            // A removed stack has the code of the last good commit, which reads those outputs.
+            if let Some(base) = &self.leg().base {
+                inputs.extend(base.outputs.clone());
+            }
         }
         inputs.retain(|other, _| stack.spec().needs.contains(other));
         inputs

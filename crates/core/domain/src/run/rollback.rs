@@ -40,7 +40,7 @@ pub enum RollbackOutcome {
     NoLastGood,
     /// The last good commit runs again.
     RolledBack,
-    /// The rollback would have lost protected data. A person decides.
+    /// The rollback would have done more than undo the run. A person decides.
     RollbackRefused,
     /// The rollback failed, and the environment is frozen.
     RollbackFailed,

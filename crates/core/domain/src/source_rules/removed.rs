@@ -13,6 +13,20 @@ pub(super) fn check(config: &Config, good: &LastGood, problems: &mut Vec<Problem
             problems.push(missing(config, good, old));
         }
     }
+    for old in &good.config.stacks {
+        let user = config.stacks.iter().find(|one| one.state() == old.state());
+        if let Some(user) = user.filter(|_| config.removed.contains_key(&old.name)) {
+            problems.push(problem(
+                format!(
+                    "`removed` names stack {}, but stack {} has its state {:?}",
+                    old.name,
+                    user.name,
+                    old.state().as_str()
+                ),
+                format!("remove the line `{}` from `removed`", old.name),
+            ));
+        }
+    }
     problems.extend(too_many_waves(config, good));
 }
 
@@ -82,7 +96,7 @@ fn too_many_waves(config: &Config, good: &LastGood) -> Option<Problem> {
                 "{removed} stacks in a row are destroyed after {kept} in a row; expected \
                  {MAX_WAVES} in a row at most"
             ),
-            "destroy some of them with a later commit: `keep` them until then".to_owned(),
+            "leave some of them in `stacks`, and remove them with a later commit".to_owned(),
         )
     })
 }

@@ -216,12 +216,13 @@ impl<C: Clock + Clone + 'static> World<C> {
             .collect()
     }
 
-    /// Returns the verdicts that waiting runs received, by task token.
+    /// Returns the verdicts and decisions that waiting runs received, by task token.
     #[must_use]
     pub fn answers(&self) -> Vec<(String, String)> {
         let verdict = |output: &str| {
             let output: serde_json::Value = serde_json::from_str(output).expect("JSON");
-            let verdict = output.get("verdict").and_then(serde_json::Value::as_str);
+            let verdict = output.get("verdict").or_else(|| output.get("decision"));
+            let verdict = verdict.and_then(serde_json::Value::as_str);
             verdict.expect("a verdict").to_owned()
         };
         let outputs = self.tokens.outputs().into_iter();
