@@ -105,7 +105,7 @@ impl Reconcile {
         .await?;
         match retry {
             Retry::Later => {
-                tracing::warn!(run = %run.id(), "a missed push is published again later")
+                tracing::warn!(run = %run.id(), "a missed push is published again later");
             }
             Retry::GivenUp => tracing::error!(run = %run.id(), %commit,
                 "a missed push was published {TRIES} times and never accepted: push again"),

@@ -87,7 +87,7 @@ fn a_rollback_undoes_the_plan_that_was_applied() {
     }
     let applied = |run: &mut Run, n| {
         run.applied(&name(n), &job(2), object(), &Warnings::default(), now())
-            .unwrap()
+            .unwrap();
     };
     applied(&mut run, 0);
     let failed = crate::plan::SideEffects::Possible;

@@ -1,9 +1,12 @@
 //! Pushes that no delivery reported.
 
 use super::*;
+use domain::branch::TRIES;
+use domain::error::{ErrorName, StepError};
 use domain::event::{DETAIL_TYPE_RECONCILIATION, Trigger, TriggerKind};
 use domain::ids::BranchRef;
-use engine::documents::update_branch;
+use engine::documents::{load, run_key, update_branch};
+use std::collections::BTreeSet;
 
 fn main_branch() -> BranchRef {
     BranchRef::parse("refs/heads/main").unwrap()
@@ -68,6 +71,35 @@ async fn a_push_whose_delivery_was_lost_is_published_by_the_next_call() {
     world.clock.advance(3600);
     world.reconcile().await;
     assert_eq!(world.published().len(), 2);
+}
+
+/// `validate` fails before it claims the branch, and `record` ends the run. Each publication is another
+/// run, so that the commit is delivered when `validate` works again.
+#[tokio::test]
+async fn a_push_whose_run_ended_before_it_was_accepted_is_published_again_as_another_run() {
+    let world = Scene::new();
+    world.claim(&samples::push_event(1)).await;
+    world.push(2);
+    world.reconcile().await;
+    for _ in 0..20 {
+        world.clock.advance(300);
+        world.reconcile().await;
+        let event = world.published().pop().unwrap();
+        let known = load::<Run>(&world.table, &run_key(&event.run_id())).await;
+        if known.unwrap().is_none() {
+            let mut run = Run::claim(event, execution(2), world.clock.now());
+            let error = StepError::new(ErrorName::SettingsInvalid, "no table");
+            run.close(Some(error), 1, world.clock.now()).unwrap();
+            world.insert(&run).await;
+        }
+    }
+    let published: BTreeSet<RunId> = world.published().iter().map(Trigger::run_id).collect();
+    assert_eq!(
+        published.len(),
+        world.published().len(),
+        "each is another run"
+    );
+    assert_eq!(published.len(), usize::try_from(TRIES).unwrap());
 }
 
 #[tokio::test]
