@@ -19,11 +19,12 @@ variable "topic_arns" {
 }
 
 variable "functions" {
-  description = "Names of the Lambdas: webhook and record have alarms, all are on the dashboard."
+  description = "Names of the Lambdas: webhook, record and reconcile have alarms, all are on the dashboard."
   type = object({
-    webhook = string
-    record  = string
-    all     = list(string)
+    webhook   = string
+    record    = string
+    reconcile = string
+    all       = list(string)
   })
 }
 

@@ -202,9 +202,10 @@ module "alarms" {
   table_name        = module.table.name
 
   functions = {
-    webhook = module.step["webhook"].function_name
-    record  = module.step["record"].function_name
-    all     = [for step in module.step : step.function_name]
+    webhook   = module.step["webhook"].function_name
+    record    = module.step["record"].function_name
+    reconcile = module.step["reconcile"].function_name
+    all       = [for step in module.step : step.function_name]
   }
 
   queues = {
