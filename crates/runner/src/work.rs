@@ -253,7 +253,8 @@ impl<'a> Prepared<'a> {
         let found = match &self.spec.undo {
             Some(undone) => {
                 let (context, dir) = (self.context, &self.dir);
-                Some(undo::prepare(context, self.spec, undone, &self.terraform, dir).await?)
+                let terraform = commands.terraform().await?;
+                Some(undo::prepare(context, self.spec, undone, &terraform, dir).await?)
             }
             None => None,
         };
