@@ -113,9 +113,10 @@ impl<'a> Prepared<'a> {
             kind: self.spec.plan_kind,
         };
         let format = async {
-            match self.spec.verb {
-                Verb::Plan => self.check_format().await,
-                Verb::Apply => Ok(()),
+            match (self.spec.verb, &self.spec.undo) {
+                (Verb::Plan, None) => self.check_format().await,
+                // A rollback does not depend on how this version of Terraform formats.
+                (Verb::Plan, Some(_)) | (Verb::Apply, _) => Ok(()),
             }
         };
         // The errors of `init` precede those of the format.

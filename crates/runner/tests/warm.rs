@@ -15,8 +15,8 @@ use std::process::Command;
 use common::{Bench, CONFIG, LOCK, MAIN, failure, lock_of, sealed};
 use domain::config::CONFIG_FILE;
 use domain::error::ErrorName;
-use domain::job::{JobOutcome, Verb};
-use domain::plan::PlanKind;
+use domain::job::{JobOutcome, Undo, Verb};
+use domain::plan::{Extent, PlanKind};
 use terraform_cli::CancelHandle;
 
 /// The lock file of a sample, which pins the AWS provider.
@@ -132,6 +132,28 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
     let why = "each command starts the AWS provider: a destroy configures it more than once";
     assert!(bench.printed.text().contains(why));
     assert_eq!(bench.printed.text().matches(installed).count(), 1);
+}
+
+#[tokio::test]
+async fn a_rollback_reads_the_state_with_the_provider_that_runs() {
+    let Some(bench) = bench() else { return };
+    let files = repository(STACK);
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+    let mut apply = bench.spec(Verb::Apply, &files);
+    apply.plan = Some(sealed(&planned));
+    let applied = bench.end_of(&apply).await;
+    assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
+
+    let mut back = bench.spec(Verb::Plan, &files);
+    back.undo = Some(Undo {
+        applied: sealed(&planned),
+        extent: Extent::Unknown,
+        source: back.source.clone(),
+        dir: back.dir.clone(),
+    });
+    let planned = bench.end_of(&back).await;
+    assert!(matches!(planned, JobOutcome::Planned { .. }), "{planned:?}");
+    assert_eq!(started(&bench), 3);
 }
 
 #[tokio::test]
