@@ -7,7 +7,7 @@ use domain::audit::{Entry, Found, verify};
 use domain::ids::{CommitId, EnvironmentName};
 use domain::keys;
 use domain::plan::PlanKind;
-use domain::run::{Leg, Outcome, Run, StackState};
+use domain::run::{Blame, Leg, Outcome, Run, StackState};
 use engine::fakes::samples;
 use engine::status::{self, TransitionKind};
 use engine::{CommitState, Table as _};
@@ -165,8 +165,9 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
     );
 
     // 7.
+    let blamed = run.blame() == Blame::Commit;
     check(
-        environment.is_bad(commit) == (outcome == Outcome::RolledBack)
+        environment.is_bad(commit) == (outcome == Outcome::RolledBack && blamed)
             || outcome == Outcome::NeedsOperator
             || outcome == Outcome::Rejected,
         format!(

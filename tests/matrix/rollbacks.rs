@@ -168,18 +168,41 @@ async fn a_new_stack_is_destroyed_each_time_its_delivery_fails() {
     }
 }
 
-/// The job of an apply never started: nothing was changed, so nothing is rolled back, and the commit
-/// can be delivered again.
+/// The job of an apply or a plan never started: it is replaced once. If its replacement does not start either,
+/// nothing was changed, so nothing is rolled back, and the commit can be delivered again.
 #[tokio::test(start_paused = true)]
-async fn an_apply_that_never_started_causes_no_rollback_and_no_bad_commit() {
+async fn a_job_that_never_started_is_replaced_once_and_causes_no_rollback() {
+    for state in ["RunFirstPlan", "RunApply"] {
+        for (times, outcome) in [(1, Outcome::Applied), (2, Outcome::Failed)] {
+            let cloud = delivered(samples::CONFIG).await;
+            let before = cloud.batch.states();
+            let event = push(&cloud, 2, samples::CONFIG, GOOD);
+            cloud.order(Fault {
+                times,
+                ..fault(state, "States.TaskFailed")
+            });
+            let ended = deliver(&cloud, &event, outcome).await;
+            if outcome == Outcome::Failed {
+                let failure = ended.run.failure().unwrap();
+                assert_eq!(failure.error.name, ErrorName::JobLost);
+                assert_eq!(cloud.batch.states(), before);
+            }
+            assert!(ended.run.rollback().is_none());
+            assert!(!cloud.environment().await.is_bad(event.commit()));
+        }
+    }
+}
+
+/// The container of an apply is lost while it works.
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_was_rolled_back_for_another_cause_can_be_delivered_again() {
     let cloud = delivered(samples::CONFIG).await;
-    let before = cloud.batch.states();
     let event = push(&cloud, 2, samples::CONFIG, GOOD);
-    cloud.order(fault("RunApply", "States.TaskFailed"));
-    let ended = deliver(&cloud, &event, Outcome::Failed).await;
-    let failure = ended.run.failure().unwrap();
-    assert_eq!(failure.error.name, ErrorName::JobLost);
-    assert!(ended.run.rollback().is_none());
-    assert_eq!(cloud.batch.states(), before);
+    cloud.order(Fault {
+        trouble: Trouble::Terminates,
+        ..fault("RunApply", "")
+    });
+    let ended = deliver(&cloud, &event, Outcome::RolledBack).await;
+    assert!(!ended.run.failure().unwrap().error.name.is_of_commit());
     assert!(!cloud.environment().await.is_bad(event.commit()));
 }

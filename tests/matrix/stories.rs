@@ -332,12 +332,48 @@ async fn an_audit_that_fails_holds_no_run_and_its_entry_is_written_later() {
     let before = Before::of(&cloud).await;
     cloud.audit.fail_next("put_if_absent", denied, 1);
     let ended = cloud.deliver(&event).await;
-    assert!(ended.visited.iter().any(|state| state == "RecordLost"));
+    assert!(!ended.visited.iter().any(|state| state == "RecordLost"));
     expect(&ended, Outcome::Applied);
     let problems = invariants::check(&cloud, &ended, &before).await;
     assert!(problems.is_empty(), "{problems:#?}");
     let next = cloud.push(3, samples::CONFIG);
     deliver(&cloud, &next, Outcome::Applied).await;
+}
+
+/// The build fails while the plans are made.
+#[tokio::test(start_paused = true)]
+async fn a_failed_build_does_not_hide_the_errors_of_the_plans() {
+    let fault = |state, trouble, error| Fault {
+        state,
+        trouble,
+        error,
+        times: 1,
+    };
+    let build = || fault("RunBuild", Trouble::LosesReply, "States.TaskFailed");
+    let plan = || fault("RunFirstPlan", Trouble::Terminates, "");
+    for (faults, errors) in [
+        (vec![build()], "BuildFailed"),
+        (vec![build(), plan()], "BuildFailed, Also Interrupted"),
+    ] {
+        let cloud = delivered().await;
+        let event = cloud.push(2, samples::CONFIG);
+        for fault in faults {
+            cloud.order(fault);
+        }
+        let before = Before::of(&cloud).await;
+        let ended = cloud.deliver(&event).await;
+        expect(&ended, Outcome::Failed);
+        let problems = invariants::check(&cloud, &ended, &before).await;
+        assert!(problems.is_empty(), "{problems:#?}");
+        let error = &ended.run.failure().unwrap().error;
+        let also = error
+            .message
+            .lines()
+            .filter(|line| line.starts_with("Also"));
+        let names = also.map(|line| line.split(':').next().unwrap());
+        let shown: Vec<&str> = std::iter::once(error.name.as_str()).chain(names).collect();
+        assert_eq!(shown.join(", "), errors);
+    }
 }
 
 /// A container has 30 s after SIGTERM, and Batch shows its job as running until then and longer.

@@ -90,7 +90,7 @@ pub const CASES: [Case; 8] = [
         ..fails("RunBuild", Failed)
     },
     loses_reply("Validate", Failed),
-    fails("RunApply", Failed),
+    fails("RunApply", Applied),
     loses_reply("RunApply", Applied),
     loses_reply("StartDeploy", RolledBack),
     Case {

@@ -64,7 +64,7 @@ pub enum Command {
     Reject(OfStack),
     /// Unfreeze an environment, so that runs can use it again
     Unfreeze(OfEnvironment),
-    /// Release an environment whose run is dead; refused while anything of the run is alive
+    /// Release an environment whose run has stopped; refused while anything of the run still works
     Unlock(OfEnvironment),
     /// Recover the Terraform state of a stack
     #[command(subcommand)]
@@ -151,7 +151,7 @@ pub struct OfStack {
 /// The subcommands of `state`. A run selects the repository and the environment.
 #[derive(Debug, Clone, Subcommand)]
 pub enum State {
-    /// Remove the lock that a dead job left; refused while its holder may be alive
+    /// Remove the lock that an ended job left; refused while its holder may still work
     Unlock(StateOf),
     /// List the versions of a state, the newest first
     Versions(StateOf),

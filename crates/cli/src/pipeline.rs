@@ -5,7 +5,7 @@ use crate::settings::{self, Settings};
 use async_trait::async_trait;
 use domain::error::StepError;
 use engine::announce::Announcer;
-use engine::{BatchJobs, Clock, Executions, Objects, SystemClock, Table, Tokens};
+use engine::{BatchJobs, Clock, Executions, Objects, SystemClock, Table, Tokens, Written};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +60,8 @@ pub struct StateVersion {
 pub trait StateStore: Send + Sync {
     /// Reads an object.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StepError>;
+    /// Writes an object if there is none.
+    async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<Written, StepError>;
     /// Deletes an object. Its versions stay.
     async fn remove(&self, key: &str) -> Result<(), StepError>;
     /// Returns the versions of an object, the newest first.
@@ -72,6 +74,10 @@ pub trait StateStore: Send + Sync {
 impl StateStore for aws::Bucket {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StepError> {
         Objects::get(self, key).await
+    }
+
+    async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<Written, StepError> {
+        Objects::put_if_absent(self, key, bytes).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), StepError> {

@@ -338,7 +338,8 @@ async fn a_failed_build_is_shown_although_its_log_does_not_name_the_run() {
     let mut desk = Desk::new().await;
     let build = domain::ids::BuildId::parse("shop-build:0a1b-2c3d").unwrap();
     update_run(&desk.table, &samples::run_id(4), |run| {
-        Ok(run.build_failed(Some(build.clone()), later(30))?)
+        let error = StepError::new(ErrorName::BuildFailed, "the tests failed");
+        Ok(run.build_failed(Some(build.clone()), error, later(30))?)
     })
     .await
     .unwrap();

@@ -22,7 +22,7 @@ locals {
       namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.functions.record }, above = 0
     }
     reconcile-errors = {
-      description = "The reconcile Lambda fails: dead runs, missed pushes or missing audit entries may stay as they are."
+      description = "The reconcile Lambda fails: stopped runs, missed pushes or missing audit entries may stay as they are."
       namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.functions.reconcile }, above = 0
     }
     runs-failed = {

@@ -270,8 +270,12 @@ fn action(actions: &[String], object: Object) -> Option<Option<Action>> {
         ["create"] => Some(Action::Create),
         ["update"] => Some(Action::Update),
         ["delete"] => Some(Action::Delete),
-        ["delete", "create"] | ["create", "delete"] => Some(Action::Replace),
-        ["forget"] | ["create", "forget"] | ["forget", "create"] => Some(Action::Forget),
+        ["delete", "create"]
+        | ["create", "delete"]
+        // The object that is replaced stays, outside of the state.
+        | ["create", "forget"]
+        | ["forget", "create"] => Some(Action::Replace),
+        ["forget"] => Some(Action::Forget),
         _ => return None,
     })
 }
@@ -328,6 +332,7 @@ mod tests {
             change("t.j", r#"["delete"]"#, r#","deposed":"a1b2c3d4""#),
             imported("t.k", r#"["no-op"]"#),
             imported("t.l", r#"["update"]"#),
+            change("t.m", r#"["create","forget"]"#, ""),
         ])
         .unwrap();
         let words: Vec<_> = shown
@@ -350,6 +355,7 @@ mod tests {
                 ("t.j", None, Action::DeleteDeposed),
                 ("t.k", Some(Origin::Imported), Action::Keep),
                 ("t.l", Some(Origin::Imported), Action::Update),
+                ("t.m", None, Action::Replace),
             ]
         );
         assert_eq!(shown.summary.tainted, ["t.d"]);

@@ -6,13 +6,15 @@ use crate::output::Output;
 use crate::pipeline::{Pipeline, Recovery};
 use crate::text;
 use domain::environment::Environment;
+use domain::error::StepError;
 use domain::ids::{EnvironmentName, RepositoryKey, RunId};
 use domain::keys;
 use domain::run::Run;
 use domain::state_lock::{Candidate, JobStart, LockHeld, Progress, StateLock, ended_holder};
 use engine::documents::{OPEN_RUNS, RUNS, environment_key, list, load};
 use engine::environments::Environments;
-use engine::{JobProgress, Objects};
+use engine::{JobProgress, Objects, Written};
+use jiff::Timestamp;
 use serde_json::json;
 
 /// The most runs of each index partition in which the holder of a lock is searched.
@@ -62,10 +64,10 @@ impl Selected {
     }
 }
 
-/// Removes the lock that a dead job left beside a state.
+/// Removes the lock that an ended job left beside a state.
 ///
 /// # Errors
-/// Fails with `StillInUse` if the holder may be alive, with `LockNotFound` if the state is not
+/// Fails with `StillInUse` if the holder may still work, with `LockNotFound` if the state is not
 /// locked, and with the errors of AWS and of the output.
 pub async fn unlock(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> Outcome {
     let selected = Selected::of(pipeline, of).await?;
@@ -259,24 +261,13 @@ pub async fn restore(
         );
         return Err(Failure::new(Kind::VersionNotFound, what, next));
     }
-    if let Some(lock) = lock_of(recovery, key).await? {
-        let what = format!("state {key} is locked by {}", lock.who);
-        let next = format!(
-            "Run `sluicegate state unlock {} {}` first.",
-            of.run, of.stack
-        );
-        return Err(Failure::new(Kind::StillInUse, what, next));
-    }
     selected.check_free(pipeline).await?;
-    let environments = Environments {
-        table: &*pipeline.table,
-        tokens: &*pipeline.tokens,
-        clock: &*pipeline.clock,
-    };
-    environments
-        .state_replaced(selected.repository, &selected.environment)
-        .await?;
-    states.restore(key, version).await?;
+    lock(recovery, key, of, pipeline.clock.now()).await?;
+    let restored = replace(pipeline, &selected, version).await;
+    // A lock that stays is shown by `state unlock`, which must not hide why the state was not restored.
+    let unlocked = states.remove(&keys::state_lock(key)).await;
+    restored?;
+    unlocked?;
     if out.json {
         return out.value(&json!({"state": key, "restored": version}));
     }
@@ -285,4 +276,41 @@ pub async fn restore(
          of environment {}\n",
         selected.environment
     ))
+}
+
+/// Locks a state, so that no Terraform writes it.
+async fn lock(recovery: &Recovery, state: &str, of: &StateOf, now: Timestamp) -> Outcome {
+    let lock = StateLock {
+        id: format!("restore-{}", now.as_millisecond()),
+        who: "`sluicegate state restore`".to_owned(),
+        operation: "restore".to_owned(),
+        created: now,
+    };
+    let bytes = domain::json::to_bytes("a lock", &lock).map_err(StepError::from)?;
+    let key = keys::state_lock(state);
+    if recovery.states.create(&key, bytes).await? == Written::Yes {
+        return Ok(());
+    }
+    let holder = lock_of(recovery, state).await?;
+    let who = holder.map_or_else(|| "someone".to_owned(), |lock| lock.who);
+    let what = format!("state {state} is locked by {who}");
+    let next = format!(
+        "Run `sluicegate state unlock {} {}` first.",
+        of.run, of.stack
+    );
+    Err(Failure::new(Kind::StillInUse, what, next))
+}
+
+/// Makes an earlier version of a locked state its newest one.
+async fn replace(pipeline: &Pipeline, selected: &Selected, version: &str) -> Outcome {
+    let environments = Environments {
+        table: &*pipeline.table,
+        tokens: &*pipeline.tokens,
+        clock: &*pipeline.clock,
+    };
+    environments
+        .state_replaced(selected.repository, &selected.environment)
+        .await?;
+    let states = &pipeline.recovery()?.states;
+    Ok(states.restore(&selected.key, version).await?)
 }

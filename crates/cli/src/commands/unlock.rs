@@ -10,7 +10,7 @@ use engine::closing::{self, Closing};
 use engine::documents::load_run;
 use serde_json::json;
 
-/// Releases an environment whose holder is dead, as the scheduled reconciliation does.
+/// Releases an environment whose holder has stopped, as the scheduled reconciliation does.
 ///
 /// # Errors
 /// Fails with `StillInUse` if anything of the holder may still change something, if the environment
@@ -40,9 +40,9 @@ pub async fn unlock(pipeline: &Pipeline, args: &OfEnvironment, out: &mut Output<
             closing.release(&run).await?;
             "it had ended".to_owned()
         }
-        Condition::Stopped(death) => {
-            let why = death.to_string();
-            closing.end_stopped(&run, death).await?;
+        Condition::Stopped(cause) => {
+            let why = cause.to_string();
+            closing.end_stopped(&run, cause).await?;
             why
         }
     };

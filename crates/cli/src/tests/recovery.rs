@@ -6,8 +6,8 @@ use domain::environment::Infrastructure;
 use domain::ids::JobId;
 use domain::keys::{self, JobFile};
 use domain::run::Outcome;
-use engine::ExecutionState;
 use engine::announce::Announcer;
+use engine::{ExecutionState, Written};
 use std::sync::Mutex;
 
 const STATE: &str = "github-42/production/data.tfstate";
@@ -37,6 +37,14 @@ impl FakeStates {
 impl StateStore for FakeStates {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StepError> {
         Ok(self.read(key))
+    }
+
+    async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<Written, StepError> {
+        if self.read(key).is_some() {
+            return Ok(Written::No);
+        }
+        self.put(key, Some(&bytes));
+        Ok(Written::Yes)
     }
 
     async fn remove(&self, key: &str) -> Result<(), StepError> {
@@ -117,7 +125,7 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn an_environment_is_unlocked_only_when_its_run_is_dead() {
+async fn an_environment_is_unlocked_only_when_its_run_has_stopped() {
     let desk = Desk::new().await;
     let (run, job) = desk.applying().await;
     let args = ["unlock", ENVIRONMENT[0], ENVIRONMENT[1]];
@@ -130,7 +138,7 @@ async fn an_environment_is_unlocked_only_when_its_run_is_dead() {
     assert!(desk.table.environment().is_held_by(run.id()));
 
     desk.end_job(&job).await;
-    insta::assert_snapshot!("unlock_dead", desk.run(&args).await);
+    insta::assert_snapshot!("unlock_stopped", desk.run(&args).await);
     let stored = desk.stored(&run).await;
     assert_eq!(stored.outcome(), Outcome::NeedsOperator);
     assert!(!stored.is_recorded(), "the schedule writes its entry");
@@ -142,7 +150,7 @@ async fn an_environment_is_unlocked_only_when_its_run_is_dead() {
 }
 
 #[tokio::test]
-async fn a_lock_of_a_state_is_removed_only_when_its_holder_is_dead() {
+async fn a_lock_of_a_state_is_removed_only_when_its_holder_has_ended() {
     let desk = Desk::new().await;
     let (run, job) = desk.applying().await;
     let asked = id(1);
@@ -196,6 +204,9 @@ async fn an_earlier_version_of_a_state_is_restored() {
     desk.states.put(LOCK, None);
     insta::assert_snapshot!("state_restore", desk.run(&restore).await);
     assert_eq!(desk.states.read(STATE).unwrap(), b"good");
+    assert_eq!(desk.states.read(LOCK), None, "it is free again");
+    let locked = desk.states.0.lock().unwrap()[LOCK].iter().flatten().count();
+    assert_eq!(locked, 2, "no Terraform could write the state meanwhile");
     let infrastructure = desk.table.environment().infrastructure();
     assert_eq!(infrastructure, Infrastructure::Unknown, "all is planned");
 }

@@ -44,6 +44,17 @@ impl CaughtError {
     }
 }
 
+impl CaughtError {
+    /// Returns whether the state exceeded its time limit, which a job that never started spent in its queue.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            self.error.as_str(),
+            "States.Timeout" | "States.HeartbeatTimeout"
+        )
+    }
+}
+
 /// A build that CodeBuild reports as failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedBuild {

@@ -12,7 +12,7 @@ use crate::error::StepError;
 use crate::ids::{BranchRef, CommitId, EnvironmentName, RepositoryKey, RunId, StackName};
 use crate::plan::ObjectRef;
 use crate::release::{Artifact, Release};
-use crate::run::{Lock, Outcome, RollbackOutcome, Run};
+use crate::run::{Blame, Lock, Outcome, RollbackOutcome, Run};
 use crate::stack_digest::StackDigest;
 use crate::text;
 pub use error::EnvironmentError;
@@ -391,7 +391,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Records that the holder rolled its commit back: marks the commit as bad, and sets the
+    /// Records that the holder rolled its commit back: marks the commit as bad if it caused the error, and sets the
     /// outputs of *last good*. Resources that the rollback recreated may have new ids and
     /// addresses. A stack that needs an output which changed loses its digest. The infrastructure is
     /// as *last good* left it, if it was so before the run: a rollback restores only what its own
@@ -404,10 +404,13 @@ impl Environment {
         run: &RunId,
         fence: u64,
         outputs: BTreeMap<StackName, ObjectRef>,
+        blame: Blame,
         now: Timestamp,
     ) -> Result<(), EnvironmentError> {
         let commit = self.check_holder(run, fence)?.commit.clone();
-        self.mark_bad(commit, run.clone(), now);
+        if blame == Blame::Commit {
+            self.mark_bad(commit, run.clone(), now);
+        }
         if let Some(good) = &mut self.last_good {
             good.set_outputs(outputs);
             if self.infrastructure == Infrastructure::Changing {

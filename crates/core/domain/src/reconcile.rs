@@ -45,7 +45,7 @@ pub enum StopCause {
 }
 
 impl StopCause {
-    /// Returns how the run of an execution died; none while the execution runs. `state` is none if
+    /// Returns how the run of an execution stopped; none while the execution runs. `state` is none if
     /// Step Functions does not know the execution.
     #[must_use]
     pub fn of(execution: &str, state: Option<ExecutionState>) -> Option<Self> {
@@ -149,7 +149,7 @@ pub fn examine(
         Some(_) if !open.is_empty() => Condition::Active(Activity::Jobs {
             jobs: open.to_vec(),
         }),
-        Some(death) => Condition::Stopped(death),
+        Some(cause) => Condition::Stopped(cause),
     }
 }
 

@@ -50,8 +50,8 @@ fn only_evidence_that_it_has_stopped_ends_a_run() {
         ] {
             let condition = match examine(&run, state, &open, now) {
                 Condition::Ended => "ended".to_owned(),
-                Condition::Active(sign) => format!("alive: {sign}"),
-                Condition::Stopped(death) => format!("dead: {}", StepError::from(death)),
+                Condition::Active(sign) => format!("active: {sign}"),
+                Condition::Stopped(cause) => format!("stopped: {}", StepError::from(cause)),
             };
             lines.push(format!("{state:?} {when}: {condition}"));
         }
@@ -60,7 +60,7 @@ fn only_evidence_that_it_has_stopped_ends_a_run() {
 }
 
 #[test]
-fn an_ended_run_is_neither_alive_nor_dead() {
+fn an_ended_run_is_neither_active_nor_stopped() {
     let mut run = run();
     run.close(None, 1, at(1)).unwrap();
     let condition = examine(&run, Some(ExecutionState::Running), &[], at(2));

@@ -25,9 +25,9 @@ pub use leg::{Leg, Wave};
 pub use outcome::{Conclusion, End, Outcome};
 pub use plan::JudgedPlan;
 pub(crate) use release::releases;
-pub use rollback::{ErrorDecision, HandledError, RollbackOutcome};
+pub use rollback::{Blame, ErrorDecision, HandledError, RollbackOutcome};
 pub use skip::SameStack;
-pub use stack::{Approval, ApprovalDecision, REPLANS, StackRun, StackState};
+pub use stack::{Approval, ApprovalDecision, REPLANS, RESTARTS, StackRun, StackState};
 
 use crate::config::Config;
 use crate::error::StepError;
@@ -127,6 +127,8 @@ pub enum Build {
     Failed {
         /// The build, if CodeBuild started one.
         build: Option<BuildId>,
+        /// Why the commit has no artifact.
+        error: StepError,
         /// When the failure was detected.
         at: Timestamp,
     },
@@ -278,12 +280,37 @@ impl Run {
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has ended.
-    pub fn build_failed(&mut self, build: Option<BuildId>, now: Timestamp) -> Change {
+    pub fn build_failed(
+        &mut self,
+        build: Option<BuildId>,
+        error: StepError,
+        now: Timestamp,
+    ) -> Change {
         self.open()?;
         if !matches!(self.build, Build::Ready { .. } | Build::Failed { .. }) {
-            self.build = Build::Failed { build, at: now };
+            self.build = Build::Failed {
+                build,
+                error,
+                at: now,
+            };
         }
         Ok(())
+    }
+
+    /// Returns why the forward leg has no artifact and must not be applied.
+    #[must_use]
+    pub fn build_error(&self) -> Option<&StepError> {
+        match &self.build {
+            Build::Failed { error, .. } if self.rollback.is_none() => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the run's first plans are made now or were made. They take minutes, so a build
+    /// that fails waits for their errors. A run that waits for its environment can wait for weeks.
+    #[must_use]
+    pub fn is_planning(&self) -> bool {
+        matches!(self.lock, Lock::Held { .. })
     }
 
     /// Records that the run requested its environment. A repeated call keeps the first time. A run

@@ -1,23 +1,23 @@
-//! The lock that Terraform writes beside a state, and whether its holder is dead.
+//! The lock that Terraform writes beside a state, and whether its holder has ended.
 //!
 //! A killed apply leaves its lock behind. It may be removed only on proof that its holder was a job
 //! of a run that ended, and that no such job can still write the state.
 
 use crate::ids::{JobId, RunId};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How much later than the lock a job's start may be recorded by another clock.
 const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
 /// The lock of a state, as Terraform's S3 backend writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StateLock {
     /// The lock's id.
     #[serde(rename = "ID")]
     pub id: String,
-    /// The holder, as `user@host`.
+    /// The holder. Terraform writes `user@host`.
     pub who: String,
     /// The command that holds the lock, such as `OperationTypeApply`.
     #[serde(default)]
@@ -95,11 +95,11 @@ pub enum LockHeld {
     JobOpen { run: RunId, job: JobId },
 }
 
-/// Returns the dead holder of a lock: the newest job that may hold it. Two jobs can have had the
+/// Returns the ended holder of a lock: the newest job that may hold it. Two jobs can have had the
 /// same host name one after the other, so all of them must have ended.
 ///
 /// # Errors
-/// Fails with the reason when a holder may be alive, or none is known.
+/// Fails with the reason when a holder may still work, or none is known.
 pub fn ended_holder<'a>(
     lock: &StateLock,
     candidates: &'a [Candidate],
@@ -161,15 +161,18 @@ mod tests {
         use Progress::{Ended, Open};
         let lock = StateLock::parse(LOCK.as_bytes()).unwrap();
         let text = |candidates: &[Candidate]| match ended_holder(&lock, candidates) {
-            Ok(holder) => format!("held by dead {}", holder.run),
+            Ok(holder) => format!("held by ended {}", holder.run),
             Err(held) => held.to_string(),
         };
-        let dead = |run| candidate(run, Ended, Ended);
-        assert_eq!(text(&[dead("run-1"), dead("run-2")]), "held by dead run-2");
-        assert!(
-            text(&[dead("run-1"), candidate("run-2", Open, Ended)]).contains("run-2, whose job")
+        let ended = |run| candidate(run, Ended, Ended);
+        assert_eq!(
+            text(&[ended("run-1"), ended("run-2")]),
+            "held by ended run-2"
         );
-        assert!(text(&[candidate("run-1", Ended, Open), dead("run-2")]).contains("AWS Batch"));
+        assert!(
+            text(&[ended("run-1"), candidate("run-2", Open, Ended)]).contains("run-2, whose job")
+        );
+        assert!(text(&[candidate("run-1", Ended, Open), ended("run-2")]).contains("AWS Batch"));
         assert!(text(&[]).contains("runner@ip-10-0-1-7 is not a job"));
     }
 }

@@ -13,8 +13,8 @@ mod validate;
 
 pub use apply::{ApplyInput, ApplyOutput, FinishApply, FinishApplyOutput, StartApply};
 pub use build_trigger::{
-    BuildTriggerInput, BuildTriggerOutput, BuildVariable, DecideBuild, DecideBuildOutput,
-    FinishBuild, build_variable,
+    BuildTriggerInput, BuildTriggerOutput, BuildVariable, BuildVerdict, DecideBuild,
+    DecideBuildOutput, FinishBuild, FinishBuildOutput, build_variable,
 };
 pub use deploy::{
     CheckDeploy, CheckDeployOutput, CheckDeployVerdict, DeployInput, DeployOutput, StartDeploy,

@@ -15,7 +15,7 @@ use domain::run::{Lock, Run};
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// Asks Step Functions and Batch whether a run goes on. Batch is asked only about the jobs of a dead
+/// Asks Step Functions and Batch whether a run goes on. Batch is asked only about the jobs of an ended
 /// execution.
 ///
 /// # Errors
@@ -73,14 +73,14 @@ impl Closing {
     ///
     /// # Errors
     /// Fails as [`Self::end`] does.
-    pub async fn end_stopped(&self, run: &Run, death: StopCause) -> Result<Run> {
+    pub async fn end_stopped(&self, run: &Run, cause: StopCause) -> Result<Run> {
         let settled = run.failure().is_some()
             || run.promoted_at().is_some()
             || matches!(run.lock(), Lock::Superseded { .. })
             || environments::of_run(&*self.table, run)
                 .await?
                 .is_some_and(|it| it.last_good().is_some_and(|good| &good.run == run.id()));
-        let error = (!settled).then(|| StepError::from(death));
+        let error = (!settled).then(|| StepError::from(cause));
         self.end(run.id(), error.as_ref()).await
     }
 

@@ -14,13 +14,11 @@ use domain::environment::{
     Waiter, freezing_error,
 };
 use domain::error::{ErrorName, NamedError, StepError};
-use domain::ids::{EnvironmentName, RepositoryKey, RunId, StackName};
+use domain::ids::{EnvironmentName, RepositoryKey, RunId};
 use domain::json;
-use domain::plan::ObjectRef;
 use domain::run::{Run, RunError};
 use domain::step::LockAnswer;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 /// The maximum number of notifications that one call sends. One goes to each waiting run, and one
 /// to each run that gets the environment because the run before it has ended.
@@ -134,8 +132,7 @@ pub async fn promote(table: &dyn Table, owned: &Owned, good: &LastGood) -> Resul
     .await
 }
 
-/// Records that the run rolled its commit back. `outputs` are the outputs of the stacks after the
-/// rollback.
+/// Records that the run rolled its commit back, and the outputs of the stacks after the rollback.
 ///
 /// # Errors
 /// Fails with `LockLost` when the run no longer holds the environment, and when the table cannot be
@@ -143,11 +140,12 @@ pub async fn promote(table: &dyn Table, owned: &Owned, good: &LastGood) -> Resul
 pub async fn record_rollback(
     table: &dyn Table,
     owned: &Owned,
-    outputs: &BTreeMap<StackName, ObjectRef>,
+    run: &Run,
     now: Timestamp,
 ) -> Result<()> {
     change(table, &owned.environment, |environment| {
-        Ok(environment.record_rollback(&owned.run, owned.fence, outputs.clone(), now)?)
+        let (outputs, blame) = (run.outputs(), run.blame());
+        Ok(environment.record_rollback(&owned.run, owned.fence, outputs, blame, now)?)
     })
     .await
 }

@@ -1,7 +1,8 @@
 //! Batch jobs: their specs and their results.
 
-use crate::environments::Owned;
-use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result, Written};
+use crate::documents::update_run;
+use crate::environments::{self, Owned};
+use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result, Table, Written};
 use domain::error::{ErrorClass, ErrorName, NamedError, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{APPLY_SECONDS, Backend, JOB_SCHEMA, JobResult, JobSpec, PLAN_SECONDS, Verb};
@@ -10,6 +11,7 @@ use domain::plan::SideEffects;
 use domain::reconcile::awaited_jobs;
 use domain::run::{Run, StackState};
 use domain::step::CaughtError;
+use jiff::Timestamp;
 
 /// The maximum number of diagnostics in an error's message.
 const SHOWN: usize = 3;
@@ -95,10 +97,10 @@ pub fn spec(
     let stack = run.stack(name)?;
     let environment = owned.environment().name().clone();
     let (source, commit) = run.source_of(stack)?;
-    let (plan, timeout_seconds) = match (verb, stack.state()) {
+    let (plan, timeout_seconds) = match (verb, stack.plan_to_apply()) {
         (Verb::Plan, _) => (None, PLAN_SECONDS),
-        (Verb::Apply, StackState::Planned { plan, .. }) => (Some(plan.clone()), APPLY_SECONDS),
-        (Verb::Apply, _) => {
+        (Verb::Apply, Some(plan)) => (Some(plan.clone()), APPLY_SECONDS),
+        (Verb::Apply, None) => {
             let (run, stack) = (run.id().clone(), name.clone());
             return Err(JobError::NoPlan { run, stack }.into());
         }
@@ -220,6 +222,55 @@ pub async fn side_effects_of_lost(
     } else {
         SideEffects::Possible
     })
+}
+
+/// A job that left no result.
+#[derive(Debug, Clone, Copy)]
+pub struct LostJob<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// The stack.
+    pub stack: &'a StackName,
+    /// The job's work.
+    pub verb: Verb,
+    /// The job.
+    pub job: &'a JobId,
+    /// What Step Functions caught.
+    pub error: Option<&'a CaughtError>,
+}
+
+/// Replaces a job that never started, unless it waited in its queue until the state's time limit or
+/// another job was replaced before. Returns the replacement and its number; a repeated call returns
+/// the same.
+///
+/// # Errors
+/// Fails when the table or the bucket cannot be called.
+pub async fn start_again(
+    table: &dyn Table,
+    objects: &dyn Objects,
+    lost: LostJob<'_>,
+    states: &StateBucket,
+    now: Timestamp,
+) -> Result<Option<(JobId, u32)>> {
+    let waits = matches!(
+        lost.run.stack(lost.stack)?.state(),
+        StackState::Planning { .. } | StackState::Applying { .. }
+    );
+    if !waits || lost.error.is_some_and(CaughtError::is_timeout) {
+        return Ok(None);
+    }
+    let owned = match environments::owned(table, lost.run).await {
+        Ok(owned) => owned,
+        Err(error) if error.name == ErrorName::LockLost => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let spec = spec(lost.run, &owned, lost.stack, lost.verb, states)?;
+    let (next, key, bytes) = spec.sealed()?;
+    objects.put(&key, bytes).await?;
+    update_run(table, lost.run.id(), |run| {
+        Ok(run.start_again(lost.stack, lost.job, next.clone(), spec.attempt, now)?)
+    })
+    .await
 }
 
 /// Terminates every job with this name that has not ended. Returns the jobs once all have ended.

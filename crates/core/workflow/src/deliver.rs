@@ -10,7 +10,8 @@ use crate::state::{Level, Machine, States, Task};
 use domain::environment::LockVerdict;
 use domain::run::ErrorDecision;
 use domain::step::{
-    Action, CheckDeployVerdict, ClaimVerdict, DecideBuildOutput, RecordVerdict, StartDeployVerdict,
+    Action, BuildVerdict, CheckDeployVerdict, ClaimVerdict, DecideBuildOutput, RecordVerdict,
+    StartDeployVerdict,
 };
 
 const ROLLBACK: &str = "Rollback";
@@ -97,16 +98,17 @@ fn prepare() -> serde_json::Result<States> {
                 "The build runs beside the wait for the environment and the first plans; nothing is applied before it succeeded.",
                 vec![build()?, environment()?],
                 ROLLBACK,
-                Expression::BranchResult(1).into(),
+                Expression::SecondUnlessFirstFailed.into(),
                 "HasChanges",
             ),
         ),
         (
             "HasChanges",
             choice(
-                "A superseded run ends; one without stacks goes on to its deployment.",
+                "A superseded run ends; the selection of stacks raises a build's error; a run without stacks goes on to its deployment.",
                 [
                     (is!(LockVerdict::Superseded)?, RECORD),
+                    (is!(BuildVerdict::Failed)?, LATER.select),
                     (is!(STACKS_TO_PLAN)?, "ApplyStacks"),
                 ],
                 "StartDeploy",
@@ -167,7 +169,7 @@ fn build() -> serde_json::Result<Level> {
         ),
         (
             BUILD_STOPPED,
-            stop_branches("Stops the other branch too: a run without its image is not applied."),
+            stop_branches("Stops the other branch too: a run without its image is not applied, and does not wait for its environment."),
         ),
     ])))
 }
@@ -222,7 +224,7 @@ fn deploy() -> serde_json::Result<States> {
             "Promote",
             Task::lambda(Action::Promote, [run()])
                 .about(
-                    "Makes the commit the environment's last good one; in a rollback, marks the failed commit as bad.",
+                    "Makes the commit the environment's last good one; in a rollback, marks a commit that caused the error as bad.",
                     "none: only a verified commit is promoted",
                 )
                 .limit(150)

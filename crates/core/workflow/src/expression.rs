@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// The verdict of a stack that failed. The state machine sets it, and no step returns it.
+/// The verdict of a stack or build that failed. The state machine sets it for a stack.
 pub const FAILED: &str = "failed";
 
 /// The maximum length of an error's cause that leaves a branch, in characters. A `Fail` accepts a
@@ -29,8 +29,9 @@ pub enum Expression {
     PayloadField(&'static str),
     /// The field `verdict` of the output that ended the wait for a task token.
     TokenVerdict,
-    /// The output of one branch of a Parallel, counted from 0.
-    BranchResult(usize),
+    /// The output of the second branch of a Parallel; the verdict [`FAILED`] and no `failures` if that is the
+    /// verdict of the first.
+    SecondUnlessFirstFailed,
     /// The errors of the Map items that failed, as a list.
     FailedItems,
     /// The error that a Catch caught.
@@ -91,7 +92,10 @@ impl fmt::Display for Expression {
             Self::Payload => f.write_str("$states.result.Payload"),
             Self::PayloadField(name) => write!(f, "$states.result.Payload.{name}"),
             Self::TokenVerdict => f.write_str("$states.result.verdict"),
-            Self::BranchResult(index) => write!(f, "$states.result[{index}]"),
+            Self::SecondUnlessFirstFailed => write!(
+                f,
+                "$states.result[0].verdict = '{FAILED}' ? {{'verdict': '{FAILED}', 'failures': []}} : $states.result[1]"
+            ),
             Self::FailedItems => write!(f, "[$states.result[verdict = '{FAILED}'].error]"),
             Self::CaughtError => f.write_str("$states.errorOutput"),
             Self::BranchError => f.write_str("$parse($states.errorOutput.Cause)"),

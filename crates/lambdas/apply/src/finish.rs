@@ -1,7 +1,7 @@
 //! The action `finish`: reads the result of the apply job.
 //!
 //! Decides whether the apply succeeded, failed, or met a stale plan. A stack with a stale plan is
-//! planned again, once.
+//! planned again, once. A job that never started is replaced, once: its plan was not used.
 //!
 //! Undo: the state `Rollback` plans and applies the stacks of the last good commit.
 //!
@@ -17,11 +17,11 @@ use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
 use domain::plan::{ObjectRef, SideEffects};
 use domain::run::{Run, StackRun, StackState, StalePlan};
-use domain::step::{FinishApply, FinishApplyOutput};
+use domain::step::{FinishApply, FinishApplyOutput, StackJob};
 use domain::warning::Warnings;
 use engine::Result;
 use engine::documents::{load_run, update_run};
-use engine::jobs::{self, JobError};
+use engine::jobs::{self, JobError, LostJob};
 use engine::status::Transition;
 
 impl Apply {
@@ -31,11 +31,11 @@ impl Apply {
             run,
             stack: name,
             job,
-            error,
+            error: caught,
         } = input;
         let run = load_run(&*self.table, &run).await?;
         let stack = run.stack(&name)?;
-        let output = FinishApplyOutput {
+        let output = FinishApplyOutput::Ended {
             stack: name.clone(),
         };
         match stack.state() {
@@ -48,7 +48,7 @@ impl Apply {
             _ => {}
         }
         let (objects, batch) = (&*self.objects, &*self.batch);
-        let result = jobs::result(objects, batch, run.id(), &name, &job, error.as_ref()).await;
+        let result = jobs::result(objects, batch, run.id(), &name, &job, caught.as_ref()).await;
         match result.map(|result| result.outcome) {
             Ok(JobOutcome::Applied {
                 outputs, warnings, ..
@@ -90,11 +90,36 @@ impl Apply {
                     }
                     _ => SideEffects::Possible,
                 };
+                let lost = LostJob {
+                    run: &run,
+                    stack: &name,
+                    verb: Verb::Apply,
+                    job: &job,
+                    error: caught.as_ref(),
+                };
+                if side_effects == SideEffects::None
+                    && let Some(job) = self.start_again(lost).await?
+                {
+                    return Ok(FinishApplyOutput::StartAgain(job));
+                }
                 self.failed(run.id(), &name, &job, side_effects, &error)
                     .await?;
                 Err(error)
             }
         }
+    }
+
+    /// Replaces a job that never started. Returns none if the stack had a replacement before.
+    async fn start_again(&self, lost: LostJob<'_>) -> Result<Option<StackJob>> {
+        let (table, objects, now) = (&*self.table, &*self.objects, self.clock.now());
+        let next = jobs::start_again(table, objects, lost, &self.states, now).await?;
+        let Some((job, attempt)) = next else {
+            return Ok(None);
+        };
+        let stack = lost.stack.clone();
+        let transition = Transition::ApplyStarted(lost.run.leg().kind(), stack.clone(), attempt);
+        self.announcer.announce(lost.run, transition).await;
+        Ok(Some(StackJob { stack, job }))
     }
 
     /// Records that the job applied the plan.

@@ -3,6 +3,8 @@
     clippy::indexing_slicing,
     reason = "a test may fail by panicking"
 )]
+mod lost;
+
 use super::*;
 use domain::environment::Infrastructure;
 use domain::error::{ErrorName, StepError};
@@ -13,7 +15,7 @@ use domain::plan::{
     LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
 };
 use domain::run::{Approval, ApprovalDecision, StackState};
-use domain::step::{CaughtError, FinishApply, StackJob, StartApply};
+use domain::step::{CaughtError, FinishApply, FinishApplyOutput, StackJob, StartApply};
 use domain::warning::{Warning, WarningKind, Warnings};
 use engine::fakes::{World, samples, throttled};
 use engine::status::TransitionKind;
@@ -63,6 +65,24 @@ impl Scene {
     }
 
     async fn finish(&self, job: &JobId) -> Result<()> {
+        match self.read(job).await? {
+            FinishApplyOutput::Ended { stack } => {
+                assert_eq!(stack, samples::stack("data"));
+                Ok(())
+            }
+            FinishApplyOutput::StartAgain(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// Returns the job that replaces this one.
+    async fn replacement(&self, job: &JobId) -> JobId {
+        match self.read(job).await.unwrap() {
+            FinishApplyOutput::StartAgain(StackJob { job, .. }) => job,
+            other @ FinishApplyOutput::Ended { .. } => panic!("{other:?}"),
+        }
+    }
+
+    async fn read(&self, job: &JobId) -> Result<FinishApplyOutput> {
         let input = FinishApply {
             run: run(),
             stack: samples::stack("data"),
@@ -73,10 +93,7 @@ impl Scene {
             }),
         };
         match self.apply.run(ApplyInput::Finish(input)).await? {
-            ApplyOutput::Finish(output) => {
-                assert_eq!(output.stack, samples::stack("data"));
-                Ok(())
-            }
+            ApplyOutput::Finish(output) => Ok(output),
             ApplyOutput::Start(other) => panic!("{other:?}"),
         }
     }
@@ -94,12 +111,6 @@ impl Scene {
             samples::edit(run, "/forward/stacks/0/state", &state);
         })
         .await;
-    }
-
-    /// Claims the job, as its container does first.
-    fn container_starts(&self, job: &JobId) {
-        let key = keys::job(&run(), job, JobFile::Started);
-        self.artifacts.set(&key, "{}");
     }
 
     fn leave(&self, job: &JobId, outcome: JobOutcome) {
@@ -383,67 +394,6 @@ async fn a_failed_apply_says_where_and_whether_it_may_have_side_effects() {
         }
         assert_eq!(world.state().await, StackState::Failed { side_effects });
     }
-}
-
-#[tokio::test]
-async fn a_job_that_never_started_changed_nothing_and_cannot_start_any_more() {
-    let world = Scene::new(Verdict::Auto).await;
-    let job = world.start().await.unwrap();
-    let lost = throttled();
-    // The first reply is lost, after the claim was written.
-    world.artifacts.lose_reply("put_if_absent", lost.clone(), 1);
-    assert_eq!(world.finish(&job).await, Err(lost));
-    for _ in 0..2 {
-        let error = world.finish(&job).await.unwrap_err();
-        assert_eq!(error.name, ErrorName::JobLost);
-    }
-    let side_effects = SideEffects::None;
-    assert_eq!(world.state().await, StackState::Failed { side_effects });
-    assert!(!world.run(&run()).await.has_side_effects());
-    let started = keys::job(&run(), &job, JobFile::Started);
-    assert!(world.artifacts.peek(&started).is_some());
-}
-
-#[tokio::test]
-async fn a_job_without_a_result_may_have_side_effects() {
-    let world = Scene::new(Verdict::Auto).await;
-    let job = world.start().await.unwrap();
-    world.container_starts(&job);
-    for _ in 0..2 {
-        let error = world.finish(&job).await.unwrap_err();
-        assert_eq!(error.name, ErrorName::JobLost);
-        assert!(error.message.contains("gone"), "{error}");
-    }
-    let side_effects = SideEffects::Possible;
-    assert_eq!(world.state().await, StackState::Failed { side_effects });
-}
-
-#[tokio::test]
-async fn an_orphaned_job_is_terminated_before_its_result_counts() {
-    let world = Scene::new(Verdict::Auto).await;
-    let job = world.start().await.unwrap();
-    // The reply to its submission was lost, and the job runs.
-    world.batch.submit(&job);
-    world.container_starts(&job);
-    let error = world.finish(&job).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::JobEnding, "asked again: {error}");
-    assert!(matches!(world.state().await, StackState::Applying { .. }));
-    assert!(!world.batch.has_open(&job));
-    let error = world.finish(&job).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::JobLost);
-    assert!(error.message.contains("no longer waits for it"), "{error}");
-    let side_effects = SideEffects::Possible;
-    assert_eq!(world.state().await, StackState::Failed { side_effects });
-}
-
-#[tokio::test]
-async fn a_job_that_batch_does_not_describe_is_lost() {
-    let world = Scene::new(Verdict::Auto).await;
-    let job = world.start().await.unwrap();
-    let denied = StepError::new(ErrorName::AwsDenied, "ListJobs: no right");
-    world.batch.fail_next("find", denied, 1);
-    let error = world.finish(&job).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::JobLost);
 }
 
 #[tokio::test]

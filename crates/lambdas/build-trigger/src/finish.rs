@@ -1,6 +1,7 @@
 //! The action `finish`: records the image that the build pushed.
 //!
-//! Decides whether the build succeeded, and which image it made.
+//! Decides whether the build succeeded, and which image it made. A failed build does not hide the errors of
+//! the plans: if they are being made, the run fails when they are, in `plan next`.
 //!
 //! Undo: none, because an image that is not deployed has no effect.
 //!
@@ -8,13 +9,14 @@
 //! recorded once.
 //!
 //! Fails with `BuildFailed` if the tests or the build failed, and with `ImageMissing` if the registry
-//! has no image of the commit.
+//! has no image of the commit, unless the run makes plans.
 
 use crate::{BuildTrigger, Error};
+use domain::error::StepError;
 use domain::ids::BuildId;
 use domain::keys;
-use domain::run::ArtifactOrigin;
-use domain::step::{FinishBuild, NoOutput};
+use domain::run::{ArtifactOrigin, Run};
+use domain::step::{BuildVerdict, CaughtError, FinishBuild, FinishBuildOutput};
 use domain::text;
 use engine::Result;
 use engine::documents::{load_run, update_run};
@@ -37,44 +39,69 @@ fn end_of(log: &[String]) -> Vec<String> {
 }
 
 impl BuildTrigger {
-    /// Records the image that the build pushed.
-    pub(crate) async fn finish(&self, input: FinishBuild) -> Result<NoOutput> {
+    /// Records the image that the build pushed, or why there is none.
+    pub(crate) async fn finish(&self, input: FinishBuild) -> Result<FinishBuildOutput> {
+        let built = FinishBuildOutput {
+            verdict: BuildVerdict::Built,
+        };
         let run = load_run(&*self.table, &input.run).await?;
         if self.has_image(&run).await {
-            return Ok(NoOutput {});
+            return Ok(built);
         }
         if let Some(error) = input.error {
-            let failed = error.failed_build();
-            let build = failed.as_ref().and_then(|failed| failed.id.clone());
-            let log = match &build {
-                Some(build) => self.excerpt(build).await,
-                None => Vec::new(),
-            };
-            let run = update_run(&*self.table, run.id(), |run| {
-                run.build_failed(build.clone(), self.clock.now())?;
-                Ok(run.clone())
-            })
-            .await?;
-            self.announcer.announce(&run, Transition::BuildFailed).await;
-            return Err(Error::BuildFailed {
-                part: failed.as_ref().map_or("the build", |failed| failed.part),
-                commit: run.trigger().commit().clone(),
-                build: build.map_or_else(|| "without id".to_owned(), String::from),
-                cause: failed
-                    .and_then(|failed| failed.reason)
-                    .unwrap_or_else(|| error.to_step_error().message),
-                log,
-            }
-            .into());
+            return self.failed(&run, &error).await;
         }
         let image = self.image(&run)?;
         let tag = keys::commit_tag(run.trigger().commit());
         let Some(digest) = self.registry.find(image, &tag).await? else {
             let image = image.to_owned();
-            return Err(Error::ImageMissing { image, tag }.into());
+            let missing = Error::ImageMissing { image, tag };
+            return self.without_image(&run, None, missing.into()).await;
         };
         self.ready(run.id(), digest, ArtifactOrigin::Built).await?;
-        Ok(NoOutput {})
+        Ok(built)
+    }
+
+    /// Records a build that CodeBuild ended without success, with the last lines of its log.
+    async fn failed(&self, run: &Run, error: &CaughtError) -> Result<FinishBuildOutput> {
+        let failed = error.failed_build();
+        let build = failed.as_ref().and_then(|failed| failed.id.clone());
+        let log = match &build {
+            Some(build) => self.excerpt(build).await,
+            None => Vec::new(),
+        };
+        let error = Error::BuildFailed {
+            part: failed.as_ref().map_or("the build", |failed| failed.part),
+            commit: run.trigger().commit().clone(),
+            build: build
+                .clone()
+                .map_or_else(|| "without id".to_owned(), String::from),
+            cause: failed
+                .and_then(|failed| failed.reason)
+                .unwrap_or_else(|| error.to_step_error().message),
+            log,
+        };
+        self.without_image(run, build, error.into()).await
+    }
+
+    /// Records why the run has no image. Raises the error unless the run makes plans.
+    async fn without_image(
+        &self,
+        run: &Run,
+        build: Option<BuildId>,
+        error: StepError,
+    ) -> Result<FinishBuildOutput> {
+        let run = update_run(&*self.table, run.id(), |run| {
+            run.build_failed(build.clone(), error.clone(), self.clock.now())?;
+            Ok(run.clone())
+        })
+        .await?;
+        self.announcer.announce(&run, Transition::BuildFailed).await;
+        if run.is_planning() {
+            let verdict = BuildVerdict::Failed;
+            return Ok(FinishBuildOutput { verdict });
+        }
+        Err(error)
     }
 
     /// Returns the last lines of a build's log that the tests or Docker printed. None if the log

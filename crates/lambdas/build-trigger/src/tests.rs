@@ -9,7 +9,9 @@ use domain::ids::{BuildId, ImageDigest, RunId};
 use domain::keys;
 use domain::release::Artifact;
 use domain::run::{ArtifactOrigin, Build, Run};
-use domain::step::{CaughtError, DecideBuild, DecideBuildOutput, FinishBuild, NoOutput};
+use domain::step::{
+    BuildVerdict, CaughtError, DecideBuild, DecideBuildOutput, FinishBuild, FinishBuildOutput,
+};
 use engine::fakes::{World, samples, throttled};
 use std::ops::Deref;
 
@@ -52,8 +54,12 @@ impl Scene {
 
     async fn finish(&self, error: Option<CaughtError>) -> Result<()> {
         let input = FinishBuild { run: run(), error };
+        let verdict = BuildVerdict::Built;
         let output = self.step.run(BuildTriggerInput::Finish(input)).await?;
-        assert_eq!(output, BuildTriggerOutput::Finish(NoOutput {}));
+        assert_eq!(
+            output,
+            BuildTriggerOutput::Finish(FinishBuildOutput { verdict })
+        );
         Ok(())
     }
 
@@ -220,6 +226,26 @@ async fn a_failed_build_names_its_phase() {
         insta::assert_snapshot!("log_unreadable", error);
     }
     assert!(matches!(world.build().await, Build::Failed { .. }));
+}
+
+#[tokio::test]
+async fn a_build_that_fails_beside_the_plans_waits_for_their_errors() {
+    let world = Scene::new().await;
+    world.decide().await.unwrap();
+    world
+        .change(|run| run.lock_held(1, samples::now()).unwrap())
+        .await;
+    for error in [failed(), None] {
+        let input = FinishBuild { run: run(), error };
+        let output = world.step.run(BuildTriggerInput::Finish(input)).await;
+        let verdict = BuildVerdict::Failed;
+        assert_eq!(
+            output,
+            Ok(BuildTriggerOutput::Finish(FinishBuildOutput { verdict }))
+        );
+    }
+    let kept = world.run(&run()).await.build_error().cloned().unwrap();
+    assert_eq!(kept.name, ErrorName::BuildFailed, "the first one");
 }
 
 #[tokio::test]

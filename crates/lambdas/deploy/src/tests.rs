@@ -294,7 +294,8 @@ async fn nothing_is_rolled_out_without_a_deployment_or_the_environment() {
     world
         .change(|run| {
             *run = samples::sealed_run(2);
-            run.build_failed(None, samples::now()).unwrap();
+            let error = StepError::new(ErrorName::BuildFailed, "the tests failed");
+            run.build_failed(None, error, samples::now()).unwrap();
         })
         .await;
     assert_eq!(

@@ -2,7 +2,7 @@
 //!
 //! Decides whether a plan has changes, needs approval, or is refused because it changes what the
 //! deployment sets of its service. The plan of a rollback is refused if it does more than undo what
-//! the run did.
+//! the run did. A job that never started is replaced, once.
 //!
 //! Undo: none, because a plan changes nothing.
 //!
@@ -13,18 +13,18 @@
 //! the plan is refused, and with `ContractViolation` if the result is another job's.
 
 use crate::{Error, Plan};
-use domain::error::{ErrorClass, StepError};
+use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
 use domain::plan::{
     self, Counts, Judgement, LegKind, PROTECTED_TYPES, PlanKind, PlanSummary, ResourceChange,
-    Rules, SealedPlan, Verdict,
+    Rules, SealedPlan, SideEffects, Verdict,
 };
 use domain::run::{JudgedPlan, Run, StackState};
-use domain::step::{Judge, JudgeOutput};
+use domain::step::{Judge, JudgeOutput, StackJob};
 use engine::Result;
 use engine::documents::{load_run, update_run};
-use engine::jobs::{self, JobError};
+use engine::jobs::{self, JobError, LostJob};
 use engine::status::Transition;
 
 impl Plan {
@@ -84,7 +84,14 @@ impl Plan {
             }
             // The result may exist, so the state machine repeats the call.
             Err(error) if error.name.class() == ErrorClass::Transient => return Err(error),
-            Err(error) => return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?),
+            Err(lost) => {
+                if lost.name == ErrorName::JobLost
+                    && let Some(next) = self.start_again(&run, &input).await?
+                {
+                    return Ok(JudgeOutput::StartAgain(next));
+                }
+                return Err(self.plan_failed(run.id(), name, job, &lost, &[]).await?);
+            }
         };
         let now = self.clock.now();
         let (sealed, summary, outputs, warnings, made) = judged;
@@ -122,10 +129,32 @@ impl Plan {
         let attempt = run.stack(name)?.jobs();
         let transition = Transition::PlanFinished(run.leg().kind(), name.clone(), attempt, verdict);
         self.announcer.announce(run, transition).await;
-        Ok(JudgeOutput {
-            stack: name.clone(),
-            verdict,
-        })
+        Ok(JudgeOutput::of(name.clone(), verdict))
+    }
+
+    /// Replaces a job that never started. Returns none if the job started, or the stack had a
+    /// replacement before.
+    async fn start_again(&self, run: &Run, input: &Judge) -> Result<Option<StackJob>> {
+        let (objects, stack) = (&*self.objects, input.stack.clone());
+        let side_effects = jobs::side_effects_of_lost(objects, run.id(), &input.job).await?;
+        if side_effects == SideEffects::Possible {
+            return Ok(None);
+        }
+        let lost = LostJob {
+            run,
+            stack: &stack,
+            verb: Verb::Plan,
+            job: &input.job,
+            error: input.error.as_ref(),
+        };
+        let now = self.clock.now();
+        let next = jobs::start_again(&*self.table, objects, lost, &self.states, now).await?;
+        let Some((job, attempt)) = next else {
+            return Ok(None);
+        };
+        let transition = Transition::PlanStarted(run.leg().kind(), stack.clone(), attempt);
+        self.announcer.announce(run, transition).await;
+        Ok(Some(StackJob { stack, job }))
     }
 
     /// Records that the job's plan failed, and returns the error to raise. Does not change a stack

@@ -1,26 +1,26 @@
 //! The action `next`: selects the stacks to plan, and creates their jobs.
 //!
 //! Decides which stacks can be planned now, or that the leg is done. Skips the stacks that are the
-//! same as in the last good commit: they keep its outputs and get no job. Fails with the first error of
-//! the wave before.
+//! same as in the last good commit: they keep its outputs and get no job.
 //!
 //! Undo: none, because a plan changes nothing.
 //!
 //! Running it twice is safe. A stack that is being planned keeps its job, and the run's item refers
 //! to a job only after its spec is stored.
 //!
-//! Fails with the first error of the wave before, with `LockLost` without the environment, with
+//! Fails with the errors of the wave before and of the build, with `LockLost` without the environment, with
 //! `StackMissing` if the configuration says nothing about a stack of the last good commit, and with
 //! `Internal` if a stack can never be planned.
 
 use crate::{Error, Plan};
+use domain::error::StepError;
 use domain::ids::{JobId, Sha256Digest, StackName};
 use domain::job::Verb;
 use domain::keys;
 use domain::plan::{LegKind, ObjectRef};
 use domain::run::{Run, SameStack, StackRun, StackState, Wave};
 use domain::source_rules;
-use domain::step::{SelectStacks, SelectStacksOutput, StackJob};
+use domain::step::{CaughtError, SelectStacks, SelectStacksOutput, StackJob};
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
 use engine::status::Transition;
@@ -29,13 +29,19 @@ use futures::future::join_all;
 use std::collections::BTreeSet;
 
 impl Plan {
-    /// Fails with the first of `failures`. Otherwise selects the stacks that can be planned now,
-    /// and creates their jobs.
+    /// Fails with `failures` and the error of the build. Otherwise selects the stacks that can be
+    /// planned now, and creates their jobs.
     pub(crate) async fn next(&self, input: SelectStacks) -> Result<SelectStacksOutput> {
-        if let Some(first) = input.failures.first() {
-            return Err(first.to_step_error());
-        }
         let run = load_run(&*self.table, &input.run).await?;
+        let mut errors: Vec<StepError> = input
+            .failures
+            .iter()
+            .map(CaughtError::to_step_error)
+            .collect();
+        errors.extend(run.build_error().cloned());
+        if let Some(error) = StepError::all(&errors) {
+            return Err(error);
+        }
         let owned = environments::owned(&*self.table, &run).await?;
         Box::pin(self.wave(run, &owned)).await
     }

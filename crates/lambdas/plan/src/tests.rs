@@ -24,6 +24,7 @@ use serde::Serialize;
 use std::ops::Deref;
 
 mod judgement;
+mod next;
 mod removed;
 mod skipping;
 
@@ -101,7 +102,9 @@ impl Scene {
             error,
         };
         match self.plan.run(PlanInput::Judge(input)).await? {
-            PlanOutput::Judge(JudgeOutput { verdict, .. }) => Ok(verdict),
+            PlanOutput::Judge(JudgeOutput::NoChanges { .. }) => Ok(Verdict::NoChanges),
+            PlanOutput::Judge(JudgeOutput::Auto { .. }) => Ok(Verdict::Auto),
+            PlanOutput::Judge(JudgeOutput::NeedsApproval { .. }) => Ok(Verdict::NeedsApproval),
             other => panic!("{other:?}"),
         }
     }
@@ -392,19 +395,6 @@ async fn a_stack_that_cannot_be_planned_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_first_failure_is_raised_and_nothing_else_is_done() {
-    let world = Scene::held().await;
-    let failures = vec![caught("ApplyFailed"), caught("StateLocked")];
-    let input = SelectStacks {
-        run: run(1),
-        failures,
-    };
-    let error = world.plan.run(PlanInput::Next(input)).await.unwrap_err();
-    assert_eq!(error, StepError::new(ErrorName::ApplyFailed, "it broke"));
-    assert!(world.artifacts.keys().is_empty());
-}
-
-#[tokio::test]
 async fn a_rollback_is_planned_from_the_last_good_source() {
     let (world, _) = Scene::planning().await;
     world
@@ -518,7 +508,8 @@ async fn a_race_for_the_record_loses_neither_decision() {
     world.table.race_next_write(move || {
         let stands = other.peek(&key).unwrap();
         let mut run: Run = serde_json::from_str(&stands.doc).unwrap();
-        run.build_failed(None, samples::now()).unwrap();
+        let error = StepError::new(ErrorName::BuildFailed, "the tests failed");
+        run.build_failed(None, error, samples::now()).unwrap();
         let doc = serde_json::to_string(&run).unwrap();
         let body = engine::ItemBody {
             doc,
@@ -532,38 +523,6 @@ async fn a_race_for_the_record_loses_neither_decision() {
     assert!(matches!(run.build(), Build::Failed { .. }));
     let state = run.forward().stacks()[0].state();
     assert!(matches!(state, StackState::Planned { .. }));
-}
-
-/// A queue that never answers.
-struct Silent;
-
-#[async_trait]
-impl engine::StatusQueue for Silent {
-    async fn send(&self, _: &str, _: &str, _: &str) -> Result<()> {
-        std::future::pending().await
-    }
-}
-
-/// The Lambda has a time limit of one minute, so it must not wait five seconds for each stack.
-#[tokio::test(start_paused = true)]
-async fn a_silent_queue_is_waited_for_once_for_all_stacks() {
-    let mut world = Scene::held().await;
-    world.plan.announcer = Announcer::new(Arc::new(Silent), Arc::clone(&world.plan.clock));
-    let name = |n: usize| domain::ids::StackName::parse(&format!("s{n}")).unwrap();
-    let stack = |n: usize| domain::config::Stack {
-        name: name(n),
-        dir: format!("infra/{n}"),
-        renamed_from: None,
-        needs: Vec::new(),
-        when_changed: domain::config::WhenChanged::default(),
-    };
-    let mut config = samples::config();
-    config.stacks = (0..20).map(stack).collect();
-    let accepted = samples::accepted_run(1, config);
-    world.change(1, |run| *run = accepted.clone()).await;
-    let began = tokio::time::Instant::now();
-    assert_eq!(world.next(1).await.unwrap().len(), 20);
-    assert!(began.elapsed() < std::time::Duration::from_secs(11));
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Reconcile {
     pub closing: Closing,
     /// Writes audit entries.
     pub audit: AuditLog,
-    /// Finds and ends the Batch jobs of dead executions.
+    /// Finds and ends the Batch jobs of ended executions.
     pub batch: Arc<dyn BatchJobs>,
     /// Describes executions.
     pub executions: Arc<dyn Executions>,

@@ -1,6 +1,6 @@
 //! The action `reconcile`: completes what no execution does any more.
 //!
-//! Decides which runs are dead, which environments belong to ended runs, which audit entries are
+//! Decides which runs have stopped, which environments belong to ended runs, which audit entries are
 //! missing, and (in `branches.rs`) which pushes were missed.
 //!
 //! Undo: none. It does what `record` or the webhook would have done.
@@ -81,9 +81,9 @@ impl Reconcile {
                 return Ok(());
             }
             Condition::Active(_) => return Ok(()),
-            Condition::Stopped(death) => {
-                tracing::warn!(run = %id, %death, "a dead run is ended");
-                let run = self.closing.end_stopped(&run, death).await?;
+            Condition::Stopped(cause) => {
+                tracing::warn!(run = %id, %cause, "a stopped run is ended");
+                let run = self.closing.end_stopped(&run, cause).await?;
                 output.ended.push(id.clone());
                 run
             }

@@ -6,7 +6,6 @@
 mod pushes;
 
 use super::*;
-use domain::audit::{Entry, Found, verify};
 use domain::environment::QueueRule;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId};
@@ -52,31 +51,13 @@ impl Scene {
     async fn add(&self, n: u8) -> RunId {
         let mut config = samples::config();
         config.queue = QueueRule::Every;
-        let mut run = samples::accepted_run(n, config);
-        samples::edit(&mut run, "/execution", execution(n));
-        self.insert(&run).await;
-        let event = serde_json::to_string(run.trigger()).unwrap();
-        self.executions.start(run.execution(), &event);
-        self.acquire(run.id(), &format!("token-{n}")).await.unwrap();
-        run.id().clone()
+        let run = samples::accepted_run(n, config);
+        self.queue_run(run, &execution(n), &format!("token-{n}"))
+            .await
     }
 
     async fn stored(&self, n: u8) -> Run {
         self.run(&samples::run_id(n)).await
-    }
-
-    /// Returns the entries of a chain that has no gap.
-    fn entries(&self) -> Vec<Entry> {
-        let found = |name: String| Found {
-            bytes: self.audit.peek(&name).unwrap(),
-            name,
-        };
-        let chain: Vec<Found> = self.audit.keys().into_iter().map(found).collect();
-        verify(&chain, None).unwrap();
-        let entries = chain.iter();
-        entries
-            .map(|found| Entry::from_bytes(&found.bytes).unwrap())
-            .collect()
     }
 }
 
@@ -109,7 +90,7 @@ async fn an_execution_was_stopped_and_its_event_was_lost() {
         !world.tokens.is_open("token-3"),
         "the next run was notified"
     );
-    assert_eq!(world.entries()[0].run, stopped);
+    assert_eq!(world.audit_entries()[0].run, stopped);
     let files = world.forge.audit_files(samples::repository().key);
     assert_eq!(files.len(), 1);
     assert_eq!(
@@ -123,7 +104,7 @@ async fn an_execution_was_stopped_and_its_event_was_lost() {
 }
 
 #[tokio::test]
-async fn what_a_dead_run_may_have_changed_freezes_its_environment() {
+async fn what_a_stopped_run_may_have_changed_freezes_its_environment() {
     let world = Scene::new();
     let stopped = world.add(2).await;
     world.add(3).await;
@@ -243,7 +224,11 @@ async fn missing_entries_are_written_in_order_without_a_gap() {
     assert!(world.audit.keys().is_empty());
     let ids = [2, 3, 4].map(samples::run_id);
     assert_eq!(world.reconcile().await.audited, ids);
-    let written: Vec<RunId> = world.entries().into_iter().map(|entry| entry.run).collect();
+    let written: Vec<RunId> = world
+        .audit_entries()
+        .into_iter()
+        .map(|entry| entry.run)
+        .collect();
     assert_eq!(written, ids);
     let files = world.forge.audit_files(samples::repository().key);
     assert_eq!(files.len(), 3);
@@ -265,9 +250,9 @@ async fn a_problem_with_one_run_does_not_stop_the_others() {
         assert!(world.stored(n).await.is_ended(), "run {n}");
     }
     assert_eq!(world.holder(), None);
-    assert_eq!(world.entries()[0].run, second);
+    assert_eq!(world.audit_entries()[0].run, second);
     assert_eq!(world.reconcile().await.audited, [first]);
-    assert_eq!(world.entries().len(), 2);
+    assert_eq!(world.audit_entries().len(), 2);
 }
 
 /// `record` may be at work on the same run.
@@ -282,6 +267,6 @@ async fn two_calls_at_once_make_one_end_and_one_entry() {
     let own = world.step().run(ReconcileInput::Reconcile).await;
     racing.await.unwrap().unwrap();
     own.unwrap();
-    assert_eq!(world.entries().len(), 1);
+    assert_eq!(world.audit_entries().len(), 1);
     assert_eq!(world_table.environment().holder(), None);
 }

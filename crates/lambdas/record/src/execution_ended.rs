@@ -22,12 +22,12 @@ impl Record {
     /// ended, does only what is missing.
     pub(crate) async fn execution_ended(&self, input: ExecutionEnded) -> Result<RecordRunOutput> {
         let ExecutionEnded { execution, status } = input;
-        let death = StopCause::of(&execution, Some(status));
-        let (Some(death), Some(run)) = (death, self.run_of(&execution).await?) else {
+        let cause = StopCause::of(&execution, Some(status));
+        let (Some(cause), Some(run)) = (cause, self.run_of(&execution).await?) else {
             return Ok(without_run(&Error::NoRun { execution }.into()));
         };
         self.end_jobs(&run).await;
-        let run = self.closing.end_stopped(&run, death).await?;
+        let run = self.closing.end_stopped(&run, cause).await?;
         let run = self.audit.record(run).await?;
         Ok(how_it_ended(&run))
     }

@@ -23,7 +23,7 @@ use engine::status::Transition;
 
 impl Record {
     /// Ends the run's current leg. On the forward leg its commit becomes last good; on the rollback
-    /// leg the last good commit runs again, and the run's commit is bad.
+    /// leg the last good commit runs again, and the run's commit is bad if it caused the error.
     pub(crate) async fn promote(&self, input: Promote) -> Result<NoOutput> {
         let run = load_run(&*self.table, &input.run).await?;
         run.check_verified()?;
@@ -40,8 +40,7 @@ impl Record {
                 environments::promote(&*self.table, owned, &good).await?;
             }
             LegKind::Rollback => {
-                let outputs = run.outputs();
-                environments::record_rollback(&*self.table, owned, &outputs, now).await?;
+                environments::record_rollback(&*self.table, owned, &run, now).await?;
             }
         }
         let leg = run.leg().kind();

@@ -6,13 +6,13 @@
 //!
 //! Running it twice is safe. A repeated call finds the end and the audit entry that an earlier call
 //! wrote, and does only what is missing. The environment is released before the entry is written:
-//! if the entry cannot be written, `reconcile` writes it later. The state machine calls it with `error` only when a step
-//! failed that could not record its own error.
+//! if the entry cannot be written, `reconcile` writes it later, and a permanent cause does not change how the
+//! execution ends. The state machine calls it with `error` only when a step failed that could not record its own error.
 //!
-//! Fails with `Internal` if the audit chain is broken.
+//! Fails with the transient errors of the table, of Step Functions and of the audit bucket.
 
 use crate::{Error, Record};
-use domain::error::StepError;
+use domain::error::{ErrorClass, StepError};
 use domain::event::{EnrolledRepository, Trigger};
 use domain::run::Run;
 use domain::step::{CaughtError, RecordRun, RecordRunOutput, RecordVerdict};
@@ -32,8 +32,9 @@ impl Record {
         let no_run = match self.claimed(&event, &execution, error.is_some()).await? {
             Some(run) if run.execution() == execution => {
                 let run = self.closing.end(&id, error.as_ref()).await?;
-                let run = self.audit.record(run).await?;
-                return Ok(how_it_ended(&run));
+                let ended = how_it_ended(&run);
+                self.write_entry(run).await?;
+                return Ok(ended);
             }
             // Another execution has the run, or the repository is not enrolled: there is nothing to
             // end.
@@ -44,6 +45,19 @@ impl Record {
             None => Error::NeverClaimed { run: id },
         };
         Ok(without_run(&error.unwrap_or_else(|| no_run.into())))
+    }
+
+    /// Writes the audit entry of a run that has ended. A permanent error is logged, because a retry would not help
+    /// and `reconcile` tries again; its alarm shows that the entry is missing.
+    async fn write_entry(&self, run: Run) -> Result<()> {
+        let id = run.id().clone();
+        match self.audit.record(run).await {
+            Err(error) if error.name.class() != ErrorClass::Transient => {
+                tracing::error!(run = %id, %error, "the audit entry is missing");
+                Ok(())
+            }
+            written => written.map(|_| ()),
+        }
     }
 
     /// Returns the run of an event. If the event was accepted but failed before `validate` could

@@ -7,7 +7,6 @@ mod chain;
 mod claims;
 
 use super::*;
-use domain::audit::{Entry, Found, verify};
 use domain::environment::QueueRule;
 use domain::error::{ErrorName, StepError};
 use domain::ids::RunId;
@@ -51,12 +50,9 @@ impl Scene {
     async fn add(&self, n: u8, rule: QueueRule) -> Run {
         let mut config = samples::config();
         config.queue = rule;
-        let mut run = samples::accepted_run(n, config);
-        samples::edit(&mut run, "/execution", format!("execution-{n}"));
-        self.insert(&run).await;
-        let event = serde_json::to_string(run.trigger()).unwrap();
-        self.executions.start(run.execution(), &event);
-        self.acquire(run.id(), &format!("token-{n}")).await.unwrap();
+        let run = samples::accepted_run(n, config);
+        let (execution, token) = (format!("execution-{n}"), format!("token-{n}"));
+        self.queue_run(run, &execution, &token).await;
         self.stored(n).await
     }
 
@@ -98,26 +94,6 @@ impl Scene {
             status,
         };
         self.call(RecordInput::ExecutionEnded(input)).await
-    }
-
-    /// Returns the chain as it is in the bucket.
-    fn chain(&self) -> Vec<Found> {
-        let keys = self.audit.keys();
-        keys.into_iter()
-            .map(|name| {
-                let bytes = self.audit.peek(&name).unwrap();
-                Found { name, bytes }
-            })
-            .collect()
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        let chain = self.chain();
-        verify(&chain, None).unwrap();
-        chain
-            .iter()
-            .map(|found| Entry::from_bytes(&found.bytes).unwrap())
-            .collect()
     }
 }
 
@@ -235,7 +211,7 @@ async fn the_next_run_gets_the_environment_and_the_one_between_is_superseded() {
         outputs.contains(&("token-4".into(), "{\"verdict\":\"held\"}".into())),
         "{outputs:?}"
     );
-    let entries = world.entries();
+    let entries = world.audit_entries();
     assert_eq!(entries[0].outcome, Outcome::Superseded);
     assert_eq!(entries[0].superseded_by, Some(samples::commit(4)));
     assert_eq!(entries[1].outcome, Outcome::Failed);
@@ -262,7 +238,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
         ("token-3", ErrorName::EnvironmentFrozen)
     );
     assert!(error.message.contains("Interrupted"), "{error}");
-    assert_eq!(world.entries()[0].outcome, Outcome::NeedsOperator);
+    assert_eq!(world.audit_entries()[0].outcome, Outcome::NeedsOperator);
 
     // A late repetition does not undo what an operator repaired.
     world.table.change_environment(|environment| {
@@ -270,7 +246,7 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     });
     world.ended(2, ExecutionState::Aborted).await.unwrap();
     assert!(world.table.environment().frozen().is_none());
-    assert_eq!(world.entries().len(), 1);
+    assert_eq!(world.audit_entries().len(), 1);
 }
 
 /// Its submission had no reply, so Step Functions does not know the job.
@@ -384,8 +360,8 @@ async fn an_audit_that_cannot_be_written_does_not_hold_the_environment() {
         world.add(3, QueueRule::Newest).await;
         world.add(4, QueueRule::Newest).await;
         world.audit.fail_next(operation, denied(), 1);
-        let error = world.record(3, Some("PlanFailed")).await.unwrap_err();
-        assert_eq!(error.name, ErrorName::AwsDenied);
+        let output = world.record(3, Some("PlanFailed")).await.unwrap();
+        assert_eq!(output.error, "PlanFailed", "the execution ends as its run");
 
         let run = world.stored(3).await;
         assert!(run.is_ended() && !run.is_recorded(), "{operation}");
@@ -398,7 +374,11 @@ async fn an_audit_that_cannot_be_written_does_not_hold_the_environment() {
         // The next entry takes the number. The missing one follows when the call is repeated.
         world.record(4, None).await.unwrap();
         world.record(3, Some("PlanFailed")).await.unwrap();
-        let runs: Vec<RunId> = world.entries().into_iter().map(|entry| entry.run).collect();
+        let runs: Vec<RunId> = world
+            .audit_entries()
+            .into_iter()
+            .map(|entry| entry.run)
+            .collect();
         assert_eq!(runs, [id(2), id(4), id(3)], "{operation}");
     }
 }
@@ -435,7 +415,7 @@ async fn a_crash_anywhere_is_completed_by_the_retry() {
             tries += 1;
             assert!(tries < 5, "{operation} {after} never heals");
         }
-        let entries = world.entries();
+        let entries = world.audit_entries();
         assert_eq!(entries.len(), 1, "{operation} {after}");
         assert_eq!(world.holder(), Some(id(3)), "{operation} {after}");
         assert!(

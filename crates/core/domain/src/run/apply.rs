@@ -32,6 +32,26 @@ impl Run {
         self.open_stack(stack)?.applying(job, attempt, now)
     }
 
+    /// Replaces a job of a stack that never started, at most [`RESTARTS`](super::RESTARTS) times for each stack.
+    /// `next` is its replacement, and `attempt` the replacement's number. A job that did not start used no plan, so
+    /// the approval of the plan stays valid. Returns the replacement and its number; a repeated call returns the same.
+    /// Returns none if the stack does not wait for the job, or its job was replaced before.
+    ///
+    /// # Errors
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
+    /// `ContractViolation` when the leg does not have the stack.
+    pub fn start_again(
+        &mut self,
+        stack: &StackName,
+        lost: &JobId,
+        next: JobId,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Change<Option<(JobId, u32)>> {
+        let stack = self.open_stack(stack)?;
+        Ok(stack.start_again(lost, next, attempt, now))
+    }
+
     /// Records that an apply job succeeded. A repeated call changes nothing.
     ///
     /// # Errors

@@ -62,7 +62,9 @@ fn changes() -> Vec<Named> {
         change("artifact_ready", |run| {
             run.artifact_ready(artifact(), ArtifactOrigin::Built, now())
         }),
-        change("build_failed", |run| run.build_failed(None, now())),
+        change("build_failed", |run| {
+            run.build_failed(None, error(ErrorName::BuildFailed), now())
+        }),
         change("lock_requested", |run| run.lock_requested(now())),
         change("lock_held", |run| run.lock_held(1, now())),
         change("superseded", |run| run.superseded(now())),

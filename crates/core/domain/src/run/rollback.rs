@@ -3,7 +3,7 @@
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
 use crate::plan::LegKind;
-use crate::run::{Change, Failure, Leg, Run, RunError};
+use crate::run::{Change, Failure, Leg, Run, RunError, StackRun};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,6 +16,15 @@ pub enum ErrorDecision {
     Record,
     /// Roll back to the last good commit.
     RollBack,
+}
+
+/// What caused the error of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The commit. It is not applied again automatically.
+    Commit,
+    /// Something else, such as a lost job. The same commit may succeed.
+    Other,
 }
 
 /// An error, and the decision on it.
@@ -104,6 +113,15 @@ impl Run {
         self.rollback_end.as_ref().map(|end| end.at)
     }
 
+    /// Returns what caused the run's error.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match &self.failure {
+            Some(failure) if failure.error.name.is_of_commit() => Blame::Commit,
+            _ => Blame::Other,
+        }
+    }
+
     /// Returns the errors that were decided on, the oldest first.
     #[must_use]
     pub fn handled_errors(&self) -> &[HandledError] {
@@ -145,8 +163,12 @@ impl Run {
         now: Timestamp,
     ) -> ErrorDecision {
         if self.leg().kind() == LegKind::Rollback {
+            let stacks = self.leg().stacks();
             let outcome = match error.name {
-                ErrorName::PlanRefused => RollbackOutcome::RollbackRefused,
+                // Refused before the rollback changed anything. Otherwise the environment is between two commits.
+                ErrorName::PlanRefused if !stacks.iter().any(StackRun::has_side_effects) => {
+                    RollbackOutcome::RollbackRefused
+                }
                 _ => RollbackOutcome::RollbackFailed,
             };
             self.end_rollback(outcome, Some(error), now);

@@ -18,6 +18,9 @@ use std::fmt;
 /// The maximum number of times that a stale plan is made again.
 pub const REPLANS: u32 = 1;
 
+/// The maximum number of a stack's jobs that replace one that never started.
+pub const RESTARTS: u32 = 1;
+
 /// A stack on a leg of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +35,8 @@ pub struct StackRun {
     jobs: u32,
     /// The number of times that a stale plan was made again.
     replans: u32,
+    /// The number of jobs that replaced one that never started.
+    restarts: u32,
     pub(super) state: StackState,
     /// When the stack reached its state.
     since: Timestamp,
@@ -158,6 +163,7 @@ impl StackRun {
             digest: None,
             jobs: 0,
             replans: 0,
+            restarts: 0,
             state: StackState::Pending,
             since: now,
             plan: None,
@@ -229,6 +235,17 @@ impl StackRun {
     #[must_use]
     pub fn warnings(&self) -> &Warnings {
         &self.warnings
+    }
+
+    /// Returns the sealed plan that the stack's next apply job uses, or none if it has no plan to apply.
+    #[must_use]
+    pub fn plan_to_apply(&self) -> Option<&SealedPlan> {
+        match &self.state {
+            StackState::Planned { plan, .. } => Some(plan),
+            // Of a job that replaces one that never started.
+            StackState::Applying { .. } => self.applied.as_ref(),
+            _ => None,
+        }
     }
 
     /// Returns what the stack's apply did, or none if it is not known.
@@ -414,6 +431,27 @@ impl StackRun {
         if self.has_side_effects() {
             self.made = Some(made);
         }
+    }
+
+    pub(super) fn start_again(
+        &mut self,
+        lost: &JobId,
+        next: JobId,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Option<(JobId, u32)> {
+        let (StackState::Planning { job } | StackState::Applying { job, .. }) = &mut self.state
+        else {
+            return None;
+        };
+        if job == lost && self.restarts < RESTARTS {
+            *job = next;
+            self.restarts += 1;
+            self.jobs = attempt;
+            self.since = now;
+        }
+        let replaced = self.restarts > 0 && job != lost;
+        replaced.then(|| (job.clone(), self.jobs))
     }
 
     pub(super) fn plan_stale(&mut self, job: &JobId, now: Timestamp) -> Change<StalePlan> {

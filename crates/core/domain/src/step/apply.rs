@@ -49,10 +49,16 @@ pub struct FinishApply {
     pub error: Option<CaughtError>,
 }
 
-/// The output of `finish`: the stack whose apply ended. The next selection of stacks reads from the
-/// run's record whether the stack is applied, or is planned again because its plan was stale.
+/// The output of `finish`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FinishApplyOutput {
-    /// The stack.
-    pub stack: StackName,
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum FinishApplyOutput {
+    /// The apply ended. The next selection of stacks reads from the run's record whether the stack is
+    /// applied, or is planned again because its plan was stale.
+    Ended {
+        /// The stack.
+        stack: StackName,
+    },
+    /// The job never started. This one replaces it.
+    StartAgain(StackJob),
 }

@@ -1,6 +1,6 @@
 //! The Lambda `build-trigger`.
 
-use super::{CaughtError, NoOutput};
+use super::CaughtError;
 use crate::ids::RunId;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum BuildTriggerInput {
     /// Decides whether an image must be built.
     Decide(DecideBuild),
-    /// Finds the built image, or fails with the reason that it does not exist.
+    /// Finds the built image, or records why it does not exist.
     Finish(FinishBuild),
 }
 
@@ -20,8 +20,8 @@ pub enum BuildTriggerInput {
 pub enum BuildTriggerOutput {
     /// Of `decide`.
     Decide(DecideBuildOutput),
-    /// Of `finish`: the run's record has the image.
-    Finish(NoOutput),
+    /// Of `finish`.
+    Finish(FinishBuildOutput),
 }
 
 /// The input of `decide`.
@@ -56,6 +56,24 @@ pub struct FinishBuild {
     /// Set when CodeBuild failed.
     #[serde(default)]
     pub error: Option<CaughtError>,
+}
+
+/// The output of `finish`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishBuildOutput {
+    /// The verdict on the build.
+    pub verdict: BuildVerdict,
+}
+
+/// The verdict on a build that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildVerdict {
+    /// The run's record has the image.
+    Built,
+    /// The run fails when its first plans are made, with their errors too.
+    Failed,
 }
 
 /// A variable of a build, in CodeBuild's format.

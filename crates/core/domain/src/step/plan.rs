@@ -93,11 +93,37 @@ pub struct Judge {
 
 /// The output of `judge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JudgeOutput {
-    /// The stack.
-    pub stack: StackName,
-    /// The verdict on the stack's plan.
-    pub verdict: Verdict,
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum JudgeOutput {
+    /// As [`Verdict::NoChanges`].
+    NoChanges {
+        /// The stack.
+        stack: StackName,
+    },
+    /// As [`Verdict::Auto`].
+    Auto {
+        /// The stack.
+        stack: StackName,
+    },
+    /// As [`Verdict::NeedsApproval`].
+    NeedsApproval {
+        /// The stack.
+        stack: StackName,
+    },
+    /// The job never started. This one replaces it.
+    StartAgain(StackJob),
+}
+
+impl JudgeOutput {
+    /// Returns the output for a verdict on the stack's plan.
+    #[must_use]
+    pub fn of(stack: StackName, verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::NoChanges => Self::NoChanges { stack },
+            Verdict::Auto => Self::Auto { stack },
+            Verdict::NeedsApproval => Self::NeedsApproval { stack },
+        }
+    }
 }
 
 /// The input of `request-approval`.

@@ -261,8 +261,8 @@ async fn a_proof_is_worth_nothing_once_another_run_holds_the_environment() {
         .race_next_write(move || table.give_environment_to(&other));
     let good = samples::last_good(1);
     lock_lost(promote(&world.table, &proof, &good).await);
-    let outputs = BTreeMap::new();
-    lock_lost(record_rollback(&world.table, &proof, &outputs, samples::now()).await);
+    let run = world.run(1).await;
+    lock_lost(record_rollback(&world.table, &proof, &run, samples::now()).await);
     let environment = world.table.environment();
     assert_eq!(environment.last_good(), None);
     assert!(!environment.is_bad(&samples::commit(1)));

@@ -9,6 +9,7 @@ use crate::documents::{insert, load_run, update_run};
 use crate::environments::Environments;
 use crate::status::{StatusData, parse};
 use crate::{Clock, Result, Targets};
+use domain::audit::{Entry, Found, verify};
 use domain::error::StepError;
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
@@ -175,6 +176,38 @@ impl<C: Clock + Clone + 'static> World<C> {
         environment.holder().map(|holder| holder.run.clone())
     }
 
+    /// Returns the audit chain as it is in the bucket.
+    #[must_use]
+    pub fn audit_chain(&self) -> Vec<Found> {
+        let found = |name: String| Found {
+            bytes: self.audit.peek(&name).expect("a listed object"),
+            name,
+        };
+        self.audit.keys().into_iter().map(found).collect()
+    }
+
+    /// Returns the entries of the audit chain, which has no gap.
+    #[must_use]
+    pub fn audit_entries(&self) -> Vec<Entry> {
+        let chain = self.audit_chain();
+        verify(&chain, None).expect("an audit chain");
+        let entries = chain.iter();
+        entries
+            .map(|found| Entry::from_bytes(&found.bytes).expect("an audit entry"))
+            .collect()
+    }
+
+    /// Stores a run whose execution `execution` runs, and which requested its environment with the token `token`. The
+    /// first such run holds it.
+    pub async fn queue_run(&self, mut run: Run, execution: &str, token: &str) -> RunId {
+        samples::edit(&mut run, "/execution", execution);
+        self.insert(&run).await;
+        let event = serde_json::to_string(run.trigger()).expect("it is written as JSON");
+        self.executions.start(run.execution(), &event);
+        self.acquire(run.id(), token).await.expect("an environment");
+        run.id().clone()
+    }
+
     /// Returns the sealed spec of a job.
     #[must_use]
     pub fn job_spec(&self, run: &RunId, job: &JobId) -> JobSpec {
@@ -182,6 +215,12 @@ impl<C: Clock + Clone + 'static> World<C> {
         let bytes = self.artifacts.peek(&key).expect("a job spec");
         assert!(job.seals(&bytes), "{job} seals another spec");
         serde_json::from_slice(&bytes).expect("a job spec")
+    }
+
+    /// Claims a job, as its container does first.
+    pub fn claim_job(&self, run: &RunId, job: &JobId) {
+        let key = keys::job(run, job, JobFile::Started);
+        self.artifacts.set(&key, "{}");
     }
 
     /// Leaves the result of a job, as the runner does.

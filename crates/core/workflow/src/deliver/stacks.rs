@@ -9,9 +9,11 @@ use crate::parts::{
 };
 use crate::state::{Level, States, Task};
 use domain::environment::LockVerdict;
+use domain::ids::{JobId, StackName};
 use domain::job::Verb;
 use domain::plan::Verdict;
-use domain::step::{Action, SelectStacksOutput};
+use domain::step::{Action, FinishApplyOutput, JudgeOutput, SelectStacksOutput, StackJob};
+use serde::de::Error as _;
 
 const PLANS_STOPPED: &str = "PlansStopped";
 
@@ -69,6 +71,7 @@ pub(super) struct Wave {
     plan_stacks: &'static str,
     run_plan: &'static str,
     judge_plan: &'static str,
+    is_plan_read: &'static str,
     plan_ended: &'static str,
     all_planned: &'static str,
     /// The next state after the wave's plans are made.
@@ -84,6 +87,7 @@ const FIRST: Wave = Wave {
     plan_stacks: "PlanFirstStacks",
     run_plan: "RunFirstPlan",
     judge_plan: "JudgeFirstPlan",
+    is_plan_read: "IsFirstPlanRead",
     plan_ended: "FirstPlanEnded",
     all_planned: "AllFirstPlanned",
     planned: "FirstPlansMade",
@@ -97,6 +101,7 @@ pub(super) const LATER: Wave = Wave {
     plan_stacks: "PlanStacks",
     run_plan: "RunPlan",
     judge_plan: "JudgePlan",
+    is_plan_read: "IsPlanRead",
     plan_ended: "PlanEnded",
     all_planned: "AllPlanned",
     planned: "ApplyStacks",
@@ -135,7 +140,15 @@ pub(super) fn plan(wave: &Wave) -> serde_json::Result<States> {
                 )
                 .retry_also(job_end_retry())
                 .on_error(OnError::fail_stack(wave.plan_ended))
-                .then(wave.plan_ended),
+                .then(wave.is_plan_read),
+        ),
+        (
+            wave.is_plan_read,
+            choice(
+                "A job that never started is replaced, once.",
+                [(is!(JudgeOutput::StartAgain(any_job()?))?, wave.run_plan)],
+                wave.plan_ended,
+            ),
         ),
         (
             wave.plan_ended,
@@ -188,6 +201,13 @@ pub(super) fn plan(wave: &Wave) -> serde_json::Result<States> {
             ),
         ),
     ]))
+}
+
+/// Returns a job for an output of which only the verdict matters.
+fn any_job() -> serde_json::Result<StackJob> {
+    let stack = StackName::parse("any").map_err(serde_json::Error::custom)?;
+    let job = JobId::seal(Verb::Plan.as_str(), &stack, 1, &[]);
+    Ok(StackJob { stack, job })
 }
 
 fn verdict(output: &SelectStacksOutput) -> serde_json::Result<String> {
@@ -272,7 +292,15 @@ pub(super) fn apply() -> serde_json::Result<States> {
                 )
                 .retry_also(job_end_retry())
                 .on_error(fail_stack())
-                .then(ended),
+                .then("IsApplyRead"),
+        ),
+        (
+            "IsApplyRead",
+            choice(
+                "A job that never started is replaced, once.",
+                [(is!(FinishApplyOutput::StartAgain(any_job()?))?, "RunApply")],
+                ended,
+            ),
         ),
         (
             ended,

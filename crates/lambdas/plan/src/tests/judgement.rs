@@ -186,6 +186,7 @@ async fn the_plan_of_a_rollback_deletes_only_what_the_run_created() {
 #[tokio::test]
 async fn a_job_without_a_result_is_lost() {
     let (world, job) = Scene::planning().await;
+    world.claim_job(&run(1), &job);
     let error = world.judge(&job, Some(caught("States.TaskFailed"))).await;
     let error = error.unwrap_err();
     assert_eq!(error.name, ErrorName::JobLost);
@@ -193,10 +194,36 @@ async fn a_job_without_a_result_is_lost() {
 }
 
 #[tokio::test]
+async fn a_plan_that_never_started_is_made_by_another_job_once() {
+    let (world, lost) = Scene::planning().await;
+    let judge = |job: &JobId| {
+        PlanInput::Judge(Judge {
+            run: run(1),
+            stack: samples::stack("data"),
+            job: job.clone(),
+            error: Some(caught("States.TaskFailed")),
+        })
+    };
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        match world.plan.run(judge(&lost)).await.unwrap() {
+            PlanOutput::Judge(JudgeOutput::StartAgain(next)) => jobs.push(next.job),
+            other => panic!("{other:?}"),
+        }
+    }
+    let job = jobs.pop().unwrap();
+    assert_eq!(jobs, std::slice::from_ref(&job));
+    assert_eq!(world.job_spec(&run(1), &job).verb, Verb::Plan);
+    let error = world.plan.run(judge(&job)).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::JobLost);
+}
+
+#[tokio::test]
 async fn an_orphaned_job_is_terminated_before_it_is_lost() {
     let (world, job) = Scene::planning().await;
     // The reply to its submission was lost, and the job is still queued in Batch.
     world.batch.submit(&job);
+    world.claim_job(&run(1), &job);
     let caught = || Some(caught("States.TaskFailed"));
     let error = world.judge(&job, caught()).await.unwrap_err();
     assert_eq!(error.name, ErrorName::JobEnding, "asked again: {error}");

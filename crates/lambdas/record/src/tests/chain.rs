@@ -1,6 +1,7 @@
 //! The chain with concurrent writers and with wrong hints.
 
 use super::*;
+use domain::audit::Entry;
 use domain::keys;
 use engine::AuditBranch as _;
 
@@ -28,7 +29,7 @@ async fn writers_at_once_make_one_line() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(world.entries().len(), 10);
+    assert_eq!(world.audit_entries().len(), 10);
 }
 
 #[tokio::test]
@@ -43,12 +44,12 @@ async fn the_head_is_only_a_hint() {
         world.add(n, QueueRule::Newest).await;
         world.record(n, None).await.unwrap();
     }
-    assert_eq!(world.entries().len(), 4);
+    assert_eq!(world.audit_entries().len(), 4);
     // An entry of another run took the number that the run had recorded.
     world.add(6, QueueRule::Newest).await;
     let key = keys::audit(samples::repository().key, 5);
     let table = world.table.clone();
-    let (audit, taken) = (world.audit.clone(), world.chain()[3].clone());
+    let (audit, taken) = (world.audit.clone(), world.audit_chain()[3].clone());
     let previous = domain::audit::Head::of(4, &taken.bytes);
     let mut stranger = samples::claimed_run(77);
     let gone = StepError::new(ErrorName::CommitNotFound, "gone");
@@ -59,7 +60,7 @@ async fn the_head_is_only_a_hint() {
         .unwrap();
     table.race_next_write(move || audit.set(&key, entry));
     world.record(6, None).await.unwrap();
-    assert_eq!(world.entries().len(), 6);
+    assert_eq!(world.audit_entries().len(), 6);
     assert_eq!(world.stored(6).await.end().unwrap().audit_seq, Some(6));
 }
 
@@ -81,7 +82,7 @@ async fn a_strangers_file_does_not_stand_for_an_entry() {
         world.record(n, None).await.unwrap();
     }
     let there = world.forge.audit_files(repository.key);
-    for entry in world.entries() {
+    for entry in world.audit_entries() {
         assert!(
             there.contains_key(&entry.path()),
             "{} is not there",

@@ -27,7 +27,7 @@ async fn an_event_that_failed_before_its_claim_is_audited_once() {
         let output = world.record(2, Some("AwsUnavailable")).await.unwrap();
         assert_eq!(output.error, "AwsUnavailable");
     }
-    let entries = world.entries();
+    let entries = world.audit_entries();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].outcome, Outcome::Failed);
     // No item is kept for a repository that is not enrolled.
@@ -69,7 +69,7 @@ async fn an_execution_whose_run_could_not_be_claimed_is_audited_once() {
     // Another copy of the event has its own execution, and no run.
     world.executions.start("execution-5", &event);
     world.ended(5, ExecutionState::Aborted).await.unwrap();
-    let entries = world.entries();
+    let entries = world.audit_entries();
     assert_eq!(entries.len(), 1);
     assert_eq!(
         (&entries[0].run, entries[0].outcome),
