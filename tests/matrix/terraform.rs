@@ -384,11 +384,23 @@ impl Batch {
             plan,
             json: self.put(key(JobFile::PlanJson), bytes),
             state: version(&held),
+            dependencies: Some(self.dependencies(spec, name)),
             summary,
             outputs,
             warnings: Warnings::default(),
             made,
         }
+    }
+
+    /// Seals what the stack's code names from outside its repository. A rollback resolves nothing: it
+    /// has what the last good run sealed.
+    fn dependencies(&self, spec: &JobSpec, name: &JobId) -> ObjectRef {
+        let resolved = match &spec.dependencies {
+            Some(sealed) => self.artifacts.peek(&sealed.key).unwrap(),
+            None => spec.commit.as_str().into(),
+        };
+        assert!(spec.undo.is_none() || spec.dependencies.is_some(), "{name}");
+        self.put(keys::job(&spec.run, name, JobFile::Dependencies), resolved)
     }
 
     fn apply(&self, spec: &JobSpec, name: &JobId, from: Instant, reach: Reach) -> JobOutcome {
@@ -402,6 +414,9 @@ impl Batch {
         if Sha256Digest::of(&bytes) != sealed.file.sha256 {
             return fails(ErrorName::PlanTampered, SideEffects::None);
         }
+        let dependencies = sealed.dependencies.as_ref().unwrap();
+        let used = self.artifacts.peek(&dependencies.key).unwrap();
+        assert_eq!(Sha256Digest::of(&used), dependencies.sha256);
         let plan: PlanFile = serde_json::from_slice(&bytes).unwrap();
         let state = state_key(spec);
         let failed = self.with(|inner| {

@@ -63,9 +63,8 @@ fn good() -> Run {
     run.lock_requested(later(1)).unwrap();
     run.lock_held(1, later(2)).unwrap();
     samples::build(&mut run, 1);
-    let (data, same_as) = (samples::stack("data"), samples::commit(7));
-    let outputs = samples::last_good(7).outputs[&data].clone();
-    run.skipped(&data, same_as, outputs, later(3)).unwrap();
+    let data = samples::same_stack(&samples::last_good(7), "data");
+    run.skipped(&data, later(3)).unwrap();
     samples::plan(&mut run, "app", Verdict::NoChanges, None);
     samples::roll_out(&mut run, 1);
     run.promoted(later(100)).unwrap();

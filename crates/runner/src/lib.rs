@@ -4,6 +4,7 @@ pub mod archive;
 pub mod cli;
 pub mod configurations;
 pub mod constraint;
+pub mod dependencies;
 pub mod duplicate_job;
 pub mod job;
 pub mod lock_file;

@@ -112,8 +112,16 @@ pub(crate) async fn complete_lock(
     let used = terraform.state().await.map_err(planning)?.providers;
     let file = dir.join(LOCK_FILE);
     let own = std::fs::read_to_string(&file).map_err(|error| internal("read the lock", &error))?;
-    let source = fetch(context, &undone.source, "the failed commit's source").await?;
-    let failed = member(&source, &format!("{}/{LOCK_FILE}", undone.dir));
+    let failed = match &undone.applied.dependencies {
+        Some(sealed) => {
+            let sealed = fetch(context, sealed, "the failed commit's sealed modules").await?;
+            member(&sealed, LOCK_FILE)
+        }
+        None => {
+            let source = fetch(context, &undone.source, "the failed commit's source").await?;
+            member(&source, &format!("{}/{LOCK_FILE}", undone.dir))
+        }
+    };
     let added = missing_entries(&own, &failed.unwrap_or_default(), |one| used.contains(one));
     if added.is_empty() {
         return Ok(Lock::Same);

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::plan::PlanKind;
-use serde::Deserialize;
 use terraform_cli::{Provider, ProviderError, Terraform};
 
 use crate::configurations::{self, Module, Several};
+use crate::dependencies::{MANIFEST, Manifest};
 use crate::lock_file::{self, Pinned};
 
 /// The only provider that is started by the runner: it takes seconds to start, others do not.
@@ -278,27 +278,12 @@ fn binary(package: &Path) -> Result<PathBuf, Cold> {
     }
 }
 
-/// The list of modules that `init` writes.
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(rename = "Modules")]
-    modules: Vec<Installed>,
-}
-
-#[derive(Deserialize)]
-struct Installed {
-    #[serde(rename = "Dir")]
-    dir: String,
-}
-
 /// Returns the modules of an initialised stack. Without a list of modules, it is the stack alone.
 fn modules(stack: &Path) -> Result<Vec<Module>, Cold> {
-    let list = stack.join(".terraform/modules/modules.json");
-    let dirs = match std::fs::read(&list) {
+    let dirs = match std::fs::read(stack.join(MANIFEST)) {
         Ok(bytes) => {
-            let manifest: Manifest =
-                serde_json::from_slice(&bytes).map_err(|error| Cold::Modules(error.to_string()))?;
-            manifest.modules.into_iter().map(|one| one.dir).collect()
+            let list = Manifest::parse(&bytes).map_err(|error| Cold::Modules(error.to_string()))?;
+            list.modules.into_iter().map(|one| one.dir).collect()
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => vec![".".to_owned()],
         Err(error) => return Err(Cold::Modules(error.to_string())),

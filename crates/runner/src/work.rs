@@ -1,5 +1,8 @@
 //! The work of a job, from its spec to its outcome.
 
+mod commands;
+mod init;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,17 +15,16 @@ use domain::keys::JobFile;
 use domain::plan::{ObjectRef, PlanKind, PlanSummary, SealedPlan, SideEffects};
 use domain::source_rules::{self, OVERRIDE_FILE, VARIABLES_FILE, hcl::Facts};
 use domain::warning::Warnings;
-use terraform_cli::{
-    Cancel, Environment, InitOptions, Outputs, PlanOptions, Terraform, Transcript,
-};
+use terraform_cli::{Cancel, Environment, Outputs, PlanOptions, Terraform, Transcript};
 use tokio::sync::OnceCell;
 
 use crate::job::{JobContext, Request, job_key};
 use crate::outcome::{self, Stop};
-use crate::undo::{self, Lock};
-use crate::warm::{Candidate, Cold, Origin, SOURCE, Verification, Warm};
+use crate::warm::Origin;
 use crate::workspace::Workspace;
-use crate::{archive, source, stack};
+use crate::{archive, source, stack, undo};
+use commands::Commands;
+use init::Dependencies;
 
 /// The largest source archive, in bytes.
 const MAX_ARCHIVE: usize = 256 * 1024 * 1024;
@@ -37,6 +39,7 @@ pub(crate) struct Prepared<'a> {
     terraform: Terraform,
     facts: Facts,
     inputs: BTreeMap<StackName, Outputs>,
+    dependencies: Dependencies,
 }
 
 impl<'a> Prepared<'a> {
@@ -68,6 +71,7 @@ impl<'a> Prepared<'a> {
         archive::unpack(&bytes, &workspace.source(), &archive::LIMITS)?;
         let facts = check_source(&workspace.source(), spec)?;
         let dir = workspace.source().join(&spec.dir);
+        let dependencies = Dependencies::take(context, spec, &workspace, &dir).await?;
 
         let home = workspace.home();
         let config = home.join("terraform.rc");
@@ -95,6 +99,7 @@ impl<'a> Prepared<'a> {
             terraform,
             facts,
             inputs,
+            dependencies,
         })
     }
 
@@ -137,68 +142,6 @@ impl<'a> Prepared<'a> {
         outcome
     }
 
-    /// Runs `init`, and starts the provider beside it. Returns the provider that the other commands
-    /// share. Without one, `init` has installed it.
-    ///
-    /// `init` installs the provider if the runner cannot verify it alone. See [`Verification`].
-    async fn initialize(&self, origin: &Origin<'_>) -> Result<Option<Warm>, Stop> {
-        self.step("init");
-        let candidate = Candidate::find(origin);
-        let by_runner = |one: &Candidate| one.verification() == Verification::ByRunner;
-        let running = candidate
-            .as_ref()
-            .is_ok_and(by_runner)
-            .then(|| SOURCE.to_owned());
-        let installs = running.is_none();
-        let start = async {
-            Ok(match candidate {
-                Ok(candidate) => Warm::start(&self.terraform, candidate).await,
-                Err(cold) => Err(cold),
-            })
-        };
-        // An init that fails ends the start of the provider.
-        let ((), started) = tokio::try_join!(self.init(running), start)?;
-        let refused = match started {
-            Ok(warm) => match warm.confirm(&self.dir, origin.platform) {
-                Ok(()) => {
-                    self.step(&warm.describe());
-                    return Ok(Some(warm));
-                }
-                Err(cold) => {
-                    warm.end().await;
-                    cold
-                }
-            },
-            Err(cold) => cold,
-        };
-        if !matches!(refused, Cold::Unused) {
-            self.step(&format!("each command starts the AWS provider: {refused}"));
-        }
-        if !installs {
-            self.init(None).await?;
-        }
-        Ok(None)
-    }
-
-    /// Runs `init`. Does not install the provider `running`.
-    async fn init(&self, running: Option<String>) -> Result<(), Stop> {
-        let options = InitOptions {
-            backend: true,
-            running,
-            ..InitOptions::default()
-        };
-        let mut initialized = self.terraform.init(&options).await;
-        if let (Err(error), Some(undone)) = (&initialized, &self.spec.undo) {
-            let (context, terraform) = (self.context, &self.terraform);
-            let lock = undo::complete_lock(context, undone, error, terraform, &self.dir).await?;
-            if lock == Lock::Completed {
-                initialized = self.terraform.init(&options).await;
-            }
-        }
-        initialized.map_err(|error| self.stop(&error))?;
-        Ok(())
-    }
-
     /// Converts the error of a command that jobs of both verbs run before their own.
     fn stop(&self, error: &terraform_cli::Error) -> Stop {
         let otherwise = match self.spec.verb {
@@ -206,20 +149,6 @@ impl<'a> Prepared<'a> {
             Verb::Apply => ErrorName::ApplyFailed,
         };
         Stop::of(error, otherwise)
-    }
-
-    fn check_backend(&self) -> Result<(), Stop> {
-        let file = self.dir.join(".terraform/terraform.tfstate");
-        let initialised = std::fs::read(file).unwrap_or_default();
-        let path_style = self.context.settings.path_style();
-        if stack::is_effective(&initialised, &self.spec.backend, path_style) {
-            return Ok(());
-        }
-        let message = format!(
-            "{:?}: terraform did not take the pipeline's backend; expected `terraform {{ backend \"s3\" {{}} }}` and no other backend in any file",
-            self.spec.dir
-        );
-        Err(StepError::new(ErrorName::SourceRefused, message).into())
     }
 
     async fn check_format(&self) -> Result<(), Stop> {
@@ -259,8 +188,13 @@ impl<'a> Prepared<'a> {
             }
             None => None,
         };
+        // Before the plan, which may run code of the repository.
+        let packed = self.pack_dependencies()?;
         let file = self.workspace.home().join("plan.tfplan");
-        let (shown, sealed, warnings) = self.make_plan(commands, &file).await?;
+        let (shown, mut sealed, warnings) = self.make_plan(commands, &file).await?;
+        if let Some(packed) = packed {
+            sealed.dependencies = Some(self.seal_dependencies(packed).await?);
+        }
         if let Some(found) = &found
             && !found.state.is_version(&sealed.state)
         {
@@ -282,6 +216,7 @@ impl<'a> Prepared<'a> {
             plan: sealed.file,
             json: sealed.json,
             state: sealed.state,
+            dependencies: sealed.dependencies,
             summary: shown.summary,
             outputs,
             warnings,
@@ -319,7 +254,13 @@ impl<'a> Prepared<'a> {
         let bytes = std::fs::read(file).map_err(|error| internal("read the plan", &error))?;
         let file = self.upload(JobFile::Plan, bytes).await?;
         let json = self.upload(JobFile::PlanJson, json).await?;
-        Ok((shown, SealedPlan { file, json, state }, warnings))
+        let sealed = SealedPlan {
+            file,
+            json,
+            state,
+            dependencies: None,
+        };
+        Ok((shown, sealed, warnings))
     }
 
     /// Returns the warnings of a command, without secrets.
@@ -469,72 +410,28 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// The Terraform commands after `init`, with the provider that they share.
-struct Commands<'a> {
-    prepared: &'a Prepared<'a>,
-    warm: Option<Warm>,
-    /// Set as soon as the commands can run without the shared provider, which has ended.
-    cold: OnceCell<()>,
-}
-
-impl Commands<'_> {
-    /// Returns Terraform with the shared provider, if it runs.
-    fn running(&self) -> Option<Terraform> {
-        self.warm.as_ref()?.driver(&self.prepared.terraform)
-    }
-
-    /// Returns Terraform for the next command. If the shared provider has ended and is not installed,
-    /// `init` installs it first, once for the job.
-    async fn terraform(&self) -> Result<Terraform, Stop> {
-        if let Some(running) = self.running() {
-            return Ok(running);
-        }
-        if let Some(warm) = &self.warm {
-            let install = || self.install(warm.verification());
-            self.cold.get_or_try_init(install).await?;
-        }
-        Ok(self.prepared.terraform.clone())
-    }
-
-    async fn install(&self, verification: Verification) -> Result<(), Stop> {
-        self.prepared
-            .step("each command starts the AWS provider: the one that was started has ended");
-        match verification {
-            Verification::ByInit => Ok(()),
-            Verification::ByRunner => self.prepared.init(None).await,
-        }
-    }
-
-    /// Logs the stack trace of the provider if it is the reason of an error, as Terraform does for a
-    /// provider that it started.
-    async fn explain(&self, error: Option<&terraform_cli::Error>) {
-        let (Some(warm), Some(error)) = (&self.warm, error) else {
-            return;
-        };
-        if let Some(trace) = warm.trace(error).await {
-            self.prepared
-                .context
-                .log
-                .error(&format!("the AWS provider ended:\n{trace}"));
-        }
-    }
-
-    async fn end(self) {
-        if let Some(warm) = self.warm {
-            warm.end().await;
-        }
-    }
-}
-
 /// Reads an object, and checks its digest.
 pub(crate) async fn fetch(
     context: &JobContext,
     object: &ObjectRef,
     what: &str,
 ) -> Result<Vec<u8>, Stop> {
+    fetch_if_exists(context, object, what)
+        .await?
+        .ok_or_else(|| {
+            let message = format!("{what} is not at {}; it may have expired", object.key);
+            StepError::new(ErrorName::ContractViolation, message).into()
+        })
+}
+
+/// Reads an object, and checks its digest. Returns `None` if it does not exist.
+async fn fetch_if_exists(
+    context: &JobContext,
+    object: &ObjectRef,
+    what: &str,
+) -> Result<Option<Vec<u8>>, Stop> {
     let Some(bytes) = context.objects.get(&object.key).await? else {
-        let message = format!("{what} is not at {}; it may have expired", object.key);
-        return Err(StepError::new(ErrorName::ContractViolation, message).into());
+        return Ok(None);
     };
     let found = Sha256Digest::of(&bytes);
     if found != object.sha256 {
@@ -544,7 +441,7 @@ pub(crate) async fn fetch(
         );
         return Err(StepError::new(ErrorName::PlanTampered, message).into());
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// Reads the outputs of the stacks that this one needs. Masks their sensitive values in the log

@@ -31,7 +31,8 @@ pub use provider::{Provider, ProviderCommand, ProviderError};
 pub use shown_plan::ShownPlan;
 pub use state::State;
 pub use terraform::{
-    ApplyReport, InitOptions, PlanOptions, PlanReport, Terraform, Validation, VersionReport,
+    ApplyReport, InitOptions, ModuleSource, PlanOptions, PlanReport, Terraform, Validation,
+    VersionReport,
 };
 pub use ui::{Event, Hook, Line, PlannedChange, Source, SummaryCounts, Transcript, parse_line};
 pub use version::{MINIMUM, Version};

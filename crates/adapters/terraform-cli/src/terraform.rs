@@ -47,6 +47,16 @@ impl std::fmt::Debug for Terraform {
     }
 }
 
+/// Where `init` finds the modules that are not in the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModuleSource {
+    /// It fetches them.
+    #[default]
+    Fetched,
+    /// They and the list of modules are installed. It fetches none, and fails if one is missing.
+    Installed,
+}
+
 /// The options of `init`.
 #[derive(Clone, Debug, Default)]
 pub struct InitOptions {
@@ -57,6 +67,8 @@ pub struct InitOptions {
     /// The source address of a provider that is neither installed nor verified, because the caller has
     /// verified its package and all later commands use a running one ([`Terraform::with_provider`]).
     pub running: Option<String>,
+    /// Where the modules are.
+    pub modules: ModuleSource,
 }
 
 /// The options of `plan`.
@@ -232,6 +244,9 @@ impl Terraform {
         .into();
         if !options.backend {
             args.push("-backend=false".into());
+        }
+        if options.modules == ModuleSource::Installed {
+            args.push("-get=false".into());
         }
         for (key, value) in &options.backend_config {
             args.push(format!("-backend-config={key}={value}").into());

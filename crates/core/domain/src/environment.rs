@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 pub const QUEUE_LIMIT: usize = 100;
 
 /// The version of the item's format.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 /// The maximum number of bad commits that an environment remembers.
 const BAD_LIMIT: usize = 200;
@@ -158,6 +158,9 @@ pub struct LastGood {
     pub releases: Vec<Release>,
     /// The outputs of the commit's stacks.
     pub outputs: BTreeMap<StackName, ObjectRef>,
+    /// The sealed modules and lock files of the commit's stacks. A stack whose source archive has
+    /// all of them has none.
+    pub dependencies: BTreeMap<StackName, ObjectRef>,
     /// The digests of the commit's stacks. A stack without a digest is planned in every run.
     pub digests: BTreeMap<StackName, StackDigest>,
     /// When the webhook accepted the run's trigger.

@@ -300,6 +300,7 @@ fn good_of(holder: &Holder) -> LastGood {
         artifact: None,
         releases: Vec::new(),
         outputs: BTreeMap::new(),
+        dependencies: BTreeMap::new(),
         digests: BTreeMap::new(),
         received_at: at(0),
         verified_at: at(0),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of [`JobSpec`] and [`JobResult`] that this code writes and reads.
-pub const JOB_SCHEMA: u32 = 3;
+pub const JOB_SCHEMA: u32 = 4;
 
 /// The time limit of `terraform plan`, in seconds. The Batch job's time limit in Terraform is
 /// longer, so that the runner stops Terraform and not Batch. A test compares them.
@@ -87,6 +87,9 @@ pub struct JobSpec {
     pub inputs: BTreeMap<StackName, ObjectRef>,
     /// The sealed plan to apply. None for a plan job.
     pub plan: Option<SealedPlan>,
+    /// The sealed modules and lock file to plan with. None for an apply job, and if `init` resolves
+    /// them.
+    pub dependencies: Option<ObjectRef>,
     /// What the job undoes. None on the forward leg.
     pub undo: Option<Undo>,
     /// The time limit of Terraform, in seconds. After it, the runner stops Terraform as after a
@@ -181,6 +184,9 @@ pub enum JobOutcome {
         json: ObjectRef,
         /// The state that the plan was made from.
         state: StateVersion,
+        /// The modules and the lock file that the plan was made with. None if the source archive
+        /// has all of them.
+        dependencies: Option<ObjectRef>,
         /// The changes in the plan.
         summary: PlanSummary,
         /// The outputs in the state. Set only if the plan changes nothing.

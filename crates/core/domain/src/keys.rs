@@ -37,6 +37,12 @@ pub fn outputs(run: &RunId, stack: &StackName) -> String {
     format!("runs/{run}/stacks/{stack}/{}", JobFile::Outputs.name())
 }
 
+/// Returns the key of the dependencies that a run keeps for a stack without a job.
+#[must_use]
+pub fn dependencies(run: &RunId, stack: &StackName) -> String {
+    format!("runs/{run}/stacks/{stack}/{}", JobFile::Dependencies.name())
+}
+
 /// The objects of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobFile {
@@ -50,6 +56,8 @@ pub enum JobFile {
     Plan,
     /// The output of `terraform show -json` for the plan.
     PlanJson,
+    /// The modules from outside the source, and the lock file.
+    Dependencies,
     /// The output of `terraform output -json`.
     Outputs,
     /// Terraform's messages, one per line.
@@ -66,6 +74,7 @@ impl JobFile {
             Self::Result => "result.json",
             Self::Plan => "plan.tfplan",
             Self::PlanJson => "plan.json",
+            Self::Dependencies => "dependencies.zip",
             Self::Outputs => "outputs.json",
             Self::Log => "log.jsonl",
             Self::ErroredState => "errored.tfstate",

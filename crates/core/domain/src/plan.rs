@@ -336,6 +336,9 @@ pub struct SealedPlan {
     pub json: ObjectRef,
     /// The state that the plan was made from.
     pub state: StateVersion,
+    /// The modules and the lock file that the plan was made with. None if the source archive has
+    /// all of them.
+    pub dependencies: Option<ObjectRef>,
 }
 
 /// Whether a failed job may have changed resources.

@@ -106,6 +106,7 @@ pub(super) fn good(stacks: Vec<Stack>) -> LastGood {
         artifact: None,
         releases: Vec::new(),
         outputs: BTreeMap::new(),
+        dependencies: BTreeMap::new(),
         digests: BTreeMap::new(),
         received_at: now(),
         verified_at: now(),
@@ -504,5 +505,6 @@ pub(super) fn sealed_plan() -> SealedPlan {
             serial: 0,
             resources: crate::plan::Resources::None,
         },
+        dependencies: None,
     }
 }

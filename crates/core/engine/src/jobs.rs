@@ -97,9 +97,9 @@ pub fn spec(
     let stack = run.stack(name)?;
     let environment = owned.environment().name().clone();
     let (source, commit) = run.source_of(stack)?;
-    let (plan, timeout_seconds) = match (verb, stack.plan_to_apply()) {
-        (Verb::Plan, _) => (None, PLAN_SECONDS),
-        (Verb::Apply, Some(plan)) => (Some(plan.clone()), APPLY_SECONDS),
+    let (plan, dependencies, timeout_seconds) = match (verb, stack.plan_to_apply()) {
+        (Verb::Plan, _) => (None, stack.dependencies().cloned(), PLAN_SECONDS),
+        (Verb::Apply, Some(plan)) => (Some(plan.clone()), None, APPLY_SECONDS),
         (Verb::Apply, None) => {
             let (run, stack) = (run.id().clone(), name.clone());
             return Err(JobError::NoPlan { run, stack }.into());
@@ -129,6 +129,7 @@ pub fn spec(
         source: source.clone(),
         inputs: run.inputs(stack),
         plan,
+        dependencies,
         undo: run.undo(name),
         timeout_seconds,
     })

@@ -57,13 +57,18 @@ impl Plan {
                 plan,
                 json,
                 state,
+                dependencies,
                 summary,
                 outputs,
                 warnings,
                 made,
             }) => {
-                let file = plan;
-                let sealed = SealedPlan { file, json, state };
+                let sealed = SealedPlan {
+                    file: plan,
+                    json,
+                    state,
+                    dependencies,
+                };
                 (sealed, summary, outputs, warnings, made)
             }
             Ok(JobOutcome::Failed {

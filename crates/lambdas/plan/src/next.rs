@@ -112,8 +112,8 @@ impl Plan {
     }
 
     /// Settles every stack that is the same as in the last good commit, until the stacks that can be
-    /// planned now all differ. A stack whose outputs in *last good* have expired or differ from the
-    /// recorded ones is planned.
+    /// planned now all differ. A stack is planned if what *last good* keeps of it has expired or
+    /// differs from what was recorded.
     async fn skip(&self, mut run: Run, owned: &Owned) -> Result<Run> {
         let mut lost = BTreeSet::new();
         loop {
@@ -122,11 +122,12 @@ impl Plan {
             if same.is_empty() {
                 break;
             }
-            let kept = join_all(same.into_iter().map(|one| self.keep_outputs(&run, one))).await;
+            let kept = join_all(same.iter().map(|one| self.keep(&run, one))).await;
+            let kept = kept.into_iter().collect::<Result<Vec<_>>>()?;
             let mut skipped = Vec::new();
-            for (one, outputs) in kept.into_iter().collect::<Result<Vec<_>>>()? {
-                match outputs {
-                    Some(outputs) => skipped.push((one, outputs)),
+            for (one, kept) in same.into_iter().zip(kept) {
+                match kept {
+                    Some(kept) => skipped.push(kept),
                     None => {
                         lost.insert(one.stack);
                     }
@@ -134,9 +135,8 @@ impl Plan {
             }
             let now = self.clock.now();
             run = update_run(&*self.table, run.id(), |run| {
-                for (one, outputs) in &skipped {
-                    let (same_as, outputs) = (one.same_as.clone(), outputs.clone());
-                    run.skipped(&one.stack, same_as, outputs, now)?;
+                for same in &skipped {
+                    run.skipped(same, now)?;
                 }
                 Ok(run.clone())
             })
@@ -152,32 +152,47 @@ impl Plan {
         Ok(run)
     }
 
-    /// Copies a stack's outputs to the run's own objects, so that they do not expire before the
-    /// other objects of *last good*. Returns none for outputs that have expired or are not those of
-    /// *last good*.
-    async fn keep_outputs(
+    /// Copies what *last good* keeps of a stack to the run's own objects, so that it does not expire
+    /// before the other objects of *last good*. Returns none if a part has expired or is not the
+    /// recorded one.
+    async fn keep(&self, run: &Run, same: &SameStack) -> Result<Option<SameStack>> {
+        let key = keys::outputs(run.id(), &same.stack);
+        let Some(outputs) = self.copy(run, same, &same.outputs, key).await? else {
+            return Ok(None);
+        };
+        let mut kept = SameStack {
+            outputs,
+            ..same.clone()
+        };
+        if let Some(dependencies) = &same.dependencies {
+            let key = keys::dependencies(run.id(), &same.stack);
+            kept.dependencies = self.copy(run, same, dependencies, key).await?;
+            if kept.dependencies.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(kept))
+    }
+
+    /// Copies an object of a stack. Returns none if it has expired or is not the recorded one.
+    async fn copy(
         &self,
         run: &Run,
-        same: SameStack,
-    ) -> Result<(SameStack, Option<ObjectRef>)> {
-        let planned = |why: &'static str| {
-            tracing::warn!(run = %run.id(), stack = %same.stack, key = same.outputs.key, "{why}");
-        };
-        let sha256 = same.outputs.sha256.clone();
-        let bytes = match self.objects.get(&same.outputs.key).await? {
-            Some(bytes) if Sha256Digest::of(&bytes) == sha256 => bytes,
-            Some(_) => {
-                planned("planned, because its outputs are not those that last good recorded");
-                return Ok((same, None));
+        same: &SameStack,
+        object: &ObjectRef,
+        key: String,
+    ) -> Result<Option<ObjectRef>> {
+        let sha256 = object.sha256.clone();
+        let why = match self.objects.get(&object.key).await? {
+            Some(bytes) if Sha256Digest::of(&bytes) == sha256 => {
+                self.objects.put(&key, bytes).await?;
+                return Ok(Some(ObjectRef { key, sha256 }));
             }
-            None => {
-                planned("planned, because its outputs in last good have expired");
-                return Ok((same, None));
-            }
+            Some(_) => "planned, because the object is not the one that last good recorded",
+            None => "planned, because an object of last good has expired",
         };
-        let key = keys::outputs(run.id(), &same.stack);
-        self.objects.put(&key, bytes).await?;
-        Ok((same, Some(ObjectRef { key, sha256 })))
+        tracing::warn!(run = %run.id(), stack = %same.stack, key = object.key, "{why}");
+        Ok(None)
     }
 
     /// Creates a stack's plan job, or returns the existing one, with its attempt number.

@@ -169,6 +169,7 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
             serial: 3,
             resources: domain::plan::Resources::None,
         },
+        dependencies: Some(object(5)),
         summary: PlanSummary {
             changes: changes.iter().map(change).collect(),
             resources: 100,
@@ -182,7 +183,11 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
 
 fn sealed_plan() -> SealedPlan {
     let JobOutcome::Planned {
-        plan, json, state, ..
+        plan,
+        json,
+        state,
+        dependencies,
+        ..
     } = planned(&[])
     else {
         panic!("a plan");
@@ -191,6 +196,7 @@ fn sealed_plan() -> SealedPlan {
         file: plan,
         json,
         state,
+        dependencies,
     }
 }
 

@@ -159,6 +159,7 @@ impl Bench {
             },
             inputs: BTreeMap::new(),
             plan: None,
+            dependencies: None,
             undo: None,
             timeout_seconds: 120,
         }
@@ -193,6 +194,7 @@ impl Bench {
                 serial: 3,
                 resources: Resources::None,
             },
+            dependencies: None,
         }
     }
 
@@ -315,7 +317,11 @@ pub fn lock_of(package: &Path) -> String {
 /// Returns the sealed plan of an outcome.
 pub fn sealed(outcome: &JobOutcome) -> SealedPlan {
     let JobOutcome::Planned {
-        plan, json, state, ..
+        plan,
+        json,
+        state,
+        dependencies,
+        ..
     } = outcome
     else {
         panic!("{outcome:?}")
@@ -324,6 +330,7 @@ pub fn sealed(outcome: &JobOutcome) -> SealedPlan {
         file: plan.clone(),
         json: json.clone(),
         state: state.clone(),
+        dependencies: dependencies.clone(),
     }
 }
 

@@ -117,8 +117,9 @@ impl Leg {
             let outputs = needs.filter_map(|need| good.outputs.get_key_value(need));
             base.outputs
                 .extend(outputs.map(|(need, outputs)| (need.clone(), outputs.clone())));
+            let dependencies = good.dependencies.get(&stack.name);
             self.stacks
-                .push(StackRun::new(stack, PlanKind::Destroy, now));
+                .push(StackRun::new(stack, PlanKind::Destroy, now).with_dependencies(dependencies));
         }
     }
 

@@ -109,9 +109,11 @@ impl Run {
     /// Fails with `Internal` before the commit is accepted.
     pub fn to_last_good(&self, verified_at: Timestamp) -> Change<LastGood> {
         let config = self.config()?;
-        let mut outputs = self.outputs();
+        let (mut outputs, mut dependencies) = (self.outputs(), self.dependencies());
         // Not those of a stack that the run destroyed.
-        outputs.retain(|name, _| config.stacks.iter().any(|stack| &stack.name == name));
+        for known in [&mut outputs, &mut dependencies] {
+            known.retain(|name, _| config.stacks.iter().any(|stack| &stack.name == name));
+        }
         Ok(LastGood {
             run: self.id.clone(),
             commit: self.trigger.commit().clone(),
@@ -121,6 +123,7 @@ impl Run {
             artifact: self.artifact().cloned(),
             releases: releases(self.forward.rollouts()),
             outputs,
+            dependencies,
             digests: self.digests(),
             received_at: self.trigger.received_at(),
             verified_at,

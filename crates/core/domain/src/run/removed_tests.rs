@@ -29,6 +29,7 @@ fn a_stack_is_destroyed_before_the_stack_that_it_needs_with_the_outputs_of_last_
         last.outputs.insert(name(n), object());
     }
     last.outputs.get_mut(&name(1)).unwrap().key = "last good".into();
+    last.dependencies.insert(name(2), object());
     for _ in 0..2 {
         run.destroy_removed(&last, now()).unwrap();
         assert_eq!(run.forward.stacks.len(), 3);
@@ -43,6 +44,7 @@ fn a_stack_is_destroyed_before_the_stack_that_it_needs_with_the_outputs_of_last_
         assert_eq!(*commit == last.commit, destroyed);
         if expected == 2 {
             assert_eq!(run.inputs(stack)[&name(1)].key, "last good");
+            assert_eq!(stack.dependencies(), Some(&object()), "of last good");
         }
         run.open_stack(&name(expected)).unwrap().state = StackState::Unchanged;
     }

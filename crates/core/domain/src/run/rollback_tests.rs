@@ -107,6 +107,35 @@ fn a_rollback_undoes_the_plan_that_was_applied() {
 }
 
 #[test]
+fn a_rollback_is_planned_with_the_modules_that_were_sealed() {
+    let archive = |key: &str| crate::plan::ObjectRef {
+        key: key.into(),
+        ..object()
+    };
+    let mut last = good(vec![stack(0, &[]), stack(1, &[0])]);
+    last.dependencies.insert(name(0), archive("last good"));
+    let stacks = vec![stack(0, &[]), stack(1, &[0]), stack(2, &[])];
+    let mut run = run(stacks);
+    for n in [0, 2] {
+        let mut plan = plan_of(Resources::None);
+        plan.dependencies = Some(archive("new"));
+        begin_apply(&mut run, n, plan);
+        run.forward.stacks[n].state = maybe();
+    }
+    let next = run.to_last_good(now()).unwrap().dependencies;
+    assert_eq!(next.get(&name(0)), Some(&archive("new")));
+
+    decide(&mut run, ErrorName::ApplyFailed, Some(&last));
+    let sealed = |n| {
+        let stack = run.stack(&name(n)).unwrap();
+        stack.dependencies().map(|archive| archive.key.as_str())
+    };
+    assert_eq!(sealed(0), Some("last good"));
+    assert_eq!(sealed(1), None, "its source has everything");
+    assert_eq!(sealed(2), Some("new"), "it is destroyed as it was made");
+}
+
+#[test]
 fn what_an_apply_did_is_known_when_it_succeeds_or_when_its_rollback_is_planned() {
     let stacks = vec![stack(0, &[]), stack(1, &[])];
     let mut run = run(stacks.clone());

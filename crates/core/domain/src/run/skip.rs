@@ -18,6 +18,8 @@ pub struct SameStack {
     pub same_as: CommitId,
     /// The stack's outputs, as *last good* keeps them.
     pub outputs: ObjectRef,
+    /// The stack's sealed modules and lock file, as *last good* keeps them.
+    pub dependencies: Option<ObjectRef>,
 }
 
 impl Run {
@@ -42,6 +44,7 @@ impl Run {
                     stack: stack.name().clone(),
                     same_as: good.commit.clone(),
                     outputs: self.same_outputs(stack, good)?.clone(),
+                    dependencies: good.dependencies.get(stack.name()).cloned(),
                 })
             })
             .collect()
@@ -65,26 +68,23 @@ impl Run {
         outputs.filter(|_| untouched && !asked && same && same_inputs)
     }
 
-    /// Records that a stack is not planned. `outputs` are those of *last good*. A repeated call
-    /// changes nothing.
+    /// Records that a stack is not planned: what is known about it is as in *last good*. A repeated
+    /// call changes nothing.
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` on the rollback leg, when the leg does not have the stack, or the stack
     /// has a job.
-    pub fn skipped(
-        &mut self,
-        name: &StackName,
-        same_as: CommitId,
-        outputs: ObjectRef,
-        now: Timestamp,
-    ) -> Change {
+    pub fn skipped(&mut self, same: &SameStack, now: Timestamp) -> Change {
+        let name = &same.stack;
         let forward = self.leg().kind() == LegKind::Forward;
         let stack = self.open_stack(name)?;
         match stack.state() {
             StackState::Skipped { .. } => Ok(()),
             StackState::Pending if forward && stack.jobs() == 0 => {
-                stack.outputs = Some(outputs);
+                stack.outputs = Some(same.outputs.clone());
+                stack.dependencies.clone_from(&same.dependencies);
+                let same_as = same.same_as.clone();
                 stack.reach(StackState::Skipped { same_as }, now);
                 Ok(())
             }
@@ -93,6 +93,12 @@ impl Run {
                 Err(RunError::CannotSkip { stack })
             }
         }
+    }
+
+    /// Returns the sealed modules and lock files of the forward leg's stacks.
+    pub(super) fn dependencies(&self) -> BTreeMap<StackName, ObjectRef> {
+        let known = |stack: &StackRun| Some((stack.name().clone(), stack.dependencies()?.clone()));
+        self.forward.stacks().iter().filter_map(known).collect()
     }
 
     /// Returns the digests of the forward leg's stacks.

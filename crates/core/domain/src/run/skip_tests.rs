@@ -46,6 +46,7 @@ fn same(run: &Run) -> LastGood {
     for (stack, n) in run.forward.stacks.iter().zip(0..) {
         good.outputs.insert(stack.name().clone(), outputs(n));
     }
+    good.dependencies.insert(name(run, 1), outputs(9));
     good
 }
 
@@ -81,10 +82,8 @@ fn skip(run: &mut Run, environment: &Environment) -> Vec<usize> {
         for one in same {
             let mut stacks = run.forward.stacks.iter();
             skipped.push(stacks.position(|it| *it.name() == one.stack).unwrap());
-            run.skipped(&one.stack, one.same_as.clone(), one.outputs.clone(), now())
-                .unwrap();
-            run.skipped(&one.stack, one.same_as, one.outputs, now())
-                .unwrap();
+            run.skipped(&one, now()).unwrap();
+            run.skipped(&one, now()).unwrap();
         }
     }
 }
@@ -101,6 +100,7 @@ fn with_the_same_digests_no_stack_is_planned() {
     assert!(!run.has_side_effects());
     let next = run.to_last_good(now()).unwrap();
     assert_eq!((next.outputs, next.digests), (good.outputs, good.digests));
+    assert_eq!(next.dependencies, good.dependencies);
     assert_eq!(run.leg().newly_skipped().count(), 4);
 }
 
@@ -194,8 +194,13 @@ fn nothing_is_skipped_unless_the_environment_is_as_last_good_left_it() {
     run.forward.stacks[0].state = maybe();
     decide(&mut run, ErrorName::ApplyFailed, Some(&good));
     assert_eq!(run.same_stacks(&fits), []);
-    let (stack, same_as, outputs) = (name(&run, 0), good.commit, outputs(0));
-    assert!(run.skipped(&stack, same_as, outputs, now()).is_err());
+    let same = SameStack {
+        stack: name(&run, 0),
+        same_as: good.commit,
+        outputs: outputs(0),
+        dependencies: None,
+    };
+    assert!(run.skipped(&same, now()).is_err());
 }
 
 #[test]

@@ -49,6 +49,10 @@ pub struct StackRun {
     /// The warnings of the last plan and of its apply.
     pub(super) warnings: Warnings,
     pub(super) outputs: Option<ObjectRef>,
+    /// The sealed modules and lock file of the last plan that was judged. Before the first one,
+    /// those to plan with: set if the stack has the source of the last good commit, or of the leg
+    /// that a rollback undoes.
+    pub(super) dependencies: Option<ObjectRef>,
 }
 
 /// The state of a stack on a leg.
@@ -171,6 +175,15 @@ impl StackRun {
             applied: None,
             made: None,
             outputs: None,
+            dependencies: None,
+        }
+    }
+
+    pub(super) fn with_dependencies(self, dependencies: Option<&ObjectRef>) -> Self {
+        let dependencies = dependencies.cloned();
+        Self {
+            dependencies,
+            ..self
         }
     }
 
@@ -276,6 +289,13 @@ impl StackRun {
         self.outputs.as_ref()
     }
 
+    /// Returns the sealed modules and lock file that the stack's next job uses. None if its source
+    /// archive has all of them, and before its first plan.
+    #[must_use]
+    pub fn dependencies(&self) -> Option<&ObjectRef> {
+        self.dependencies.as_ref()
+    }
+
     /// Returns whether Terraform may have changed the stack's resources on this leg.
     #[must_use]
     pub fn has_side_effects(&self) -> bool {
@@ -345,6 +365,7 @@ impl StackRun {
         }
         self.outputs = plan.outputs.or(self.outputs.take());
         self.warnings = plan.warnings;
+        self.dependencies.clone_from(&plan.sealed.dependencies);
         self.plan = Some(PlanMade {
             sha256: plan.sealed.file.sha256.clone(),
             counts: plan.summary.counts(),
@@ -546,13 +567,15 @@ pub(super) fn rollback_stacks(
             .iter()
             .any(|need| back.iter().any(|other| other.name() == need));
         if was_changed || needs_changed {
-            back.push(StackRun::new(stack, PlanKind::Normal, now));
+            let dependencies = target.dependencies.get(&stack.name);
+            back.push(StackRun::new(stack, PlanKind::Normal, now).with_dependencies(dependencies));
         }
     }
     for stack in changed.iter().rev().filter(|stack| !known(&stack.spec)) {
         let before = stack.applied.as_ref().map(|plan| plan.state.resources);
         back.push(match before {
-            Some(Resources::None) => StackRun::new(&stack.spec, PlanKind::Destroy, now),
+            Some(Resources::None) => StackRun::new(&stack.spec, PlanKind::Destroy, now)
+                .with_dependencies(stack.dependencies()),
             Some(Resources::Some) | None => {
                 let mut left = StackRun::new(&stack.spec, PlanKind::Normal, now);
                 left.state = StackState::Left;

@@ -164,9 +164,9 @@ async fn the_end_says_which_stacks_were_not_planned() {
     let world = World::new();
     let mut run = samples::sealed_run(2);
     let good = samples::last_good(1);
-    for (stack, outputs) in good.outputs {
-        run.skipped(&stack, good.commit.clone(), outputs, samples::now())
-            .unwrap();
+    for stack in good.outputs.keys() {
+        let same = samples::same_stack(&good, stack.as_str());
+        run.skipped(&same, samples::now()).unwrap();
     }
     for outcome in [Outcome::Applied, Outcome::NoOp] {
         let end = Transition::Finished(outcome);

@@ -21,7 +21,7 @@ use domain::plan::{
 use domain::release::ecs::EcsState;
 use domain::release::{Artifact, Release, TargetState};
 use domain::rollout::Rollout;
-use domain::run::{ArtifactOrigin, JudgedPlan, Run, Source};
+use domain::run::{ArtifactOrigin, JudgedPlan, Run, SameStack, Source};
 use domain::warning::Warnings;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -336,7 +336,12 @@ pub fn plan(run: &mut Run, name: &str, verdict: Verdict, outputs: Option<ObjectR
         .and_then(|_| {
             let json = archive(10);
             let plan = JudgedPlan {
-                sealed: SealedPlan { file, json, state },
+                sealed: SealedPlan {
+                    file,
+                    json,
+                    state,
+                    dependencies: None,
+                },
                 summary: &summary,
                 judgement: verdict.into(),
                 warnings: Warnings::default(),
@@ -430,11 +435,24 @@ pub fn last_good(n: u8) -> LastGood {
         artifact: Some(artifact(n)),
         releases: vec![release(n)],
         outputs,
+        dependencies: BTreeMap::new(),
         digests: BTreeMap::new(),
         received_at: event.received_at,
         verified_at: event
             .received_at
             .saturating_add(SignedDuration::from_mins(5))
             .expect("a time"),
+    }
+}
+
+/// Returns a stack that is the same as in *last good*.
+#[must_use]
+pub fn same_stack(good: &LastGood, name: &str) -> SameStack {
+    let stack = stack(name);
+    SameStack {
+        same_as: good.commit.clone(),
+        outputs: good.outputs[&stack].clone(),
+        dependencies: good.dependencies.get(&stack).cloned(),
+        stack,
     }
 }

@@ -150,3 +150,31 @@ async fn an_unreadable_bucket_fails_the_call_and_skips_nothing() {
     assert!(world.next(2).await.is_err());
     assert!(world.next(2).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_skipped_stack_keeps_its_sealed_modules_and_one_without_them_is_planned() {
+    for expired in [false, true] {
+        let (world, mut good) = delivered().await;
+        let data = samples::stack("data");
+        let archive = ObjectRef {
+            key: "runs/earlier/dependencies.zip".into(),
+            sha256: Sha256Digest::of(b"sealed"),
+        };
+        if !expired {
+            world.artifacts.set(&archive.key, "sealed");
+        }
+        good.dependencies.insert(data.clone(), archive);
+        world.table.deliver(&good);
+        world.table.give_environment_to(&world.load(2).await);
+        let jobs = world.next(2).await.unwrap();
+        if expired {
+            assert_eq!(jobs[0].stack, data);
+            continue;
+        }
+        assert!(jobs.is_empty());
+        let run_2 = world.load(2).await;
+        let kept = run_2.stack(&data).unwrap().dependencies().unwrap();
+        assert_eq!(kept.key, keys::dependencies(run_2.id(), &data));
+        assert_eq!(world.artifacts.peek(&kept.key).unwrap(), b"sealed");
+    }
+}

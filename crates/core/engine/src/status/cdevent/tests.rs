@@ -80,6 +80,7 @@ fn all() -> Vec<(Run, Transition)> {
             serial: 0,
             resources: domain::plan::Resources::None,
         },
+        dependencies: None,
     };
     let summary = PlanSummary::default();
     let plan = JudgedPlan {
