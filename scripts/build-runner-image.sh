@@ -7,6 +7,9 @@
 #                                           image is reused. Its /mirror is empty: the local run mounts a mirror
 #                                           there
 #
+# The image gets a shell, git and the basic programs of this machine, with their libraries: Terraform fetches modules with git,
+# and `local-exec` and `external` start a shell.
+#
 # Settings, as environment variables:
 #   TERRAFORM         the terraform binary            (default: terraform on the PATH)
 #   TERRAFORM_SHA256  its expected digest             (default: the one pinned in the Dockerfile;
@@ -81,9 +84,25 @@ else
 fi
 passwd="runner:x:65532:65532:runner:/tmp:/nonexistent"
 
+# bash is not needed by Terraform, but many scripts name it.
+programs=(sh bash env '[' awk base64 basename cat chmod cmp comm cp cut date dd df diff dirname du echo expr false find fold grep
+  gunzip gzip head id install join ln ls md5sum mkdir mktemp mv nl nproc od paste printenv printf pwd readlink realpath rm rmdir
+  sed seq sha1sum sha256sum sha512sum sleep sort split stat tac tail tar tee test timeout touch tr true truncate uname uniq wc
+  xargs yes git)
+for program in "${programs[@]}"; do
+  type -P "$program" >/dev/null || die "this machine has no $program, which the image gets from it" "install it"
+done
+git_core=$(git --exec-path)
+# What git needs beside its built-in commands: HTTP, and submodules, which are a shell script.
+git_parts=(git-remote-http git-remote-https git-submodule git-sh-setup git-sh-i18n git-sh-i18n--envsubst)
+[[ -x $git_core/git-remote-https ]] || die "$git_core has no git-remote-https" "install git with its support for HTTPS"
+
 if [[ $local_run ]]; then
-  content=$({ echo "$passwd" "$found"; sha256sum <"$dockerfile"; sha256sum <"$built"; sha256sum <"$authorities"; } |
-    sha256sum | cut -c1-16)
+  content=$({
+    echo "$passwd" "$found"
+    sha256sum "$0" "$dockerfile" "$built" "$authorities" "$(type -P git)" "$git_core/git-remote-https" "$(type -P sh)" |
+      cut -d' ' -f1
+  } | sha256sum | cut -c1-16)
   # Specific to this checkout, so that `demo.sh down` in another checkout does not remove it.
   checkout=$(printf %s "$root" | sha256sum | cut -c1-6)
   tag=sluicegate-runner:local-$checkout-$content
@@ -100,10 +119,21 @@ else
   rm -rf "$context"
 fi
 version=$("$terraform" version -json 2>/dev/null | sed -n 's/.*"terraform_version": *"\([^"]*\)".*/\1/p')
-mkdir -p "$context/tmp" "$context/mirror" "$context/libraries"
-# Every line contains a path, except that of the kernel's virtual library.
-ldd "$built" | grep -oE '/[^ ]+' | sort -u | while read -r library; do
-  cp --parents --dereference "$library" "$context/libraries/"
+mkdir -p "$context/tmp" "$context/mirror" "$context/system/bin" "$context/system/usr/bin" "$context/system$git_core"
+for program in "${programs[@]}"; do
+  cp --dereference "$(type -P "$program")" "$context/system/usr/bin/"
+done
+# The paths that the first lines of scripts name.
+ln -s ../usr/bin/sh "$context/system/bin/sh"
+ln -s ../usr/bin/bash "$context/system/bin/bash"
+for part in "${git_parts[@]}"; do
+  cp --dereference "$git_core/$part" "$context/system$git_core/"
+done
+ln -sf git-remote-http "$context/system$git_core/git-remote-https"
+# Every line that names a library contains its path, except that of the kernel's virtual library. A script has none.
+{ ldd "$built" "$context/system/usr/bin/"* "$context/system$git_core/"* 2>/dev/null || true; } | grep -v ':$' |
+  grep -oE '/[^ ]+' | sort -u | while read -r library; do
+  cp --parents --dereference "$library" "$context/system/"
 done
 chmod 1777 "$context/tmp"
 cp "$built" "$context/runner"
@@ -123,9 +153,16 @@ echo "context: $context ($(du -sh "$context" | cut -f1)), terraform $version, mi
 
 docker build --quiet --file "$dockerfile" --tag "$tag" \
   --build-arg "TERRAFORM_VERSION=$version" --build-arg "TERRAFORM_SHA256=$found" "$context"
-docker run --rm "$tag" --version || {
-  # Otherwise the next build would reuse it.
+# Otherwise the next build would reuse it.
+discard() {
   docker image rm "$tag" >/dev/null
-  die "the image was built, but its runner does not start" "look at what $built needs: ldd $built"
+  die "$@"
 }
+docker run --rm "$tag" --version ||
+  discard "the image was built, but its runner does not start" "look at what $built needs: ldd $built"
+# Nothing listens there: git can only say so once its program for HTTPS has started.
+docker run --rm --network none --entrypoint /bin/sh "$tag" -c '
+  git --version && git submodule status 2>&1 | grep -q "not a git repository" &&
+    git ls-remote https://127.0.0.1:9/x 2>&1 | grep -qi "connect"' ||
+  discard "the image was built, but its shell or git does not start" "look at what they need: ldd $git_core/git-remote-https"
 echo "$tag"

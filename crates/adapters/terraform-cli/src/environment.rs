@@ -9,6 +9,7 @@ const PASSED: &[&str] = &[
     "PATH",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -61,6 +62,11 @@ impl Environment {
             ("CHECKPOINT_DISABLE", "1"),
             // Saves a third of the CPU time, for 140 MB more memory, of the AWS provider.
             ("GOGC", "400"),
+            // git, for modules: the same on every machine, and an error instead of a question.
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+            ("GIT_TEMPLATE_DIR", ""),
+            ("GIT_TERMINAL_PROMPT", "0"),
         ] {
             variables.insert(key.to_owned(), value.to_owned());
         }
@@ -175,6 +181,10 @@ mod tests {
                 ("AWS_ENDPOINT_URL_S3", "http://s3"),
                 ("AWS_SECRET_ACCESS_KEY", "s"),
                 ("CHECKPOINT_DISABLE", "1"),
+                ("GIT_CONFIG_NOSYSTEM", "1"),
+                ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+                ("GIT_TEMPLATE_DIR", ""),
+                ("GIT_TERMINAL_PROMPT", "0"),
                 ("GOGC", "400"),
                 ("HOME", "/h"),
                 ("PATH", "/bin"),

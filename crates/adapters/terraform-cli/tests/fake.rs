@@ -78,6 +78,10 @@ async fn the_child_sees_the_allowed_variables_only() {
         [
             "AWS_REGION",
             "CHECKPOINT_DISABLE",
+            "GIT_CONFIG_NOSYSTEM",
+            "GIT_SSH_COMMAND",
+            "GIT_TEMPLATE_DIR",
+            "GIT_TERMINAL_PROMPT",
             "GOGC",
             "HOME",
             "PATH",

@@ -101,6 +101,10 @@ async fn the_provider_gets_the_environment_of_terraform_and_the_commands_get_its
         [
             "AWS_REGION",
             "CHECKPOINT_DISABLE",
+            "GIT_CONFIG_NOSYSTEM",
+            "GIT_SSH_COMMAND",
+            "GIT_TEMPLATE_DIR",
+            "GIT_TERMINAL_PROMPT",
             "GOGC",
             "HOME",
             "PATH",

@@ -50,7 +50,15 @@ const TERRAFORM: &[Cause] = &[
     ),
     cause(
         &["git must be available and on the PATH"],
-        "The runner has no git. Copy the module into the repository, name it by a relative path such as ../modules/net, and push.",
+        "The runner has no git. Build its image with scripts/build-runner-image.sh, which adds git, or copy the module into the repository, name it by a relative path such as ../modules/net, and push.",
+    ),
+    cause(
+        &["Failed to download module", "terminal prompts disabled"],
+        "The module's repository is private or does not exist, and the runner has no credentials for it. Copy the module into the repository, name it by a relative path such as ../modules/net, and push.",
+    ),
+    cause(
+        &["Failed to download module", "git::ssh://"],
+        "The runner has no SSH keys. Name the module by an https address if its repository is public; otherwise copy the module into the repository, name it by a relative path such as ../modules/net, and push.",
     ),
     cause(
         &["Error accessing remote module registry"],
@@ -70,7 +78,7 @@ const TERRAFORM: &[Cause] = &[
     ),
     cause(
         &["fork/exec /bin/sh"],
-        "The runner has no shell, so `local-exec` and `external` cannot run. Do this work in the tests or in the image build.",
+        "The runner has no shell. Build its image with scripts/build-runner-image.sh, which adds one, or do this work in the tests or in the image build.",
     ),
     cause(
         &["Reference to undeclared"],
@@ -251,6 +259,14 @@ mod tests {
             (
                 PlanFailed,
                 "Failed to download module: Could not download module \"m\" (main.tf:1) source code from \"git::https://example.com/x.git\": git must be available and on the PATH",
+            ),
+            (
+                PlanFailed,
+                "Failed to download module: Could not download module \"m\" (main.tf:1) source code from \"git::https://github.com/acme/net.git\": error downloading: /usr/bin/git exited with 128: fatal: could not read Username for 'https://github.com': terminal prompts disabled",
+            ),
+            (
+                PlanFailed,
+                "Failed to download module: Could not download module \"m\" (main.tf:1) source code from \"git::ssh://git@github.com/acme/net.git\": error downloading: /usr/bin/git exited with 128: git@github.com: Permission denied (publickey).",
             ),
             (
                 PlanFailed,
