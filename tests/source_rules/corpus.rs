@@ -146,12 +146,7 @@ pub(crate) fn cases() -> Vec<Case> {
             &[("infra/data/sub/main.tf", "")],
             &[("CF023", "infra/data", None)],
         ),
-        instead(
-            "no lock file",
-            "infra/data/.terraform.lock.hcl",
-            &[],
-            &[("CF071", "infra/data/.terraform.lock.hcl", None)],
-        ),
+        instead("no lock file", "infra/data/.terraform.lock.hcl", &[], &[]),
         instead("no build context", "app/", &[], &[("CF022", "app", None)]),
         instead(
             "no Dockerfile",

@@ -517,7 +517,6 @@ async fn a_directory_is_checked_without_the_pipeline() {
     let backend = "terraform {\n  backend \"local\" {}\n}\nterraform {\n  cloud {}\n}\n";
     std::fs::write(folder.join("infra/app/main.tf"), backend).unwrap();
     std::fs::write(folder.join("infra/data/old.tfstate"), "{}").unwrap();
-    std::fs::remove_file(folder.join("infra/data/.terraform.lock.hcl")).unwrap();
     let bad = check(&["config", "check", &path]).await;
     insta::assert_snapshot!("config_bad", bad);
     let wrong = samples::CONFIG.replace("needs: [data]", "needs: [date]");

@@ -213,7 +213,7 @@ fn collect(root: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), Ref
                     executable: known.permissions().mode() & 0o111 != 0,
                 }
             } else {
-                return Err(unreadable(&path, "it is no file, directory or link"));
+                return Err(unreadable(&path, "it is not a file, a directory or a link"));
             };
             entries.insert(path, found);
             if entries.len() >= LIMITS.entries {

@@ -202,6 +202,8 @@ fn only_modules_and_the_lock_file_reach_the_stack() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn any_list_of_modules_is_judged(text in "\\PC*", dir in "[a-z./]{0,20}") {
         let _any = Manifest::checked(text.as_bytes(), STACK);

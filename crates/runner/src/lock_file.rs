@@ -1,7 +1,7 @@
 //! Reads the dependency lock file of a stack.
 
 use hcl_edit::expr::Expression;
-use hcl_edit::structure::Body;
+use hcl_edit::structure::{Block, Body};
 use terraform_cli::Version;
 
 /// A provider that the lock file pins.
@@ -42,6 +42,24 @@ pub fn pinned(text: &str, source: &str) -> Option<Pinned> {
     })
 }
 
+/// Returns the providers that the lock file `after` has and `before` lacks, as `hashicorp/aws 5.100.0`.
+#[must_use]
+pub fn added(before: &str, after: &str) -> Vec<String> {
+    let (before, after) = (before.parse(), after.parse());
+    let (before, after): (Body, Body) = (before.unwrap_or_default(), after.unwrap_or_default());
+    let source = |block: &Block| block.labels.first().map(|label| label.as_str().to_owned());
+    let known: Vec<String> = before.get_blocks("provider").filter_map(source).collect();
+    let entries = after.get_blocks("provider").filter_map(|block| {
+        let source = source(block).filter(|source| !known.contains(source))?;
+        let version = block.body.get_attribute("version");
+        let version = version.and_then(|version| version.value.as_str());
+        let short = source.strip_prefix("registry.terraform.io/");
+        let short = short.unwrap_or(&source);
+        Some(format!("{short} {}", version.unwrap_or_default()))
+    });
+    entries.collect()
+}
+
 fn is_version(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     text.chars().all(plain) && Version::parse(text).is_some()
@@ -72,6 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn providers_that_were_added_are_named() {
+        let both = lock("5.100.0");
+        let aws = ["hashicorp/aws 5.100.0"];
+        let random = "provider \"registry.terraform.io/hashicorp/random\" {\n}\n";
+        assert_eq!(added(random, &both), aws);
+        assert_eq!(added("", &both).len(), 2);
+        assert_eq!(added(&both, &both), [""; 0]);
+        assert_eq!(added("provider {", "provider {"), [""; 0]);
+    }
+
+    #[test]
     fn what_is_not_exactly_one_good_entry_is_none() {
         let twice = lock("5.100.0").repeat(2);
         for text in [
@@ -93,7 +122,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic_and_no_version_leaves_its_directory(text in "\\PC*", version in "[0-9a-z./-]{0,12}") {
-            let _any = pinned(&text, AWS);
+            let _any = (pinned(&text, AWS), added("", &text));
             if let Some(found) = pinned(&lock(&version), AWS) {
                 prop_assert!(!found.version.contains('/') && !found.version.starts_with('.'));
             }

@@ -104,14 +104,14 @@ pub(crate) async fn complete_lock(
     terraform: &Terraform,
     dir: &Path,
 ) -> Result<Lock, Stop> {
-    let is_lock = |found: &Diagnostic| found.summary == "Provider dependency changes detected";
-    if !error.diagnostics().iter().any(is_lock) {
+    if !lacks_provider(error) {
         return Ok(Lock::Same);
     }
     let planning = |error: Error| Stop::of(&error, ErrorName::PlanFailed);
     let used = terraform.state().await.map_err(planning)?.providers;
     let file = dir.join(LOCK_FILE);
-    let own = std::fs::read_to_string(&file).map_err(|error| internal("read the lock", &error))?;
+    // The last good commit may have none.
+    let own = std::fs::read_to_string(&file).unwrap_or_default();
     let failed = match &undone.applied.dependencies {
         Some(sealed) => {
             let sealed = fetch(context, sealed, "the failed commit's sealed modules").await?;
@@ -132,6 +132,12 @@ pub(crate) async fn complete_lock(
     std::fs::write(&file, format!("{own}\n{}", added.concat()))
         .map_err(|error| internal("write the lock", &error))?;
     Ok(Lock::Completed)
+}
+
+/// Returns whether `init` failed because the lock file lacks a provider.
+pub(crate) fn lacks_provider(error: &Error) -> bool {
+    let is_lock = |found: &Diagnostic| found.summary == "Provider dependency changes detected";
+    error.diagnostics().iter().any(is_lock)
 }
 
 /// Returns the entries of the lock file `failed` that `own` lacks, for the providers that are used.

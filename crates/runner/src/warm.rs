@@ -239,8 +239,11 @@ impl Warm {
 
 /// Returns the package in the mirror, after all checks that need no process.
 fn package(origin: &Origin<'_>) -> Result<(PathBuf, Pinned), Cold> {
-    let lock = std::fs::read_to_string(origin.stack.join(domain::source_rules::LOCK_FILE))
-        .map_err(|error| Cold::Package(error.to_string()))?;
+    let lock = std::fs::read_to_string(origin.stack.join(domain::source_rules::LOCK_FILE));
+    let lock = lock.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Cold::Unused,
+        _ => Cold::Package(error.to_string()),
+    })?;
     let pinned = lock_file::pinned(&lock, SOURCE).ok_or(Cold::Unused)?;
     if origin.kind == PlanKind::Destroy {
         return Err(Cold::Destroy);

@@ -190,6 +190,7 @@ impl<'a> Prepared<'a> {
         };
         // Before the plan, which may run code of the repository.
         let packed = self.pack_dependencies()?;
+        let notes = self.dependency_warnings();
         let file = self.workspace.home().join("plan.tfplan");
         let (shown, mut sealed, warnings) = self.make_plan(commands, &file).await?;
         if let Some(packed) = packed {
@@ -219,7 +220,7 @@ impl<'a> Prepared<'a> {
             dependencies: sealed.dependencies,
             summary: shown.summary,
             outputs,
-            warnings,
+            warnings: warnings.and(notes),
             made: found.map(|found| found.made).unwrap_or_default(),
         })
     }

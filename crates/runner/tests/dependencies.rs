@@ -3,7 +3,6 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "a test may fail by panicking"
 )]
 
@@ -12,7 +11,8 @@ mod common;
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Bench, failure, repository, sealed};
+use common::{Bench, CONFIG, LOCK, MAIN, failure, repository, sealed};
+use domain::config::CONFIG_FILE;
 use domain::error::ErrorName;
 use domain::job::{JobOutcome, Undo, Verb};
 use domain::keys::JobFile;
@@ -232,4 +232,72 @@ async fn the_same_modules_have_the_same_archive_and_local_modules_have_none() {
     let result = story.bench.stored(&request);
     assert_eq!(sealed(&result.outcome).dependencies, None);
     assert_eq!(story.bench.peek(&request, JobFile::Dependencies), None);
+}
+
+/// The lock file of a sample, which pins the AWS provider.
+const PINNED: &str = include_str!("../../../examples/shop/infra/data/.terraform.lock.hcl");
+
+const AWS: &str = r#"terraform {
+  required_providers {
+    aws = {
+      source = "hashicorp/aws"
+    }
+  }
+}
+
+provider "aws" {
+  region                      = "eu-central-1"
+  skip_credentials_validation = true
+  skip_requesting_account_id  = true
+  skip_metadata_api_check     = true
+}
+
+data "aws_iam_policy_document" "x" {}
+
+resource "terraform_data" "x" {
+  input = data.aws_iam_policy_document.x.json
+}
+"#;
+
+#[tokio::test]
+async fn a_stack_without_a_lock_file_is_planned_warned_of_and_applied_with_the_sealed_one() {
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
+    for lock in [None, Some("# no provider\n")] {
+        let mut files = vec![(CONFIG_FILE, CONFIG), (MAIN, AWS)];
+        files.extend(lock.map(|text| (LOCK, text)));
+        let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+        let JobOutcome::Planned { warnings, .. } = &planned else {
+            panic!("{planned:?}")
+        };
+        let warning = warnings.first.first().unwrap().to_string();
+        assert!(
+            warning.contains("`terraform providers lock -platform=linux_amd64`")
+                && warning.ends_with("commit it: hashicorp/aws 5.100.0"),
+            "{warning}"
+        );
+        let mut apply = bench.spec(Verb::Apply, &files);
+        apply.plan = Some(sealed(&planned));
+        let applied = bench.end_of(&apply).await;
+        assert!(matches!(applied, JobOutcome::Applied { .. }), "{applied:?}");
+        let printed = bench.printed.text();
+        // The sealed lock file has the hash of the package.
+        assert!(printed.contains("the AWS provider 5.100.0 runs for all commands"));
+        std::fs::remove_file(bench.state_path()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_complete_lock_file_is_not_sealed_again() {
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
+    let files = [(CONFIG_FILE, CONFIG), (LOCK, PINNED), (MAIN, AWS)];
+    let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
+    assert_eq!(sealed(&planned).dependencies, None);
+    let JobOutcome::Planned { warnings, .. } = &planned else {
+        panic!("{planned:?}")
+    };
+    assert_eq!(warnings.count(), 0);
 }

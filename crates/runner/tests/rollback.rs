@@ -3,17 +3,14 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     reason = "a test may fail by panicking"
 )]
 
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
-use common::{Bench, LOCK, failure, repository, sealed};
+use common::{Bench, LOCK, failure, provider_mirror, repository, sealed};
 use domain::error::ErrorName;
 use domain::job::{JobOutcome, JobSpec, Undo, Verb};
 use domain::plan::{
@@ -516,14 +513,7 @@ async fn an_import_that_terraform_cannot_undo_refuses_the_rollback() {
 /// The failed commit uses the AWS provider, which the last good commit does not. Returns what its
 /// rollback undoes.
 async fn with_a_provider(story: &mut Story) -> Option<Undo> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new(root.join("scripts/provider-mirror.sh")).output();
-    let mirror = String::from_utf8(output.unwrap().stdout).unwrap();
-    if mirror.trim().is_empty() {
-        eprintln!("skipped: no provider mirror");
-        return None;
-    }
-    story.bench.mirror = Some(mirror.trim().into());
+    story.bench.mirror = Some(provider_mirror()?);
     story.deliver(&data("own")).await;
     let bad = data("own")
         + r#"

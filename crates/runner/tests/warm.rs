@@ -3,14 +3,12 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "a test may fail by panicking"
 )]
 
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::{Bench, CONFIG, LOCK, MAIN, failure, lock_of, sealed};
 use domain::config::CONFIG_FILE;
@@ -65,21 +63,6 @@ resource "terraform_data" "slow" {
 }
 "#;
 
-/// Returns a bench with the provider mirror of this machine. Returns `None`, and prints the reason, if
-/// the machine lacks Terraform or the mirror.
-fn bench() -> Option<Bench> {
-    let mut bench = Bench::real()?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new(root.join("scripts/provider-mirror.sh")).output();
-    let mirror = String::from_utf8(output.unwrap().stdout).unwrap();
-    if mirror.trim().is_empty() {
-        eprintln!("skipped: no provider mirror");
-        return None;
-    }
-    bench.mirror = Some(mirror.trim().into());
-    Some(bench)
-}
-
 fn repository(main: &str) -> Vec<(&str, &str)> {
     vec![(CONFIG_FILE, CONFIG), (LOCK, PINNED), (MAIN, main)]
 }
@@ -109,7 +92,9 @@ fn started(bench: &Bench) -> usize {
 
 #[tokio::test]
 async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
     let files = repository(STACK);
     let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     assert_nothing_is_left(&bench);
@@ -136,7 +121,9 @@ async fn plan_and_apply_start_the_provider_once_each_and_leave_none() {
 
 #[tokio::test]
 async fn a_rollback_reads_the_state_with_the_provider_that_runs() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
     let files = repository(STACK);
     let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
     let mut apply = bench.spec(Verb::Apply, &files);
@@ -158,7 +145,9 @@ async fn a_rollback_reads_the_state_with_the_provider_that_runs() {
 
 #[tokio::test]
 async fn a_lock_file_that_does_not_fit_the_required_version_is_refused_by_init() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
     let main = STACK.replace("5.100.0", "~> 6.0");
     let outcome = bench
         .end_of(&bench.spec(Verb::Plan, &repository(&main)))
@@ -173,7 +162,9 @@ async fn a_lock_file_that_does_not_fit_the_required_version_is_refused_by_init()
 
 #[tokio::test]
 async fn a_stack_with_an_alias_is_planned_in_the_ordinary_way() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
     let main = format!("{STACK}{ALIAS}");
     let outcome = bench
         .end_of(&bench.spec(Verb::Plan, &repository(&main)))
@@ -188,7 +179,9 @@ async fn a_stack_with_an_alias_is_planned_in_the_ordinary_way() {
 
 #[tokio::test]
 async fn a_configuration_in_a_module_is_found_after_init() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
     let main = STACK.replace(
         "provider \"aws\" {",
         "module \"m\" {\n  source = \"../m\"\n}\n\nprovider \"aws\" {",
@@ -215,7 +208,9 @@ async fn a_configuration_in_a_module_is_found_after_init() {
 
 #[tokio::test]
 async fn another_version_that_a_module_requires_is_refused_by_a_second_init() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
     let main = format!("{STACK}\nmodule \"m\" {{\n  source = \"../m\"\n}}\n");
     let nested = "terraform {\n  required_providers {\n    aws = {\n      source  = \"hashicorp/aws\"\n      version = \"~> 6.0\"\n    }\n  }\n}\n";
     let mut files = repository(&main);
@@ -236,7 +231,9 @@ async fn another_version_that_a_module_requires_is_refused_by_a_second_init() {
 
 #[tokio::test]
 async fn a_stop_in_the_middle_of_an_apply_leaves_no_provider() {
-    let Some(bench) = bench() else { return };
+    let Some(bench) = Bench::with_providers() else {
+        return;
+    };
     let main = format!("{STACK}{SLOW}");
     let files = repository(&main);
     let planned = bench.end_of(&bench.spec(Verb::Plan, &files)).await;

@@ -137,12 +137,18 @@ async fn each_from_a_plan_of_its_own(
         let said = harness.object(artifacts, result).await?;
         let said = said.with_context(|| format!("{result} is missing"))?;
         let said: JobResult = serde_json::from_slice(&said)?;
-        let JobOutcome::Planned { plan, state, .. } = said.outcome else {
+        let JobOutcome::Planned {
+            plan,
+            state,
+            dependencies,
+            ..
+        } = said.outcome
+        else {
             anyhow::bail!("{name} used {key}, whose job ended with {:?}", said.outcome);
         };
         ensure!(
-            plan == sealed.file && state == sealed.state,
-            "{name} was given {sealed:?}, its plan is {plan:?} of {state:?}"
+            plan == sealed.file && state == sealed.state && dependencies == sealed.dependencies,
+            "{name} was given {sealed:?}, its plan is {plan:?} of {state:?} with {dependencies:?}"
         );
     }
     Ok(())

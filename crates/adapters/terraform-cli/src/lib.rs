@@ -31,8 +31,8 @@ pub use provider::{Provider, ProviderCommand, ProviderError};
 pub use shown_plan::ShownPlan;
 pub use state::State;
 pub use terraform::{
-    ApplyReport, InitOptions, ModuleSource, PlanOptions, PlanReport, Terraform, Validation,
-    VersionReport,
+    ApplyReport, InitOptions, LockFile, ModuleSource, PlanOptions, PlanReport, Terraform,
+    Validation, VersionReport,
 };
 pub use ui::{Event, Hook, Line, PlannedChange, Source, SummaryCounts, Transcript, parse_line};
 pub use version::{MINIMUM, Version};

@@ -57,6 +57,16 @@ pub enum ModuleSource {
     Installed,
 }
 
+/// What `init` does with a lock file that lacks a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockFile {
+    /// It fails.
+    #[default]
+    ReadOnly,
+    /// It selects a version, and adds the provider.
+    Completed,
+}
+
 /// The options of `init`.
 #[derive(Clone, Debug, Default)]
 pub struct InitOptions {
@@ -69,6 +79,8 @@ pub struct InitOptions {
     pub running: Option<String>,
     /// Where the modules are.
     pub modules: ModuleSource,
+    /// What becomes of an incomplete lock file.
+    pub lock: LockFile,
 }
 
 /// The options of `plan`.
@@ -227,21 +239,18 @@ impl Terraform {
         })
     }
 
-    /// Runs `init`. Installs only the providers that the committed lock file names. This is its slowest
-    /// part: Terraform computes the hash of each package twice.
+    /// Runs `init`. Installs the providers, which is its slowest part: Terraform computes the hash of
+    /// each package twice.
     ///
     /// # Errors
     /// The errors of the command.
     pub async fn init(&self, options: &InitOptions) -> Result<Transcript, Error> {
-        let mut args: Vec<OsString> = [
-            "init",
-            "-json",
-            "-input=false",
-            "-lockfile=readonly",
-            "-no-color",
-        ]
-        .map(OsString::from)
-        .into();
+        let mut args: Vec<OsString> = ["init", "-json", "-input=false", "-no-color"]
+            .map(OsString::from)
+            .into();
+        if options.lock == LockFile::ReadOnly {
+            args.push("-lockfile=readonly".into());
+        }
         if !options.backend {
             args.push("-backend=false".into());
         }

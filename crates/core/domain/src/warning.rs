@@ -80,6 +80,19 @@ impl Warnings {
         }
     }
 
+    /// Returns these warnings, and others that Terraform does not know. They come first, after failed
+    /// `check` blocks.
+    #[must_use]
+    pub fn and(self, more: impl IntoIterator<Item = Warning>) -> Self {
+        let more: Vec<Warning> = more.into_iter().collect();
+        let counted = Self::new(more.iter().cloned());
+        Self {
+            failed_checks: self.failed_checks.saturating_add(counted.failed_checks),
+            others: self.others.saturating_add(counted.others),
+            first: Self::new(more.into_iter().chain(self.first)).first,
+        }
+    }
+
     /// Returns the warnings of an apply together with those of its plan. The apply runs every
     /// `check` block again, so those of the plan do not count; other warnings may occur in only one
     /// of the two.
@@ -132,6 +145,14 @@ mod tests {
             (1, 2, 3)
         );
         assert_eq!(found.first, [check("c"), other("a")]);
+    }
+
+    #[test]
+    fn other_warnings_are_added_behind_failed_checks() {
+        let found = Warnings::new([other("a"), other("b"), check("c")]).and([other("d")]);
+        assert_eq!((found.failed_checks, found.others), (1, 3));
+        assert_eq!(found.first, [check("c"), other("d")]);
+        assert_eq!(found.clone().and([]), found);
     }
 
     #[test]

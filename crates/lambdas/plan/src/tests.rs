@@ -164,11 +164,7 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
     JobOutcome::Planned {
         plan: object(1),
         json: object(2),
-        state: StateVersion {
-            lineage: "l".into(),
-            serial: 3,
-            resources: domain::plan::Resources::None,
-        },
+        state: state(),
         dependencies: Some(object(5)),
         summary: PlanSummary {
             changes: changes.iter().map(change).collect(),
@@ -181,22 +177,20 @@ fn planned(changes: &[(&str, Action)]) -> JobOutcome {
     }
 }
 
+fn state() -> StateVersion {
+    StateVersion {
+        lineage: "l".into(),
+        serial: 3,
+        resources: domain::plan::Resources::None,
+    }
+}
+
 fn sealed_plan() -> SealedPlan {
-    let JobOutcome::Planned {
-        plan,
-        json,
-        state,
-        dependencies,
-        ..
-    } = planned(&[])
-    else {
-        panic!("a plan");
-    };
     SealedPlan {
-        file: plan,
-        json,
-        state,
-        dependencies,
+        file: object(1),
+        json: object(2),
+        state: state(),
+        dependencies: Some(object(5)),
     }
 }
 

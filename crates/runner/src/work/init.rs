@@ -6,9 +6,10 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::Sha256Digest;
 use domain::job::{JobSpec, Verb};
 use domain::keys::JobFile;
-use domain::plan::ObjectRef;
+use domain::plan::{ObjectRef, PlanKind};
 use domain::source_rules::LOCK_FILE;
-use terraform_cli::{InitOptions, ModuleSource};
+use domain::warning::{Warning, WarningKind};
+use terraform_cli::{InitOptions, LockFile, ModuleSource};
 
 use super::{Prepared, fetch, fetch_if_exists};
 use crate::job::JobContext;
@@ -16,7 +17,7 @@ use crate::outcome::Stop;
 use crate::undo::{self, Lock};
 use crate::warm::{Candidate, Cold, Origin, SOURCE, Verification, Warm};
 use crate::workspace::Workspace;
-use crate::{dependencies, stack};
+use crate::{dependencies, lock_file, stack};
 
 /// The modules and the lock file of a job.
 pub(super) struct Dependencies {
@@ -24,6 +25,8 @@ pub(super) struct Dependencies {
     own_lock: Option<Vec<u8>>,
     /// The sealed archive that the job unpacked.
     sealed: Option<ObjectRef>,
+    /// Whether a sealed archive no longer exists.
+    expired: bool,
 }
 
 impl Dependencies {
@@ -59,6 +62,7 @@ impl Dependencies {
             return Ok(Self {
                 own_lock,
                 sealed: None,
+                expired: object.is_some(),
             });
         };
         let scratch = workspace.home().join("dependencies");
@@ -69,6 +73,7 @@ impl Dependencies {
         Ok(Self {
             own_lock,
             sealed: object.cloned(),
+            expired: false,
         })
     }
 }
@@ -126,6 +131,7 @@ impl Prepared<'_> {
                 Some(_) if dependencies::has_modules(&self.dir) => ModuleSource::Installed,
                 _ => ModuleSource::Fetched,
             },
+            lock: LockFile::ReadOnly,
             ..InitOptions::default()
         };
         let mut initialized = self.terraform.init(&options).await;
@@ -136,8 +142,45 @@ impl Prepared<'_> {
                 initialized = self.terraform.init(&options).await;
             }
         }
+        // Only in the plan job: an apply has the lock file of its plan.
+        if let Err(error) = &initialized
+            && self.spec.verb == Verb::Plan
+            && undo::lacks_provider(error)
+        {
+            self.step("the lock file lacks a provider: init adds it");
+            let completing = InitOptions {
+                // A provider that init does not install would leave the lock file.
+                running: None,
+                lock: LockFile::Completed,
+                ..options
+            };
+            initialized = self.terraform.init(&completing).await;
+        }
         initialized.map_err(|error| self.stop(&error))?;
         Ok(())
+    }
+
+    /// Returns what a person should know about the dependencies of a plan.
+    pub(super) fn dependency_warnings(&self) -> Vec<Warning> {
+        let warning = |text: String| vec![Warning::new(WarningKind::Other, &text)];
+        if self.dependencies.expired {
+            return warning("the sealed modules have expired and were fetched again".to_owned());
+        }
+        // The lock file of an earlier commit was warned of in its own run.
+        if self.spec.undo.is_some() || self.spec.plan_kind == PlanKind::Destroy {
+            return Vec::new();
+        }
+        let own_lock = self.dependencies.own_lock.as_deref().unwrap_or_default();
+        let lock = std::fs::read(self.dir.join(LOCK_FILE)).unwrap_or_default();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let added = lock_file::added(&text(own_lock), &text(&lock));
+        if added.is_empty() {
+            return Vec::new();
+        }
+        warning(format!(
+            "{LOCK_FILE} lacks providers; run `terraform providers lock -platform=linux_amd64`, commit it: {}",
+            added.join(", ")
+        ))
     }
 
     pub(super) fn check_backend(&self) -> Result<(), Stop> {

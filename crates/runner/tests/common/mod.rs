@@ -91,6 +91,14 @@ impl Bench {
         Some(Self::with(found?))
     }
 
+    /// Returns a bench with the provider mirror of this machine. Returns `None`, and prints the reason,
+    /// if the machine lacks Terraform or the mirror.
+    pub fn with_providers() -> Option<Self> {
+        let mut bench = Self::real()?;
+        bench.mirror = Some(provider_mirror()?);
+        Some(bench)
+    }
+
     /// Creates a bench whose Terraform is this shell script. `$TEMP` in it is the directory of the
     /// bench.
     pub fn scripted(script: &str) -> Self {
@@ -294,6 +302,18 @@ impl Bench {
     pub fn outputs(&self, object: &ObjectRef) -> terraform_cli::Outputs {
         serde_json::from_slice(&self.objects.peek(&object.key).unwrap()).unwrap()
     }
+}
+
+/// Returns the provider mirror of this machine. Returns `None`, and prints the reason, if it has none.
+pub fn provider_mirror() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = std::process::Command::new(root.join("scripts/provider-mirror.sh")).output();
+    let mirror = String::from_utf8(output.unwrap().stdout).unwrap();
+    if mirror.trim().is_empty() {
+        eprintln!("skipped: no provider mirror");
+        return None;
+    }
+    Some(mirror.trim().into())
 }
 
 /// Returns the platform of this machine, as Terraform calls it.

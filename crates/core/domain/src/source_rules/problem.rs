@@ -51,8 +51,6 @@ rules! {
     Link = "CF068",
     /// No file has a name of the runner's own files.
     ReservedName = "CF070",
-    /// A stack has a lock file.
-    NoLockFile = "CF071",
     /// A backend block is empty and of type `s3`.
     Backend = "CF072",
     /// The number and the sizes of the files are within the limits.

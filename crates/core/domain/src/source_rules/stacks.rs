@@ -1,10 +1,10 @@
 //! The rules for the directories that the configuration names: the stacks and the build context.
 
+use super::CONFIG_FILE;
 use super::hcl::{self, BackendBlock, Facts};
 use super::links;
 use super::problem::{Problem, Rule};
 use super::tree::{SourceFile, Standing, Tree};
-use super::{CONFIG_FILE, LOCK_FILE};
 use crate::config::{Build, Config, Stack};
 use crate::text::argument;
 use std::collections::BTreeSet;
@@ -58,7 +58,6 @@ fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
         );
         return;
     }
-    check_lock_file(tree, dir, problems);
     for block in facts(tree, dir).backends {
         problems.extend(check_backend(dir, &block));
     }
@@ -121,23 +120,6 @@ fn inside(dir: &str, name: &str) -> String {
     } else {
         format!("{dir}/{name}")
     }
-}
-
-fn check_lock_file(tree: &Tree<'_>, dir: &str, problems: &mut Vec<Problem>) {
-    let path = inside(dir, LOCK_FILE);
-    if tree.file(&path).is_some_and(|file| !is_submodule(file)) {
-        return;
-    }
-    let chdir = argument(if dir.is_empty() { "." } else { dir });
-    // The platforms of the jobs: the installation decides which one it is.
-    let fix = format!(
-        "run `terraform -chdir={chdir} init -backend=false`, then `terraform -chdir={chdir} providers lock -platform=linux_amd64 -platform=linux_arm64`, and commit {LOCK_FILE} (an empty file if the stack has no providers)"
-    );
-    problems.push(
-        Problem::new(Rule::NoLockFile, path, "is missing")
-            .expected("the committed lock file, which pins the providers by their digests")
-            .fix(fix),
-    );
 }
 
 fn check_backend(dir: &str, block: &BackendBlock) -> Option<Problem> {
