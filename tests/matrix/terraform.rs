@@ -273,8 +273,7 @@ impl Batch {
         let result = JobResult {
             schema: JOB_SCHEMA,
             run: run.clone(),
-            verb: spec.verb,
-            stack: spec.stack.clone(),
+            job: name.clone(),
             outcome,
             duration_ms: 30_000,
             exit_code: u8::from(!ok),

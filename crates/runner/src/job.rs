@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::error::{ErrorName, StepError};
-use domain::ids::{JobId, RunId, StackName};
+use domain::ids::{JobId, RunId};
 use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::json;
 use domain::keys::{self, JobFile};
@@ -224,8 +224,7 @@ async fn finish(
     let result = JobResult {
         schema: JOB_SCHEMA,
         run: request.run.clone(),
-        verb: request.verb,
-        stack: stack_of(&request.job)?,
+        job: request.job.clone(),
         outcome,
         duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         exit_code,
@@ -254,13 +253,6 @@ async fn finish(
     Ok(match put? {
         Written::Yes => Ended::Written(Box::new(result)),
         Written::No => Ended::Finished { exit_code },
-    })
-}
-
-fn stack_of(job: &JobId) -> Result<StackName, StepError> {
-    job.stack().ok_or_else(|| {
-        let message = format!("job id {job} names no stack");
-        StepError::new(ErrorName::ContractViolation, message)
     })
 }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use common::{Bench, repository};
 use domain::error::{ErrorName, StepError};
-use domain::ids::StackName;
 use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::SideEffects;
@@ -216,8 +215,7 @@ fn leave_result(bench: &Bench, request: &Request, exit_code: u8) {
     let result = JobResult {
         schema: JOB_SCHEMA,
         run: request.run.clone(),
-        verb: request.verb,
-        stack: StackName::parse("app").unwrap(),
+        job: request.job.clone(),
         outcome: JobOutcome::Failed {
             error: StepError::new(ErrorName::PlanFailed, "mistakes"),
             side_effects: SideEffects::None,

@@ -154,10 +154,8 @@ pub struct JobResult {
     pub schema: u32,
     /// The run, as in the spec.
     pub run: RunId,
-    /// The verb, as in the spec.
-    pub verb: Verb,
-    /// The stack, as in the spec.
-    pub stack: StackName,
+    /// The job. Its id contains half of the spec's digest.
+    pub job: JobId,
     /// How the job ended.
     pub outcome: JobOutcome,
     /// Milliseconds from the runner's start to this result.

@@ -39,11 +39,11 @@ pub enum JobError {
         key: String,
         source: serde_json::Error,
     },
-    #[error("{key} holds the result of run {run}, stack {stack}, schema {schema}")]
+    #[error("{key} holds the result of run {run}, job {job}, schema {schema}")]
     OtherJob {
         key: String,
         run: RunId,
-        stack: StackName,
+        job: JobId,
         schema: u32,
     },
     #[error(
@@ -183,13 +183,13 @@ pub async fn result(
         Ok(result) => result,
         Err(source) => return Err(JobError::OtherFormat { key, source }.into()),
     };
-    if result.schema == JOB_SCHEMA && &result.run == run && &result.stack == stack {
+    if result.schema == JOB_SCHEMA && &result.run == run && &result.job == job {
         Ok(result)
     } else {
         Err(JobError::OtherJob {
             key,
             run: result.run,
-            stack: result.stack,
+            job: result.job,
             schema: result.schema,
         }
         .into())

@@ -114,8 +114,7 @@ impl Scene {
     }
 
     fn leave(&self, job: &JobId, outcome: JobOutcome) {
-        let stack = samples::stack("data");
-        self.leave_result(&run(), &stack, Verb::Apply, job, outcome);
+        self.leave_result(&run(), job, outcome);
     }
 }
 

@@ -129,8 +129,7 @@ impl Scene {
     }
 
     fn leave(&self, job: &JobId, outcome: JobOutcome) {
-        let stack = samples::stack("data");
-        self.leave_result(&run(1), &stack, Verb::Plan, job, outcome);
+        self.leave_result(&run(1), job, outcome);
     }
 
     fn spec(&self, n: u8, job: &JobId) -> JobSpec {

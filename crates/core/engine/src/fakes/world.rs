@@ -11,8 +11,8 @@ use crate::status::{StatusData, parse};
 use crate::{Clock, Result, Targets};
 use domain::audit::{Entry, Found, verify};
 use domain::error::StepError;
-use domain::ids::{JobId, RunId, StackName};
-use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
+use domain::ids::{JobId, RunId};
+use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec};
 use domain::keys::{self, JobFile};
 use domain::run::Run;
 use std::sync::Arc;
@@ -224,19 +224,11 @@ impl<C: Clock + Clone + 'static> World<C> {
     }
 
     /// Leaves the result of a job, as the runner does.
-    pub fn leave_result(
-        &self,
-        run: &RunId,
-        stack: &StackName,
-        verb: Verb,
-        job: &JobId,
-        outcome: JobOutcome,
-    ) {
+    pub fn leave_result(&self, run: &RunId, job: &JobId, outcome: JobOutcome) {
         let result = JobResult {
             schema: JOB_SCHEMA,
             run: run.clone(),
-            verb,
-            stack: stack.clone(),
+            job: job.clone(),
             outcome,
             duration_ms: 1,
             exit_code: 0,

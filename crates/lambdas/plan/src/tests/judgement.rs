@@ -236,16 +236,20 @@ async fn an_orphaned_job_is_terminated_before_it_is_lost() {
 async fn the_result_of_another_job_is_refused() {
     let (world, job) = Scene::planning().await;
     let key = keys::job(&run(1), &job, JobFile::Result);
-    let others = [
+    let other = JobId::seal("plan", &samples::stack("data"), 1, b"another spec");
+    let result = |run, job| {
         json(&JobResult {
             schema: JOB_SCHEMA,
-            run: run(2),
-            verb: Verb::Plan,
-            stack: samples::stack("data"),
+            run,
+            job,
             outcome: planned(&[]),
             duration_ms: 1,
             exit_code: 0,
-        }),
+        })
+    };
+    let others = [
+        result(run(2), job.clone()),
+        result(run(1), other),
         b"{}".to_vec(),
     ];
     for bytes in others {
