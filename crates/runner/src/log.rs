@@ -4,9 +4,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Clock;
-use serde_json::{Value, json};
-use terraform_cli::{Event, Line, Source};
+use serde_json::json;
+use terraform_cli::{Event, Line, OutputValue, Source};
 
+use crate::inputs::Places;
 use crate::redact::Redactor;
 
 /// The most bytes of the log that are kept for S3. Standard output gets all of it.
@@ -26,6 +27,7 @@ struct Inner {
     kept: Vec<u8>,
     full: bool,
     redactor: Redactor,
+    places: Places,
 }
 
 impl std::fmt::Debug for Log {
@@ -43,6 +45,7 @@ impl Log {
             kept: Vec::new(),
             full: false,
             redactor,
+            places: Places::default(),
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -62,7 +65,8 @@ impl Log {
                 self.message(level, "terraform.text", "text", line.text);
             }
         } else {
-            self.write(line.text);
+            let line = self.lock().places.in_message(line.text);
+            self.write(&line);
         }
     }
 
@@ -77,14 +81,26 @@ impl Log {
     }
 
     /// Adds a sensitive value that is masked from now on.
-    pub fn hide(&self, value: &Value) {
+    pub fn hide(&self, value: &OutputValue) {
         self.lock().redactor.add_value(value);
     }
 
-    /// Masks the known secrets in a text.
+    /// Names what is at the places of a variable file from now on.
+    pub fn name(&self, places: Places) {
+        self.lock().places = places;
+    }
+
+    /// Masks the known secrets in a text, and names the places of the variable file.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
-        self.lock().redactor.clean(text)
+        let inner = self.lock();
+        inner.redactor.clean(&inner.places.in_text(text))
+    }
+
+    /// Returns whether a text contains a known secret.
+    #[must_use]
+    pub fn is_secret(&self, text: &str) -> bool {
+        self.lock().redactor.clean(text) != text
     }
 
     /// Returns all lines that were kept.
@@ -106,7 +122,7 @@ impl Log {
 
     fn write(&self, line: &str) {
         let mut inner = self.lock();
-        let mut line = inner.redactor.clean(line);
+        let mut line = inner.redactor.clean(&inner.places.in_text(line));
         line.push('\n');
         // A closed standard output must not stop an apply.
         let _ignored = inner

@@ -1,11 +1,7 @@
-//! The files that the runner adds to a stack: its backend and its variables.
+//! The backend of a stack.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use domain::ids::StackName;
-use domain::job::{Backend, JobSpec};
-use serde_json::{Map, Value, json};
-use terraform_cli::Outputs;
+use domain::job::Backend;
+use serde_json::{Value, json};
 
 /// Returns the content of the override file, which replaces any backend that the stack configures.
 /// `path_style` is for an S3 with a custom endpoint, where the bucket is not part of the host name.
@@ -52,30 +48,6 @@ pub fn is_effective(initialised: &[u8], backend: &Backend, path_style: bool) -> 
     let wanted = wanted.pointer("/terraform/backend");
     kind.as_str()
         .is_some_and(|kind| wanted == Some(&json!({kind: settings})))
-}
-
-/// Returns the content of the variable file: the name of the environment, and the outputs of each
-/// needed stack as an object under the name of the stack. Leaves out variables that the stack does
-/// not declare. `declared` is `None` if they are unknown; Terraform then prints a warning.
-#[must_use]
-pub fn variables(
-    spec: &JobSpec,
-    inputs: &BTreeMap<StackName, Outputs>,
-    declared: Option<&BTreeSet<String>>,
-) -> Value {
-    let wanted = |name: &str| declared.is_none_or(|names| names.contains(name));
-    let mut values = Map::new();
-    if wanted("environment") {
-        values.insert("environment".to_owned(), spec.environment.as_str().into());
-    }
-    for (stack, outputs) in inputs.iter().filter(|(stack, _)| wanted(stack.as_str())) {
-        let object: Map<String, Value> = outputs
-            .iter()
-            .map(|(name, output)| (name.clone(), output.value.clone()))
-            .collect();
-        values.insert(stack.as_str().to_owned(), object.into());
-    }
-    values.into()
 }
 
 #[cfg(test)]

@@ -3,22 +3,25 @@
 mod commands;
 mod init;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use domain::config::{CONFIG_FILE, Stack};
 use domain::error::{ErrorName, StepError};
-use domain::ids::{Sha256Digest, StackName};
+use domain::ids::Sha256Digest;
 use domain::job::{JobOutcome, JobSpec, Verb};
 use domain::json;
 use domain::keys::JobFile;
-use domain::plan::{ObjectRef, PlanKind, PlanSummary, SealedPlan, SideEffects};
-use domain::source_rules::{self, OVERRIDE_FILE, VARIABLES_FILE, hcl::Facts};
+use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
+use domain::source_rules::{self, OVERRIDE_FILE, hcl::Facts};
 use domain::warning::Warnings;
-use terraform_cli::{Cancel, Environment, Outputs, PlanOptions, Terraform, Transcript};
+use terraform_cli::{
+    Cancel, Environment, Outputs, PlanOptions, PlanReport, ShownPlan, Terraform, Transcript,
+};
 use tokio::sync::OnceCell;
 
+use crate::inputs::{self, Inputs, Wanted};
 use crate::job::{JobContext, Request, job_key};
+use crate::marks::Marks;
 use crate::outcome::{self, Stop};
 use crate::warm::Origin;
 use crate::workspace::Workspace;
@@ -38,7 +41,7 @@ pub(crate) struct Prepared<'a> {
     dir: PathBuf,
     terraform: Terraform,
     facts: Facts,
-    inputs: BTreeMap<StackName, Outputs>,
+    inputs: Inputs,
     dependencies: Dependencies,
 }
 
@@ -65,7 +68,7 @@ impl<'a> Prepared<'a> {
             );
             return Err(StepError::new(ErrorName::SourceRefused, message).into());
         }
-        let inputs = read_inputs(context, spec).await?;
+        let inputs = inputs::read(context, spec).await?;
         let workspace = Workspace::create(&context.settings.temp, spec)
             .map_err(|error| internal("make the working directory", &error))?;
         archive::unpack(&bytes, &workspace.source(), &archive::LIMITS)?;
@@ -86,10 +89,11 @@ impl<'a> Prepared<'a> {
             .with_default_tag("sluicegate_repository", spec.repository.as_str())
             .with_default_tag("sluicegate_environment", spec.environment.as_str())
             .with_default_tag("sluicegate_stack", spec.stack.as_str());
-        let log = context.log.clone();
+        let (log, mask) = (context.log.clone(), context.log.clone());
         let terraform = Terraform::new(&context.settings.terraform, &dir, environment)
             .cancelled_by(cancel, context.grace)
-            .on_line(move |line| log.terraform(line));
+            .on_line(move |line| log.terraform(line))
+            .masked_by(move |text| mask.clean(text));
         Ok(Self {
             request,
             context,
@@ -209,7 +213,8 @@ impl<'a> Prepared<'a> {
         // The exit code of Terraform is not sufficient: it also reports changes if only data
         // sources are to be read.
         let outputs = if shown.summary.is_empty() {
-            Some(self.upload_outputs(&shown.prior_outputs).await?)
+            let outputs = self.complete(shown.prior_outputs, shown.declared_outputs);
+            Some(self.upload_outputs(outputs).await?)
         } else {
             None
         };
@@ -230,22 +235,27 @@ impl<'a> Prepared<'a> {
         &self,
         commands: &Commands<'_>,
         file: &Path,
-    ) -> Result<(terraform_cli::ShownPlan, SealedPlan, Warnings), Stop> {
+    ) -> Result<(ShownPlan, SealedPlan, Warnings), Stop> {
         let planning = |error: terraform_cli::Error| Stop::of(&error, ErrorName::PlanFailed);
         let options = PlanOptions {
             out: file.to_owned(),
-            var_files: vec![self.write_variables()?],
+            var_files: self.write_variables(Wanted::All)?.into_iter().collect(),
             destroy: self.spec.plan_kind == PlanKind::Destroy,
         };
         self.step(match self.spec.plan_kind {
             PlanKind::Normal => "plan",
             PlanKind::Destroy => "plan -destroy",
         });
-        let planned = commands.terraform().await?.plan(&options).await;
+        let marks = Marks::new(&self.inputs, &self.facts);
+        let planned = self.plan_marked(commands, &options, &marks).await?;
         commands.explain(planned.as_ref().err()).await;
-        let planned = planned.map_err(|error| match &self.spec.undo {
-            Some(_) => Stop::of(&error, undo::plan_error(&error)),
-            None => planning(error),
+        let planned = planned.map_err(|error| {
+            let mut stop = match &self.spec.undo {
+                Some(_) => Stop::of(&error, undo::plan_error(&error)),
+                None => Stop::of(&error, ErrorName::PlanFailed),
+            };
+            stop.diagnostics.extend(marks.hint(&error));
+            stop
         })?;
         let warnings = self.warnings(&planned.transcript);
         let state = terraform_cli::state_version(file).map_err(planning)?;
@@ -269,17 +279,38 @@ impl<'a> Prepared<'a> {
         outcome::warnings(transcript, |text| self.context.log.clean(text))
     }
 
-    fn write_variables(&self) -> Result<PathBuf, Stop> {
-        let declared = self
-            .facts
-            .unread
-            .is_empty()
-            .then_some(&self.facts.variables);
-        let values = stack::variables(self.spec, &self.inputs, declared);
-        let file = self.workspace.home().join(VARIABLES_FILE);
-        std::fs::write(&file, values.to_string())
-            .map_err(|error| internal("write the variables", &error))?;
-        Ok(file)
+    /// Plans with the variables marked as sensitive that take sensitive outputs. If Terraform does not
+    /// accept that, plans without the marks.
+    async fn plan_marked(
+        &self,
+        commands: &Commands<'_>,
+        options: &PlanOptions,
+        marks: &Marks,
+    ) -> Result<Result<PlanReport, terraform_cli::Error>, Stop> {
+        let writing = |error| internal("write the marks of variables", &error);
+        marks.write(&self.dir).map_err(writing)?;
+        let planned = commands.terraform().await?.plan(options).await;
+        let Some(refusal) = planned
+            .as_ref()
+            .err()
+            .and_then(|error| marks.refusal(error))
+        else {
+            return Ok(planned);
+        };
+        self.step(&refusal.explain());
+        marks.remove(&self.dir).map_err(writing)?;
+        let mut planned = commands.terraform().await?.plan(options).await;
+        if let Ok(report) = &mut planned {
+            report.transcript.diagnostics.push(refusal.warning());
+        }
+        Ok(planned)
+    }
+
+    /// Writes the variable file. Returns none if it would have no values.
+    fn write_variables(&self, wanted: Wanted) -> Result<Option<PathBuf>, Stop> {
+        let file = inputs::file(self.spec, &self.inputs, &self.facts, wanted);
+        let path = file.write(&self.workspace.home(), &self.context.log);
+        Ok(path.map_err(|error| internal("write the variables", &error))?)
     }
 
     async fn apply(&self, commands: &Commands<'_>) -> Result<JobOutcome, Stop> {
@@ -303,12 +334,11 @@ impl<'a> Prepared<'a> {
             );
             return Err(StepError::new(ErrorName::PlanTampered, message).into());
         }
-        let summary = self.check_judged(commands, &file, sealed).await?;
-        self.apply_file(commands, &file, summary).await
+        let shown = self.check_judged(commands, &file, sealed).await?;
+        self.apply_file(commands, &file, shown).await
     }
 
     /// Renders the plan file again and compares it with the JSON that the verdict was computed from.
-    /// Returns its changes.
     ///
     /// # Errors
     /// `PlanTampered` if they differ: the verdict was about another plan. `ApplyFailed` if terraform
@@ -318,7 +348,7 @@ impl<'a> Prepared<'a> {
         commands: &Commands<'_>,
         file: &Path,
         sealed: &SealedPlan,
-    ) -> Result<PlanSummary, Stop> {
+    ) -> Result<ShownPlan, Stop> {
         self.step("show");
         let (json, shown) = commands
             .terraform()
@@ -327,7 +357,7 @@ impl<'a> Prepared<'a> {
             .await
             .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
         if Sha256Digest::of(&json) == sealed.json.sha256 {
-            return Ok(shown.summary);
+            return Ok(shown);
         }
         let message = format!(
             "{} does not render as {}, which the verdict was computed from; nothing was applied",
@@ -336,18 +366,19 @@ impl<'a> Prepared<'a> {
         Err(StepError::new(ErrorName::PlanTampered, message).into())
     }
 
-    /// Applies a plan file. An apply that succeeds carries out all its changes, the `summary`.
+    /// Applies a plan file. An apply that succeeds carries out all changes that were shown.
     async fn apply_file(
         &self,
         commands: &Commands<'_>,
         file: &Path,
-        summary: PlanSummary,
+        shown: ShownPlan,
     ) -> Result<JobOutcome, Stop> {
+        let variables = self.write_variables(Wanted::Ephemeral)?;
         self.step("apply");
         let report = commands
             .terraform()
             .await?
-            .apply(file)
+            .apply(file, variables.as_deref())
             .await
             .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
         if let Err(error) = report.end {
@@ -372,10 +403,11 @@ impl<'a> Prepared<'a> {
             .output()
             .await
             .map_err(|error| changed(Stop::of(&error, ErrorName::ApplyFailed)))?;
-        let outputs = self.upload_outputs(&outputs).await.map_err(changed)?;
+        let outputs = self.complete(outputs, shown.declared_outputs);
+        let outputs = self.upload_outputs(outputs).await.map_err(changed)?;
         Ok(JobOutcome::Applied {
             outputs,
-            summary,
+            summary: shown.summary,
             warnings,
         })
     }
@@ -394,8 +426,22 @@ impl<'a> Prepared<'a> {
         stop.error.message.push_str(&note);
     }
 
-    async fn upload_outputs(&self, outputs: &Outputs) -> Result<ObjectRef, Stop> {
-        let bytes = json::to_bytes("the outputs", outputs).map_err(StepError::from)?;
+    /// Adds the outputs that are `null`, which a state does not have, to those of a state.
+    fn complete(&self, mut outputs: Outputs, declared: Outputs) -> Outputs {
+        if self.spec.plan_kind == PlanKind::Normal {
+            for (name, null) in declared {
+                outputs.entry(name).or_insert(null);
+            }
+        }
+        outputs
+    }
+
+    async fn upload_outputs(&self, mut outputs: Outputs) -> Result<ObjectRef, Stop> {
+        for output in outputs.values_mut() {
+            output.contains_secret =
+                !output.sensitive && self.context.log.is_secret(output.value.json());
+        }
+        let bytes = json::to_bytes("the outputs", &outputs).map_err(StepError::from)?;
         self.upload(JobFile::Outputs, bytes).await
     }
 
@@ -443,32 +489,6 @@ async fn fetch_if_exists(
         return Err(StepError::new(ErrorName::PlanTampered, message).into());
     }
     Ok(Some(bytes))
-}
-
-/// Reads the outputs of the stacks that this one needs. Masks their sensitive values in the log
-/// from now on, because an apply can print the inputs of its plan.
-async fn read_inputs(
-    context: &JobContext,
-    spec: &JobSpec,
-) -> Result<BTreeMap<StackName, Outputs>, Stop> {
-    let mut inputs = BTreeMap::new();
-    for (stack, object) in &spec.inputs {
-        let bytes = fetch(context, object, &format!("the outputs of stack {stack}")).await?;
-        let outputs: Outputs = serde_json::from_slice(&bytes).map_err(|error| {
-            // Only the position, because the text of the error may quote a value.
-            let (line, column) = (error.line(), error.column());
-            let message = format!(
-                "{}: not outputs of terraform (line {line}, column {column})",
-                object.key
-            );
-            StepError::new(ErrorName::ContractViolation, message)
-        })?;
-        for output in outputs.values().filter(|output| output.sensitive) {
-            context.log.hide(&output.value);
-        }
-        inputs.insert(stack.clone(), outputs);
-    }
-    Ok(inputs)
 }
 
 /// Checks the unpacked source, and that the job's stack is one of its stacks. Returns what the stack declares.

@@ -60,6 +60,14 @@ impl Diagnostic {
         }
     }
 
+    /// Replaces each text by what `mask` makes of it.
+    pub(crate) fn mask(&mut self, mask: &dyn Fn(&str) -> String) {
+        let texts = [&mut self.summary, &mut self.detail];
+        for text in texts.into_iter().chain(&mut self.address) {
+            *text = mask(text);
+        }
+    }
+
     /// Returns whether the severity is error.
     #[must_use]
     pub fn is_error(&self) -> bool {

@@ -24,7 +24,7 @@ pub use environment::{Environment, MirrorPathError, cli_config};
 pub use error::{Error, Failure, Interruption};
 pub use handshake::HandshakeError;
 pub use lines::LineSplitter;
-pub use output::{Output, Outputs};
+pub use output::{Output, OutputValue, Outputs};
 pub use package_hash::package_hash;
 pub use plan_file::state_version;
 pub use provider::{Provider, ProviderCommand, ProviderError};

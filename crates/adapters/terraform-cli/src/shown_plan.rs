@@ -7,10 +7,9 @@ use domain::plan::{
     ServiceChange, ServiceField,
 };
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::import_id::Attributes;
-use crate::{Error, Outputs};
+use crate::{Error, Output, OutputValue, Outputs};
 
 /// A plan as Terraform shows it, without the values of resources. Its JSON contains every value in
 /// clear text, including sensitive ones.
@@ -25,6 +24,9 @@ pub struct ShownPlan {
     /// The outputs in the state before the plan. They are the outputs of the stack only if the plan
     /// changes nothing: for a new stack, Terraform puts planned values here.
     pub prior_outputs: Outputs,
+    /// The outputs that the configuration declares, all with the value `null`. A state does not have
+    /// outputs that are `null`.
+    pub declared_outputs: Outputs,
     /// The version of Terraform that made the plan.
     pub terraform_version: String,
 }
@@ -42,6 +44,8 @@ struct Raw {
     output_changes: BTreeMap<String, RawOutputChange>,
     #[serde(default)]
     prior_state: RawState,
+    #[serde(default)]
+    configuration: RawConfiguration,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +77,25 @@ struct RawActions {
 struct RawOutputChange {
     actions: Vec<String>,
     #[serde(default)]
-    after: Value,
+    after: OutputValue,
+}
+
+#[derive(Default, Deserialize)]
+struct RawConfiguration {
+    #[serde(default)]
+    root_module: RawDeclarations,
+}
+
+#[derive(Default, Deserialize)]
+struct RawDeclarations {
+    #[serde(default)]
+    outputs: BTreeMap<String, RawDeclaration>,
+}
+
+#[derive(Deserialize)]
+struct RawDeclaration {
+    #[serde(default)]
+    sensitive: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -126,8 +148,13 @@ impl ShownPlan {
             command: "show",
             what,
         };
-        let raw: Raw = serde_json::from_slice(json)
-            .map_err(|error| unreadable(format!("not the JSON of a plan: {error}")))?;
+        let raw: Raw = serde_json::from_slice(json).map_err(|error| {
+            // Only the position, because the text of the error may quote a value.
+            let (line, column) = (error.line(), error.column());
+            unreadable(format!(
+                "not the JSON of a plan (line {line}, column {column})"
+            ))
+        })?;
         if raw.format_version.split('.').next() != Some("1") {
             return Err(unreadable(format!(
                 "plan format {:?}, expected 1.x",
@@ -197,6 +224,13 @@ impl ShownPlan {
                 .map(|change| change.address)
                 .collect(),
             prior_outputs: raw.prior_state.values.outputs,
+            declared_outputs: raw
+                .configuration
+                .root_module
+                .outputs
+                .into_iter()
+                .map(|(name, declared)| (name, Output::null(declared.sensitive)))
+                .collect(),
             terraform_version: raw.terraform_version,
         })
     }
@@ -209,10 +243,10 @@ impl Raw {
         let before = self.prior_state.values.outputs.get(SERVICE);
         let before = before.map(|output| &output.value);
         let after = self.output_changes.get(SERVICE).map(|change| &change.after);
-        let named: Vec<&str> = before
+        let named: Vec<String> = before
             .into_iter()
             .chain(after)
-            .filter_map(Value::as_str)
+            .filter_map(OutputValue::text)
             .collect();
         let is_service = |change: &&RawChange| {
             change.resource_type == "aws_ecs_service" && change.change.actions == ["update"]
@@ -222,7 +256,11 @@ impl Raw {
             .filter_map(|change| {
                 let (before, after) = (change.change.before.as_ref()?, &change.change.after);
                 let ids = [before.name(), before.id()];
-                if !ids.into_iter().flatten().any(|id| named.contains(&id)) {
+                if !ids
+                    .into_iter()
+                    .flatten()
+                    .any(|id| named.iter().any(|name| name == id))
+                {
                     return None;
                 }
                 // A value that is known after the apply is missing from `after`.
@@ -361,7 +399,7 @@ mod tests {
         assert_eq!(shown.summary.tainted, ["t.d"]);
         assert_eq!(shown.drift, ["t.drifted"]);
         assert_eq!(shown.summary.outputs_change, OutputsChange::None);
-        assert_eq!(shown.prior_outputs["o"].value, "canary");
+        assert_eq!(shown.prior_outputs["o"].value.json(), "\"canary\"");
         assert!(
             !format!("{shown:?}").contains("canary"),
             "no value is shown"

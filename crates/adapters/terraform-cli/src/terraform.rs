@@ -25,6 +25,7 @@ use crate::version::Version;
 const GRACE: Duration = Duration::from_secs(25);
 
 type OnLine = Arc<dyn Fn(&Line<'_>) + Send + Sync>;
+type Mask = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Runs Terraform in one directory, with one environment. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub struct Terraform {
     cancel: Cancel,
     grace: Duration,
     on_line: OnLine,
+    mask: Mask,
 }
 
 impl std::fmt::Debug for Terraform {
@@ -167,6 +169,7 @@ impl Terraform {
             cancel: Cancel::never(),
             grace: GRACE,
             on_line: Arc::new(|_| {}),
+            mask: Arc::new(str::to_owned),
         }
     }
 
@@ -213,6 +216,14 @@ impl Terraform {
     #[must_use]
     pub fn on_line(mut self, on_line: impl Fn(&Line<'_>) + Send + Sync + 'static) -> Self {
         self.on_line = Arc::new(on_line);
+        self
+    }
+
+    /// Passes the texts of all diagnostics through `mask`, before anything shortens or quotes them. The
+    /// lines of [`Self::on_line`] are as Terraform wrote them.
+    #[must_use]
+    pub fn masked_by(mut self, mask: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        self.mask = Arc::new(mask);
         self
     }
 
@@ -362,17 +373,17 @@ impl Terraform {
         Ok((ran.ended.captured, shown))
     }
 
-    /// Applies this plan file.
+    /// Applies this plan file. `var_file` has the values of the ephemeral variables, which the plan
+    /// file does not have. Other values in it must be those of the plan.
     ///
     /// # Errors
     /// Only the errors of starting the command. The report contains the end of the command.
-    pub async fn apply(&self, plan: &Path) -> Result<ApplyReport, Error> {
-        let args = [
-            "apply".into(),
-            "-json".into(),
-            "-input=false".into(),
-            OsString::from(plan),
-        ];
+    pub async fn apply(&self, plan: &Path, var_file: Option<&Path>) -> Result<ApplyReport, Error> {
+        let mut args: Vec<OsString> = ["apply", "-json", "-input=false"]
+            .map(OsString::from)
+            .into();
+        args.extend(var_file.map(|file| joined("-var-file=", file)));
+        args.push(plan.into());
         let ran = self.run("apply", args, Stdout::Lines).await?;
         let transcript = ran.transcript.clone();
         Ok(ApplyReport {
@@ -430,11 +441,14 @@ impl Terraform {
             grace: self.grace,
             stdout,
         };
-        let ended = process::run(job, |source, text| {
-            let event = match source {
+        let mut ended = process::run(job, |source, text| {
+            let mut event = match source {
                 Source::Stdout => parse_line(text),
                 Source::Stderr => Event::Text(text.to_owned()),
             };
+            if let Event::Diagnostic(found) = &mut event {
+                found.mask(&*self.mask);
+            }
             transcript.record(&event);
             (self.on_line)(&Line {
                 command,
@@ -444,6 +458,7 @@ impl Terraform {
             });
         })
         .await?;
+        ended.stderr = (self.mask)(&ended.stderr);
         tracing::debug!(command, status = %ended.status, "terraform ended");
         Ok(Ran {
             command,

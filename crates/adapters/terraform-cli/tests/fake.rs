@@ -70,7 +70,12 @@ async fn the_child_sees_the_allowed_variables_only() {
     let terraform = stage
         .terraform()
         .on_line(move |line| sink.lock().unwrap().push(line.text.to_owned()));
-    terraform.apply(Path::new("p")).await.unwrap().end.unwrap();
+    terraform
+        .apply(Path::new("p"), None)
+        .await
+        .unwrap()
+        .end
+        .unwrap();
     let mut names = seen.lock().unwrap().clone();
     names.sort();
     assert_eq!(
@@ -115,7 +120,7 @@ async fn a_failure_keeps_its_diagnostics_and_what_was_done() {
         ]
         .join("\n"),
     );
-    let report = stage.terraform().apply(Path::new("p")).await.unwrap();
+    let report = stage.terraform().apply(Path::new("p"), None).await.unwrap();
     let Err(Error::Failed(failure)) = report.end else {
         panic!("{:?}", report.end)
     };
@@ -134,7 +139,7 @@ async fn a_failure_keeps_its_diagnostics_and_what_was_done() {
 async fn a_stale_plan_and_a_held_lock_have_their_own_names() {
     let stale = message(r#"{"severity":"error","summary":"Saved plan is stale","detail":""}"#);
     let stage = Stage::new("apply", &format!("{stale}\nexit 1"));
-    let report = stage.terraform().apply(Path::new("p")).await.unwrap();
+    let report = stage.terraform().apply(Path::new("p"), None).await.unwrap();
     assert!(
         matches!(report.end, Err(Error::StalePlan { .. })),
         "{:?}",
@@ -172,7 +177,7 @@ async fn output_that_is_not_a_message_does_no_harm() {
     let terraform = stage
         .terraform()
         .on_line(move |line| sink.lock().unwrap().push(line.text.to_owned()));
-    let report = terraform.apply(Path::new("p")).await.unwrap();
+    let report = terraform.apply(Path::new("p"), None).await.unwrap();
     let Err(Error::Failed(failure)) = report.end else {
         panic!("{:?}", report.end)
     };
@@ -207,7 +212,7 @@ async fn a_stop_sends_one_sigterm_and_waits() {
         .terraform()
         .cancelled_by(cancel, Duration::from_secs(20));
     let plan = Path::new("p");
-    let (report, ()) = tokio::join!(terraform.apply(plan), stop(&stage, &handle));
+    let (report, ()) = tokio::join!(terraform.apply(plan, None), stop(&stage, &handle));
     let Err(Error::Interrupted(interruption)) = report.unwrap().end else {
         panic!()
     };
@@ -222,7 +227,7 @@ async fn work_that_was_done_in_spite_of_the_stop_counts() {
     let terraform = stage
         .terraform()
         .cancelled_by(cancel, Duration::from_secs(20));
-    let (report, ()) = tokio::join!(terraform.apply(Path::new("p")), stop(&stage, &handle));
+    let (report, ()) = tokio::join!(terraform.apply(Path::new("p"), None), stop(&stage, &handle));
     report.unwrap().end.unwrap();
 }
 
@@ -234,7 +239,7 @@ async fn past_the_budget_the_whole_group_is_killed() {
     let (handle, cancel) = CancelHandle::new();
     let terraform = stage.terraform().cancelled_by(cancel, GRACE);
     let began = Instant::now();
-    let (report, ()) = tokio::join!(terraform.apply(Path::new("p")), stop(&stage, &handle));
+    let (report, ()) = tokio::join!(terraform.apply(Path::new("p"), None), stop(&stage, &handle));
     let Err(Error::Interrupted(interruption)) = report.unwrap().end else {
         panic!()
     };
@@ -266,7 +271,7 @@ async fn dropping_the_work_kills_the_group() {
     let stage = Stage::new("apply", script);
     let terraform = stage.terraform();
     tokio::select! {
-        _ = terraform.apply(Path::new("p")) => panic!("it cannot end"),
+        _ = terraform.apply(Path::new("p"), None) => panic!("it cannot end"),
         () = stage.wait_for("ready") => {}
     }
     assert!(
@@ -281,7 +286,7 @@ async fn a_grandchild_that_keeps_the_pipe_open_delays_the_end_by_two_seconds_at_
     let began = Instant::now();
     stage
         .terraform()
-        .apply(Path::new("p"))
+        .apply(Path::new("p"), None)
         .await
         .unwrap()
         .end
@@ -292,7 +297,7 @@ async fn a_grandchild_that_keeps_the_pipe_open_delays_the_end_by_two_seconds_at_
 #[tokio::test]
 async fn a_kill_from_elsewhere_is_an_interruption_without_a_stop() {
     let stage = Stage::new("apply", "kill -9 $$");
-    let report = stage.terraform().apply(Path::new("p")).await.unwrap();
+    let report = stage.terraform().apply(Path::new("p"), None).await.unwrap();
     let Err(Error::Interrupted(interruption)) = report.end else {
         panic!("{:?}", report.end)
     };
@@ -305,7 +310,7 @@ async fn a_command_that_was_cancelled_before_is_not_started() {
     let (handle, cancel) = CancelHandle::new();
     handle.cancel();
     let terraform = stage.terraform().cancelled_by(cancel, GRACE);
-    let error = terraform.apply(Path::new("p")).await.unwrap_err();
+    let error = terraform.apply(Path::new("p"), None).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted(_)), "{error:?}");
     assert_eq!(stage.read("ready"), "");
 }

@@ -357,7 +357,7 @@ async fn plan_show_and_apply_are_the_same_with_a_shared_provider() {
     let shared = real.terraform.clone().with_provider(&provider);
     real.plan(&shared, "second").await;
     shared
-        .apply(&real.path("second"))
+        .apply(&real.path("second"), None)
         .await
         .unwrap()
         .end

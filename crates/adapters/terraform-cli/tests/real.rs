@@ -115,25 +115,25 @@ async fn plan_apply_and_a_second_plan_without_changes() {
     let version = state_version(&first.out).unwrap();
     assert_eq!((version.serial, version.lineage.as_str()), (0, ""));
 
-    let applied = stack.terraform.apply(&first.out).await.unwrap();
+    let applied = stack.terraform.apply(&first.out, None).await.unwrap();
     applied.end.unwrap();
     assert_eq!(
         applied.transcript.completed[0].address,
         "terraform_data.one"
     );
     let outputs = stack.terraform.output().await.unwrap();
-    assert_eq!(outputs["word"].value, "canary");
+    assert_eq!(outputs["word"].value.json(), "\"canary\"");
     assert!(!format!("{outputs:?}").contains("canary"));
 
     let second = stack.plan("second.tfplan");
     assert!(!stack.terraform.plan(&second).await.unwrap().has_changes);
     let (_, shown) = stack.terraform.show(&second.out).await.unwrap();
     assert!(shown.summary.is_empty());
-    assert_eq!(shown.prior_outputs["one"].value, "x");
+    assert_eq!(shown.prior_outputs["one"].value.json(), "\"x\"");
     let version = state_version(&second.out).unwrap();
     assert!(version.serial > 0 && !version.lineage.is_empty());
 
-    let again = stack.terraform.apply(&first.out).await.unwrap();
+    let again = stack.terraform.apply(&first.out, None).await.unwrap();
     assert!(
         matches!(again.end, Err(Error::StalePlan { .. })),
         "{:?}",
@@ -247,10 +247,10 @@ resource "terraform_data" "slow" {
         out: stack.path("p2"),
         ..PlanOptions::default()
     };
-    let (report, (planned, concurrent)) = tokio::join!(terraform.apply(&plan.out), async {
+    let (report, (planned, concurrent)) = tokio::join!(terraform.apply(&plan.out, None), async {
         slow.recv().await;
         let planned = other.plan(&second).await;
-        let concurrent = other.apply(&second.out).await;
+        let concurrent = other.apply(&second.out, None).await;
         handle.cancel();
         (planned, concurrent)
     });

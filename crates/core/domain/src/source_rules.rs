@@ -43,6 +43,9 @@ pub const TARGET_LIMIT: u64 = 4096;
 /// The override file that the runner writes into the directory of a stack.
 pub const OVERRIDE_FILE: &str = "sluicegate_backend_override.tf.json";
 
+/// The override file that marks variables as sensitive. The runner writes it into the directory of a stack.
+pub const MARKS_FILE: &str = "sluicegate_sensitive_override.tf.json";
+
 /// The variable file that the runner passes to Terraform.
 pub const VARIABLES_FILE: &str = "sluicegate.tfvars.json";
 

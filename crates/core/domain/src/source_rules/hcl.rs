@@ -4,13 +4,13 @@
 //! expressions alone. The tests compare the result with that of a full parser.
 
 use crate::terraform_json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The declarations in the files of one directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The names of the declared input variables.
-    pub variables: BTreeSet<String>,
+    /// The declared input variables, with the names of the arguments that their blocks set.
+    pub variables: BTreeMap<String, BTreeSet<String>>,
     /// The `backend` and `cloud` blocks.
     pub backends: Vec<BackendBlock>,
     /// The files that could not be read to their end, whose facts may be incomplete. Terraform reports a syntax error.
@@ -64,6 +64,8 @@ enum Block {
     Terraform,
     /// A `backend` or `cloud` block: the last of `Facts::backends`.
     Backend,
+    /// A `variable` block, of the variable `Matcher::variable`.
+    Variable,
     Other,
 }
 
@@ -86,6 +88,7 @@ struct Matcher<'a> {
     file: &'a str,
     facts: &'a mut Facts,
     blocks: Vec<Block>,
+    variable: Option<String>,
     /// The closing brackets that the current expression still needs.
     brackets: Vec<char>,
     item: Item,
@@ -97,6 +100,7 @@ impl<'a> Matcher<'a> {
             file,
             facts,
             blocks: vec![Block::Root],
+            variable: None,
             brackets: Vec::new(),
             item: Item::Start,
         }
@@ -190,8 +194,11 @@ impl<'a> Matcher<'a> {
         let block = match (parent, name) {
             (Block::Root, "terraform") => Block::Terraform,
             (Block::Root, "variable") => {
-                self.facts.variables.extend(label);
-                Block::Other
+                if let Some(name) = &label {
+                    self.facts.variables.entry(name.clone()).or_default();
+                }
+                self.variable = label;
+                Block::Variable
             }
             (Block::Terraform, "backend" | "cloud") => {
                 let kind = match name {
@@ -218,8 +225,15 @@ impl<'a> Matcher<'a> {
     }
 
     fn argument(&mut self, name: &str) {
-        if self.blocks.last() == Some(&Block::Backend) {
-            self.setting(name);
+        match self.blocks.last() {
+            Some(Block::Backend) => self.setting(name),
+            Some(Block::Variable) => {
+                let known = self.variable.as_ref();
+                if let Some(arguments) = known.and_then(|one| self.facts.variables.get_mut(one)) {
+                    arguments.insert(name.to_owned());
+                }
+            }
+            Some(Block::Root | Block::Terraform | Block::Other) | None => {}
         }
     }
 
@@ -461,8 +475,10 @@ fn scan_json(name: &str, bytes: &[u8], facts: &mut Facts) -> Option<()> {
         let cloud = terraform_json::blocks(terraform.get("cloud"))?;
         backends.extend(cloud.into_iter().map(|body| ("cloud", body)));
     }
-    let variables = variables.into_iter().map(|(name, _)| name.to_owned());
-    facts.variables.extend(variables);
+    for (name, body) in variables {
+        let arguments = facts.variables.entry(name.to_owned()).or_default();
+        arguments.extend(body.keys().cloned());
+    }
     let backends = backends.into_iter().map(|(kind, body)| BackendBlock {
         file: name.to_owned(),
         line: None,

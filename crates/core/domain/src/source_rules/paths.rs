@@ -3,7 +3,8 @@
 use super::problem::{Problem, Rule};
 use super::tree::SourceFile;
 use super::{
-    ENTRY_LIMIT, FILE_LIMIT, OVERRIDE_FILE, PATH_LIMIT, ROLLBACK_FILE, TOTAL_LIMIT, VARIABLES_FILE,
+    ENTRY_LIMIT, FILE_LIMIT, MARKS_FILE, OVERRIDE_FILE, PATH_LIMIT, ROLLBACK_FILE, TOTAL_LIMIT,
+    VARIABLES_FILE,
 };
 use crate::text::argument;
 use std::collections::BTreeSet;
@@ -74,7 +75,7 @@ pub fn fault(path: &str) -> Option<String> {
 /// Returns whether the runner generates a file of this name.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    [OVERRIDE_FILE, VARIABLES_FILE, ROLLBACK_FILE]
+    [OVERRIDE_FILE, MARKS_FILE, VARIABLES_FILE, ROLLBACK_FILE]
         .iter()
         .any(|reserved| name.eq_ignore_ascii_case(reserved))
 }

@@ -196,6 +196,7 @@ fn names_of_the_runners_own_files_are_reserved() {
         "infra/app/sluicegate_backend_override.tf.json",
         "Sluicegate_Backend_Override.tf.json/x",
         "infra/app/sluicegate.tfvars.json",
+        "infra/app/sluicegate_sensitive_override.tf.json",
     ] {
         assert_eq!(codes(&with([file(path, "{}")])), ["CF070"], "{path}");
     }
@@ -288,7 +289,7 @@ fn links_in_a_stack_are_followed() {
         link("infra/app/modules/x/c.tf", "../../../../common/c.txt"),
     ]);
     assert_eq!(lines(&good), "");
-    assert!(facts(&good, "infra/app").variables.contains("region"));
+    assert!(facts(&good, "infra/app").variables.contains_key("region"));
 
     let found = lines(&with(&[link("infra/app/b.tf", "../../common/b.tf")]));
     let expected = "infra/app/b.tf:2: CF072 has the backend \"local\";";

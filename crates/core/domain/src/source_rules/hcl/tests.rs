@@ -13,10 +13,15 @@ fn parsed(text: &str) -> Option<Facts> {
     let body: Body = text.parse().ok()?;
     let mut facts = Facts::default();
     for block in body.get_blocks("variable") {
-        let label = block.labels.first();
-        facts
+        let Some(label) = block.labels.first() else {
+            continue;
+        };
+        let arguments = facts
             .variables
-            .extend(label.map(|label| label.as_str().to_owned()));
+            .entry(label.as_str().to_owned())
+            .or_default();
+        let set = block.body.attributes();
+        arguments.extend(set.map(|attribute| attribute.key.as_str().to_owned()));
     }
     for terraform in body.get_blocks("terraform") {
         for block in terraform.body.blocks() {
@@ -59,7 +64,8 @@ fn variables_and_backends_are_found_in_both_notations() {
                 assume_role {}\n  }\n}\nlocals {\n  x = <<E\nterraform { backend \"no\" {} }\nE\n}\nmodule \"net\" {\n  \
                 source = \"../net\"\n}\n";
     let native = facts("main.tf", text);
-    assert_eq!(native.variables, BTreeSet::from(["data".to_owned()]));
+    let names: Vec<&String> = native.variables.keys().collect();
+    assert_eq!(names, ["data"]);
     assert_eq!(
         native.backends,
         [BackendBlock {
@@ -82,6 +88,36 @@ fn variables_and_backends_are_found_in_both_notations() {
         .map(|block| block.kind.as_str())
         .collect();
     assert_eq!(kinds, ["http", "cloud"]);
+}
+
+#[test]
+fn the_arguments_of_a_variable_are_those_of_all_its_blocks() {
+    let text = "variable \"data\" {\n  type = object({ sensitive = string })\n  validation {\n    condition = true\n  }\n}\n\
+                variable \"net\" { ephemeral = true }\n";
+    let files = [
+        ("main.tf", text),
+        (
+            "last_override.tf",
+            "variable \"data\" { sensitive = false }\n",
+        ),
+        (
+            "more.tf.json",
+            r#"{"variable": {"net": {"nullable": false}, "none": {}}}"#,
+        ),
+    ];
+    let found = scan(files.map(|(name, text)| (name, text.as_bytes())));
+    let found: Vec<(&str, Vec<&str>)> = found
+        .variables
+        .iter()
+        .map(|(name, set)| (name.as_str(), set.iter().map(String::as_str).collect()))
+        .collect();
+    let expected = [
+        ("data", vec!["sensitive", "type"]),
+        ("net", vec!["ephemeral", "nullable"]),
+        ("none", vec![]),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(Some(facts("main.tf", text)), parsed(text));
 }
 
 /// Each text hides a backend from a reader that takes one character for another.
