@@ -13,6 +13,7 @@ pub mod lock_file;
 pub mod log;
 mod marks;
 pub mod outcome;
+mod outputs;
 pub mod redact;
 pub mod refusal;
 pub mod settings;

@@ -10,9 +10,12 @@ use std::path::Path;
 use domain::ids::StackName;
 use domain::source_rules::{MARKS_FILE, hcl::Facts};
 use serde_json::{Map, Value, json};
-use terraform_cli::{Diagnostic, Error, Severity};
+use terraform_cli::{Diagnostic, Error, PlanReport, Severity};
 
 use crate::inputs::Inputs;
+use crate::log::Log;
+use crate::outcome::Stop;
+use crate::work::internal;
 
 /// The error of an output that has a sensitive value and is not sensitive itself.
 const OUTPUT: &str = "Output refers to sensitive values";
@@ -46,11 +49,37 @@ impl Marks {
         Self { variables }
     }
 
+    /// Plans with the marks. If Terraform does not accept them, plans without, and adds a warning.
+    ///
+    /// # Errors
+    /// The errors of `plan`, and of the override file.
+    pub(crate) async fn plan(
+        &self,
+        dir: &Path,
+        log: &Log,
+        plan: impl AsyncFn() -> Result<Result<PlanReport, Error>, Stop>,
+    ) -> Result<Result<PlanReport, Error>, Stop> {
+        let writing = |error| internal("write the marks of variables", &error);
+        self.write(dir).map_err(writing)?;
+        let planned = plan().await?;
+        let refusal = planned.as_ref().err().and_then(|error| self.refusal(error));
+        let Some(refusal) = refusal else {
+            return Ok(planned);
+        };
+        log.step(&refusal.explain());
+        std::fs::remove_file(dir.join(MARKS_FILE)).map_err(writing)?;
+        let mut planned = plan().await?;
+        if let Ok(report) = &mut planned {
+            report.transcript.diagnostics.push(refusal.warning());
+        }
+        Ok(planned)
+    }
+
     /// Writes the override file, if it is needed.
     ///
     /// # Errors
     /// The errors of the file system.
-    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
+    fn write(&self, dir: &Path) -> io::Result<()> {
         if self.variables.is_empty() {
             return Ok(());
         }
@@ -64,17 +93,9 @@ impl Marks {
         )
     }
 
-    /// Removes the override file.
-    ///
-    /// # Errors
-    /// The errors of the file system.
-    pub(crate) fn remove(&self, dir: &Path) -> io::Result<()> {
-        std::fs::remove_file(dir.join(MARKS_FILE))
-    }
-
     /// Returns the refusal if all errors are about a sensitive value where Terraform allows none. If
     /// there are others, a plan without marks could print values that they hide.
-    pub(crate) fn refusal(&self, error: &Error) -> Option<Refusal<'_>> {
+    fn refusal(&self, error: &Error) -> Option<Refusal<'_>> {
         let mut errors = error.diagnostics().iter().filter(|found| found.is_error());
         let first = errors.next()?.clone();
         let is_refusal = !self.variables.is_empty() && refuses(&first) && errors.all(refuses);
@@ -109,14 +130,14 @@ fn refuses(found: &Diagnostic) -> bool {
 }
 
 /// Terraform does not accept the marks.
-pub(crate) struct Refusal<'a> {
+struct Refusal<'a> {
     marks: &'a Marks,
     first: Diagnostic,
 }
 
 impl Refusal<'_> {
     /// Returns a text for the log.
-    pub(crate) fn explain(&self) -> String {
+    fn explain(&self) -> String {
         format!(
             "{} Terraform does not accept that in this stack, so it plans again without: the sensitive \
              values are masked, but what the stack derives from them is not sensitive. {FIX}",
@@ -125,7 +146,7 @@ impl Refusal<'_> {
     }
 
     /// Returns the warning of the plan.
-    pub(crate) fn warning(&self) -> Diagnostic {
+    fn warning(&self) -> Diagnostic {
         let names = self.marks.variables.keys();
         let names: Vec<String> = names.map(|stack| format!("var.{stack}")).collect();
         Diagnostic {

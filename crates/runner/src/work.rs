@@ -14,9 +14,7 @@ use domain::keys::JobFile;
 use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
 use domain::source_rules::{self, OVERRIDE_FILE, hcl::Facts};
 use domain::warning::Warnings;
-use terraform_cli::{
-    Cancel, Environment, Outputs, PlanOptions, PlanReport, ShownPlan, Terraform, Transcript,
-};
+use terraform_cli::{Cancel, Environment, Outputs, PlanOptions, ShownPlan, Terraform, Transcript};
 use tokio::sync::OnceCell;
 
 use crate::inputs::{self, Inputs, Wanted};
@@ -25,7 +23,7 @@ use crate::marks::Marks;
 use crate::outcome::{self, Stop};
 use crate::warm::Origin;
 use crate::workspace::Workspace;
-use crate::{archive, source, stack, undo};
+use crate::{archive, outputs, source, stack, undo};
 use commands::Commands;
 use init::Dependencies;
 
@@ -213,8 +211,8 @@ impl<'a> Prepared<'a> {
         // The exit code of Terraform is not sufficient: it also reports changes if only data
         // sources are to be read.
         let outputs = if shown.summary.is_empty() {
-            let outputs = self.complete(shown.prior_outputs, shown.declared_outputs);
-            Some(self.upload_outputs(outputs).await?)
+            let declared = shown.declared_outputs;
+            Some(self.upload_outputs(shown.prior_outputs, declared).await?)
         } else {
             None
         };
@@ -247,7 +245,8 @@ impl<'a> Prepared<'a> {
             PlanKind::Destroy => "plan -destroy",
         });
         let marks = Marks::new(&self.inputs, &self.facts);
-        let planned = self.plan_marked(commands, &options, &marks).await?;
+        let plan = async || Ok(commands.terraform().await?.plan(&options).await);
+        let planned = marks.plan(&self.dir, &self.context.log, plan).await?;
         commands.explain(planned.as_ref().err()).await;
         let planned = planned.map_err(|error| {
             let mut stop = match &self.spec.undo {
@@ -277,33 +276,6 @@ impl<'a> Prepared<'a> {
     /// Returns the warnings of a command, without secrets.
     fn warnings(&self, transcript: &Transcript) -> Warnings {
         outcome::warnings(transcript, |text| self.context.log.clean(text))
-    }
-
-    /// Plans with the variables marked as sensitive that take sensitive outputs. If Terraform does not
-    /// accept that, plans without the marks.
-    async fn plan_marked(
-        &self,
-        commands: &Commands<'_>,
-        options: &PlanOptions,
-        marks: &Marks,
-    ) -> Result<Result<PlanReport, terraform_cli::Error>, Stop> {
-        let writing = |error| internal("write the marks of variables", &error);
-        marks.write(&self.dir).map_err(writing)?;
-        let planned = commands.terraform().await?.plan(options).await;
-        let Some(refusal) = planned
-            .as_ref()
-            .err()
-            .and_then(|error| marks.refusal(error))
-        else {
-            return Ok(planned);
-        };
-        self.step(&refusal.explain());
-        marks.remove(&self.dir).map_err(writing)?;
-        let mut planned = commands.terraform().await?.plan(options).await;
-        if let Ok(report) = &mut planned {
-            report.transcript.diagnostics.push(refusal.warning());
-        }
-        Ok(planned)
     }
 
     /// Writes the variable file. Returns none if it would have no values.
@@ -403,8 +375,8 @@ impl<'a> Prepared<'a> {
             .output()
             .await
             .map_err(|error| changed(Stop::of(&error, ErrorName::ApplyFailed)))?;
-        let outputs = self.complete(outputs, shown.declared_outputs);
-        let outputs = self.upload_outputs(outputs).await.map_err(changed)?;
+        let outputs = self.upload_outputs(outputs, shown.declared_outputs).await;
+        let outputs = outputs.map_err(changed)?;
         Ok(JobOutcome::Applied {
             outputs,
             summary: shown.summary,
@@ -426,21 +398,10 @@ impl<'a> Prepared<'a> {
         stop.error.message.push_str(&note);
     }
 
-    /// Adds the outputs that are `null`, which a state does not have, to those of a state.
-    fn complete(&self, mut outputs: Outputs, declared: Outputs) -> Outputs {
-        if self.spec.plan_kind == PlanKind::Normal {
-            for (name, null) in declared {
-                outputs.entry(name).or_insert(null);
-            }
-        }
-        outputs
-    }
-
-    async fn upload_outputs(&self, mut outputs: Outputs) -> Result<ObjectRef, Stop> {
-        for output in outputs.values_mut() {
-            output.contains_secret =
-                !output.sensitive && self.context.log.is_secret(output.value.json());
-        }
+    /// Uploads the outputs in a state, with those of the configuration that are `null`.
+    async fn upload_outputs(&self, found: Outputs, declared: Outputs) -> Result<ObjectRef, Stop> {
+        let kind = self.spec.plan_kind;
+        let outputs = outputs::complete(kind, found, declared, &self.context.log);
         let bytes = json::to_bytes("the outputs", &outputs).map_err(StepError::from)?;
         self.upload(JobFile::Outputs, bytes).await
     }

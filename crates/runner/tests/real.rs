@@ -132,7 +132,10 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     else {
         panic!("{applied:?}")
     };
-    assert_eq!(bench.outputs(outputs)["name"].value, "production");
+    assert_eq!(
+        bench.outputs(outputs)["name"].value.json(),
+        "\"production\""
+    );
     assert_eq!(summary.changes[0].address, "terraform_data.name");
 
     let second = bench.end_of(&bench.spec(Verb::Plan, &files)).await;
@@ -147,7 +150,10 @@ async fn plan_apply_no_changes_stale_and_destroy() {
     };
     assert!(summary.is_empty() && state.serial > 0);
     let outputs = outputs.as_ref().unwrap();
-    assert_eq!(bench.outputs(outputs)["name"].value, "production");
+    assert_eq!(
+        bench.outputs(outputs)["name"].value.json(),
+        "\"production\""
+    );
 
     let mut stale = bench.spec(Verb::Apply, &files);
     stale.plan = Some(sealed(&other));
@@ -396,10 +402,10 @@ output "spy" {
         panic!("{result:?}")
     };
     assert_eq!(
-        bench.outputs(outputs)["table"].value,
-        "orders canary-password"
+        bench.outputs(outputs)["table"].value.json(),
+        "\"orders canary-password\""
     );
-    let spied = bench.outputs(outputs)["spy"].value.to_string();
+    let spied = bench.outputs(outputs)["spy"].value.json().to_owned();
     assert!(
         spied.contains("AWS_SECRET_ACCESS_KEY") && !spied.contains("SLUICEGATE"),
         "{spied}"

@@ -5,7 +5,7 @@
     reason = "a test may fail by panicking"
 )]
 
-use super::tests::{decide, good, maybe, run, sealed_plan, stack, wave};
+use super::tests::{decide, good, maybe, object, run, sealed_plan, stack, wave};
 use super::*;
 use crate::config::Stack;
 use crate::error::ErrorName;
@@ -52,8 +52,16 @@ proptest! {
                     prop_assert!(run.stack(&need).unwrap().state().is_done());
                 }
             }
-            for name in names {
+            let inputs = |run: &Run, name: &StackName| run.inputs(run.stack(name).unwrap());
+            let planned: Vec<_> = names.iter().map(|name| inputs(&run, name)).collect();
+            for (name, planned) in names.into_iter().zip(planned) {
+                // The apply has the inputs of the plan, whatever the rest of the wave did since.
+                prop_assert_eq!(inputs(&run, &name), planned);
                 let stack = run.open_stack(&name).unwrap();
+                stack.outputs = Some(ObjectRef {
+                    key: format!("outputs of {name}, round {rounds}"),
+                    ..object()
+                });
                 // Stale plans are made again, but only up to the limit.
                 stack.state = match fates.next() {
                     Some(0) if rounds < 20 => StackState::Pending,
@@ -97,9 +105,14 @@ proptest! {
             if names.is_empty() {
                 break;
             }
-            for name in names {
+            let inputs = |run: &Run, name: &StackName| run.inputs(run.stack(name).unwrap());
+            let planned: Vec<_> = names.iter().map(|name| inputs(&run, name)).collect();
+            for (name, planned) in names.into_iter().zip(planned) {
                 prop_assert!(!seen.contains(&name));
-                run.open_stack(&name).unwrap().state = StackState::Unchanged;
+                prop_assert_eq!(inputs(&run, &name), planned);
+                let stack = run.open_stack(&name).unwrap();
+                stack.state = StackState::Unchanged;
+                stack.outputs = Some(object());
                 seen.push(name);
             }
         }
