@@ -114,6 +114,16 @@ impl Stop {
         self
     }
 
+    /// Adds a text about the errors to the diagnostics. Replaces the last one if there are too many.
+    #[must_use]
+    pub fn with_hint(mut self, hint: Option<String>) -> Self {
+        if let Some(hint) = hint {
+            self.diagnostics.truncate(MAX_DIAGNOSTICS - 1);
+            self.diagnostics.push(cut(&hint));
+        }
+        self
+    }
+
     /// Converts to the outcome of a job. Passes every text through `clean`.
     #[must_use]
     pub fn into_outcome(self, clean: impl Fn(&str) -> String) -> JobOutcome {

@@ -249,12 +249,11 @@ impl<'a> Prepared<'a> {
         let planned = marks.plan(&self.dir, &self.context.log, plan).await?;
         commands.explain(planned.as_ref().err()).await;
         let planned = planned.map_err(|error| {
-            let mut stop = match &self.spec.undo {
-                Some(_) => Stop::of(&error, undo::plan_error(&error)),
-                None => Stop::of(&error, ErrorName::PlanFailed),
+            let name = match &self.spec.undo {
+                Some(_) => undo::plan_error(&error),
+                None => ErrorName::PlanFailed,
             };
-            stop.diagnostics.extend(marks.hint(&error));
-            stop
+            Stop::of(&error, name).with_hint(marks.hint(&error))
         })?;
         let warnings = self.warnings(&planned.transcript);
         let state = terraform_cli::state_version(file).map_err(planning)?;
