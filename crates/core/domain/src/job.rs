@@ -173,6 +173,7 @@ fn is_zero(code: &u8) -> bool {
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "a job has one outcome")]
 pub enum JobOutcome {
     /// The plan was made.
     Planned {

@@ -26,8 +26,8 @@ pub struct Leg {
     pub(super) stacks: Vec<StackRun>,
     /// By service, in the order of the configuration.
     pub(super) rollouts: Vec<Rollout>,
-    /// The last good commit, for a rollback.
-    target: Option<LastGood>,
+    /// The last good commit, for a rollback. Boxed, because few runs have one.
+    target: Option<Box<LastGood>>,
     /// The last good commit whose stacks the forward leg destroys, because the run's own commit
     /// removed them. None if it destroys none.
     base: Option<Base>,
@@ -74,7 +74,7 @@ impl Leg {
             since: now,
             stacks: stack::rollback_stacks(&forward.stacks, target, now),
             rollouts: Vec::new(),
-            target: Some(target.clone()),
+            target: Some(Box::new(target.clone())),
             base: None,
         }
     }
@@ -162,7 +162,7 @@ impl Leg {
     /// Returns the last good commit of a rollback, or none for the forward leg.
     #[must_use]
     pub fn target(&self) -> Option<&LastGood> {
-        self.target.as_ref()
+        self.target.as_deref()
     }
 
     /// Returns the stacks to plan next: every pending stack whose needs are done. A stack whose

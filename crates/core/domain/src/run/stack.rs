@@ -58,6 +58,10 @@ pub struct StackRun {
 /// The state of a stack on a leg.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a run has few stacks, and most of them are planned"
+)]
 pub enum StackState {
     /// No job was made yet.
     Pending,

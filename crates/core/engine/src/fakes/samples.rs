@@ -451,7 +451,7 @@ pub fn same_stack(good: &LastGood, name: &str) -> SameStack {
     let stack = stack(name);
     SameStack {
         same_as: good.commit.clone(),
-        outputs: good.outputs[&stack].clone(),
+        outputs: good.outputs.get(&stack).expect("its outputs").clone(),
         dependencies: good.dependencies.get(&stack).cloned(),
         stack,
     }
