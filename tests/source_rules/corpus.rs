@@ -91,6 +91,26 @@ pub(crate) fn cases() -> Vec<Case> {
             ],
             &[],
         ),
+        more(
+            "LFS pointers and submodules that a stack reads in other directories",
+            &[
+                (
+                    "infra/app/lambda.tf",
+                    "locals { sha = filebase64sha256(\"../lambda/handler.zip\") }\n",
+                ),
+                ("infra/lambda/handler.zip", LFS),
+                ("infra/lambda/other.zip", LFS),
+                (
+                    "infra/data/net.tf",
+                    "module \"net\" {\n  source = \"../../deps/net/core\"\n}\n",
+                ),
+                ("deps/net", "submodule"),
+            ],
+            &[
+                ("CF066", "deps/net", None),
+                ("CF066", "infra/lambda/handler.zip", None),
+            ],
+        ),
         instead(
             "no configuration",
             "sluicegate.yaml",
@@ -107,11 +127,14 @@ pub(crate) fn cases() -> Vec<Case> {
             "an invalid configuration, and what it does not hide",
             "sluicegate.yaml",
             &[
-                ("sluicegate.yaml", "version: 2\nenvironment: Prod!\n"),
-                ("old.tfstate", "{}"),
+                (
+                    "sluicegate.yaml",
+                    "version: 2\nenvironment: Prod!\nstacks: [{ name: app, dir: infra/app }]\n",
+                ),
+                ("infra/app/old.tfstate", "{}"),
             ],
             &[
-                ("CF060", "old.tfstate", None),
+                ("CF060", "infra/app/old.tfstate", None),
                 ("CF012", "sluicegate.yaml", Some(1)),
                 ("CF026", "sluicegate.yaml", Some(2)),
             ],
@@ -191,11 +214,6 @@ pub(crate) fn cases() -> Vec<Case> {
             &[("CF060", "infra/app/.terraform", None)],
         ),
         more(
-            "a plugin directory",
-            &[("infra/Terraform.d/plugins/x", "")],
-            &[("CF060", "infra/Terraform.d", None)],
-        ),
-        more(
             "states and the files beside them",
             &[
                 ("infra/app/terraform.tfstate", "{}"),
@@ -209,31 +227,36 @@ pub(crate) fn cases() -> Vec<Case> {
             ],
         ),
         more(
+            "a plugin directory",
+            &[("infra/app/Terraform.d/plugins/x", "")],
+            &[("CF060", "infra/app/Terraform.d", None)],
+        ),
+        more(
             "plans by name and by content",
             &[
-                ("a/tfplan", ""),
-                ("plan.out", PLAN),
-                ("tool", &format!("#!/bin/sh\n{PLAN}")),
+                ("app/a/tfplan", ""),
+                ("app/plan.out", PLAN),
+                ("app/tool", &format!("#!/bin/sh\n{PLAN}")),
             ],
             &[
-                ("CF060", "a/tfplan", None),
-                ("CF060", "plan.out", None),
-                ("CF060", "tool", None),
+                ("CF060", "app/a/tfplan", None),
+                ("CF060", "app/plan.out", None),
+                ("CF060", "app/tool", None),
             ],
         ),
         more(
             "names of the runner's files",
             &[
                 ("infra/app/sluicegate_backend_override.tf.json", "{}"),
-                ("x/sluicegate.tfvars.json", "{}"),
+                ("app/x/sluicegate.tfvars.json", "{}"),
             ],
             &[
+                ("CF070", "app/x/sluicegate.tfvars.json", None),
                 (
                     "CF070",
                     "infra/app/sluicegate_backend_override.tf.json",
                     None,
                 ),
-                ("CF070", "x/sluicegate.tfvars.json", None),
             ],
         ),
         more(
@@ -269,8 +292,8 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         more(
             "paths that mean something else elsewhere",
-            &[("docs/a\nb", ""), ("docs/a\\b", "")],
-            &[("CF067", "docs/a\nb", None), ("CF067", "docs/a\\b", None)],
+            &[("app/a\nb", ""), ("app/a\\b", "")],
+            &[("CF067", "app/a\nb", None), ("CF067", "app/a\\b", None)],
         ),
         more(
             "a path that is too long",
@@ -278,25 +301,45 @@ pub(crate) fn cases() -> Vec<Case> {
             &[("CF067", LONG, None)],
         ),
         more(
+            "what no stack and no build reads",
+            &[
+                (
+                    "web/long/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                    "",
+                ),
+                ("web/a\nb", ""),
+                ("web/link", "-> a\nb"),
+                ("web/outside", "-> ../../sibling"),
+                ("tests/fixtures/.terraform/x", ""),
+                ("tests/fixtures/x.tfstate.json", "{}"),
+                ("tests/fixtures/tfplan", PLAN),
+                ("tests/fixtures/sluicegate.tfvars.json", "{}"),
+                ("infra/app/tests/fixtures/terraform.tfstate", "{}"),
+                ("infra/app/tests/fixtures/x.bin", LFS),
+                ("third/party", "submodule"),
+            ],
+            &[],
+        ),
+        more(
             "links that lead out, nowhere, or to themselves",
             &[
-                ("l/absolute", "-> /etc/passwd"),
-                ("l/outside", "-> ../../x"),
-                ("l/nowhere", "-> none"),
-                ("l/loop", "-> loop"),
-                ("l/up", "-> .."),
-                ("l/way", "-> up/.."),
+                ("app/l/absolute", "-> /etc/passwd"),
+                ("app/l/outside", "-> ../../../x"),
+                ("app/l/nowhere", "-> none"),
+                ("app/l/loop", "-> loop"),
+                ("app/l/up", "-> .."),
+                ("app/l/way", "-> up/.."),
             ],
             &[
-                ("CF068", "l/absolute", None),
-                ("CF068", "l/loop", None),
-                ("CF068", "l/nowhere", None),
-                ("CF068", "l/outside", None),
-                ("CF068", "l/way", None),
+                ("CF068", "app/l/absolute", None),
+                ("CF068", "app/l/loop", None),
+                ("CF068", "app/l/nowhere", None),
+                ("CF068", "app/l/outside", None),
+                ("CF068", "app/l/way", None),
             ],
         ),
     ]
 }
 
-/// 259 bytes.
-const LONG: &str = "long/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/aaaa";
+/// 258 bytes.
+const LONG: &str = "app/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/aaaa";

@@ -1,7 +1,7 @@
 //! Checks the unpacked source with the rules that `validate` and `sluicegate config check` use too.
 
 use std::io::Result;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use domain::source_rules::{FILE_LIMIT, FileKind, SourceFile};
 ///
 /// # Errors
 /// The errors of the file system.
-pub fn read(root: &Path) -> Result<Vec<SourceFile>> {
+pub fn read(root: &Path) -> Result<Vec<SourceFile<'static>>> {
     let mut files = Vec::new();
     let mut open = vec![(root.to_owned(), String::new())];
     while let Some((directory, path)) = open.pop() {
@@ -39,11 +39,11 @@ pub fn read(root: &Path) -> Result<Vec<SourceFile>> {
     Ok(files)
 }
 
-fn describe(on_disk: &Path, path: String) -> Result<SourceFile> {
+fn describe(on_disk: &Path, path: String) -> Result<SourceFile<'static>> {
     let found = std::fs::symlink_metadata(on_disk)?;
     if found.is_symlink() {
         let target = std::fs::read_link(on_disk)?;
-        let target = target.as_os_str().as_bytes();
+        let target = target.into_os_string().into_vec();
         return Ok(SourceFile::new(path, FileKind::Symlink, target));
     }
     let kind = if found.permissions().mode() & 0o111 == 0 {
@@ -52,7 +52,7 @@ fn describe(on_disk: &Path, path: String) -> Result<SourceFile> {
         FileKind::Executable
     };
     if found.len() > FILE_LIMIT {
-        return Ok(SourceFile::too_large(path, kind, found.len()));
+        return Ok(SourceFile::unread(path, kind, found.len()));
     }
-    Ok(SourceFile::new(path, kind, &std::fs::read(on_disk)?))
+    Ok(SourceFile::new(path, kind, std::fs::read(on_disk)?))
 }

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
 use domain::config::{CONFIG_FILE, Config};
-use domain::source_rules::{self, Problems, SourceFile};
+use domain::source_rules::{self, Examined, LeftOut, Problems, SourceFile};
 use domain::text::argument;
 use forge::git::working_tree;
 use serde_json::json;
@@ -31,8 +31,10 @@ pub fn check(path: &Path, out: &mut Output<'_>) -> Outcome {
         let next = next_step(&error, directory);
         Failure::new(Kind::SourceUnreadable, error.to_string(), next)
     })?;
-    match source_rules::check(&files) {
-        Ok(config) => good(directory, &files, &config, out),
+    let examined = Examined::new(&files);
+    let left_out = examined.left_out().clone();
+    match examined.result() {
+        Ok(config) => good(directory, &files, &config, &left_out, out),
         Err(problems) => bad(&problems, out),
     }
 }
@@ -76,9 +78,18 @@ fn next_step(error: &working_tree::Error, directory: &Path) -> String {
     }
 }
 
-fn good(directory: &Path, files: &[SourceFile], config: &Config, out: &mut Output<'_>) -> Outcome {
+fn good(
+    directory: &Path,
+    files: &[SourceFile<'_>],
+    config: &Config,
+    left_out: &LeftOut,
+    out: &mut Output<'_>,
+) -> Outcome {
     let unmatched = source_rules::unmatched_globs(files, config);
-    let warnings: Vec<String> = unmatched.iter().map(ToString::to_string).collect();
+    let mut warnings: Vec<String> = unmatched.iter().map(ToString::to_string).collect();
+    if !left_out.paths.is_empty() {
+        warnings.push(left_out.to_string());
+    }
     let files = files.len();
     if out.json {
         return out.value(

@@ -157,19 +157,40 @@ struct RawBuild {
     test: Spanned<String>,
 }
 
+/// An invalid configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Every error that was found.
+    pub errors: Vec<ConfigError>,
+    /// The stacks whose names and directories are valid.
+    pub stacks: Vec<Stack>,
+    /// The build, if its paths are valid.
+    pub build: Option<Build>,
+}
+
+impl From<ConfigError> for Invalid {
+    fn from(error: ConfigError) -> Self {
+        Self {
+            errors: vec![error],
+            stacks: Vec::new(),
+            build: None,
+        }
+    }
+}
+
 /// Parses and validates a configuration.
 ///
 /// # Errors
 /// Returns every error that was found. If the file is not YAML or has the wrong structure, the
 /// other checks do not run.
-pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
+pub fn parse(bytes: &[u8]) -> Result<Config, Invalid> {
     let whole = |code: &'static str, message: String| {
-        Err(vec![ConfigError {
+        Err(Invalid::from(ConfigError {
             code,
             at: None,
             key: String::new(),
             message,
-        }])
+        }))
     };
     if bytes.len() > CONFIG_LIMIT {
         let message = format!(
@@ -221,12 +242,12 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Vec<ConfigError>> {
             } else {
                 "CF005"
             };
-            Err(vec![ConfigError {
+            Err(Invalid::from(ConfigError {
                 code,
                 at,
                 key: String::new(),
                 message: message.to_owned(),
-            }])
+            }))
         }
     }
 }
@@ -237,7 +258,7 @@ struct Checker {
 }
 
 impl Checker {
-    fn check(mut self, raw: Raw) -> Result<Config, Vec<ConfigError>> {
+    fn check(mut self, raw: Raw) -> Result<Config, Invalid> {
         if raw.version.value != serde_json::json!(1) {
             let message = format!("found {}, expected the number 1", raw.version.value);
             self.error("CF012", raw.version.referenced, "version", message);
@@ -282,7 +303,17 @@ impl Checker {
                 build,
                 deploy,
             }),
-            _ => Err(self.errors),
+            _ => Err(Invalid {
+                errors: self.errors,
+                stacks: stacks
+                    .into_iter()
+                    .filter(|stack| check_path(&stack.dir).is_ok())
+                    .collect(),
+                build: build.filter(|build| {
+                    check_path(&build.dockerfile).is_ok()
+                        && (build.context.is_empty() || check_path(&build.context).is_ok())
+                }),
+            }),
         }
     }
 

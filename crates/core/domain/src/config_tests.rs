@@ -23,7 +23,7 @@ deploy:
 ";
 
 fn errors(text: &str) -> String {
-    let errors = parse(text.as_bytes()).unwrap_err();
+    let errors = parse(text.as_bytes()).unwrap_err().errors;
     errors
         .iter()
         .map(ToString::to_string)
@@ -260,7 +260,7 @@ fn a_test_command_is_a_command_and_not_a_script() {
         format!("version: 1\nenvironment: production\nstacks: []\nbuild: {{ test: {test} }}\n")
     };
     assert!(parse(config(4096).as_bytes()).is_ok());
-    let errors = parse(config(4097).as_bytes()).unwrap_err();
+    let errors = parse(config(4097).as_bytes()).unwrap_err().errors;
     assert_eq!(
         errors.first().unwrap().message,
         "has 4097 bytes, expected at most 4096; put the commands into a script of the repository"

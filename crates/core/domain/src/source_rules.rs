@@ -6,21 +6,28 @@
 
 mod forbidden;
 pub mod hcl;
+mod left_out;
 mod links;
 mod paths;
 mod problem;
+mod reach;
 mod removed;
 mod stacks;
 mod tree;
 
-pub use paths::{check_sizes, fault, is_reserved, refused_path};
+pub(crate) use forbidden::is_forbidden_name;
+pub use left_out::LeftOut;
+pub use paths::{check_tree, fault, is_reserved, refused_path};
 pub use problem::{Code, Problem, Problems, Rule};
 pub use tree::{FileKind, SourceFile};
 
-use crate::config::{self, CONFIG_FILE, Config, PathGlob, WhenChanged};
+pub use crate::config::CONFIG_FILE;
+use crate::config::{self, Config, Invalid, PathGlob, WhenChanged};
 use crate::environment::LastGood;
 use crate::ids::StackName;
 use hcl::Facts;
+use reach::Reach;
+use std::collections::BTreeSet;
 use std::fmt;
 use tree::Tree;
 
@@ -28,13 +35,16 @@ use tree::Tree;
 /// a tool puts in front of it.
 pub const PATH_LIMIT: usize = 255;
 
-/// The most files and directories.
+/// The most files and directories that stacks and the build can read.
 pub const ENTRY_LIMIT: usize = 20_000;
+
+/// The most files and directories of a commit.
+pub const TREE_LIMIT: usize = 200_000;
 
 /// The largest file, in bytes.
 pub const FILE_LIMIT: u64 = 128 * 1024 * 1024;
 
-/// The most bytes of all files together.
+/// The most bytes of the files together that stacks and the build can read.
 pub const TOTAL_LIMIT: u64 = 200 * 1024 * 1024;
 
 /// The longest target of a symbolic link, in bytes.
@@ -61,8 +71,8 @@ pub const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// Checks a tree: its configuration, and its files under that configuration. The order of `files` has no effect.
 ///
 /// # Errors
-/// Returns every problem. If the configuration is missing or invalid, the rules for stacks and the build do not run.
-pub fn check(files: &[SourceFile]) -> Result<Config, Problems> {
+/// Returns every problem. If the configuration is not YAML, the rules for stacks and the build do not run.
+pub fn check(files: &[SourceFile<'_>]) -> Result<Config, Problems> {
     Examined::new(files).result()
 }
 
@@ -71,22 +81,44 @@ pub fn check(files: &[SourceFile]) -> Result<Config, Problems> {
 pub struct Examined {
     config: Option<Config>,
     problems: Vec<Problem>,
+    reached: BTreeSet<String>,
+    left_out: LeftOut,
 }
 
 impl Examined {
     /// Checks a tree. The order of `files` has no effect.
     #[must_use]
-    pub fn new(files: &[SourceFile]) -> Self {
+    pub fn new(files: &[SourceFile<'_>]) -> Self {
         let tree = Tree::new(files);
         let mut problems = Vec::new();
-        paths::check(files, &mut problems);
-        links::check(&tree, &mut problems);
-        forbidden::check(&tree, &mut problems);
         let config = read_config(&tree, &mut problems);
-        if let Some(config) = &config {
-            stacks::check(&tree, config, &mut problems);
+        let (stacks, build) = match &config {
+            Ok(config) => (config.stacks.as_slice(), config.build.as_ref()),
+            Err(invalid) => (invalid.stacks.as_slice(), invalid.build.as_ref()),
+        };
+        let reach = Reach::of(&tree, stacks, build);
+        paths::check(files, &reach, &mut problems);
+        links::check(&tree, &reach, &mut problems);
+        forbidden::check(&tree, &reach, &mut problems);
+        stacks::check(&tree, stacks, build, &reach, &mut problems);
+        Self {
+            left_out: LeftOut::of(&tree, &reach),
+            reached: reach.paths().map(str::to_owned).collect(),
+            config: config.ok(),
+            problems,
         }
-        Self { config, problems }
+    }
+
+    /// Returns the files that the sealed archive leaves out.
+    #[must_use]
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Returns the paths of the files that a stack or the build can read.
+    #[must_use]
+    pub fn reached(&self) -> &BTreeSet<String> {
+        &self.reached
     }
 
     /// Returns the configuration, or none if it is missing or invalid.
@@ -148,7 +180,7 @@ impl fmt::Display for UnmatchedGlob {
 
 /// Returns the globs of `when_changed` that match no file.
 #[must_use]
-pub fn unmatched_globs(files: &[SourceFile], config: &Config) -> Vec<UnmatchedGlob> {
+pub fn unmatched_globs(files: &[SourceFile<'_>], config: &Config) -> Vec<UnmatchedGlob> {
     let mut found = Vec::new();
     for stack in &config.stacks {
         let WhenChanged::Files(globs) = &stack.when_changed else {
@@ -167,25 +199,30 @@ pub fn unmatched_globs(files: &[SourceFile], config: &Config) -> Vec<UnmatchedGl
 
 /// Returns what the Terraform files directly in a directory declare.
 #[must_use]
-pub fn facts(files: &[SourceFile], dir: &str) -> Facts {
+pub fn facts(files: &[SourceFile<'_>], dir: &str) -> Facts {
     stacks::facts(&Tree::new(files), dir)
 }
 
-fn read_config(tree: &Tree<'_>, problems: &mut Vec<Problem>) -> Option<Config> {
+/// Returns the configuration, or what can be read of it.
+fn read_config(tree: &Tree<'_>, problems: &mut Vec<Problem>) -> Result<Config, Invalid> {
+    let nothing = Invalid {
+        errors: Vec::new(),
+        stacks: Vec::new(),
+        build: None,
+    };
     let file = tree.file(CONFIG_FILE).filter(|file| file.is_regular());
     let Some(file) = file else {
         problems.push(no_config());
-        return None;
+        return Err(nothing);
     };
     // A file over the size limit is not read, and has a problem already.
-    let text = file.text()?;
-    match config::parse(text) {
-        Ok(config) => Some(config),
-        Err(errors) => {
-            problems.extend(errors.into_iter().map(Problem::from));
-            None
-        }
-    }
+    let Some(text) = file.text() else {
+        return Err(nothing);
+    };
+    config::parse(text).map_err(|mut invalid| {
+        problems.extend(invalid.errors.drain(..).map(Problem::from));
+        invalid
+    })
 }
 
 fn no_config() -> Problem {
@@ -196,5 +233,7 @@ fn no_config() -> Problem {
         ))
 }
 
+#[cfg(test)]
+mod reach_tests;
 #[cfg(test)]
 mod tests;

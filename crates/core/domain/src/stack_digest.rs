@@ -14,6 +14,7 @@ mod files;
 mod reads;
 
 pub use files::{CommitFile, SourceTree};
+pub(crate) use files::{Reached, reach, reach_of_directory};
 
 use crate::config::Stack;
 use crate::event::EventRepository;

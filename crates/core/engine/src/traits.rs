@@ -265,6 +265,19 @@ pub struct SnapshotFile {
 
 pub use domain::source_rules::FileKind;
 
+/// A file in a commit whose content was not read: nothing reads it, or it is too large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadFile {
+    /// The path from the root, with `/` as the separator.
+    pub path: String,
+    /// The kind of the file.
+    pub kind: FileKind,
+    /// The size of the content, in bytes.
+    pub size: u64,
+    /// Git's digest of the content.
+    pub id: String,
+}
+
 /// The content of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -274,8 +287,10 @@ pub struct Snapshot {
     pub author: String,
     /// The message's first line.
     pub subject: String,
-    /// Every file, ordered by path.
+    /// The files, ordered by path.
     pub files: Vec<SnapshotFile>,
+    /// The files that were not read, ordered by path.
+    pub unread: Vec<UnreadFile>,
     /// Git's digest of each directory's tree. The root is the empty path.
     pub trees: BTreeMap<String, CommitId>,
 }

@@ -2,21 +2,25 @@
 
 use crate::Error;
 use engine::{FileKind, Snapshot};
+use std::collections::BTreeSet;
 use std::io::{Cursor, Write as _};
 use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-/// Packs every file of a commit. A submodule becomes an empty directory, as in a clone without submodules.
-pub(crate) fn pack(snapshot: &Snapshot) -> Result<Vec<u8>, Error> {
-    write(snapshot).map_err(|error| Error::ArchiveNotWritten {
+/// Packs the files of a commit, without those that are left out. A submodule becomes an empty directory, as in a clone without submodules.
+pub(crate) fn pack(snapshot: &Snapshot, left_out: &BTreeSet<String>) -> Result<Vec<u8>, Error> {
+    write(snapshot, left_out).map_err(|error| Error::ArchiveNotWritten {
         commit: snapshot.commit.clone(),
         why: error.to_string(),
     })
 }
 
-fn write(snapshot: &Snapshot) -> ZipResult<Vec<u8>> {
-    let mut files: Vec<_> = snapshot.files.iter().collect();
+fn write(snapshot: &Snapshot, left_out: &BTreeSet<String>) -> ZipResult<Vec<u8>> {
+    let files = snapshot.files.iter();
+    let mut files: Vec<_> = files
+        .filter(|file| !left_out.contains(&file.path))
+        .collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     // The earliest time that a zip can hold, 1980-01-01: git stores no file times.

@@ -18,7 +18,7 @@ use domain::ids::{Sha256Digest, StackName};
 use domain::keys;
 use domain::plan::ObjectRef;
 use domain::run::{Run, Source};
-use domain::source_rules::{self, Examined, SourceFile};
+use domain::source_rules::{self, Examined, LeftOut, SourceFile};
 use domain::stack_digest::{self, CommitFile, Coverage, Destination, SourceTree, StackDigest};
 use domain::step::{Claim, ClaimOutput, ClaimVerdict};
 use domain::text;
@@ -82,9 +82,10 @@ impl Validate {
             .source
             .fetch(repository, run.trigger().commit())
             .await?;
-        let config = self.check(run, &snapshot).await?;
+        let (config, left_out) = self.check(run, &snapshot).await?;
         let digests = digests(run, &snapshot, &config);
-        let source = self.store(&snapshot, &config, digests).await?;
+        let archive = archive::pack(&snapshot, &left_out.paths)?;
+        let source = self.store(&snapshot, archive, &config, digests).await?;
         let now = self.clock.now();
         update_run(self.table.as_ref(), run.id(), |run| {
             run.accept(source.clone(), config.clone(), now)?;
@@ -94,12 +95,13 @@ impl Validate {
     }
 
     /// Checks the commit's files, and compares its stacks with those of the last good commit.
-    /// Returns its configuration.
-    async fn check(&self, run: &Run, snapshot: &Snapshot) -> Result<Config> {
+    /// Returns its configuration, and the files that are not sealed.
+    async fn check(&self, run: &Run, snapshot: &Snapshot) -> Result<(Config, LeftOut)> {
         let files = snapshot.files.iter();
-        let files: Vec<SourceFile> = files
-            .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
-            .collect();
+        let files = files.map(|file| SourceFile::new(&file.path, file.kind, &file.bytes));
+        let unread = snapshot.unread.iter();
+        let unread = unread.map(|file| SourceFile::unread(&file.path, file.kind, file.size));
+        let files: Vec<SourceFile<'_>> = files.chain(unread).collect();
         let mut examined = Examined::new(&files);
         if let Some(config) = examined.config() {
             let repository = run.trigger().repository_key();
@@ -109,21 +111,25 @@ impl Validate {
                 examined = examined.compared(good);
             }
         }
+        let left_out = examined.left_out().clone();
         let config = examined.result().map_err(|problems| problems.to_error())?;
         for warning in source_rules::unmatched_globs(&files, &config) {
             tracing::warn!(commit = %snapshot.commit, "{warning}");
         }
-        Ok(config)
+        if !left_out.paths.is_empty() {
+            tracing::warn!(commit = %snapshot.commit, "{left_out}");
+        }
+        Ok((config, left_out))
     }
 
     /// Stores the archive under its digest, if it is absent.
     async fn store(
         &self,
         snapshot: &Snapshot,
+        archive: Vec<u8>,
         config: &Config,
         digests: BTreeMap<StackName, StackDigest>,
     ) -> Result<Source> {
-        let archive = archive::pack(snapshot)?;
         let sha256 = Sha256Digest::of(&archive);
         let key = keys::source(&sha256);
         let written = self.objects.put_if_absent(&key, archive).await?;
@@ -144,11 +150,18 @@ impl Validate {
 
 /// Returns the digest of each stack, unless the commit does not decide what the stack reads.
 fn digests(run: &Run, snapshot: &Snapshot, config: &Config) -> BTreeMap<StackName, StackDigest> {
-    let tree = SourceTree::new(snapshot.files.iter().map(|file| CommitFile {
+    let read = snapshot.files.iter().map(|file| CommitFile {
         path: &file.path,
         kind: file.kind,
         bytes: &file.bytes,
-    }));
+    });
+    // Git's digest changes with the content.
+    let unread = snapshot.unread.iter().map(|file| CommitFile {
+        path: &file.path,
+        kind: file.kind,
+        bytes: file.id.as_bytes(),
+    });
+    let tree = SourceTree::new(read.chain(unread));
     let destination = Destination {
         repository: run.trigger().repository(),
         environment: &config.environment,

@@ -15,6 +15,7 @@ use engine::fakes::{World, samples};
 use engine::status::TransitionKind;
 use engine::{FileKind, Snapshot, SnapshotFile};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read as _};
 use std::ops::Deref;
 
@@ -300,7 +301,7 @@ async fn a_long_list_is_cut() {
     let mut snapshot = samples::snapshot(1);
     for n in 0..50 {
         snapshot.files.push(SnapshotFile {
-            path: format!("{n:02}.tfstate"),
+            path: format!("app/{n:02}.tfstate"),
             kind: FileKind::File,
             bytes: Vec::new(),
         });
@@ -318,6 +319,28 @@ async fn a_long_list_is_cut() {
     assert!(world.artifacts.keys().is_empty());
 }
 
+/// A file that cannot be unpacked does not refuse a commit if nothing reads it.
+#[tokio::test]
+async fn what_nothing_reads_and_no_program_can_unpack_is_not_sealed() {
+    let world = scene();
+    let mut snapshot = samples::snapshot(1);
+    let count = snapshot.files.len();
+    for path in [&format!("web/{}", "a".repeat(300)), "web/a"] {
+        snapshot.files.push(SnapshotFile {
+            path: path.into(),
+            kind: FileKind::File,
+            bytes: Vec::new(),
+        });
+    }
+    world.forge.push(samples::repository().key, snapshot);
+    world.claim().await.unwrap();
+    let keys = world.artifacts.keys();
+    let archive = world.artifacts.peek(&keys[0]).unwrap();
+    let zip = zip::ZipArchive::new(Cursor::new(archive)).unwrap();
+    assert_eq!(zip.len(), count + 1);
+    assert!(zip.file_names().any(|name| name == "web/a"));
+}
+
 #[test]
 fn an_archive_keeps_modes_and_links() {
     let mut snapshot = samples::snapshot(1);
@@ -331,7 +354,7 @@ fn an_archive_keeps_modes_and_links() {
         kind: FileKind::Submodule,
         bytes: Vec::new(),
     });
-    let bytes = archive::pack(&snapshot).unwrap();
+    let bytes = archive::pack(&snapshot, &BTreeSet::new()).unwrap();
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     let names: Vec<String> = zip.file_names().map(str::to_owned).collect();
     let mut sorted = names.clone();
@@ -375,8 +398,8 @@ proptest! {
         let snapshot = Snapshot { files: list(&files), ..samples::snapshot(1) };
         let mut reversed = Snapshot { commit: samples::commit(9), ..snapshot.clone() };
         reversed.files.reverse();
-        let packed = archive::pack(&snapshot).unwrap();
-        prop_assert_eq!(&packed, &archive::pack(&reversed).unwrap());
+        let packed = archive::pack(&snapshot, &BTreeSet::new()).unwrap();
+        prop_assert_eq!(&packed, &archive::pack(&reversed, &BTreeSet::new()).unwrap());
         // The archive holds every file, and submodules as directories.
         let mut zip = zip::ZipArchive::new(Cursor::new(packed)).unwrap();
         prop_assert_eq!(zip.len(), files.len());

@@ -6,20 +6,27 @@
 use super::smart::local;
 use domain::error::{ErrorName, StepError};
 use domain::ids::CommitId;
-use domain::source_rules::{ENTRY_LIMIT, FileKind, Problem, Problems, check_sizes, refused_path};
-use engine::{Result, Snapshot, SnapshotFile};
+use domain::source_rules::{
+    CONFIG_FILE, ENTRY_LIMIT, Examined, FILE_LIMIT, FileKind, Problem, Problems, SourceFile,
+    TARGET_LIMIT, TOTAL_LIMIT, TREE_LIMIT, check_tree, refused_path,
+};
+use engine::{Result, Snapshot, SnapshotFile, UnreadFile};
 use git2::{ObjectType, Oid, Repository};
 use std::collections::BTreeMap;
 
-/// The longest path that is read, in bytes. The rules refuse a path of a quarter of it.
-const PATH_LIMIT: usize = 1024;
+/// The longest path that is read, in bytes: that of Linux.
+const PATH_LIMIT: usize = 4096;
 
-/// A file whose content has not been read.
+/// The most bytes of all paths together.
+const PATHS_LIMIT: usize = 32 * 1024 * 1024;
+
+/// A file, whose content may have been read.
 struct Entry {
     path: String,
     kind: FileKind,
     id: Oid,
     size: u64,
+    bytes: Option<Vec<u8>>,
 }
 
 struct Reader<'a> {
@@ -27,12 +34,15 @@ struct Reader<'a> {
     odb: git2::Odb<'a>,
     /// The number of files and directories.
     entries: usize,
+    /// The bytes of all paths.
+    paths: usize,
     files: Vec<Entry>,
     trees: BTreeMap<String, CommitId>,
 }
 
-/// Reads a commit from a repository. Names that are not UTF-8 get replacement characters, which the
-/// rules refuse.
+/// Reads a commit from a repository. If it is larger than an archive may be, reads only the files that
+/// a stack or the build can read. Names that are not UTF-8 get replacement characters, which the rules
+/// refuse.
 ///
 /// # Errors
 /// `CommitNotFound` if the id names no commit; `SourceRefused` if the commit exceeds a limit or holds
@@ -51,24 +61,43 @@ pub fn read(repository: &Repository, commit: &CommitId) -> Result<Snapshot> {
         repository,
         odb: repository.odb().map_err(|error| local(call, &error))?,
         entries: 0,
+        paths: 0,
         files: Vec::new(),
         trees: BTreeMap::new(),
     };
     reader.walk(tree)?;
-    // Before any content is read.
-    let sizes = reader.files.iter().map(|it| (it.path.as_str(), it.size));
-    if let Some(problems) = Problems::new(check_sizes(reader.entries, sizes)) {
-        return Err(problems.to_error());
+    if let Some(problem) = check_tree(reader.entries) {
+        return Err(refused(problem));
     }
-    let mut files = reader.contents()?;
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    reader.files.sort_by(|a, b| a.path.cmp(&b.path));
+    reader.contents()?;
     let author = String::from_utf8_lossy(found.author().name_bytes()).into_owned();
     let subject = String::from_utf8_lossy(found.summary_bytes().unwrap_or_default()).into_owned();
+    let (mut files, mut unread) = (Vec::new(), Vec::new());
+    for Entry {
+        path,
+        kind,
+        id,
+        size,
+        bytes,
+    } in reader.files
+    {
+        match bytes {
+            Some(bytes) => files.push(SnapshotFile { path, kind, bytes }),
+            None => unread.push(UnreadFile {
+                path,
+                kind,
+                size,
+                id: id.to_string(),
+            }),
+        }
+    }
     Ok(Snapshot {
         commit: commit.clone(),
         author,
         subject,
         files,
+        unread,
         trees: reader.trees,
     })
 }
@@ -101,10 +130,15 @@ impl Reader<'_> {
             self.trees.insert(directory.clone(), commit_id(id)?);
             for entry in &tree {
                 self.entries += 1;
-                if self.entries > ENTRY_LIMIT {
+                if self.entries > TREE_LIMIT {
                     return Ok(());
                 }
                 let path = path(&directory, entry.name_bytes())?;
+                self.paths += path.len();
+                if self.paths > PATHS_LIMIT {
+                    let found = format!("has paths of more than {PATHS_LIMIT} bytes together");
+                    return Err(refused(refused_path(".", found)));
+                }
                 let (kind, size) = match (entry.kind(), entry.filemode()) {
                     (Some(ObjectType::Tree), _) => {
                         open.push((path, entry.id()));
@@ -122,6 +156,7 @@ impl Reader<'_> {
                     kind,
                     id: entry.id(),
                     size,
+                    bytes: None,
                 });
             }
         }
@@ -134,20 +169,64 @@ impl Reader<'_> {
         Ok(u64::try_from(size).unwrap_or(u64::MAX))
     }
 
-    fn contents(&mut self) -> Result<Vec<SnapshotFile>> {
-        let mut files = Vec::with_capacity(self.files.len());
-        for Entry { path, kind, id, .. } in self.files.drain(..) {
-            let bytes = match kind {
+    /// Reads the files: all, if they fit into an archive. Otherwise the configuration, and what the rules say that a
+    /// stack or the build reads, until they say nothing more: they find a module in the code that uses it.
+    fn contents(&mut self) -> Result<()> {
+        let total = |files: &mut dyn Iterator<Item = &Entry>| {
+            files.fold(0_u64, |sum, file| sum.saturating_add(file.size))
+        };
+        let fits = self.files.iter().all(|file| file.size <= FILE_LIMIT);
+        if fits && self.entries <= ENTRY_LIMIT && total(&mut self.files.iter()) <= TOTAL_LIMIT {
+            return self.load(|_| true);
+        }
+        self.load(|file| {
+            let is_link = file.kind == FileKind::Symlink && file.size <= TARGET_LIMIT;
+            file.path == CONFIG_FILE || is_link
+        })?;
+        loop {
+            let described: Vec<SourceFile<'_>> = self.files.iter().map(Entry::describe).collect();
+            let reached = Examined::new(&described).reached().clone();
+            let is_read = |file: &&Entry| file.bytes.is_some() || reached.contains(&file.path);
+            let is_new = |file: &Entry| file.bytes.is_none() && reached.contains(&file.path);
+            let wanted = self.files.iter().filter(is_read);
+            // What is too large is a problem of the rules, which need no content to find it.
+            if total(&mut wanted.into_iter()) > TOTAL_LIMIT
+                || !self
+                    .files
+                    .iter()
+                    .any(|file| is_new(file) && file.size <= FILE_LIMIT)
+            {
+                return Ok(());
+            }
+            self.load(|file| reached.contains(&file.path))?;
+        }
+    }
+
+    /// Reads the content of some files. Leaves out those that are too large.
+    fn load(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Result<()> {
+        for file in &mut self.files {
+            if file.bytes.is_some() || file.size > FILE_LIMIT || !is_wanted(file) {
+                continue;
+            }
+            file.bytes = Some(match file.kind {
                 FileKind::Submodule => Vec::new(),
                 FileKind::File | FileKind::Executable | FileKind::Symlink => {
-                    let object = self.odb.read(id);
+                    let object = self.odb.read(file.id);
                     let object = object.map_err(|error| local("read a file", &error))?;
                     object.data().to_vec()
                 }
-            };
-            files.push(SnapshotFile { path, kind, bytes });
+            });
         }
-        Ok(files)
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn describe(&self) -> SourceFile<'_> {
+        match &self.bytes {
+            Some(bytes) => SourceFile::new(&self.path, self.kind, bytes),
+            None => SourceFile::unread(&self.path, self.kind, self.size),
+        }
     }
 }
 
@@ -226,49 +305,99 @@ mod tests {
 
     /// Returns the error of `validate` for a commit: that of the reader, or that of the rules.
     fn error(repository: &Repository, commit: &CommitId) -> StepError {
-        let files = match read(repository, commit) {
-            Ok(snapshot) => snapshot.files,
+        let snapshot = match read(repository, commit) {
+            Ok(snapshot) => snapshot,
             Err(error) => return error,
         };
-        let files: Vec<SourceFile> = files
-            .iter()
-            .map(|file| SourceFile::new(&file.path, file.kind, &file.bytes))
-            .collect();
+        let read = snapshot.files.iter();
+        let read = read.map(|file| SourceFile::new(&file.path, file.kind, &file.bytes));
+        let unread = snapshot.unread.iter();
+        let unread = unread.map(|file| SourceFile::unread(&file.path, file.kind, file.size));
+        let files: Vec<SourceFile<'_>> = read.chain(unread).collect();
         check(&files).unwrap_err().to_error()
     }
+
+    /// The build reads the root, and so every file.
+    const READS_ALL: &str = "version: 1\nenvironment: production\nbuild: { test: x }\n";
 
     #[test]
     fn impossible_names_are_refused() {
         let (_directory, repository, blob) = repository();
+        let config = repository.blob(READS_ALL.as_bytes()).unwrap();
+        let config = ("100644", CONFIG_FILE.as_bytes(), config);
+        let dockerfile = ("100644", b"Dockerfile".as_slice(), blob);
         for name in [b"..".as_slice(), b".", b".git", b".GIT", b"a/b", b"\xff"] {
-            let commit = commit(&repository, &[("100644", name, blob)]);
+            let commit = commit(&repository, &[("100644", name, blob), config, dockerfile]);
             let error = error(&repository, &commit);
             assert!(error.message.contains(": CF067 "), "{error}");
         }
-        for length in [256, 2000] {
+        for length in [256, 2000, 5000] {
             let name = vec![b'a'; length];
-            let commit = commit(&repository, &[("100644", &name, blob)]);
+            let commit = commit(&repository, &[("100644", &name, blob), config, dockerfile]);
             let error = error(&repository, &commit);
             assert!(error.message.contains(": CF067 has "), "{error}");
         }
     }
 
+    /// Of a commit that is too large for an archive, only what is read is fetched into memory.
     #[test]
-    fn a_commit_that_is_too_large_is_refused_before_its_files_are_read() {
+    fn of_a_large_commit_only_what_a_stack_or_the_build_reads_is_read() {
         let (_directory, repository, _) = repository();
-        let blob = repository.blob(&vec![0; 1024 * 1024]).unwrap();
-        let names: Vec<String> = (100..301).map(|n| n.to_string()).collect();
-        let entries = |count: usize| -> Vec<(&str, &[u8], Oid)> {
-            let names = names.iter().take(count);
-            names
-                .map(|name| ("100644", name.as_bytes(), blob))
-                .collect()
+        let big = repository.blob(&vec![0; 1024 * 1024]).unwrap();
+        let blob = |text: &str| repository.blob(text.as_bytes()).unwrap();
+        let tree = |files: &[(&str, Oid, i32)]| {
+            let mut builder = repository.treebuilder(None).unwrap();
+            for (name, id, mode) in files {
+                builder.insert(name, *id, *mode).unwrap();
+            }
+            builder.write().unwrap()
         };
-        let fits = commit(&repository, &entries(3));
-        assert_eq!(read(&repository, &fits).unwrap().files.len(), 3);
-        let error = error(&repository, &commit(&repository, &entries(201)));
+        let file = 0o100_644;
+        let names: Vec<String> = (0..201).map(|n| n.to_string()).collect();
+        let many: Vec<_> = names
+            .iter()
+            .map(|name| (name.as_str(), big, file))
+            .collect();
+        let web = tree(&many);
+        let call = "module \"m\" {\n  source = \"../m\"\n}\n";
+        let stack = tree(&[
+            (".terraform.lock.hcl", blob(""), file),
+            ("main.tf", blob(call), file),
+        ]);
+        let read = "locals { a = file(\"${path.module}/../read/a\") }\n";
+        let module = tree(&[("main.tf", blob(read), file)]);
+        let other = tree(&[("a", blob("a"), file), ("b", blob("b"), file)]);
+        let commit = |config: &str| {
+            let directory = |name: &'static str, id| ("40000", name.as_bytes(), id);
+            let entries = [
+                directory("app", stack),
+                directory("m", module),
+                directory("read", other),
+                ("100644", b"Dockerfile".as_slice(), blob("")),
+                ("100644", CONFIG_FILE.as_bytes(), blob(config)),
+                directory("web", web),
+            ];
+            commit(&repository, &entries)
+        };
+        let stack = "version: 1\nenvironment: production\nstacks: [{ name: app, dir: app }]\n";
+        let snapshot = super::read(&repository, &commit(stack)).unwrap();
+        let paths: Vec<_> = snapshot.files.iter().map(|it| it.path.as_str()).collect();
+        let expected = [
+            "app/.terraform.lock.hcl",
+            "app/main.tf",
+            "m/main.tf",
+            "read/a",
+            CONFIG_FILE,
+        ];
+        assert_eq!(paths, expected);
+        assert_eq!(snapshot.unread.len(), 203);
+
+        // The build reads it all, so it is refused, and not read.
+        let commit = commit(READS_ALL);
+        assert_eq!(super::read(&repository, &commit).unwrap().files.len(), 1);
+        let error = error(&repository, &commit);
         assert_eq!(error.name, ErrorName::SourceRefused);
-        let expected = ".: CF073 has 210763776 bytes of files; expected at most 200 MiB;";
+        let expected = ".: CF073 has 210763913 bytes of files that a stack or the build can read; expected at most 200 MiB;";
         assert!(error.message.starts_with(expected), "{error}");
     }
 

@@ -7,7 +7,7 @@ use git2::{
 };
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ impl From<git2::Error> for Error {
 ///
 /// # Errors
 /// If the directory, its repository or a file in it cannot be read.
-pub fn read(directory: &Path) -> Result<Vec<SourceFile>, Error> {
+pub fn read(directory: &Path) -> Result<Vec<SourceFile<'static>>, Error> {
     let directory = directory.canonicalize().map_err(io_error(directory))?;
     let (repository, prefix, _removed_on_drop) = open(&directory)?;
     let mut files = Vec::new();
@@ -196,7 +196,7 @@ fn describe(
     path: &Path,
     shown: String,
     tracked: Option<Tracked>,
-) -> Result<SourceFile, Error> {
+) -> Result<SourceFile<'static>, Error> {
     if let Some(tracked) = tracked.filter(|tracked| tracked.kept) {
         return in_index(repository, shown, tracked);
     }
@@ -207,7 +207,7 @@ fn describe(
     }
     if found.is_symlink() {
         let target = std::fs::read_link(&on_disk).map_err(io_error(&on_disk))?;
-        let target = target.as_os_str().as_bytes();
+        let target = target.into_os_string().into_vec();
         return Ok(SourceFile::new(shown, FileKind::Symlink, target));
     }
     let kind = if found.permissions().mode() & 0o111 == 0 {
@@ -221,10 +221,10 @@ fn describe(
         return Ok(SourceFile::new(shown, kind, LFS_POINTER));
     }
     if found.len() > FILE_LIMIT {
-        return Ok(SourceFile::too_large(shown, kind, found.len()));
+        return Ok(SourceFile::unread(shown, kind, found.len()));
     }
     let bytes = std::fs::read(&on_disk).map_err(io_error(&on_disk))?;
-    Ok(SourceFile::new(shown, kind, &bytes))
+    Ok(SourceFile::new(shown, kind, bytes))
 }
 
 /// Describes a file by its content in the index.
@@ -232,19 +232,19 @@ fn in_index(
     repository: &Repository,
     shown: String,
     Tracked { kind, id, .. }: Tracked,
-) -> Result<SourceFile, Error> {
+) -> Result<SourceFile<'static>, Error> {
     if kind == FileKind::Submodule {
         return Ok(SourceFile::new(shown, kind, b""));
     }
     let (size, _) = repository.odb()?.read_header(id)?;
     let size = u64::try_from(size).unwrap_or(u64::MAX);
     if size > FILE_LIMIT {
-        return Ok(SourceFile::too_large(shown, kind, size));
+        return Ok(SourceFile::unread(shown, kind, size));
     }
     Ok(SourceFile::new(
         shown,
         kind,
-        repository.find_blob(id)?.content(),
+        repository.find_blob(id)?.content().to_vec(),
     ))
 }
 
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn file(path: &str, text: &str) -> SourceFile {
+    fn file<'a>(path: &str, text: &'a str) -> SourceFile<'a> {
         SourceFile::new(path, FileKind::File, text.as_bytes())
     }
 
@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    fn sorted(root: &Path) -> Vec<SourceFile> {
+    fn sorted(root: &Path) -> Vec<SourceFile<'static>> {
         let mut files = read(root).unwrap();
         files.sort_by_key(|file| format!("{file:?}"));
         files

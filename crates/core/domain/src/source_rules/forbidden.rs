@@ -1,6 +1,7 @@
-//! Files that no repository may contain: what Terraform would use as its own, and states and plans, which hold secrets.
+//! Files that no stack and no build may read: what Terraform would use as its own, and states and plans, which hold secrets.
 
 use super::problem::{Problem, Rule};
+use super::reach::Reach;
 use super::tree::Tree;
 use crate::plan_file;
 use crate::text::argument;
@@ -43,10 +44,15 @@ impl Forbidden {
     }
 }
 
-/// Finds forbidden files. A directory is one problem, however many files it holds.
-pub(super) fn check(tree: &Tree<'_>, problems: &mut Vec<Problem>) {
+/// Returns whether a file or directory of this name is Terraform's own.
+pub(crate) fn is_forbidden_name(name: &str) -> bool {
+    Forbidden::by_name(name).is_some()
+}
+
+/// Finds forbidden files that something reads. A directory is one problem, however many files it holds.
+pub(super) fn check(tree: &Tree<'_>, reach: &Reach<'_>, problems: &mut Vec<Problem>) {
     let mut known: BTreeSet<&str> = BTreeSet::new();
-    for file in tree.files() {
+    for file in tree.files().filter(|file| reach.contains(&file.path)) {
         let path = file.path.as_str();
         let name = path.rsplit('/').next().unwrap_or(path);
         let found = by_part(path).or_else(|| {
@@ -81,6 +87,6 @@ fn problem(path: &str, what: Forbidden) -> Problem {
         fix.push_str(", and rotate the secrets in it, which git's history keeps");
     }
     Problem::new(Rule::Forbidden, path, what.found())
-        .expected("a repository without it")
+        .expected("a stack or build context without it")
         .fix(fix)
 }

@@ -2,12 +2,14 @@
 
 use super::TARGET_LIMIT;
 use super::problem::{Problem, Rule};
+use super::reach::Reach;
 use super::tree::{SourceFile, Tree};
 use std::collections::BTreeSet;
 
 /// Finds symbolic links that do not lead to a file or directory of the repository.
-pub(super) fn check(tree: &Tree<'_>, problems: &mut Vec<Problem>) {
-    for link in tree.files().filter(|file| file.is_link()) {
+pub(super) fn check(tree: &Tree<'_>, reach: &Reach<'_>, problems: &mut Vec<Problem>) {
+    let is_read = |file: &&SourceFile<'_>| file.is_link() && reach.contains(&file.path);
+    for link in tree.files().filter(is_read) {
         if let Some(found) = fault(tree, link) {
             problems.push(
                 Problem::new(Rule::Link, &link.path, found)
@@ -18,7 +20,7 @@ pub(super) fn check(tree: &Tree<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn fault(tree: &Tree<'_>, link: &SourceFile) -> Option<String> {
+fn fault(tree: &Tree<'_>, link: &SourceFile<'_>) -> Option<String> {
     match end(tree, link) {
         Ok(_) | Err(Fault::Behind) => None,
         Err(Fault::Own(found)) => Some(found),
@@ -27,7 +29,7 @@ fn fault(tree: &Tree<'_>, link: &SourceFile) -> Option<String> {
 
 /// Returns the path of the file or directory that a link leads to in the end, or none if the link,
 /// or one behind it, has a problem.
-pub(super) fn target(tree: &Tree<'_>, link: &SourceFile) -> Option<String> {
+pub(super) fn target(tree: &Tree<'_>, link: &SourceFile<'_>) -> Option<String> {
     end(tree, link).ok()
 }
 
@@ -38,7 +40,7 @@ enum Fault {
     Behind,
 }
 
-fn end(tree: &Tree<'_>, link: &SourceFile) -> Result<String, Fault> {
+fn end(tree: &Tree<'_>, link: &SourceFile<'_>) -> Result<String, Fault> {
     let mut passed = BTreeSet::new();
     let mut here = link;
     loop {
@@ -62,7 +64,7 @@ fn end(tree: &Tree<'_>, link: &SourceFile) -> Result<String, Fault> {
 ///
 /// # Errors
 /// Returns why it leads nowhere, phrased to follow the link's path.
-fn follow(tree: &Tree<'_>, link: &SourceFile) -> Result<String, String> {
+fn follow(tree: &Tree<'_>, link: &SourceFile<'_>) -> Result<String, String> {
     let refuse = |why: &str| Err(format!("is a symbolic link {why}"));
     let bytes = link.text().unwrap_or_default();
     let Ok(target) = std::str::from_utf8(bytes) else {

@@ -1,18 +1,23 @@
 //! The rules for paths, and for the number and sizes of files.
 
 use super::problem::{Problem, Rule};
+use super::reach::Reach;
 use super::tree::SourceFile;
 use super::{
     ENTRY_LIMIT, FILE_LIMIT, MARKS_FILE, OVERRIDE_FILE, PATH_LIMIT, ROLLBACK_FILE, TOTAL_LIMIT,
-    VARIABLES_FILE,
+    TREE_LIMIT, VARIABLES_FILE,
 };
 use crate::text::argument;
 use std::collections::BTreeSet;
 
-pub(super) fn check(files: &[SourceFile], problems: &mut Vec<Problem>) {
+pub(super) fn check(files: &[SourceFile<'_>], reach: &Reach<'_>, problems: &mut Vec<Problem>) {
     for file in files {
-        problems.extend(fault(&file.path).map(|found| refused_path(&file.path, found)));
-        if let Some(name) = file.path.split('/').find(|part| is_reserved(part)) {
+        // A path that only a crafted commit has is refused wherever it is.
+        let fault =
+            fault(&file.path).filter(|_| reach.contains(&file.path) || is_crafted(&file.path));
+        problems.extend(fault.map(|found| refused_path(&file.path, found)));
+        let reserved = file.path.split('/').find(|part| is_reserved(part));
+        if let Some(name) = reserved.filter(|_| reach.contains(&file.path)) {
             problems.push(
                 Problem::new(
                     Rule::ReservedName,
@@ -28,9 +33,16 @@ pub(super) fn check(files: &[SourceFile], problems: &mut Vec<Problem>) {
         }
     }
     collisions(files, problems);
-    let directories: BTreeSet<&str> = files.iter().flat_map(|file| above(&file.path)).collect();
-    let sizes = files.iter().map(|file| (file.path.as_str(), file.size));
-    problems.extend(check_sizes(files.len() + directories.len(), sizes));
+    problems.extend(check_tree(entries(
+        files.iter().map(|file| file.path.as_str()),
+    )));
+    check_sizes(files, reach, problems);
+}
+
+/// Returns the number of files and directories.
+pub(super) fn entries<'p>(paths: impl Iterator<Item = &'p str> + Clone) -> usize {
+    let directories: BTreeSet<&str> = paths.clone().flat_map(above).collect();
+    paths.count() + directories.len()
 }
 
 /// Returns the problem of a path. `found` follows the path in a sentence.
@@ -60,16 +72,26 @@ pub fn fault(path: &str) -> Option<String> {
         Some("has a control character".to_owned())
     } else if path.contains('\\') {
         Some("has a backslash".to_owned())
-    } else if path.starts_with('/') || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    } else if has_part(path, |part| matches!(part, "" | "." | "..")) {
         Some("leaves the repository".to_owned())
-    } else if path
-        .split('/')
-        .any(|part| part.eq_ignore_ascii_case(".git"))
-    {
+    } else if has_part(path, is_git) {
         Some("has git's own name".to_owned())
     } else {
         None
     }
+}
+
+fn has_part(path: &str, is_it: impl Fn(&str) -> bool) -> bool {
+    path.split('/').any(is_it)
+}
+
+fn is_git(part: &str) -> bool {
+    part.eq_ignore_ascii_case(".git")
+}
+
+/// Returns whether git itself would never have written the path.
+fn is_crafted(path: &str) -> bool {
+    has_part(path, |part| matches!(part, "" | "." | "..") || is_git(part))
 }
 
 /// Returns whether the runner generates a file of this name.
@@ -81,7 +103,7 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Finds paths that occur twice, and that are both a file and a directory.
-fn collisions(files: &[SourceFile], problems: &mut Vec<Problem>) {
+fn collisions(files: &[SourceFile<'_>], problems: &mut Vec<Problem>) {
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut directories: BTreeSet<&str> = BTreeSet::new();
     let problem = |path: &str, found: &str| {
@@ -100,47 +122,55 @@ fn collisions(files: &[SourceFile], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Returns the problems of a tree that is too large. `entries` is its number of files and
-/// directories. `files` are its paths and sizes in bytes.
+/// Returns the problem of a commit with too many files and directories.
 #[must_use]
-pub fn check_sizes<'a>(
-    entries: usize,
-    files: impl IntoIterator<Item = (&'a str, u64)>,
-) -> Vec<Problem> {
+pub fn check_tree(entries: usize) -> Option<Problem> {
+    (entries > TREE_LIMIT).then(|| {
+        // A reader may stop at the limit, and all readers say the same.
+        let found = format!("has more than {TREE_LIMIT} files and directories");
+        too_many(found, &format!("at most {TREE_LIMIT}"))
+    })
+}
+
+fn too_many(found: String, expected: &str) -> Problem {
+    Problem::new(Rule::Size, ".", found)
+        .expected(expected)
+        .fix("keep generated files and dependencies out of git: add them to .gitignore, and remove them with `git rm -r --cached`")
+}
+
+/// Finds what is too large among the files that something reads: all of them, if a stack may read any.
+fn check_sizes(files: &[SourceFile<'_>], reach: &Reach<'_>, problems: &mut Vec<Problem>) {
     let mebibytes = |bytes: u64| bytes / 1024 / 1024;
-    let mut problems = Vec::new();
+    let is_read = |file: &&SourceFile<'_>| reach.more.is_some() || reach.contains(&file.path);
+    let read: Vec<&SourceFile<'_>> = files.iter().filter(is_read).collect();
+    let readers = match &reach.more {
+        None => "that a stack or the build can read".to_owned(),
+        Some((reader, reason)) => format!("that {reader} may read: {reason}"),
+    };
     let mut total = 0_u64;
-    for (path, size) in files {
-        total = total.saturating_add(size);
-        if size > FILE_LIMIT {
+    for file in &read {
+        total = total.saturating_add(file.size);
+        if file.size > FILE_LIMIT && reach.contains(&file.path) {
             problems.push(
-                Problem::new(Rule::Size, path, format!("has {size} bytes"))
+                Problem::new(Rule::Size, &file.path, format!("has {} bytes", file.size))
                     .expected(format!("at most {} MiB", mebibytes(FILE_LIMIT)))
                     .fix(format!(
                         "store the file elsewhere, and remove it with `git rm --cached {}`",
-                        argument(path)
+                        argument(&file.path)
                     )),
             );
         }
     }
     if total > TOTAL_LIMIT {
+        let found = format!("has {total} bytes of files {readers}");
         problems.push(
-            Problem::new(Rule::Size, ".", format!("has {total} bytes of files"))
+            Problem::new(Rule::Size, ".", found)
                 .expected(format!("at most {} MiB", mebibytes(TOTAL_LIMIT)))
                 .fix("store large files elsewhere, and remove them with `git rm --cached`"),
         );
     }
-    if entries > ENTRY_LIMIT {
-        problems.push(
-            Problem::new(
-                Rule::Size,
-                ".",
-                // A reader may stop at the limit, and all readers say the same.
-                format!("has more than {ENTRY_LIMIT} files and directories"),
-            )
-            .expected(format!("at most {ENTRY_LIMIT}"))
-            .fix("keep generated files and dependencies out of git: add them to .gitignore, and remove them with `git rm -r --cached`"),
-        );
+    if entries(read.iter().map(|file| file.path.as_str())) > ENTRY_LIMIT {
+        let found = format!("has more than {ENTRY_LIMIT} files and directories {readers}");
+        problems.push(too_many(found, &format!("at most {ENTRY_LIMIT}")));
     }
-    problems
 }

@@ -1,27 +1,47 @@
 //! The rules for the directories that the configuration names: the stacks and the build context.
 
 use super::CONFIG_FILE;
+use super::CONFIG_FILE;
 use super::hcl::{self, BackendBlock, Facts};
 use super::links;
 use super::problem::{Problem, Rule};
+use super::reach::Reach;
 use super::tree::{SourceFile, Standing, Tree};
-use crate::config::{Build, Config, Stack};
+use crate::config::{Build, Stack};
 use crate::text::argument;
-use std::collections::BTreeSet;
 
-pub(super) fn check(tree: &Tree<'_>, config: &Config, problems: &mut Vec<Problem>) {
-    for stack in &config.stacks {
+pub(super) fn check(
+    tree: &Tree<'_>,
+    stacks: &[Stack],
+    build: Option<&Build>,
+    reach: &Reach<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    for stack in stacks {
         check_stack(tree, stack, problems);
     }
-    if let Some(build) = &config.build {
+    if let Some(build) = build {
         check_build(tree, build, problems);
+    }
+    let is_dir = |path: &str| {
+        let mut dirs = stacks.iter().map(|stack| stack.dir.as_str());
+        dirs.any(|dir| dir == path) || build.is_some_and(|build| build.context == path)
+    };
+    for file in tree.files() {
+        if let Some(reader) = reach.reader(&file.path)
+            // A submodule in the place of a configured directory has a problem already.
+            && !is_dir(&file.path)
+        {
+            check_content(file, reader, problems);
+        }
     }
 }
 
 pub(super) fn facts(tree: &Tree<'_>, dir: &str) -> Facts {
     hcl::scan(tree.directly_in(dir).filter_map(|(name, file)| {
         let file = if file.is_link() {
-            tree.file(&links::target(tree, file)?)?
+            let target = tree.file(&links::target(tree, file)?)?;
+            Some(target).filter(|target| hcl::is_terraform(&target.path))?
         } else {
             file
         };
@@ -36,10 +56,6 @@ fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
     if !check_directory(tree, dir, &owner, &edit, problems) {
         return;
     }
-    for file in tree.below(dir) {
-        check_content(file, &owner, problems);
-    }
-    check_links(tree, dir, &owner, problems);
     for (name, file) in tree.directly_in(dir).filter(|(_, file)| file.is_link()) {
         problems.extend(check_code_link(tree, name, file));
     }
@@ -63,36 +79,9 @@ fn check_stack(tree: &Tree<'_>, stack: &Stack, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Checks the content that the links in a stack lead to, and the links in linked directories. What
-/// is wrong with a link itself is a problem of another rule.
-fn check_links(tree: &Tree<'_>, dir: &str, owner: &str, problems: &mut Vec<Problem>) {
-    let mut links: Vec<&SourceFile> = tree.below(dir).filter(|file| file.is_link()).collect();
-    // Linked directories can link to each other.
-    let mut visited = BTreeSet::from([dir.to_owned()]);
-    while let Some(link) = links.pop() {
-        let Some(target) = links::target(tree, link) else {
-            continue;
-        };
-        if !visited.insert(target.clone()) {
-            continue;
-        }
-        match tree.file(&target) {
-            Some(file) => check_content(file, owner, problems),
-            None => {
-                for file in tree.below(&target) {
-                    check_content(file, owner, problems);
-                    if file.is_link() {
-                        links.push(file);
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// Finds a link that Terraform reads as code, to a file that these rules do not read as code. A
 /// backend in that file would not be found.
-fn check_code_link(tree: &Tree<'_>, name: &str, file: &SourceFile) -> Option<Problem> {
+fn check_code_link(tree: &Tree<'_>, name: &str, file: &SourceFile<'_>) -> Option<Problem> {
     let ending = [".tf.json", ".tf"]
         .into_iter()
         .find(|ending| name.ends_with(ending))?;
@@ -110,7 +99,7 @@ fn check_code_link(tree: &Tree<'_>, name: &str, file: &SourceFile) -> Option<Pro
     )
 }
 
-fn is_submodule(file: &SourceFile) -> bool {
+fn is_submodule(file: &SourceFile<'_>) -> bool {
     !file.is_regular() && !file.is_link()
 }
 
@@ -175,9 +164,6 @@ fn check_build(tree: &Tree<'_>, build: &Build, problems: &mut Vec<Problem>) {
             )),
         ),
     }
-    for file in tree.below(context) {
-        check_content(file, "the build context", problems);
-    }
 }
 
 /// Returns whether the path is a directory that no symbolic link leads to. Otherwise adds a problem.
@@ -224,28 +210,45 @@ fn link(path: &str, found: &str) -> Problem {
 }
 
 /// Finds a file whose content is not in the commit itself.
-fn check_content(file: &SourceFile, owner: &str, problems: &mut Vec<Problem>) {
+fn check_content(file: &SourceFile<'_>, reader: &str, problems: &mut Vec<Problem>) {
     if is_submodule(file) {
-        problems.push(submodule(&file.path, owner));
+        problems.push(submodule(&file.path, reader));
     } else if file.is_lfs_pointer() {
-        let found = format!("is a Git LFS pointer in {owner}: its content is not in the commit");
-        let path = argument(&file.path);
+        let found =
+            format!("is a Git LFS pointer that {reader} reads: its content is not in the commit");
         problems.push(
             Problem::new(Rule::ContentMissing, &file.path, found)
                 .expected("the content itself")
-                .fix(format!(
-                    "run `git lfs untrack {path}` and `git add --renormalize {path}`, and commit"
-                )),
+                .fix(take_out_of_lfs(&file.path)),
         );
     }
 }
 
-fn submodule(path: &str, owner: &str) -> Problem {
-    let found = format!("is a submodule in {owner}: its content is not in the commit");
+/// Returns the commands that commit a file itself, whatever pattern tracks it: the attributes that are nearest to it count.
+fn take_out_of_lfs(path: &str) -> String {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let is_plain = |c: char| c.is_alphanumeric() || "._-+@".contains(c);
+    let pattern = if name.chars().all(is_plain) {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    };
+    let attributes = inside(directory, ".gitattributes");
+    format!(
+        "run `git lfs pull`, `echo {} >> {}` and `git add --renormalize {}`, and commit both files",
+        argument(&format!("{pattern} -filter -diff -merge -text")),
+        argument(&attributes),
+        argument(path)
+    )
+}
+
+fn submodule(path: &str, reader: &str) -> Problem {
+    let found = format!("is a submodule that {reader} reads: its content is not in the commit");
+    let path_argument = argument(path);
     Problem::new(Rule::ContentMissing, path, found)
         .expected("the files themselves")
         .fix(format!(
-            "run `git rm --cached {}`, remove its `.git`, and commit its files",
-            argument(path)
+            "run `git submodule update --init {path_argument}`, `git rm --cached {path_argument}`, remove `{}`, and commit its files",
+            inside(path, ".git")
         ))
 }

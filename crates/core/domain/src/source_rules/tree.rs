@@ -1,7 +1,8 @@
 //! A source tree as the rules read it.
 
-use super::{CONFIG_FILE, FILE_LIMIT, LFS_POINTER, hcl};
+use super::{CONFIG_FILE, LFS_POINTER, hcl};
 use crate::plan_file;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -18,62 +19,69 @@ pub enum FileKind {
     Submodule,
 }
 
+/// The largest file, in bytes, in which names of other files are looked for.
+const TEXT_LIMIT: usize = 1024 * 1024;
+
 /// A file of a tree: its path and kind, and what the rules need of its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
+pub struct SourceFile<'a> {
     pub(super) path: String,
     pub(super) kind: FileKind,
     pub(super) size: u64,
-    content: Content,
+    content: Content<'a>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
+enum Content<'a> {
     /// No rule reads it.
     Other,
     Plan,
     LfsPointer,
-    /// The configuration, a Terraform file, or the target of a link.
-    Kept(Vec<u8>),
+    /// The configuration, a Terraform file, the target of a link, or another text.
+    Kept(Cow<'a, [u8]>),
 }
 
-impl SourceFile {
+impl<'a> SourceFile<'a> {
     /// Describes a file. `path` is relative to the root, with `/` as the separator. `bytes` is the whole content; for a symbolic
     /// link, its target; for a submodule, nothing. Keeps only the content that a rule reads later.
     #[must_use]
-    pub fn new(path: impl Into<String>, kind: FileKind, bytes: &[u8]) -> Self {
-        let path = path.into();
+    pub fn new(path: impl Into<String>, kind: FileKind, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
+        let (path, bytes) = (path.into(), bytes.into());
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let name = path.rsplit('/').next().unwrap_or_default();
         let content = match kind {
-            FileKind::Symlink => Content::Kept(bytes.to_vec()),
+            FileKind::Symlink => Content::Kept(bytes),
             FileKind::Submodule => Content::Other,
             FileKind::File | FileKind::Executable => {
                 if bytes.starts_with(LFS_POINTER) {
                     Content::LfsPointer
-                } else if plan_file::is_content(bytes) {
+                } else if plan_file::is_content(&bytes) {
                     Content::Plan
-                } else if path == CONFIG_FILE || hcl::is_terraform(name) {
-                    Content::Kept(bytes.to_vec())
+                } else if path == CONFIG_FILE
+                    || hcl::is_terraform(name)
+                    || (bytes.len() <= TEXT_LIMIT && std::str::from_utf8(&bytes).is_ok())
+                {
+                    Content::Kept(bytes)
                 } else {
                     Content::Other
                 }
             }
         };
         Self {
-            size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            size,
             path,
             kind,
             content,
         }
     }
 
-    /// Describes a file whose content was not read because it is larger than [`FILE_LIMIT`], which is a problem itself.
+    /// Describes a file whose content was not read: it is larger than [`super::FILE_LIMIT`], or nothing reads it.
     #[must_use]
-    pub fn too_large(path: impl Into<String>, kind: FileKind, size: u64) -> Self {
+    pub fn unread(path: impl Into<String>, kind: FileKind, size: u64) -> Self {
         Self {
             path: path.into(),
             kind,
-            size: size.max(FILE_LIMIT.saturating_add(1)),
+            size,
             content: Content::Other,
         }
     }
@@ -106,7 +114,7 @@ impl SourceFile {
 
 /// The files of a tree by path.
 pub(super) struct Tree<'a> {
-    files: BTreeMap<&'a str, &'a SourceFile>,
+    files: BTreeMap<&'a str, &'a SourceFile<'a>>,
 }
 
 /// What a path refers to.
@@ -120,8 +128,12 @@ pub(super) enum Standing {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(files: &'a [SourceFile]) -> Self {
-        let mut by_path: BTreeMap<&str, &SourceFile> = BTreeMap::new();
+    pub(super) fn new(files: &'a [SourceFile<'a>]) -> Self {
+        Self::of(files)
+    }
+
+    pub(super) fn of(files: impl IntoIterator<Item = &'a SourceFile<'a>>) -> Self {
+        let mut by_path: BTreeMap<&str, &SourceFile<'_>> = BTreeMap::new();
         for file in files {
             by_path.entry(&file.path).or_insert(file);
         }
@@ -129,16 +141,16 @@ impl<'a> Tree<'a> {
     }
 
     /// Returns every file, by path.
-    pub(super) fn files(&self) -> impl Iterator<Item = &'a SourceFile> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &'a SourceFile<'a>> {
         self.files.values().copied()
     }
 
-    pub(super) fn file(&self, path: &str) -> Option<&'a SourceFile> {
+    pub(super) fn file(&self, path: &str) -> Option<&'a SourceFile<'a>> {
         self.files.get(path).copied()
     }
 
     /// Returns the files below a directory; for the root, all files.
-    pub(super) fn below(&self, directory: &str) -> impl Iterator<Item = &'a SourceFile> {
+    pub(super) fn below(&self, directory: &str) -> impl Iterator<Item = &'a SourceFile<'a>> {
         let prefix = if directory.is_empty() {
             String::new()
         } else {
@@ -155,7 +167,7 @@ impl<'a> Tree<'a> {
     pub(super) fn directly_in(
         &self,
         directory: &str,
-    ) -> impl Iterator<Item = (&'a str, &'a SourceFile)> {
+    ) -> impl Iterator<Item = (&'a str, &'a SourceFile<'a>)> {
         let skipped = if directory.is_empty() {
             0
         } else {

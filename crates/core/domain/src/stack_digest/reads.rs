@@ -7,7 +7,7 @@
 use crate::terraform_json::{self, Body as JsonBody};
 use hcl_edit::expr::{Expression, FuncCall, Traversal, TraversalOperator};
 use hcl_edit::structure::{Attribute, Block, Body};
-use hcl_edit::template::{Element, Template};
+use hcl_edit::template::{Element, StringTemplate, Template};
 use hcl_edit::visit::{self, Visit};
 use hcl_edit::{Decorated, Ident};
 use serde_json::Value;
@@ -58,8 +58,16 @@ pub(super) enum Read {
     Path(String),
     /// The module in a directory of the repository.
     Module(String),
+    /// Perhaps any file below a directory, which begins a path that is put together.
+    Below(String),
+    /// A text that may be a path, or the start of one.
+    Text(String),
+    /// A text with `..`, which may be the start of any path.
+    Parent,
     /// Perhaps any file of the repository.
     AnyFile(&'static str),
+    /// Something outside the repository, which the commit does not decide.
+    Outside(&'static str),
     /// Something that the commit does not decide.
     Unknown(&'static str),
 }
@@ -154,16 +162,23 @@ impl Reader<'_> {
         self.found.push(Read::Unknown(cause));
     }
 
+    fn outside(&mut self, cause: &'static str) {
+        self.found.push(Read::Outside(cause));
+    }
+
     fn text(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.found.push(Read::Text(text.to_owned()));
+        }
         if has_parent(text) {
-            self.any_file("has a path with `..` that is not followed");
+            self.found.push(Read::Parent);
         }
     }
 
     fn follow(&mut self, path: Option<String>) {
         match path {
             Some(path) => self.found.push(Read::Path(path)),
-            None => self.unknown("names a path outside the repository"),
+            None => self.outside("names a path outside the repository"),
         }
     }
 
@@ -172,11 +187,11 @@ impl Reader<'_> {
         match source {
             Some(source) if local(&source) => match join(self.dir, source) {
                 Some(dir) => self.found.push(Read::Module(dir)),
-                None => self.unknown(OUTSIDE),
+                None => self.outside(OUTSIDE),
             },
             // Also with a fixed version or commit: `init` fetches the module again, and the files that
             // its code reads are not known here.
-            Some(_) => self.unknown(OUTSIDE),
+            Some(_) => self.outside(OUTSIDE),
             None => self.unknown("uses a module whose source is not a plain text"),
         }
     }
@@ -234,6 +249,38 @@ impl Reader<'_> {
         }
     }
 
+    /// Finds where a path leads that is put together: to the file, or to the directory that it begins with.
+    fn prefix<'e>(&mut self, mut elements: impl Iterator<Item = &'e Element>) {
+        let mut first = elements.next();
+        let base = match first {
+            Some(Element::Interpolation(inner)) => match &inner.expr {
+                Expression::Traversal(traversal) => self.base(traversal),
+                _ => None,
+            },
+            _ => None,
+        };
+        if base.is_some() {
+            first = elements.next();
+        }
+        let text = match first {
+            Some(Element::Literal(text)) => text.as_str(),
+            _ => "",
+        };
+        let known = match (elements.next(), text.rsplit_once('/')) {
+            (None, _) => text,
+            (Some(_), Some((directory, _))) => directory,
+            (Some(_), None) => "",
+        };
+        // A path outside the repository is found elsewhere.
+        let path = join(base.unwrap_or(self.stack), known);
+        self.found.extend(path.map(Read::Below));
+    }
+
+    fn begins_with_base<'e>(&self, mut elements: impl Iterator<Item = &'e Element>) -> bool {
+        matches!(elements.next(), Some(Element::Interpolation(first))
+            if matches!(&first.expr, Expression::Traversal(it) if self.base(it).is_some()))
+    }
+
     fn file_function(&mut self, call: &FuncCall) {
         let mut arguments = call.args.iter();
         let Some(first) = arguments.next() else {
@@ -249,6 +296,13 @@ impl Reader<'_> {
             roots.visit_expr(first);
             if roots.outside {
                 self.any_file("reads a file whose path comes from a resource or data source");
+            }
+            match first {
+                Expression::StringTemplate(template) => self.prefix(template.iter()),
+                Expression::String(text) => {
+                    self.found.extend(join(self.stack, text).map(Read::Below));
+                }
+                _ => self.found.push(Read::Below(self.stack.to_owned())),
             }
             self.visit_expr(first);
         }
@@ -310,7 +364,12 @@ impl Reader<'_> {
             return self.text(text);
         }
         match text.parse::<Template>() {
-            Ok(template) => self.visit_template(&template),
+            Ok(template) => {
+                if self.begins_with_base(template.iter()) {
+                    self.prefix(template.iter());
+                }
+                self.visit_template(&template);
+            }
             Err(_) => self.any_file("has a template that cannot be parsed"),
         }
     }
@@ -320,7 +379,7 @@ impl Reader<'_> {
         match kind {
             "external" => self.any_file("runs a program, which may read any file"),
             "terraform_remote_state" => {
-                self.unknown("reads the state of another stack, which is not an input");
+                self.outside("reads the state of another stack, which is not an input");
             }
             _ => {}
         }
@@ -372,6 +431,13 @@ impl Visit for Reader<'_> {
 
     fn visit_string(&mut self, text: &Decorated<String>) {
         self.text(text);
+    }
+
+    fn visit_string_template(&mut self, template: &StringTemplate) {
+        if self.begins_with_base(template.iter()) {
+            self.prefix(template.iter());
+        }
+        visit::visit_string_template(self, template);
     }
 
     fn visit_element(&mut self, element: &Element) {

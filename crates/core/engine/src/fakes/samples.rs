@@ -211,6 +211,7 @@ pub fn snapshot(n: u8) -> Snapshot {
         author: "Mona Lisa".into(),
         subject: format!("Change number {n}"),
         files,
+        unread: Vec::new(),
         trees,
     }
 }
