@@ -112,13 +112,7 @@ impl Story {
             panic!("{applied:?}")
         };
         let outputs = self.bench.outputs(outputs);
-        outputs
-            .get("name")
-            .unwrap()
-            .value
-            .as_str()
-            .unwrap()
-            .to_owned()
+        outputs.get("name").unwrap().value.text().unwrap()
     }
 
     /// Plans a commit that fails, applies it, and plans its rollback to `main` with the dependencies

@@ -1,7 +1,6 @@
 //! The rules for the directories that the configuration names: the stacks and the build context.
 
 use super::CONFIG_FILE;
-use super::CONFIG_FILE;
 use super::hcl::{self, BackendBlock, Facts};
 use super::links;
 use super::problem::{Problem, Rule};
