@@ -29,7 +29,10 @@ fn values(expression: &str) -> Vec<Value> {
         ),
         (
             Expression::InputField("failures"),
-            vec![json!([]), json!([error])],
+            vec![
+                json!([]),
+                json!([{"stack": "data", "verdict": "failed", "error": error}]),
+            ],
         ),
         (Expression::TaskToken, vec![json!("AQC=")]),
         (Expression::ExecutionId, vec![json!(samples::EXECUTION)]),

@@ -7,7 +7,7 @@ use crate::text;
 use serde_json::Value;
 
 /// The maximum length of a cause in a message, in characters.
-const CAUSE_LIMIT: usize = 2000;
+pub(crate) const CAUSE_LIMIT: usize = 2000;
 
 impl CaughtError {
     /// Returns the error under one of our names, with a message for a person.

@@ -211,30 +211,6 @@ impl StepError {
     }
 }
 
-impl StepError {
-    /// Returns one error for errors that are independent of each other: the name and message of the first that the
-    /// commit causes, or of the first, then the others. All messages are shown, each in its share of
-    /// [`MESSAGE_LIMIT`]. Returns none without errors.
-    #[must_use]
-    pub fn all(errors: &[Self]) -> Option<Self> {
-        let of_commit = errors.iter().position(|error| error.name.is_of_commit());
-        let lead = of_commit.unwrap_or_default();
-        let first = errors.get(lead)?;
-        if errors.len() == 1 {
-            return Some(first.clone());
-        }
-        let others = errors.iter().enumerate().filter(|(at, _)| *at != lead);
-        // Leaves room for the text between the messages.
-        let share = (MESSAGE_LIMIT / errors.len()).saturating_sub(32);
-        let mut message = text::cut(&first.message, share);
-        for (_, other) in others {
-            let line = text::cut(&other.message, share);
-            message.push_str(&format!("\nAlso {}: {line}", other.name));
-        }
-        Some(Self::new(first.name, message))
-    }
-}
-
 impl<E: NamedError> From<E> for StepError {
     fn from(error: E) -> Self {
         Self::new(error.name(), error.to_string())
@@ -254,19 +230,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
     use super::*;
     use crate::ids::{RunId, StackName};
-
-    #[test]
-    fn every_error_has_its_share_of_the_message() {
-        let long = StepError::new(ErrorName::PlanFailed, "x".repeat(MESSAGE_LIMIT));
-        let mut errors = vec![long; 51];
-        assert_eq!(StepError::all(&errors[..1]), errors.first().cloned());
-        errors.push(StepError::new(ErrorName::BuildFailed, "the tests failed"));
-        let all = StepError::all(&errors).unwrap();
-        assert_eq!(all.name, ErrorName::PlanFailed);
-        assert_eq!(all.message.matches("\nAlso PlanFailed: x").count(), 50);
-        assert!(all.message.ends_with("Also BuildFailed: the tests failed"));
-        assert_eq!(StepError::all(&[]), None);
-    }
 
     #[test]
     fn no_next_step_for_a_run_has_a_placeholder() {

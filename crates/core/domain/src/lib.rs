@@ -8,6 +8,7 @@ pub mod env_vars;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod failed;
 pub mod ids;
 pub mod job;
 pub mod json;

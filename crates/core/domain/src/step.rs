@@ -22,7 +22,7 @@ pub use deploy::{
 };
 pub use plan::{
     Acquire, ApprovalAnswer, Judge, JudgeOutput, LockAnswer, PlanInput, PlanOutput,
-    RequestApproval, SelectStacks, SelectStacksOutput,
+    RequestApproval, SelectStacks, SelectStacksOutput, StackFailure,
 };
 pub use reconcile::{ReconcileInput, ReconcileOutput};
 pub use record::{

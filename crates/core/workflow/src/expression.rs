@@ -32,7 +32,7 @@ pub enum Expression {
     /// The output of the second branch of a Parallel; the verdict [`FAILED`] and no `failures` if that is the
     /// verdict of the first.
     SecondUnlessFirstFailed,
-    /// The errors of the Map items that failed, as a list.
+    /// The Map items that failed, as a list.
     FailedItems,
     /// The error that a Catch caught.
     CaughtError,
@@ -96,7 +96,7 @@ impl fmt::Display for Expression {
                 f,
                 "$states.result[0].verdict = '{FAILED}' ? {{'verdict': '{FAILED}', 'failures': []}} : $states.result[1]"
             ),
-            Self::FailedItems => write!(f, "[$states.result[verdict = '{FAILED}'].error]"),
+            Self::FailedItems => write!(f, "[$states.result[verdict = '{FAILED}']]"),
             Self::CaughtError => f.write_str("$states.errorOutput"),
             Self::BranchError => f.write_str("$parse($states.errorOutput.Cause)"),
             Self::ErrorAsCause => write!(

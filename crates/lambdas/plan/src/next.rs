@@ -13,14 +13,14 @@
 //! `Internal` if a stack can never be planned.
 
 use crate::{Error, Plan};
-use domain::error::StepError;
+use domain::failed::{self, Failed};
 use domain::ids::{JobId, Sha256Digest, StackName};
 use domain::job::Verb;
 use domain::keys;
 use domain::plan::{LegKind, ObjectRef};
 use domain::run::{Run, SameStack, StackRun, StackState, Wave};
 use domain::source_rules;
-use domain::step::{CaughtError, SelectStacks, SelectStacksOutput, StackJob};
+use domain::step::{SelectStacks, SelectStacksOutput, StackJob};
 use engine::documents::{load_run, update_run};
 use engine::environments::{self, Owned};
 use engine::status::Transition;
@@ -33,13 +33,16 @@ impl Plan {
     /// planned now, and creates their jobs.
     pub(crate) async fn next(&self, input: SelectStacks) -> Result<SelectStacksOutput> {
         let run = load_run(&*self.table, &input.run).await?;
-        let mut errors: Vec<StepError> = input
-            .failures
-            .iter()
-            .map(CaughtError::to_step_error)
-            .collect();
-        errors.extend(run.build_error().cloned());
-        if let Some(error) = StepError::all(&errors) {
+        let build = run.build_error().map(|error| Failed {
+            what: "the build".to_owned(),
+            error: error.clone(),
+        });
+        let stacks = input.failures.iter().map(|failure| Failed {
+            what: format!("stack {}", failure.stack),
+            error: failure.error.to_step_error(),
+        });
+        let failures: Vec<Failed> = build.into_iter().chain(stacks).collect();
+        if let Some(error) = failed::together(&failures) {
             return Err(error);
         }
         let owned = environments::owned(&*self.table, &run).await?;

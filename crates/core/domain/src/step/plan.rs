@@ -57,10 +57,19 @@ pub struct LockAnswer {
 pub struct SelectStacks {
     /// The run.
     pub run: RunId,
-    /// The errors of the previous applies. They are raised here, when no other stack is being
-    /// applied.
+    /// The stacks that failed in the wave before. Their errors are raised here, when no other stack
+    /// is being planned or applied.
     #[serde(default)]
-    pub failures: Vec<CaughtError>,
+    pub failures: Vec<StackFailure>,
+}
+
+/// A stack that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackFailure {
+    /// The stack.
+    pub stack: StackName,
+    /// Its error.
+    pub error: CaughtError,
 }
 
 /// The output of `next`.

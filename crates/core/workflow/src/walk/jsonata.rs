@@ -449,10 +449,10 @@ mod tests {
             ("'refused' in $states.input.plans.verdict", json!(false)),
             ("$states.result[1]", json!({"verdict": "auto"})),
             (
-                "[$states.result[verdict = 'failed'].error]",
-                json!([{"Error": "X"}]),
+                "[$states.result[verdict = 'failed']]",
+                json!([{"verdict": "failed", "error": {"Error": "X"}}]),
             ),
-            ("[$states.result[verdict = 'other'].error]", json!([])),
+            ("[$states.result[verdict = 'other']]", json!([])),
             (
                 "$error ? $error.Error : $states.input.lost.Error",
                 json!("A"),

@@ -1,6 +1,7 @@
 //! The selection of stacks: what it raises, and how long it takes.
 
 use super::*;
+use domain::step::StackFailure;
 
 #[tokio::test]
 async fn every_failure_is_raised_and_nothing_else_is_done() {
@@ -11,17 +12,24 @@ async fn every_failure_is_raised_and_nothing_else_is_done() {
             run.build_failed(None, error, samples::now()).unwrap();
         })
         .await;
-    let failures = vec![caught("ApplyFailed"), caught("StateLocked")];
+    let failure = |stack: &str, error| StackFailure {
+        stack: samples::stack(stack),
+        error: caught(error),
+    };
+    let failures = vec![
+        failure("data", "StateLocked"),
+        failure("app", "ApplyFailed"),
+    ];
     let input = SelectStacks {
         run: run(1),
         failures,
     };
     let error = world.plan.run(PlanInput::Next(input)).await.unwrap_err();
-    assert_eq!(error.name, ErrorName::ApplyFailed);
     insta::assert_snapshot!(error, @r"
-    ApplyFailed: it broke
-    Also StateLocked: it broke
-    Also BuildFailed: the tests failed
+    BuildFailed: 3 failures
+    the build: BuildFailed: the tests failed
+    stack data: StateLocked: it broke
+    stack app: ApplyFailed: it broke
     ");
     assert!(world.artifacts.keys().is_empty());
 }
