@@ -6,16 +6,18 @@
 //! waiting run until it is sent, so a process that stops between the write and the call loses none.
 
 mod error;
+mod freeze;
 mod restore;
 
 use crate::error::StepError;
 use crate::ids::{BranchRef, CommitId, EnvironmentName, RepositoryKey, RunId, StackName};
 use crate::plan::ObjectRef;
 use crate::release::{Artifact, Release};
-use crate::run::{Blame, Lock, Outcome, RollbackOutcome, Run};
+use crate::run::{Blame, Lock, Run};
 use crate::stack_digest::StackDigest;
 use crate::text;
 pub use error::EnvironmentError;
+pub use freeze::freezing_error;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -580,20 +582,6 @@ impl Environment {
             recorded: fence,
             current: holder.fence,
         })
-    }
-}
-
-/// Returns the error that freezes a run's environment: one that left it in an unknown state. A
-/// refused rollback does not freeze it: the state is known, so a newer commit can proceed.
-#[must_use]
-pub fn freezing_error(run: &Run) -> Option<&StepError> {
-    if run.outcome() != Outcome::NeedsOperator {
-        return None;
-    }
-    match run.rollback_outcome() {
-        Some(RollbackOutcome::RollbackRefused) => None,
-        Some(RollbackOutcome::RollbackFailed) => run.rollback_error(),
-        _ => run.failure().map(|failure| &failure.error),
     }
 }
 
