@@ -102,10 +102,11 @@ impl Marks {
         is_refusal.then_some(Refusal { marks: self, first })
     }
 
-    /// Returns what to do if one of several errors is about a sensitive value.
+    /// Returns what to do if a diagnostic is about a sensitive value.
     pub(crate) fn hint(&self, error: &Error) -> Option<String> {
-        let mut errors = error.diagnostics().iter();
-        (!self.variables.is_empty() && errors.any(refuses))
+        let is_hint = |found: &Diagnostic| refuses(found) || found.summary == ERROR_MESSAGE;
+        let mut found = error.diagnostics().iter();
+        (!self.variables.is_empty() && found.any(is_hint))
             .then(|| format!("{} {FIX}", self.describe()))
     }
 
@@ -122,8 +123,11 @@ impl Marks {
 }
 
 /// How a stack says which values are not secret.
-const FIX: &str = "Where a value is not secret, write nonsensitive(...) around it; or set `sensitive` \
-                   in the block of the variable.";
+const FIX: &str = "Set `sensitive = true` in an output with a secret value. Where a value is not secret, write \
+                   nonsensitive(...) around it; or set `sensitive` in the block of the variable.";
+
+/// The summary of the error and of the warning about an error message that contains a sensitive value.
+const ERROR_MESSAGE: &str = "Error message refers to sensitive values";
 
 fn refuses(found: &Diagnostic) -> bool {
     found.summary == OUTPUT || found.detail.starts_with(FOR_EACH)
@@ -152,7 +156,15 @@ impl Refusal<'_> {
         Diagnostic {
             severity: Severity::Warning,
             summary: format!("{} not marked as sensitive", names.join(", ")),
-            detail: format!("{}; use nonsensitive(...) there", self.first.summary),
+            detail: format!(
+                "{}; {}",
+                self.first.summary,
+                if self.first.summary == OUTPUT {
+                    "set `sensitive = true` in the output, or write nonsensitive(...) if its value is not secret"
+                } else {
+                    "write nonsensitive(...) there if the value is not secret"
+                }
+            ),
             address: None,
             position: self.first.position.clone(),
         }

@@ -16,7 +16,9 @@ pub(crate) fn complete(kind: PlanKind, found: Outputs, declared: Outputs, log: &
         }
     }
     for output in outputs.values_mut() {
-        output.contains_secret = !output.sensitive && log.is_secret(output.value.json());
+        // Each text by itself: a search decodes what it searches, many times.
+        let mut texts = output.value.texts().into_iter();
+        output.contains_secret = !output.sensitive && texts.any(|text| log.is_secret(&text));
     }
     outputs
 }

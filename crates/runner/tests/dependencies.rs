@@ -267,7 +267,8 @@ async fn a_stack_without_a_lock_file_is_planned_warned_of_and_applied_with_the_s
         };
         let warning = warnings.first.first().unwrap().to_string();
         assert!(
-            warning.contains("`terraform providers lock -platform=linux_amd64`")
+            warning
+                .contains("`terraform providers lock -platform=linux_amd64 -platform=linux_arm64`")
                 && warning.ends_with("commit it: hashicorp/aws 5.100.0"),
             "{warning}"
         );

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use domain::environment::Environment;
 use domain::error::ErrorName;
 use domain::ids::RunId;
-use domain::run::{ErrorDecision, Outcome, Run};
+use domain::run::{Blame, ErrorDecision, Outcome, Run};
 use engine::status::{self, TransitionKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -127,8 +127,9 @@ impl Matrix<'_> {
         }
         if outcome == Outcome::RolledBack {
             ensure!(
-                environment.is_bad(commit),
-                "the commit is not marked as bad"
+                environment.is_bad(commit) == (run.blame() == Blame::Commit),
+                "the commit is marked as bad only if it caused the error; the bad commits are {:?}",
+                environment.bad()
             );
         }
         if environment.frozen().is_some() {

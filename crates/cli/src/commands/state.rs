@@ -262,10 +262,10 @@ pub async fn restore(
         return Err(Failure::new(Kind::VersionNotFound, what, next));
     }
     selected.check_free(pipeline).await?;
-    lock(recovery, key, of, pipeline.clock.now()).await?;
+    let own = lock(recovery, key, of, pipeline.clock.now()).await?;
     let restored = replace(pipeline, &selected, version).await;
-    // A lock that stays is shown by `state unlock`, which must not hide why the state was not restored.
-    let unlocked = states.remove(&keys::state_lock(key)).await;
+    // Why the state was not restored matters more than a lock that stays.
+    let unlocked = unlock_own(recovery, key, &own).await;
     restored?;
     unlocked?;
     if out.json {
@@ -278,8 +278,24 @@ pub async fn restore(
     ))
 }
 
+/// Removes a lock, unless another holder has replaced it.
+async fn unlock_own(recovery: &Recovery, state: &str, own: &StateLock) -> Outcome {
+    if lock_of(recovery, state)
+        .await?
+        .is_some_and(|it| it.id == own.id)
+    {
+        recovery.states.remove(&keys::state_lock(state)).await?;
+    }
+    Ok(())
+}
+
 /// Locks a state, so that no Terraform writes it.
-async fn lock(recovery: &Recovery, state: &str, of: &StateOf, now: Timestamp) -> Outcome {
+async fn lock(
+    recovery: &Recovery,
+    state: &str,
+    of: &StateOf,
+    now: Timestamp,
+) -> Outcome<StateLock> {
     let lock = StateLock {
         id: format!("restore-{}", now.as_millisecond()),
         who: "`sluicegate state restore`".to_owned(),
@@ -289,7 +305,7 @@ async fn lock(recovery: &Recovery, state: &str, of: &StateOf, now: Timestamp) ->
     let bytes = domain::json::to_bytes("a lock", &lock).map_err(StepError::from)?;
     let key = keys::state_lock(state);
     if recovery.states.create(&key, bytes).await? == Written::Yes {
-        return Ok(());
+        return Ok(lock);
     }
     let holder = lock_of(recovery, state).await?;
     let who = holder.map_or_else(|| "someone".to_owned(), |lock| lock.who);

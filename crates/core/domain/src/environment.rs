@@ -409,6 +409,7 @@ impl Environment {
         run: &RunId,
         fence: u64,
         outputs: BTreeMap<StackName, ObjectRef>,
+        dependencies: BTreeMap<StackName, ObjectRef>,
         blame: Blame,
         now: Timestamp,
     ) -> Result<(), EnvironmentError> {
@@ -418,6 +419,8 @@ impl Environment {
         }
         if let Some(good) = &mut self.last_good {
             good.set_outputs(outputs);
+            // Those that had expired were resolved again.
+            good.dependencies.extend(dependencies);
             if self.infrastructure == Infrastructure::Changing {
                 self.infrastructure = Infrastructure::LastGood;
             }

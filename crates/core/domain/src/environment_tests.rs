@@ -172,7 +172,14 @@ fn a_commit_that_becomes_bad_fails_the_run_that_waits_with_it() {
     environment.acquire(again.clone(), QueueRule::Every, at(100));
     environment.acquire(waiter(3), QueueRule::Every, at(100));
     environment
-        .record_rollback(&waiter(1).run, 1, BTreeMap::new(), Blame::Commit, at(101))
+        .record_rollback(
+            &waiter(1).run,
+            1,
+            BTreeMap::new(),
+            BTreeMap::new(),
+            Blame::Commit,
+            at(101),
+        )
         .unwrap();
     environment.release(&waiter(1).run, at(102));
     assert_eq!(
@@ -335,7 +342,7 @@ proptest! {
                 (Change::RollBack, Some(holder)) => {
                     let outputs = BTreeMap::new();
                     let (run, fence) = (&holder.run, holder.fence);
-                    environment.record_rollback(run, fence, outputs, Blame::Commit, at(100)).unwrap();
+                    environment.record_rollback(run, fence, outputs, BTreeMap::new(), Blame::Commit, at(100)).unwrap();
                     dirty.remove(run);
                 }
                 (Change::Release, Some(holder)) => environment.release(&holder.run, at(100)),
@@ -375,7 +382,7 @@ proptest! {
             environment.begin_changes(&run, 2).unwrap();
             prop_assert_eq!(environment.infrastructure(), Infrastructure::Changing);
             prop_assert!(environment.last_good_base(&run).is_some());
-            environment.record_rollback(&run, 2, BTreeMap::new(), Blame::Commit, at(100)).unwrap();
+            environment.record_rollback(&run, 2, BTreeMap::new(), BTreeMap::new(), Blame::Commit, at(100)).unwrap();
         }
         environment.release(&run, at(100));
         prop_assert_eq!(environment.infrastructure(), Infrastructure::LastGood);

@@ -139,8 +139,9 @@ impl ErrorName {
         )
     }
 
-    /// Returns whether another commit can do without this error. A commit that fails for another reason, such as a
-    /// lost job or an AWS API that does not respond, may succeed when it is delivered again.
+    /// Returns whether the commit causes errors of this name. A commit that fails for another reason, such as a lost
+    /// job, may succeed when it is delivered again. An error that Terraform or ECS reports counts as caused by the
+    /// commit, although AWS may have been the cause.
     #[must_use]
     pub fn is_of_commit(self) -> bool {
         matches!(

@@ -42,9 +42,21 @@ pub fn together(failures: &[Failed]) -> Option<StepError> {
     let each = (CAUSE_LIMIT.saturating_sub(taken) / detailed.len()).saturating_sub(1);
     let lines = detailed
         .iter()
-        .map(|failed| text::lines(&format!("{}: {}", failed.what, failed.error), each));
+        .map(|failed| shorten(&format!("{}: {}", failed.what, failed.error), each));
     let lines: Vec<String> = std::iter::once(head).chain(lines).chain(rest).collect();
     Some(StepError::new(name, lines.join("\n")))
+}
+
+/// Shortens a text in its middle: its start says what failed, and a build's log ends with the cause.
+fn shorten(text: &str, limit: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return text.to_owned();
+    }
+    let half = limit.saturating_sub(3) / 2;
+    let start: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(length - half).collect();
+    format!("{start} … {end}")
 }
 
 #[cfg(test)]
@@ -84,10 +96,11 @@ mod tests {
 
     #[test]
     fn every_failure_is_named_within_the_limit() {
+        let text = format!("{}the end", "long ".repeat(600));
         let failures: Vec<Failed> = (0..20)
             .map(|n| {
                 let what = format!("stack stack-{n}");
-                failed(&what, ErrorName::PlanFailed, &"long ".repeat(1000))
+                failed(&what, ErrorName::PlanFailed, &text)
             })
             .collect();
         let error = together(&failures).unwrap();
@@ -95,6 +108,7 @@ mod tests {
             assert!(error.message.contains(&failed.what), "{error}");
         }
         assert!(error.message.chars().count() <= CAUSE_LIMIT);
+        assert_eq!(error.message.matches("the end\n").count(), DETAILED);
         // It is kept whole when the next step reads it.
         let caught = CaughtError {
             error: error.name.to_string(),

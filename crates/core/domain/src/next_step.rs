@@ -22,7 +22,7 @@ const fn cause(texts: &'static [&'static str], next: &'static str) -> Cause {
 const TERRAFORM: &[Cause] = &[
     cause(
         &["match any of the checksums previously recorded"],
-        "The lock file has no checksum for Linux. Run `terraform providers lock -platform=linux_amd64` in the stack's directory, commit .terraform.lock.hcl, and push.",
+        "The lock file has no checksum for Linux. Run `terraform providers lock -platform=linux_amd64 -platform=linux_arm64` in the stack's directory, commit .terraform.lock.hcl, and push.",
     ),
     cause(
         &["Provider dependency changes detected"],

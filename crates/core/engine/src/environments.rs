@@ -144,8 +144,9 @@ pub async fn record_rollback(
     now: Timestamp,
 ) -> Result<()> {
     change(table, &owned.environment, |environment| {
-        let (outputs, blame) = (run.outputs(), run.blame());
-        Ok(environment.record_rollback(&owned.run, owned.fence, outputs, blame, now)?)
+        let (outputs, modules) = (run.outputs(), run.restored_dependencies());
+        let (holder, fence, blame) = (&owned.run, owned.fence, run.blame());
+        Ok(environment.record_rollback(holder, fence, outputs, modules, blame, now)?)
     })
     .await
 }

@@ -9,7 +9,17 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 /// Packs the files of a commit, without those that are left out. A submodule becomes an empty directory, as in a clone without submodules.
+///
+/// # Errors
+/// Fails with `Internal` if a file that belongs into the archive was not read.
 pub(crate) fn pack(snapshot: &Snapshot, left_out: &BTreeSet<String>) -> Result<Vec<u8>, Error> {
+    let mut unread = snapshot.unread.iter();
+    if let Some(file) = unread.find(|file| !left_out.contains(&file.path)) {
+        return Err(Error::FileNotRead {
+            commit: snapshot.commit.clone(),
+            path: file.path.clone(),
+        });
+    }
     write(snapshot, left_out).map_err(|error| Error::ArchiveNotWritten {
         commit: snapshot.commit.clone(),
         why: error.to_string(),

@@ -10,13 +10,15 @@ pub enum Error {
     OtherSchema { schema: u32 },
     #[error("the archive of commit {commit} cannot be written: {why}")]
     ArchiveNotWritten { commit: CommitId, why: String },
+    #[error("the archive of commit {commit} needs {path:?}, which was not read")]
+    FileNotRead { commit: CommitId, path: String },
 }
 
 impl NamedError for Error {
     fn name(&self) -> ErrorName {
         match self {
             Self::OtherSchema { .. } => ErrorName::ContractViolation,
-            Self::ArchiveNotWritten { .. } => ErrorName::Internal,
+            Self::ArchiveNotWritten { .. } | Self::FileNotRead { .. } => ErrorName::Internal,
         }
     }
 }

@@ -178,7 +178,7 @@ impl Prepared<'_> {
             return Vec::new();
         }
         warning(format!(
-            "{LOCK_FILE} lacks providers; run `terraform providers lock -platform=linux_amd64`, commit it: {}",
+            "{LOCK_FILE} lacks providers; run `terraform providers lock -platform=linux_amd64 -platform=linux_arm64`, commit it: {}",
             added.join(", ")
         ))
     }

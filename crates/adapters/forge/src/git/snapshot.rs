@@ -185,17 +185,25 @@ impl Reader<'_> {
         })?;
         loop {
             let described: Vec<SourceFile<'_>> = self.files.iter().map(Entry::describe).collect();
-            let reached = Examined::new(&described).reached().clone();
+            let examined = Examined::new(&described);
+            let (reached, left_out) = (examined.reached().clone(), examined.left_out().clone());
             let is_read = |file: &&Entry| file.bytes.is_some() || reached.contains(&file.path);
             let is_new = |file: &Entry| file.bytes.is_none() && reached.contains(&file.path);
-            let wanted = self.files.iter().filter(is_read);
             // What is too large is a problem of the rules, which need no content to find it.
-            if total(&mut wanted.into_iter()) > TOTAL_LIMIT
-                || !self
-                    .files
-                    .iter()
-                    .any(|file| is_new(file) && file.size <= FILE_LIMIT)
+            if total(&mut self.files.iter().filter(is_read)) > TOTAL_LIMIT {
+                return Ok(());
+            }
+            if !self
+                .files
+                .iter()
+                .any(|file| is_new(file) && file.size <= FILE_LIMIT)
             {
+                // The archive holds every file that is not left out.
+                let is_sealed = |file: &Entry| !left_out.paths.contains(&file.path);
+                let mut sealed = self.files.iter().filter(|file| is_sealed(file));
+                if total(&mut sealed) <= TOTAL_LIMIT {
+                    self.load(is_sealed)?;
+                }
                 return Ok(());
             }
             self.load(|file| reached.contains(&file.path))?;
@@ -391,6 +399,19 @@ mod tests {
         ];
         assert_eq!(paths, expected);
         assert_eq!(snapshot.unread.len(), 203);
+
+        // One file is too large for an archive, and nothing reads it. The others are sealed.
+        let huge = repository.blob(&vec![0; 128 * 1024 * 1024 + 1]).unwrap();
+        let entries = [
+            ("40000", b"read".as_slice(), other),
+            ("100644", CONFIG_FILE.as_bytes(), blob(stack)),
+            ("100644", b"video".as_slice(), huge),
+        ];
+        let snapshot = super::read(&repository, &self::commit(&repository, &entries)).unwrap();
+        let paths: Vec<_> = snapshot.files.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["read/a", "read/b", CONFIG_FILE]);
+        let unread: Vec<_> = snapshot.unread.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(unread, ["video"]);
 
         // The build reads it all, so it is refused, and not read.
         let commit = commit(READS_ALL);

@@ -3,7 +3,7 @@
 use crate::config::WhenChanged;
 use crate::environment::{Environment, LastGood};
 use crate::ids::{CommitId, Sha256Digest, StackName};
-use crate::plan::{LegKind, ObjectRef};
+use crate::plan::{LegKind, ObjectRef, PlanKind};
 use crate::run::{Change, Leg, Run, RunError, StackRun, StackState, Wave};
 use crate::stack_digest::StackDigest;
 use jiff::Timestamp;
@@ -97,8 +97,14 @@ impl Run {
 
     /// Returns the sealed modules and lock files of the forward leg's stacks.
     pub(super) fn dependencies(&self) -> BTreeMap<StackName, ObjectRef> {
-        let known = |stack: &StackRun| Some((stack.name().clone(), stack.dependencies()?.clone()));
-        self.forward.stacks().iter().filter_map(known).collect()
+        dependencies(self.forward.stacks())
+    }
+
+    /// Returns the sealed modules and lock files of the stacks that the rollback restored.
+    #[must_use]
+    pub fn restored_dependencies(&self) -> BTreeMap<StackName, ObjectRef> {
+        let restored = self.rollback.iter().flat_map(|leg| leg.stacks());
+        dependencies(restored.filter(|stack| stack.plan_kind() == PlanKind::Normal))
     }
 
     /// Returns the digests of the forward leg's stacks.
@@ -164,4 +170,11 @@ impl Leg {
             .filter(move |(stack, _)| last.is_none_or(|last| stack.since() >= last))
             .map(|(stack, same_as)| (stack.name(), same_as))
     }
+}
+
+fn dependencies<'a>(
+    stacks: impl IntoIterator<Item = &'a StackRun>,
+) -> BTreeMap<StackName, ObjectRef> {
+    let known = |stack: &StackRun| Some((stack.name().clone(), stack.dependencies()?.clone()));
+    stacks.into_iter().filter_map(known).collect()
 }

@@ -232,7 +232,14 @@ fn after_a_rollback_a_stack_that_needs_other_outputs_is_planned() {
         run.forward.stacks[3].state = maybe();
         decide(&mut run, ErrorName::ApplyFailed, Some(&good));
         environment
-            .record_rollback(&run.id, 2, run.outputs(), run.blame(), now())
+            .record_rollback(
+                &run.id,
+                2,
+                run.outputs(),
+                run.restored_dependencies(),
+                run.blame(),
+                now(),
+            )
             .unwrap();
         environment.release(&run.id, now());
 

@@ -94,6 +94,14 @@ fn an_lfs_pointer_is_found_wherever_a_stack_reads_it() {
         ),
         (r#"locals { a = fileset("../lambda", "*.zip") }"#, lambda),
         (
+            r#"resource "terraform_data" "a" {
+                provisioner "local-exec" {
+                  command = "cp ${path.module}/../lambda/handler.zip /tmp && sh files/a.zip"
+                }
+            }"#,
+            "infra/app/files/a.zip infra/lambda/handler.zip",
+        ),
+        (
             r#"data "archive_file" "a" { source_dir = "${path.module}/../lambda" }"#,
             lambda,
         ),

@@ -1,6 +1,6 @@
 //! The files of a commit, and those that a stack reads.
 
-use super::reads::{self, Read, Reads};
+use super::reads::{self, Read, Reads, is_plain};
 use super::{Coverage, Hash, Reason};
 use crate::config::{Stack, WhenChanged};
 use crate::source_rules::{FileKind, is_forbidden_name};
@@ -154,6 +154,7 @@ pub(crate) struct Reached<'a> {
 pub(crate) fn reach<'a>(tree: &SourceTree<'a>, stack: &Stack) -> Reached<'a> {
     let mut search = Search::new(tree, &stack.dir, Extent::Reach);
     search.module(stack.dir.clone(), &stack.dir);
+    search.globs(&stack.when_changed);
     search.run();
     search.check_names(!stack.needs.is_empty());
     search.reached()
@@ -173,13 +174,7 @@ pub(super) fn select<'a>(tree: &SourceTree<'a>, stack: &Stack) -> Selection<'a> 
     let mut search = Search::new(tree, &stack.dir, Extent::Digest);
     search.module(stack.dir.clone(), &stack.dir);
     search.run();
-    if let WhenChanged::Files(globs) = &stack.when_changed {
-        for file in tree.files.values() {
-            if globs.iter().any(|glob| glob.matches(file.path)) {
-                search.cover(*file);
-            }
-        }
-    }
+    search.globs(&stack.when_changed);
     search.check_names(!stack.needs.is_empty());
     let coverage = match (search.unknown, search.whole) {
         (Some(reason), _) => Coverage::Unknown(reason),
@@ -284,6 +279,17 @@ impl<'s, 'a> Search<'s, 'a> {
         }
         for file in self.tree.below(path) {
             self.cover(file);
+        }
+    }
+
+    /// Covers the files that `when_changed` names.
+    fn globs(&mut self, named: &WhenChanged) {
+        if let WhenChanged::Files(globs) = named {
+            for file in self.tree.files.values() {
+                if globs.iter().any(|glob| glob.matches(file.path)) {
+                    self.cover(*file);
+                }
+            }
         }
     }
 
@@ -485,10 +491,6 @@ impl<'s, 'a> Search<'s, 'a> {
             }
         }
     }
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_alphanumeric() || "._-/+@".contains(c)
 }
 
 fn has_parent_first(text: &str) -> bool {

@@ -118,6 +118,11 @@ pub(super) fn has_parent(text: &str) -> bool {
     })
 }
 
+/// Returns whether a character is part of a path that is written without quotes.
+pub(super) fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || "._-/+@".contains(c)
+}
+
 /// Returns whether a path has `..` after the name of a file or directory. If the name is a symbolic
 /// link, the path continues from its target.
 fn has_parent_after_name(path: &str) -> bool {
@@ -374,6 +379,32 @@ impl Reader<'_> {
         }
     }
 
+    /// Finds what a provisioner names. It runs when a resource is created or destroyed, and does not change a plan.
+    fn provisioner(&mut self, block: &Block) {
+        let reads = std::mem::take(self.reads);
+        let start = self.found.len();
+        visit::visit_block(self, block);
+        *self.reads = reads;
+        for read in self.found.split_off(start) {
+            match read {
+                Read::Path(path) | Read::Below(path) => self.found.push(Read::Below(path)),
+                // A command, whose words may be paths.
+                Read::Text(text) => {
+                    let words = text.split(|c| !is_plain(c));
+                    let words = words.map(|word| word.trim_start_matches('/'));
+                    let named = words.filter(|word| !word.is_empty());
+                    self.found
+                        .extend(named.map(|word| Read::Text(word.to_owned())));
+                }
+                Read::Module(_)
+                | Read::Parent
+                | Read::AnyFile(_)
+                | Read::Outside(_)
+                | Read::Unknown(_) => {}
+            }
+        }
+    }
+
     fn data(&mut self, kind: &str) {
         self.reads.data = true;
         match kind {
@@ -394,8 +425,7 @@ impl Visit for Reader<'_> {
             .map(hcl_edit::structure::BlockLabel::as_str);
         let before = self.names_paths;
         match block.ident.as_str() {
-            // They run when a resource is created or destroyed, and do not change a plan.
-            "provisioner" => return,
+            "provisioner" => return self.provisioner(block),
             "module" => {
                 let source = block.body.get_attribute("source");
                 let source = source.and_then(|source| source.value.as_str());
