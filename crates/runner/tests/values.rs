@@ -451,10 +451,7 @@ output "dsn" {
         found[0].contains("var.data not marked as sensitive: "),
         "{found:?}"
     );
-    assert!(
-        found[0].contains("use nonsensitive(...) there"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("write nonsensitive(...)"), "{found:?}");
     let log = stacks.bench.printed.text();
     assert!(
         log.contains("because stack data has the sensitive output password."),

@@ -421,6 +421,10 @@ fn every_error_says_what_happened() {
             commit: commit(),
             why: "the file name is too long".into(),
         },
+        Error::FileNotRead {
+            commit: commit(),
+            path: "infra/app/main.tf".into(),
+        },
     ];
     insta::assert_snapshot!(samples::texts(errors));
 }
