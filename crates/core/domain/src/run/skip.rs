@@ -103,7 +103,7 @@ impl Run {
     /// Returns the sealed modules and lock files of the stacks that the rollback restored.
     #[must_use]
     pub fn restored_dependencies(&self) -> BTreeMap<StackName, ObjectRef> {
-        let restored = self.rollback.iter().flat_map(|leg| leg.stacks());
+        let restored = self.rollback.iter().flat_map(Leg::stacks);
         dependencies(restored.filter(|stack| stack.plan_kind() == PlanKind::Normal))
     }
 
