@@ -27,31 +27,32 @@ class Attempt:
         """Set when the wait for the attempt ended without an outcome: a running job must then be stopped."""
 
     def succeed(self, value: object) -> bool:
-        """Ends the attempt with a value. False when it had ended before."""
+        """Ends the attempt with a value. False when it had ended or was stopped before."""
         return self._end(value, None)
 
     def fail(self, error: Error) -> bool:
-        """Ends the attempt with an error. False when it had ended before."""
+        """Ends the attempt with an error. False when it had ended or was stopped before."""
         return self._end(None, error)
 
     def _end(self, value: object, error: Error | None) -> bool:
         with self._changed:
-            if self._outcome is not None or self.cancelled.is_set():
+            if self._outcome is not None or self._stopped or self.cancelled.is_set():
                 return False
             self._outcome = (value, error)
             self._changed.notify_all()
             return True
 
     def beat(self) -> bool:
-        """Records a heartbeat. False when the attempt has ended."""
+        """Records a heartbeat. False when the attempt has ended or was stopped."""
         with self._changed:
-            if self._outcome is not None or self.cancelled.is_set():
+            if self._outcome is not None or self._stopped or self.cancelled.is_set():
                 return False
             self._beat = time.monotonic()
             self._changed.notify_all()
             return True
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Refuses every outcome from now on. The scope of the attempt calls it when it stops."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -64,26 +65,22 @@ class Attempt:
         outcome.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        scope.listen(self._stop)
-        try:
-            with self._changed:
-                while self._outcome is None:
-                    if self._stopped:
-                        self.cancelled.set()
-                        scope.check()
-                    now = time.monotonic()
-                    silence = None if heartbeat is None else self._beat + heartbeat
-                    if end is not None and now >= end:
-                        self.cancelled.set()
-                        raise Error("States.Timeout", f"Task timed out after {timeout:g} seconds")
-                    if silence is not None and now >= silence:
-                        self.cancelled.set()
-                        raise Error("States.HeartbeatTimeout", f"No heartbeat came for {heartbeat:g} seconds")
-                    limits = [limit - now for limit in (end, silence) if limit is not None]
-                    self._changed.wait(min(limits, default=None))
-                value, error = self._outcome
-        finally:
-            scope.forget(self._stop)
+        with self._changed:
+            while self._outcome is None:
+                if self._stopped:
+                    self.cancelled.set()
+                    scope.check()
+                now = time.monotonic()
+                silence = None if heartbeat is None else self._beat + heartbeat
+                if end is not None and now >= end:
+                    self.cancelled.set()
+                    raise Error("States.Timeout", f"Task timed out after {timeout:g} seconds")
+                if silence is not None and now >= silence:
+                    self.cancelled.set()
+                    raise Error("States.HeartbeatTimeout", f"No heartbeat came for {heartbeat:g} seconds")
+                limits = [limit - now for limit in (end, silence) if limit is not None]
+                self._changed.wait(min(limits, default=None))
+            value, error = self._outcome
         if error is not None:
             raise error
         return value

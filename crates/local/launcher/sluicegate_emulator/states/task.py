@@ -23,7 +23,9 @@ def execute_task(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
 def _attempt(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
     jsonata = sfn._state_query_language(state, ctx) == "JSONata"
     resource = state.get("Resource", "")
-    attempt = Attempt()
+    attempt, scope = Attempt(), current()
+    # Before anyone has the token: an answer to a stopped attempt must not count.
+    scope.listen(attempt.stop)
     token = None
     if resource.endswith(CALLBACK):
         token = TOKENS.issue(attempt)
@@ -44,7 +46,7 @@ def _attempt(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
             if fault is not None and not fault.after:
                 raise Error(fault.error, fault.cause)
             _start(attempt, resource, arguments, token)
-            result = attempt.wait(timeout, heartbeat, current())
+            result = attempt.wait(timeout, heartbeat, scope)
             if fault is not None:
                 raise Error(fault.error, fault.cause)
             check_size(result, f"state/task '{resource}'")
@@ -61,6 +63,7 @@ def _attempt(state: dict, raw: object, execution: dict, ctx: dict) -> tuple:
             raise
         _event(execution, "TaskSucceeded", kind, action, output=json.dumps(result))
     finally:
+        scope.forget(attempt.stop)
         if token is not None:
             TOKENS.retire(token)
 
