@@ -421,8 +421,9 @@ fn waits_for(state: &StackState, own: &str) -> bool {
 #[async_trait]
 impl Tasks for Cloud {
     async fn enter(&self, _execution: &str, state: &str) {
-        let stops = self.stop.lock().unwrap().as_deref() == Some(state);
-        if stops {
+        // Once: two stacks may enter the state at the same time.
+        let stop = self.stop.lock().unwrap().take_if(|at| at == state);
+        if stop.is_some() {
             self.stopped.notify_one();
             std::future::pending::<()>().await;
         }

@@ -369,6 +369,55 @@ async fn a_failed_build_does_not_hide_the_errors_of_the_plans() {
     }
 }
 
+/// `app` needs `data`, so it is planned only after `data` is applied.
+#[tokio::test(start_paused = true)]
+async fn the_mistakes_of_every_stack_are_known_before_the_first_apply() {
+    let (valid, invalid) = ("# commit 2\n", "# commit 2\n# invalid\n");
+    for (data, expected) in [
+        (valid, "Unsupported argument"),
+        (
+            invalid,
+            "2 failures\nstack data: PlanFailed: Unsupported argument\n\
+             stack app: PlanFailed: Unsupported argument",
+        ),
+    ] {
+        let cloud = delivered().await;
+        let applied = cloud.batch.applied().len();
+        let code = [
+            ("infra/data/commit.tf", data),
+            ("infra/app/commit.tf", invalid),
+        ];
+        let event = cloud.push_code(&samples::repository(), 2, samples::CONFIG, &code);
+        let ended = deliver(&cloud, &event, Outcome::Failed).await;
+        let error = &ended.run.failure().unwrap().error;
+        assert_eq!(
+            (error.name, &*error.message),
+            (ErrorName::PlanFailed, expected)
+        );
+        assert_eq!(cloud.batch.applied().len(), applied, "nothing was applied");
+        assert!(ended.run.rollback().is_none());
+    }
+}
+
+/// A stack that is the same as in the last good commit was valid there.
+#[tokio::test(start_paused = true)]
+async fn a_stack_whose_files_are_the_same_is_not_validated() {
+    let cloud = delivered().await;
+    let jobs = cloud.batch.jobs();
+    let app = "# commit 1\n";
+    let code = [
+        ("infra/data/commit.tf", "# commit 2\n"),
+        ("infra/app/commit.tf", app),
+    ];
+    let event = cloud.push_code(&samples::repository(), 2, samples::CONFIG, &code);
+    deliver(&cloud, &event, Outcome::Applied).await;
+    let made = cloud.batch.jobs() - jobs;
+    assert!(
+        made <= 4,
+        "{made} jobs for the plans and applies of two stacks"
+    );
+}
+
 /// A container has 30 s after SIGTERM, and Batch shows its job as running until then and longer.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_ending_is_waited_for() {

@@ -260,10 +260,18 @@ impl Batch {
         }
         let interrupted = self.terminated(id).is_some();
         let outcome = match spec.verb {
-            Verb::Plan if interrupted => JobOutcome::Failed {
+            Verb::Plan | Verb::Validate if interrupted => JobOutcome::Failed {
                 error: StepError::new(ErrorName::Interrupted, "terraform was interrupted"),
                 side_effects: SideEffects::None,
                 diagnostics: Vec::new(),
+            },
+            Verb::Plan | Verb::Validate if self.is_invalid(&spec) => JobOutcome::Failed {
+                error: StepError::new(ErrorName::PlanFailed, "Unsupported argument"),
+                side_effects: SideEffects::None,
+                diagnostics: Vec::new(),
+            },
+            Verb::Validate => JobOutcome::Validated {
+                dependencies: Some(self.dependencies(&spec, name)),
             },
             Verb::Plan => self.plan(&spec, name),
             Verb::Apply if interrupted => self.apply(&spec, name, from, Reach::FirstObject),
@@ -345,6 +353,12 @@ impl Batch {
             "secret": text(SECRET, true),
         });
         serde_json::to_vec(&outputs).unwrap()
+    }
+
+    /// Returns whether a stack's code has a line `# invalid`.
+    fn is_invalid(&self, spec: &JobSpec) -> bool {
+        let code = self.code.of(spec.repository_key, &spec.commit, &spec.dir);
+        code.contains("# invalid")
     }
 
     fn plan(&self, spec: &JobSpec, name: &JobId) -> JobOutcome {

@@ -157,6 +157,7 @@ impl Case {
 fn state(state: &StackState) -> &'static str {
     match state {
         StackState::Pending => "pending",
+        StackState::Validating { .. } => "validating",
         StackState::Planning { .. } => "planning",
         StackState::Planned { .. } => "planned",
         StackState::Applying { .. } => "applying",

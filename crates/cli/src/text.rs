@@ -121,6 +121,7 @@ fn carried_out(counts: &Counts) -> String {
 pub fn stack_state(stack: &StackRun) -> String {
     let state = match stack.state() {
         StackState::Pending => "pending".to_owned(),
+        StackState::Validating { .. } => "validating".to_owned(),
         StackState::Planning { .. } => "planning".to_owned(),
         StackState::Planned { approval, .. } => match approval {
             None => "planned".to_owned(),
@@ -141,7 +142,7 @@ pub fn stack_state(stack: &StackRun) -> String {
     // A stack that is planned again still has the counts of its stale plan.
     let is_planning = matches!(
         stack.state(),
-        StackState::Pending | StackState::Planning { .. }
+        StackState::Pending | StackState::Validating { .. } | StackState::Planning { .. }
     );
     let planned = stack.plan().filter(|_| !is_planning);
     let planned = planned.map(|plan| counts(&plan.counts));

@@ -21,7 +21,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs init, fmt -check, plan and show; uploads the plan.
+    /// Runs init, fmt -check, plan and show; uploads the plan. If the job spec says so, runs init,
+    /// fmt -check and validate instead.
     Plan(Ids),
     /// Applies the sealed plan that the job spec names.
     Apply(Ids),

@@ -21,7 +21,7 @@ use crate::work::Prepared;
 /// The job to run, from the command line.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The verb.
+    /// The verb of the command: that of the job spec, or the one whose command runs it.
     pub verb: Verb,
     /// The run.
     pub run: RunId,
@@ -195,7 +195,7 @@ fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobSpec
             spec.schema
         )));
     }
-    if spec.run != request.run || spec.verb != request.verb {
+    if spec.run != request.run || spec.verb.command() != request.verb {
         return Err(violation(format!(
             "the job spec at {key} is for {} of run {}, the command says {} of run {}",
             spec.verb.as_str(),

@@ -79,7 +79,7 @@ impl Start {
 
 /// Returns whether a job may be repeated after it was stopped at any point.
 pub(crate) fn changes_nothing(verb: Verb) -> bool {
-    matches!(verb, Verb::Plan)
+    matches!(verb, Verb::Plan | Verb::Validate)
 }
 
 #[cfg(test)]

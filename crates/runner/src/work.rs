@@ -2,6 +2,7 @@
 
 mod commands;
 mod init;
+mod validate;
 
 use std::path::{Path, PathBuf};
 
@@ -121,9 +122,9 @@ impl<'a> Prepared<'a> {
         };
         let format = async {
             match (self.spec.verb, &self.spec.undo) {
-                (Verb::Plan, None) => self.check_format().await,
+                (Verb::Plan | Verb::Validate, None) => self.check_format().await,
                 // A rollback does not depend on how this version of Terraform formats.
-                (Verb::Plan, Some(_)) | (Verb::Apply, _) => Ok(()),
+                (Verb::Plan | Verb::Validate, Some(_)) | (Verb::Apply, _) => Ok(()),
             }
         };
         // The errors of `init` precede those of the format.
@@ -138,16 +139,17 @@ impl<'a> Prepared<'a> {
         };
         let outcome = match self.spec.verb {
             Verb::Plan => self.plan(&commands).await,
+            Verb::Validate => self.validate(&commands).await,
             Verb::Apply => self.apply(&commands).await,
         };
         commands.end().await;
         outcome
     }
 
-    /// Converts the error of a command that jobs of both verbs run before their own.
+    /// Converts the error of a command that jobs of all verbs run before their own.
     fn stop(&self, error: &terraform_cli::Error) -> Stop {
         let otherwise = match self.spec.verb {
-            Verb::Plan => ErrorName::PlanFailed,
+            Verb::Plan | Verb::Validate => ErrorName::PlanFailed,
             Verb::Apply => ErrorName::ApplyFailed,
         };
         Stop::of(error, otherwise)

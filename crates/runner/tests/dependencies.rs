@@ -158,6 +158,24 @@ async fn a_module_that_changes_between_plan_and_apply_is_not_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_plan_uses_the_modules_that_its_validation_sealed() {
+    let Some(story) = Story::new() else { return };
+    let main = story.main("");
+    let spec = story.bench.spec(Verb::Validate, &repository(&main));
+    let JobOutcome::Validated { dependencies } = story.bench.end_of(&spec).await else {
+        panic!("not valid")
+    };
+    assert!(dependencies.is_some());
+    story.take_away();
+    let mut spec = story.bench.spec(Verb::Plan, &repository(&main));
+    spec.dependencies.clone_from(&dependencies);
+    let planned = story.bench.end_of(&spec).await;
+    assert_eq!(sealed(&planned).dependencies, dependencies, "sealed once");
+    let applied = story.apply(&main, &planned).await;
+    assert_eq!(story.name(&applied), "first");
+}
+
+#[tokio::test]
 async fn a_rollback_uses_the_modules_that_the_last_good_run_sealed() {
     let Some(story) = Story::new() else { return };
     let main = story.main("");

@@ -342,27 +342,34 @@ async fn a_resource_that_fails_is_named_with_file_and_line() {
 }
 
 #[tokio::test]
-async fn mistakes_and_unformatted_files_fail_the_plan() {
+async fn mistakes_and_unformatted_files_fail_the_plan_and_the_validation() {
     let Some(bench) = Bench::real() else { return };
     let nope = "resource \"terraform_data\" \"x\" { nope = 1 }\n";
     let unformatted = "locals {\n    a=1\n}\n";
+    for verb in [Verb::Plan, Verb::Validate] {
+        for (code, expected) in [
+            (nope, "main.tf:1:33: Unsupported argument"),
+            (unformatted, "a file is not formatted"),
+        ] {
+            let outcome = bench.end_of(&bench.spec(verb, &repository(code))).await;
+            let (name, message) = failure(&outcome);
+            assert_eq!(name, ErrorName::PlanFailed);
+            assert!(message.contains(expected), "{outcome:?}");
+        }
+    }
+    assert!(!bench.state_path().exists());
+}
+
+/// A variable whose value comes from a stack that is not applied yet is not needed.
+#[tokio::test]
+async fn a_valid_configuration_needs_no_values_and_changes_nothing() {
+    let Some(bench) = Bench::real() else { return };
+    let code = "variable \"data\" {\n  type = object({ table = string })\n}\n\nresource \"terraform_data\" \"x\" {\n  input = var.data.table\n}\n";
     let outcome = bench
-        .end_of(&bench.spec(Verb::Plan, &repository(nope)))
+        .end_of(&bench.spec(Verb::Validate, &repository(code)))
         .await;
-    assert_eq!(failure(&outcome).0, ErrorName::PlanFailed);
-    assert!(
-        failure(&outcome)
-            .1
-            .contains("main.tf:1:33: Unsupported argument"),
-        "{outcome:?}"
-    );
-    let outcome = bench
-        .end_of(&bench.spec(Verb::Plan, &repository(unformatted)))
-        .await;
-    assert!(
-        failure(&outcome).1.contains("a file is not formatted"),
-        "{outcome:?}"
-    );
+    let valid = JobOutcome::Validated { dependencies: None };
+    assert_eq!(outcome, valid);
     assert!(!bench.state_path().exists());
 }
 

@@ -55,6 +55,7 @@ pub(super) async fn check(harness: &Harness, repeated: &BTreeSet<RunId>) -> anyh
                 let result = keys::job(&record.run, &id, JobFile::Result);
                 plans.insert(keys::job(&record.run, &id, JobFile::Plan), (record, result));
             }
+            Verb::Validate => {}
             Verb::Apply => applies.push((job, record)),
         }
     }

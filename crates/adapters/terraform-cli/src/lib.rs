@@ -32,7 +32,7 @@ pub use shown_plan::ShownPlan;
 pub use state::State;
 pub use terraform::{
     ApplyReport, InitOptions, LockFile, ModuleSource, PlanOptions, PlanReport, Terraform,
-    Validation, VersionReport,
+    VersionReport,
 };
 pub use ui::{Event, Hook, Line, PlannedChange, Source, SummaryCounts, Transcript, parse_line};
 pub use version::{MINIMUM, Version};

@@ -114,15 +114,6 @@ pub struct ApplyReport {
     pub end: Result<(), Error>,
 }
 
-/// The result of `validate`.
-#[derive(Clone, Debug)]
-pub struct Validation {
-    /// Whether the configuration is valid.
-    pub valid: bool,
-    /// Errors and warnings.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
 /// The result of `terraform version`.
 #[derive(Clone, Debug)]
 pub struct VersionReport {
@@ -141,7 +132,6 @@ struct RawVersion {
 
 #[derive(Deserialize)]
 struct RawValidation {
-    valid: bool,
     #[serde(default)]
     diagnostics: Vec<RawDiagnostic>,
 }
@@ -300,26 +290,24 @@ impl Terraform {
     /// Validates the configuration, without the state or any API.
     ///
     /// # Errors
-    /// The errors of the command. An invalid configuration is a result, not an error.
-    pub async fn validate(&self) -> Result<Validation, Error> {
+    /// The errors of the command. A configuration that is not valid is a failure.
+    pub async fn validate(&self) -> Result<Transcript, Error> {
         let args = ["validate", "-json", "-no-color"];
-        let ran = self.run("validate", args, Stdout::Capture).await?;
-        if ran.ended.asked || ran.ended.status.code().is_none() {
-            ran.success()?;
-            return Ok(Validation {
-                valid: false,
-                diagnostics: Vec::new(),
-            });
+        let mut ran = self.run("validate", args, Stdout::Capture).await?;
+        match ran.json::<RawValidation>() {
+            Ok(raw) => {
+                for raw in raw.diagnostics {
+                    let mut found = Diagnostic::from(raw);
+                    found.mask(&*self.mask);
+                    ran.transcript.diagnostics.push(found);
+                }
+                Ok(ran.success()?.transcript)
+            }
+            Err(unreadable) => {
+                ran.success()?;
+                Err(unreadable)
+            }
         }
-        let raw = match ran.json::<RawValidation>() {
-            Ok(raw) => raw,
-            Err(error) => return Err(ran.success().err().unwrap_or(error)),
-        };
-        let diagnostics = raw.diagnostics.into_iter().map(Diagnostic::from).collect();
-        Ok(Validation {
-            valid: raw.valid,
-            diagnostics,
-        })
     }
 
     /// Creates a plan file. Does not lock the state. [`Self::apply`] does, and refuses a plan of

@@ -98,7 +98,7 @@ async fn plan_apply_and_a_second_plan_without_changes() {
     let Some(stack) = Stack::new(TWO) else { return };
     stack.init().await;
     assert!(stack.terraform.fmt_check().await.unwrap().is_empty());
-    assert!(stack.terraform.validate().await.unwrap().valid);
+    stack.terraform.validate().await.unwrap();
 
     let first = stack.plan("first.tfplan");
     let report = stack.terraform.plan(&first).await.unwrap();
@@ -155,11 +155,10 @@ async fn a_mistake_is_reported_with_file_and_line() {
         return;
     };
     stack.init().await;
-    let validation = stack.terraform.validate().await.unwrap();
-    assert!(!validation.valid);
-    let shown = validation.diagnostics[0].to_string();
+    let error = stack.terraform.validate().await.unwrap_err();
+    let shown = error.to_string();
     assert!(
-        shown.starts_with("main.tf:1:33: Unsupported argument"),
+        shown.starts_with("terraform validate failed: main.tf:1:33: Unsupported argument"),
         "{shown}"
     );
     let error = stack.terraform.plan(&stack.plan("p")).await.unwrap_err();
@@ -193,13 +192,7 @@ async fn without_a_mirror_no_provider_is_installed_and_a_planted_one_is_not_run(
         .await
         .unwrap_err();
     assert!(error.to_string().contains("example.com/x/evil"), "{error}");
-    assert!(
-        stack
-            .terraform
-            .validate()
-            .await
-            .map_or(true, |found| !found.valid)
-    );
+    assert!(stack.terraform.validate().await.is_err());
     assert!(!marker.exists(), "the planted provider ran");
 }
 

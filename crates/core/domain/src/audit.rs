@@ -295,7 +295,9 @@ impl Entry {
 impl StackEntry {
     fn of(run: &StackRun) -> Self {
         let result = match run.state() {
-            StackState::Pending | StackState::Planning { .. } => StackResult::NotPlanned,
+            StackState::Pending | StackState::Validating { .. } | StackState::Planning { .. } => {
+                StackResult::NotPlanned
+            }
             StackState::Planned { .. } => StackResult::Planned,
             StackState::Applying { .. } => StackResult::Unfinished,
             StackState::Applied { .. } => StackResult::Applied,

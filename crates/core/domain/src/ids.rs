@@ -369,13 +369,30 @@ impl JobId {
         ))
     }
 
+    /// Returns the verb, the stack and the number of the job.
+    fn parts(&self) -> Option<(&str, &str, &str)> {
+        let (verb, rest) = self.0.split_once('-')?;
+        let (rest, _seal) = rest.rsplit_once('-')?;
+        let (stack, attempt) = rest.rsplit_once('-')?;
+        Some((verb, stack, attempt))
+    }
+
+    /// Returns the verb of the job.
+    #[must_use]
+    pub fn verb(&self) -> Option<&str> {
+        self.parts().map(|(verb, _, _)| verb)
+    }
+
     /// Returns the stack that the job is of.
     #[must_use]
     pub fn stack(&self) -> Option<StackName> {
-        let (_verb, rest) = self.0.split_once('-')?;
-        let (rest, _seal) = rest.rsplit_once('-')?;
-        let (stack, _attempt) = rest.rsplit_once('-')?;
-        StackName::parse(stack).ok()
+        StackName::parse(self.parts()?.1).ok()
+    }
+
+    /// Returns the number of the job for its run, verb and stack, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u32> {
+        self.parts()?.2.parse().ok()
     }
 
     /// Returns whether this id was made from these bytes.

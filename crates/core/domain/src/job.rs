@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of [`JobSpec`] and [`JobResult`] that this code writes and reads.
-pub const JOB_SCHEMA: u32 = 4;
+pub const JOB_SCHEMA: u32 = 5;
 
 /// The time limit of `terraform plan`, in seconds. The Batch job's time limit in Terraform is
 /// longer, so that the runner stops Terraform and not Batch. A test compares them.
@@ -37,17 +37,37 @@ pub const INTERRUPTED_EXIT: u8 = 143;
 pub enum Verb {
     /// `init`, `fmt -check`, `plan -out` (which validates), `show -json`.
     Plan,
+    /// `init`, `fmt -check`, `validate`: for a stack that is planned only after other stacks are
+    /// applied, so that its mistakes are known before the first apply.
+    Validate,
     /// Applies a sealed plan.
     Apply,
 }
 
 impl Verb {
-    /// Returns the verb as written on the runner's command line.
+    /// Returns the verb as written in job ids, and on the runner's command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plan => "plan",
+            Self::Validate => "validate",
             Self::Apply => "apply",
+        }
+    }
+
+    /// Returns whether a job has this verb.
+    #[must_use]
+    pub fn is_of(self, job: &JobId) -> bool {
+        job.verb() == Some(self.as_str())
+    }
+
+    /// Returns the verb whose job definition and command run the job. A validation may do what a
+    /// plan may do.
+    #[must_use]
+    pub fn command(self) -> Self {
+        match self {
+            Self::Plan | Self::Validate => Self::Plan,
+            Self::Apply => Self::Apply,
         }
     }
 }
@@ -87,8 +107,8 @@ pub struct JobSpec {
     pub inputs: BTreeMap<StackName, ObjectRef>,
     /// The sealed plan to apply. None for a plan job.
     pub plan: Option<SealedPlan>,
-    /// The sealed modules and lock file to plan with. None for an apply job, and if `init` resolves
-    /// them.
+    /// The sealed modules and lock file to plan or validate with. None for an apply job, and if
+    /// `init` resolves them.
     pub dependencies: Option<ObjectRef>,
     /// What the job undoes. None on the forward leg.
     pub undo: Option<Undo>,
@@ -195,6 +215,12 @@ pub enum JobOutcome {
         /// What the run did to the stack before, for a rollback: the changes of
         /// [`Undo::applied`] that were carried out.
         made: Vec<ResourceChange>,
+    },
+    /// The configuration is valid.
+    Validated {
+        /// The modules and the lock file that it was validated with, for the plan. None if the
+        /// source archive has all of them.
+        dependencies: Option<ObjectRef>,
     },
     /// The plan was applied.
     Applied {

@@ -158,7 +158,9 @@ pub fn awaited_jobs(run: &Run) -> impl Iterator<Item = &JobId> {
     run.legs()
         .flat_map(Leg::stacks)
         .filter_map(|stack| match stack.state() {
-            StackState::Planning { job } | StackState::Applying { job, .. } => Some(job),
+            StackState::Validating { job }
+            | StackState::Planning { job }
+            | StackState::Applying { job, .. } => Some(job),
             _ => None,
         })
 }

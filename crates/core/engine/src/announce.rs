@@ -172,6 +172,9 @@ fn describe(run: &Run, transition: &Transition) -> Option<(CommitState, String)>
         | Transition::BuildFailed
         | Transition::Superseded
         | Transition::StackSkipped(..)
+        | Transition::ValidationStarted(..)
+        | Transition::ValidationFinished(..)
+        | Transition::ValidationFailed(..)
         | Transition::PlanStarted(..)
         | Transition::PlanFinished(..)
         | Transition::PlanFailed(..)

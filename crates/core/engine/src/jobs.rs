@@ -12,6 +12,7 @@ use domain::reconcile::awaited_jobs;
 use domain::run::{Run, StackState};
 use domain::step::CaughtError;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// The maximum number of diagnostics in an error's message.
 const SHOWN: usize = 3;
@@ -98,7 +99,7 @@ pub fn spec(
     let environment = owned.environment().name().clone();
     let (source, commit) = run.source_of(stack)?;
     let (plan, dependencies, timeout_seconds) = match (verb, stack.plan_to_apply()) {
-        (Verb::Plan, _) => (None, stack.dependencies().cloned(), PLAN_SECONDS),
+        (Verb::Plan | Verb::Validate, _) => (None, stack.dependencies().cloned(), PLAN_SECONDS),
         (Verb::Apply, Some(plan)) => (Some(plan.clone()), None, APPLY_SECONDS),
         (Verb::Apply, None) => {
             let (run, stack) = (run.id().clone(), name.clone());
@@ -110,7 +111,7 @@ pub fn spec(
         run: run.id().clone(),
         verb,
         plan_kind: stack.plan_kind(),
-        attempt: stack.jobs() + 1,
+        attempt: stack.attempt(verb),
         repository_key: run.trigger().repository_key(),
         repository: run.trigger().repository().full_name.clone(),
         commit: commit.clone(),
@@ -127,7 +128,11 @@ pub fn spec(
         stack: name.clone(),
         dir: stack.spec().dir.clone(),
         source: source.clone(),
-        inputs: run.inputs(stack),
+        inputs: match verb {
+            Verb::Plan | Verb::Apply => run.inputs(stack),
+            // Not all of them are known yet, and `terraform validate` reads no values.
+            Verb::Validate => BTreeMap::new(),
+        },
         plan,
         dependencies,
         undo: run.undo(name),
@@ -255,7 +260,7 @@ pub async fn start_again(
 ) -> Result<Option<(JobId, u32)>> {
     let waits = matches!(
         lost.run.stack(lost.stack)?.state(),
-        StackState::Planning { .. } | StackState::Applying { .. }
+        StackState::Validating { .. } | StackState::Planning { .. } | StackState::Applying { .. }
     );
     if !waits || lost.error.is_some_and(CaughtError::is_timeout) {
         return Ok(None);

@@ -39,7 +39,7 @@ pub const CALL: u32 = 90;
 pub fn job(verb: Verb) -> u32 {
     match verb {
         Verb::Apply => APPLY_JOB,
-        Verb::Plan => PLAN_JOB,
+        Verb::Plan | Verb::Validate => PLAN_JOB,
     }
 }
 

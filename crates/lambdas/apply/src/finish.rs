@@ -73,13 +73,15 @@ impl Apply {
                     .await?;
                 Err(error)
             }
-            Ok(JobOutcome::Planned { .. }) => Err(JobError::OtherVerb {
-                run: run.id().clone(),
-                stack: name,
-                job,
-                expected: Verb::Apply,
+            Ok(JobOutcome::Planned { .. } | JobOutcome::Validated { .. }) => {
+                Err(JobError::OtherVerb {
+                    run: run.id().clone(),
+                    stack: name,
+                    job,
+                    expected: Verb::Apply,
+                }
+                .into())
             }
-            .into()),
             // The result may exist, so the state machine repeats the call.
             Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {

@@ -43,6 +43,7 @@ impl Apply {
                 return Err(RunError::PlanConsumed { stack, job }.into());
             }
             StackState::Pending
+            | StackState::Validating { .. }
             | StackState::Planning { .. }
             | StackState::Planned { .. }
             | StackState::Unchanged

@@ -1,4 +1,5 @@
-//! The action `judge`: judges a plan, and seals it in the run's item.
+//! The action `judge`: judges a plan, and seals it in the run's item. Of a validation, records that the
+//! stack's configuration is valid.
 //!
 //! Decides whether a plan has changes, needs approval, or is refused because it changes what the
 //! deployment sets of its service. The plan of a rollback is refused if it does more than undo what
@@ -45,6 +46,7 @@ impl Plan {
                 ..
             } if known == job => Some(*verdict),
             StackState::Unchanged => Some(Verdict::NoChanges),
+            _ if stack.is_validated_by(job) => return Ok(self.valid(&run, name, job).await),
             _ => None,
         };
         if let Some(verdict) = made {
@@ -77,6 +79,15 @@ impl Plan {
                 return Err(self
                     .plan_failed(run.id(), name, job, &error, &diagnostics)
                     .await?);
+            }
+            Ok(JobOutcome::Validated { dependencies }) => {
+                let now = self.clock.now();
+                let run = update_run(&*self.table, run.id(), |run| {
+                    run.validated(name, job, dependencies.clone(), now)?;
+                    Ok(run.clone())
+                })
+                .await?;
+                return Ok(self.valid(&run, name, job).await);
             }
             Ok(JobOutcome::Applied { .. }) => {
                 return Err(JobError::OtherVerb {
@@ -128,6 +139,17 @@ impl Plan {
         self.judged(&run, name, verdict).await
     }
 
+    /// Announces that a stack's configuration is valid. A repeated call announces it again, because
+    /// the first one may have stopped before its announcement.
+    async fn valid(&self, run: &Run, name: &StackName, job: &JobId) -> JudgeOutput {
+        let attempt = job.attempt().unwrap_or_default();
+        let transition = Transition::ValidationFinished(name.clone(), attempt);
+        self.announcer.announce(run, transition).await;
+        JudgeOutput::Validated {
+            stack: name.clone(),
+        }
+    }
+
     /// Announces the verdict, and returns it. A repeated call announces it again, because the first
     /// one may have stopped before its announcement.
     async fn judged(&self, run: &Run, name: &StackName, verdict: Verdict) -> Result<JudgeOutput> {
@@ -145,10 +167,15 @@ impl Plan {
         if side_effects == SideEffects::Possible {
             return Ok(None);
         }
+        let verb = if Verb::Validate.is_of(&input.job) {
+            Verb::Validate
+        } else {
+            Verb::Plan
+        };
         let lost = LostJob {
             run,
             stack: &stack,
-            verb: Verb::Plan,
+            verb,
             job: &input.job,
             error: input.error.as_ref(),
         };
@@ -157,12 +184,17 @@ impl Plan {
         let Some((job, attempt)) = next else {
             return Ok(None);
         };
-        let transition = Transition::PlanStarted(run.leg().kind(), stack.clone(), attempt);
+        let transition = match verb {
+            Verb::Validate => Transition::ValidationStarted(stack.clone(), attempt),
+            Verb::Plan | Verb::Apply => {
+                Transition::PlanStarted(run.leg().kind(), stack.clone(), attempt)
+            }
+        };
         self.announcer.announce(run, transition).await;
         Ok(Some(StackJob { stack, job }))
     }
 
-    /// Records that the job's plan failed, and returns the error to raise. Does not change a stack
+    /// Records that the job's plan or validation failed, and returns the error to raise. Does not change a stack
     /// that waits for another job.
     async fn plan_failed(
         &self,
@@ -178,9 +210,13 @@ impl Plan {
         })
         .await?;
         let error = jobs::with_diagnostics(error, diagnostics);
-        let attempt = run.stack(name)?.jobs();
-        let transition =
-            Transition::PlanFailed(run.leg().kind(), name.clone(), attempt, error.clone());
+        let transition = if Verb::Validate.is_of(job) {
+            let attempt = job.attempt().unwrap_or_default();
+            Transition::ValidationFailed(name.clone(), attempt, error.clone())
+        } else {
+            let attempt = run.stack(name)?.jobs();
+            Transition::PlanFailed(run.leg().kind(), name.clone(), attempt, error.clone())
+        };
         self.announcer.announce(&run, transition).await;
         Ok(error)
     }

@@ -1,7 +1,8 @@
 //! The action `next`: selects the stacks to plan, and creates their jobs.
 //!
 //! Decides which stacks can be planned now, or that the leg is done. Skips the stacks that are the
-//! same as in the last good commit: they keep its outputs and get no job.
+//! same as in the last good commit: they keep its outputs and get no job. Beside the first plans, the
+//! stacks that are planned later are validated, so that all mistakes are known before the first apply.
 //!
 //! Undo: none, because a plan changes nothing.
 //!
@@ -78,6 +79,13 @@ impl Plan {
                 attempt,
             ));
             jobs.push(StackJob { stack, job });
+        }
+        for stack in run.stacks_to_validate(owned.environment().last_good()) {
+            if let Some(job) = self.validation_job(&run, owned, &stack).await? {
+                let attempt = job.attempt().unwrap_or_default();
+                started.push(Transition::ValidationStarted(stack.clone(), attempt));
+                jobs.push(StackJob { stack, job });
+            }
         }
         // Sent concurrently: if the queue does not answer, the call waits for one time limit, not
         // for one per stack.
@@ -196,6 +204,26 @@ impl Plan {
         };
         tracing::warn!(run = %run.id(), stack = %same.stack, key = object.key, "{why}");
         Ok(None)
+    }
+
+    /// Creates a stack's validation job, or returns the existing one.
+    async fn validation_job(
+        &self,
+        run: &Run,
+        owned: &Owned,
+        name: &StackName,
+    ) -> Result<Option<JobId>> {
+        if let StackState::Validating { job } = run.stack(name)?.state() {
+            return Ok(Some(job.clone()));
+        }
+        let spec = jobs::spec(run, owned, name, Verb::Validate, &self.states)?;
+        let (job, key, bytes) = spec.sealed()?;
+        self.objects.put(&key, bytes).await?;
+        let now = self.clock.now();
+        update_run(&*self.table, run.id(), |run| {
+            Ok(run.validating(name, job.clone(), now)?)
+        })
+        .await
     }
 
     /// Creates a stack's plan job, or returns the existing one, with its attempt number.

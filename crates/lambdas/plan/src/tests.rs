@@ -27,6 +27,7 @@ mod judgement;
 mod next;
 mod removed;
 mod skipping;
+mod validation;
 
 /// Sealed runs of commits 1 to 3, and a free environment.
 struct Scene {
@@ -82,7 +83,15 @@ impl Scene {
         self.plan.run(PlanInput::Acquire(input)).await.map(|_| ())
     }
 
+    /// Returns the plan jobs of the next wave.
     async fn next(&self, n: u8) -> Result<Vec<StackJob>> {
+        let mut jobs = self.next_jobs(n).await?;
+        jobs.retain(|one| Verb::Plan.is_of(&one.job));
+        Ok(jobs)
+    }
+
+    /// Returns the plan jobs of the next wave, and the validation jobs beside them.
+    async fn next_jobs(&self, n: u8) -> Result<Vec<StackJob>> {
         let input = SelectStacks {
             run: run(n),
             failures: Vec::new(),
@@ -363,6 +372,8 @@ async fn stacks_are_planned_after_those_that_they_need() {
         .change(1, |run| {
             samples::edit(run, "/forward/stacks/0/state", StackState::Unchanged);
             samples::edit(run, "/forward/stacks/0/outputs", object(7));
+            // Its validation has ended.
+            samples::edit(run, "/forward/stacks/1/state", StackState::Pending);
         })
         .await;
     let jobs = world.next(1).await.unwrap();

@@ -46,7 +46,7 @@ impl Dependencies {
                 Some(object) => (Some(object), Some(fetch(context, object, WHAT).await?)),
                 None => (None, None),
             },
-            (Verb::Plan, _, Some(object)) => {
+            (Verb::Plan | Verb::Validate, _, Some(object)) => {
                 let found = fetch_if_exists(context, object, WHAT).await?;
                 if found.is_none() {
                     context.log.step(&format!(
@@ -56,7 +56,7 @@ impl Dependencies {
                 }
                 (Some(object), found)
             }
-            (Verb::Apply, None, _) | (Verb::Plan, _, None) => (None, None),
+            (Verb::Apply, None, _) | (Verb::Plan | Verb::Validate, _, None) => (None, None),
         };
         let Some(bytes) = bytes else {
             return Ok(Self {
@@ -142,9 +142,9 @@ impl Prepared<'_> {
                 initialized = self.terraform.init(&options).await;
             }
         }
-        // Only in the plan job: an apply has the lock file of its plan.
+        // Not in an apply: it has the lock file of its plan.
         if let Err(error) = &initialized
-            && self.spec.verb == Verb::Plan
+            && self.spec.verb != Verb::Apply
             && undo::lacks_provider(error)
         {
             self.step("the lock file lacks a provider: init adds it");

@@ -213,7 +213,7 @@ impl Bench {
         self.objects
             .set(&keys::job(&spec.run, &job, JobFile::Spec), bytes);
         Request {
-            verb: spec.verb,
+            verb: spec.verb.command(),
             run: spec.run.clone(),
             job,
         }

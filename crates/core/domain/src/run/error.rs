@@ -97,6 +97,8 @@ impl NamedError for RunError {
 /// What a job reports to its stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobEvent {
+    /// A validation job found the configuration valid.
+    Validation,
     /// A plan job made a plan.
     Plan,
     /// An apply job is about to start.
@@ -110,6 +112,7 @@ pub enum JobEvent {
 impl fmt::Display for JobEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Validation => "a validation",
             Self::Plan => "a plan",
             Self::Apply => "an apply",
             Self::Applied => "the end of an apply",
@@ -150,6 +153,7 @@ mod tests {
                 stack: stack(),
             },
             RunError::CannotSkip { stack: stack() },
+            job_event(JobEvent::Validation),
             job_event(JobEvent::Plan),
             job_event(JobEvent::Apply),
             job_event(JobEvent::Applied),

@@ -62,15 +62,19 @@ impl Run {
         self.open_stack(stack)?.planned(job, plan, now)
     }
 
-    /// Records that a plan job failed, or that its plan cannot be applied. Does nothing if the
-    /// stack waits for another job.
+    /// Records that a plan job or a validation failed, or that the plan cannot be applied. Does
+    /// nothing if the stack waits for another job.
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has ended, and with
     /// `ContractViolation` when the leg does not have the stack.
     pub fn plan_failed(&mut self, stack: &StackName, job: &JobId, now: Timestamp) -> Change {
         let stack = self.open_stack(stack)?;
-        if matches!(stack.state(), StackState::Planning { job: known } if known == job) {
+        if matches!(
+            stack.state(),
+            StackState::Planning { job: known } | StackState::Validating { job: known }
+                if known == job
+        ) {
             let side_effects = SideEffects::None;
             stack.reach(StackState::Failed { side_effects }, now);
         }

@@ -157,7 +157,10 @@ impl Leg {
         let ended = |stack: &&StackRun| {
             !matches!(
                 stack.state(),
-                StackState::Pending | StackState::Planning { .. } | StackState::Skipped { .. }
+                StackState::Pending
+                    | StackState::Validating { .. }
+                    | StackState::Planning { .. }
+                    | StackState::Skipped { .. }
             )
         };
         let last = self

@@ -1,5 +1,8 @@
 //! A stack on a leg of a run.
 
+mod retry;
+mod validation;
+
 use crate::config::Stack;
 use crate::environment::LastGood;
 use crate::ids::{CommitId, JobId, StackName};
@@ -8,7 +11,7 @@ use crate::plan::{
     Counts, Extent, ObjectRef, PlanKind, PlanMade, PlanSummary, Resources, SealedPlan, SideEffects,
     Verdict,
 };
-use crate::run::{Change, JobEvent, JudgedPlan, RunError, StalePlan};
+use crate::run::{Change, JobEvent, JudgedPlan, RunError};
 use crate::stack_digest::StackDigest;
 use crate::warning::Warnings;
 use jiff::Timestamp;
@@ -31,8 +34,10 @@ pub struct StackRun {
     /// The digest of what decides the stack's plan. None on the rollback leg, and if it is not known
     /// what the stack reads.
     digest: Option<StackDigest>,
-    /// The number of jobs that the stack had on this leg.
+    /// The number of plan and apply jobs that the stack had on this leg.
     jobs: u32,
+    /// The validation job that found the stack's configuration valid.
+    validated: Option<JobId>,
     /// The number of times that a stale plan was made again.
     replans: u32,
     /// The number of jobs that replaced one that never started.
@@ -63,8 +68,13 @@ pub struct StackRun {
     reason = "a run has few stacks, and most of them are planned"
 )]
 pub enum StackState {
-    /// No job was made yet.
+    /// No plan job was made yet.
     Pending,
+    /// A validation job was made.
+    Validating {
+        /// The validation job's id.
+        job: JobId,
+    },
     /// A plan job was made.
     Planning {
         /// The plan job's id.
@@ -170,6 +180,7 @@ impl StackRun {
             plan_kind,
             digest: None,
             jobs: 0,
+            validated: None,
             replans: 0,
             restarts: 0,
             state: StackState::Pending,
@@ -224,7 +235,7 @@ impl StackRun {
         self.digest.as_ref()
     }
 
-    /// Returns the number of jobs that the stack had on this leg.
+    /// Returns the number of plan and apply jobs that the stack had on this leg.
     #[must_use]
     pub fn jobs(&self) -> u32 {
         self.jobs
@@ -456,45 +467,6 @@ impl StackRun {
         if self.has_side_effects() {
             self.made = Some(made);
         }
-    }
-
-    pub(super) fn start_again(
-        &mut self,
-        lost: &JobId,
-        next: JobId,
-        attempt: u32,
-        now: Timestamp,
-    ) -> Option<(JobId, u32)> {
-        let (StackState::Planning { job } | StackState::Applying { job, .. }) = &mut self.state
-        else {
-            return None;
-        };
-        if job == lost && self.restarts < RESTARTS {
-            *job = next;
-            self.restarts += 1;
-            self.jobs = attempt;
-            self.since = now;
-        }
-        let replaced = self.restarts > 0 && job != lost;
-        replaced.then(|| (job.clone(), self.jobs))
-    }
-
-    pub(super) fn plan_stale(&mut self, job: &JobId, now: Timestamp) -> Change<StalePlan> {
-        match &self.state {
-            StackState::Applying { job: known, .. } if known == job => {}
-            StackState::Failed { .. } if self.replans >= REPLANS => return Ok(StalePlan::GiveUp),
-            // The stack was already reset, and may already be planned again.
-            _ if self.replans > 0 => return Ok(StalePlan::PlanAgain),
-            _ => return Err(self.unexpected(JobEvent::StalePlan, job)),
-        }
-        if self.replans >= REPLANS {
-            let side_effects = SideEffects::None;
-            self.reach(StackState::Failed { side_effects }, now);
-            return Ok(StalePlan::GiveUp);
-        }
-        self.replans += 1;
-        self.reach(StackState::Pending, now);
-        Ok(StalePlan::PlanAgain)
     }
 }
 

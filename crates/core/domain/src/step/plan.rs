@@ -16,7 +16,7 @@ pub enum PlanInput {
     Acquire(Acquire),
     /// Selects the stacks to plan next, and creates their jobs.
     Next(SelectStacks),
-    /// Judges the plan of a job.
+    /// Judges the plan of a job, or reads the end of a validation.
     Judge(Judge),
     /// Requests an approval. `sluicegate approve` or `sluicegate reject` answers the task token.
     RequestApproval(RequestApproval),
@@ -78,7 +78,7 @@ pub struct StackFailure {
 pub enum SelectStacksOutput {
     /// Plan these stacks at the same time.
     Plan {
-        /// One plan job for each stack.
+        /// One plan job for each stack, and the validation jobs of stacks that are planned later.
         jobs: Vec<StackJob>,
     },
     /// No stack is left to plan.
@@ -93,7 +93,7 @@ pub struct Judge {
     pub run: RunId,
     /// The stack.
     pub stack: StackName,
-    /// The plan job.
+    /// The plan job, or the validation job.
     pub job: JobId,
     /// Set when Batch reports that the job failed.
     #[serde(default)]
@@ -116,6 +116,11 @@ pub enum JudgeOutput {
     },
     /// As [`Verdict::NeedsApproval`].
     NeedsApproval {
+        /// The stack.
+        stack: StackName,
+    },
+    /// The stack's configuration is valid. It is planned when the stacks that it needs are applied.
+    Validated {
         /// The stack.
         stack: StackName,
     },

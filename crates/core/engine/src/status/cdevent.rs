@@ -195,6 +195,15 @@ fn content(
             };
             (artifact(run, data.leg), content.into())
         }
+        Transition::ValidationStarted(..) => {
+            started(run, "validate", &stack_task(data, "validate"))?
+        }
+        Transition::ValidationFinished(..) => {
+            finished(data, "validate", &stack_task(data, "validate"), true)?
+        }
+        Transition::ValidationFailed(..) => {
+            finished(data, "validate", &stack_task(data, "validate"), false)?
+        }
         Transition::PlanStarted(..) => started(run, "plan", &stack_task(data, "plan"))?,
         Transition::PlanFinished(..) => finished(data, "plan", &stack_task(data, "plan"), true)?,
         Transition::PlanFailed(..) => finished(data, "plan", &stack_task(data, "plan"), false)?,

@@ -38,6 +38,12 @@ pub enum TransitionKind {
     Superseded,
     /// [`Transition::StackSkipped`].
     StackSkipped,
+    /// [`Transition::ValidationStarted`].
+    ValidationStarted,
+    /// [`Transition::ValidationFinished`].
+    ValidationFinished,
+    /// [`Transition::ValidationFailed`].
+    ValidationFailed,
     /// [`Transition::PlanStarted`].
     PlanStarted,
     /// [`Transition::PlanFinished`].
@@ -86,6 +92,9 @@ impl TransitionKind {
             Self::LockHeld => "lock-held",
             Self::Superseded => "superseded",
             Self::StackSkipped => "stack-skipped",
+            Self::ValidationStarted => "validation-started",
+            Self::ValidationFinished => "validation-finished",
+            Self::ValidationFailed => "validation-failed",
             Self::PlanStarted => "plan-started",
             Self::PlanFinished => "plan-finished",
             Self::PlanFailed => "plan-failed",
@@ -120,6 +129,9 @@ impl Transition {
             Self::LockHeld => TransitionKind::LockHeld,
             Self::Superseded => TransitionKind::Superseded,
             Self::StackSkipped(..) => TransitionKind::StackSkipped,
+            Self::ValidationStarted(..) => TransitionKind::ValidationStarted,
+            Self::ValidationFinished(..) => TransitionKind::ValidationFinished,
+            Self::ValidationFailed(..) => TransitionKind::ValidationFailed,
             Self::PlanStarted(..) => TransitionKind::PlanStarted,
             Self::PlanFinished(..) => TransitionKind::PlanFinished,
             Self::PlanFailed(..) => TransitionKind::PlanFailed,
@@ -143,7 +155,10 @@ impl Transition {
     #[must_use]
     pub fn stack(&self) -> (Option<&StackName>, Option<u32>) {
         match self {
-            Self::PlanStarted(_, stack, attempt)
+            Self::ValidationStarted(stack, attempt)
+            | Self::ValidationFinished(stack, attempt)
+            | Self::ValidationFailed(stack, attempt, _)
+            | Self::PlanStarted(_, stack, attempt)
             | Self::PlanFinished(_, stack, attempt, _)
             | Self::PlanFailed(_, stack, attempt, _)
             | Self::ApprovalRequested(stack, attempt)
@@ -161,7 +176,8 @@ impl Transition {
     #[must_use]
     pub fn error(&self) -> Option<&StepError> {
         match self {
-            Self::PlanFailed(.., error)
+            Self::ValidationFailed(.., error)
+            | Self::PlanFailed(.., error)
             | Self::ApprovalDenied(.., error)
             | Self::ApplyFailed(.., error)
             | Self::DeployFailed(_, error) => Some(error),
@@ -174,6 +190,9 @@ impl Transition {
     #[must_use]
     pub fn leg(&self, run: &Run) -> LegKind {
         match self {
+            Self::ValidationStarted(..)
+            | Self::ValidationFinished(..)
+            | Self::ValidationFailed(..) => LegKind::Forward,
             Self::PlanStarted(leg, ..)
             | Self::PlanFinished(leg, ..)
             | Self::PlanFailed(leg, ..)

@@ -36,6 +36,12 @@ pub enum Transition {
     Superseded,
     /// A stack was not planned, because it is the same as in this last good commit.
     StackSkipped(StackName, CommitId),
+    /// A validation job was made, for a stack that is planned later.
+    ValidationStarted(StackName, u32),
+    /// A stack's configuration is valid.
+    ValidationFinished(StackName, u32),
+    /// A stack's configuration is not valid, or could not be validated.
+    ValidationFailed(StackName, u32, StepError),
     /// A plan job was made.
     PlanStarted(LegKind, StackName, u32),
     /// A plan was judged.

@@ -126,7 +126,7 @@ pub(super) fn plan(wave: &Wave) -> serde_json::Result<States> {
             wave.run_plan,
             Task::job(Verb::Plan)
                 .about(
-                    "The runner makes the plan; whatever its end, its result is read next.",
+                    "The runner makes the plan, or validates a stack that is planned later; whatever its end, its result is read next.",
                     PLAN_CHANGES_NOTHING,
                 )
                 .then_read(&["stack", "job"], wave.judge_plan),
@@ -135,7 +135,7 @@ pub(super) fn plan(wave: &Wave) -> serde_json::Result<States> {
             wave.judge_plan,
             judge
                 .about(
-                    "Reads the plan, judges it and seals it, or raises the job's error.",
+                    "Reads the plan, judges it and seals it; of a validation, records it; or raises the job's error.",
                     PLAN_CHANGES_NOTHING,
                 )
                 .retry_also(job_end_retry())
@@ -167,7 +167,7 @@ pub(super) fn plan(wave: &Wave) -> serde_json::Result<States> {
             wave.select,
             select
                 .about(
-                    "Raises what failed, else selects the stacks whose needs are applied and writes their plan jobs.",
+                    "Raises what failed, else selects the stacks whose needs are applied and writes their plan jobs, and before the first apply the validation jobs of the others.",
                     PLAN_CHANGES_NOTHING,
                 )
                 .on_error((wave.on_error)())

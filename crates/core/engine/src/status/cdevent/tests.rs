@@ -124,6 +124,12 @@ fn all() -> Vec<(Run, Transition)> {
             sealed(),
             Transition::StackSkipped(stack(), sealed().trigger().commit().clone()),
         ),
+        (sealed(), Transition::ValidationStarted(stack(), 1)),
+        (sealed(), Transition::ValidationFinished(stack(), 1)),
+        (
+            sealed(),
+            Transition::ValidationFailed(stack(), 1, gone(ErrorName::PlanFailed)),
+        ),
         (
             sealed(),
             Transition::PlanStarted(LegKind::Forward, stack(), 1),
