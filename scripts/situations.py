@@ -2,8 +2,8 @@
 
     situations.py [--write] JUNIT...
 
-JUNIT are the reports of nextest. Without --write, compares: exit status 1 when the table in tests/README.md differs, or when a
-test that tests/situations.txt names did not run or did not pass.
+JUNIT are the reports of nextest. Without --write, compares the table with the one in tests/README.md. Exit status 1 when they
+differ, and, with or without --write, when a test that tests/situations.txt names did not run or did not pass.
 """
 
 import sys
@@ -39,14 +39,39 @@ def situations():
     return listed
 
 
+def rows(found):
+    """Returns each test with its situation and its result."""
+    return [
+        (situation, suite, name, found.get((suite, name), "did not run"))
+        for situation, tests in situations()
+        for suite, name in tests
+    ]
+
+
 def table(found):
     lines = ["| Situation | Test | Result |", "| --- | --- | --- |"]
-    for situation, tests in situations():
-        for suite, name in tests:
-            short = suite.removeprefix("sluicegate-")
-            lines.append(f"| {situation} | `{short}` `{name}` | {found.get((suite, name), 'did not run')} |")
-            situation = ""
+    last = None
+    for situation, suite, name, result in rows(found):
+        short = suite.removeprefix("sluicegate-")
+        lines.append(f"| {'' if situation == last else situation} | `{short}` `{name}` | {result} |")
+        last = situation
     return "\n".join(lines)
+
+
+def report_missing(found):
+    """Prints the situations without a test and each test that did not pass. Returns whether there are any."""
+    missing = [f"{situation}: no test is listed" for situation, tests in situations() if not tests]
+    missing += [
+        f"{situation}: {suite} {name} {result}"
+        for situation, suite, name, result in rows(found)
+        if result != "passed"
+    ]
+    if missing:
+        print("tests/situations.txt names tests that did not pass:")
+        for line in missing:
+            print(f"  {line}")
+        print("next: repair the tests, or correct the names in tests/situations.txt")
+    return bool(missing)
 
 
 def main(arguments):
@@ -59,13 +84,15 @@ def main(arguments):
     present, after = rest.split(END, 1)
     if write:
         page.write_text(before + rendered + after)
-    elif BEGIN + present + END != rendered:
+    if report_missing(found):
+        return 1
+    if not write and BEGIN + present + END != rendered:
         print("tests/README.md differs from the results of this test run:")
         old = present.splitlines()
         for line in rendered.splitlines()[1:-1]:
             if line not in old:
                 print(f"  {line}")
-        print("next: repair the tests; for a changed list, run scripts/situations.py --write target/test-logs/junit-*.xml")
+        print("next: run scripts/situations.py --write target/test-logs/junit-*.xml")
         return 1
     print(f"{len(situations())} situations, {rendered.count('| passed |')} passed tests")
     return 0
