@@ -1,7 +1,9 @@
 //! Batch jobs: their specs and their results.
 
+use crate::announce::Announcer;
 use crate::documents::update_run;
 use crate::environments::{self, Owned};
+use crate::status::Transition;
 use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result, Table, Written};
 use domain::error::{ErrorClass, ErrorName, NamedError, StepError};
 use domain::ids::{JobId, RunId, StackName};
@@ -10,7 +12,7 @@ use domain::keys::{self, JobFile};
 use domain::plan::SideEffects;
 use domain::reconcile::awaited_jobs;
 use domain::run::{Run, StackState};
-use domain::step::CaughtError;
+use domain::step::{CaughtError, StackJob};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -208,10 +210,7 @@ const NEVER_STARTED: &[u8] = b"{\"never_started\":true}";
 /// Returns whether a job that left no result may have changed resources. A container claims a job
 /// before it does anything. A job that none has claimed is claimed here, so that it cannot start
 /// any more.
-///
-/// # Errors
-/// Fails when the bucket cannot be called.
-pub async fn side_effects_of_lost(
+async fn side_effects_of_lost(
     objects: &dyn Objects,
     run: &RunId,
     job: &JobId,
@@ -245,38 +244,78 @@ pub struct LostJob<'a> {
     pub error: Option<&'a CaughtError>,
 }
 
-/// Replaces a job that never started, unless it waited in its queue until the state's time limit or
-/// another job was replaced before. Returns the replacement and its number; a repeated call returns
-/// the same.
-///
-/// # Errors
-/// Fails when the table or the bucket cannot be called.
-pub async fn start_again(
-    table: &dyn Table,
-    objects: &dyn Objects,
-    lost: LostJob<'_>,
-    states: &StateBucket,
-    now: Timestamp,
-) -> Result<Option<(JobId, u32)>> {
-    let waits = matches!(
-        lost.run.stack(lost.stack)?.state(),
-        StackState::Validating { .. } | StackState::Planning { .. } | StackState::Applying { .. }
-    );
-    if !waits || lost.error.is_some_and(CaughtError::is_timeout) {
-        return Ok(None);
+/// What becomes of a job that left no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LostJobEnd {
+    /// It never started, and another job of the stack replaces it.
+    Replaced(StackJob),
+    /// It is not replaced.
+    Failed(SideEffects),
+}
+
+/// Replaces jobs that never started.
+#[derive(Clone, Copy)]
+pub struct Replacements<'a> {
+    /// The table.
+    pub table: &'a dyn Table,
+    /// The bucket of jobs.
+    pub objects: &'a dyn Objects,
+    /// The bucket of states.
+    pub states: &'a StateBucket,
+    /// Announces the replacement.
+    pub announcer: &'a Announcer,
+}
+
+impl Replacements<'_> {
+    /// Decides what becomes of a job that left no result. A job that never started cannot start any more
+    /// after this call, and is replaced, unless it waited in its queue until the state's time limit or another
+    /// job of the stack was replaced before. A repeated call returns the same, and announces it again.
+    ///
+    /// # Errors
+    /// Fails when the table or the bucket cannot be called.
+    pub async fn replace(&self, lost: LostJob<'_>, now: Timestamp) -> Result<LostJobEnd> {
+        let run = lost.run;
+        let side_effects = side_effects_of_lost(self.objects, run.id(), lost.job).await?;
+        if side_effects == SideEffects::Possible {
+            return Ok(LostJobEnd::Failed(side_effects));
+        }
+        let Some((job, attempt)) = self.start_again(lost, now).await? else {
+            return Ok(LostJobEnd::Failed(side_effects));
+        };
+        let (leg, stack) = (run.leg().kind(), lost.stack.clone());
+        let started = match lost.verb {
+            Verb::Validate => Transition::ValidationStarted(stack.clone(), attempt),
+            Verb::Plan => Transition::PlanStarted(leg, stack.clone(), attempt),
+            Verb::Apply => Transition::ApplyStarted(leg, stack.clone(), attempt),
+        };
+        self.announcer.announce(run, started).await;
+        Ok(LostJobEnd::Replaced(StackJob { stack, job }))
     }
-    let owned = match environments::owned(table, lost.run).await {
-        Ok(owned) => owned,
-        Err(error) if error.name == ErrorName::LockLost => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let spec = spec(lost.run, &owned, lost.stack, lost.verb, states)?;
-    let (next, key, bytes) = spec.sealed()?;
-    objects.put(&key, bytes).await?;
-    update_run(table, lost.run.id(), |run| {
-        Ok(run.start_again(lost.stack, lost.job, next.clone(), spec.attempt, now)?)
-    })
-    .await
+
+    /// Writes the replacement of a job and its number. Returns none if the job is not replaced.
+    async fn start_again(&self, lost: LostJob<'_>, now: Timestamp) -> Result<Option<(JobId, u32)>> {
+        let waits = matches!(
+            lost.run.stack(lost.stack)?.state(),
+            StackState::Validating { .. }
+                | StackState::Planning { .. }
+                | StackState::Applying { .. }
+        );
+        if !waits || lost.error.is_some_and(CaughtError::is_timeout) {
+            return Ok(None);
+        }
+        let owned = match environments::owned(self.table, lost.run).await {
+            Ok(owned) => owned,
+            Err(error) if error.name == ErrorName::LockLost => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let spec = spec(lost.run, &owned, lost.stack, lost.verb, self.states)?;
+        let (next, key, bytes) = spec.sealed()?;
+        self.objects.put(&key, bytes).await?;
+        update_run(self.table, lost.run.id(), |run| {
+            Ok(run.start_again(lost.stack, lost.job, next.clone(), spec.attempt, now)?)
+        })
+        .await
+    }
 }
 
 /// Terminates every job with this name that has not ended. Returns the jobs once all have ended.

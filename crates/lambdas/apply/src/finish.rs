@@ -17,11 +17,11 @@ use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
 use domain::plan::{ObjectRef, SideEffects};
 use domain::run::{Run, StackRun, StackState, StalePlan};
-use domain::step::{FinishApply, FinishApplyOutput, StackJob};
+use domain::step::{FinishApply, FinishApplyOutput};
 use domain::warning::Warnings;
 use engine::Result;
 use engine::documents::{load_run, update_run};
-use engine::jobs::{self, JobError, LostJob};
+use engine::jobs::{self, JobError, LostJob, LostJobEnd, Replacements};
 use engine::status::Transition;
 
 impl Apply {
@@ -85,13 +85,6 @@ impl Apply {
             // The result may exist, so the state machine repeats the call.
             Err(error) if error.name.class() == ErrorClass::Transient => Err(error),
             Err(error) => {
-                // Without a result, it is unknown what Terraform did, unless it never started.
-                let side_effects = match error.name {
-                    ErrorName::JobLost => {
-                        jobs::side_effects_of_lost(objects, run.id(), &job).await?
-                    }
-                    _ => SideEffects::Possible,
-                };
                 let lost = LostJob {
                     run: &run,
                     stack: &name,
@@ -99,11 +92,14 @@ impl Apply {
                     job: &job,
                     error: caught.as_ref(),
                 };
-                if side_effects == SideEffects::None
-                    && let Some(job) = self.start_again(lost).await?
-                {
-                    return Ok(FinishApplyOutput::StartAgain(job));
-                }
+                let side_effects = match error.name {
+                    ErrorName::JobLost => match self.replace(lost).await? {
+                        LostJobEnd::Replaced(job) => return Ok(FinishApplyOutput::StartAgain(job)),
+                        LostJobEnd::Failed(side_effects) => side_effects,
+                    },
+                    // What Terraform did is unknown.
+                    _ => SideEffects::Possible,
+                };
                 self.failed(run.id(), &name, &job, side_effects, &error)
                     .await?;
                 Err(error)
@@ -111,17 +107,14 @@ impl Apply {
         }
     }
 
-    /// Replaces a job that never started. Returns none if the stack had a replacement before.
-    async fn start_again(&self, lost: LostJob<'_>) -> Result<Option<StackJob>> {
-        let (table, objects, now) = (&*self.table, &*self.objects, self.clock.now());
-        let next = jobs::start_again(table, objects, lost, &self.states, now).await?;
-        let Some((job, attempt)) = next else {
-            return Ok(None);
+    async fn replace(&self, lost: LostJob<'_>) -> Result<LostJobEnd> {
+        let replacements = Replacements {
+            table: &*self.table,
+            objects: &*self.objects,
+            states: &self.states,
+            announcer: &self.announcer,
         };
-        let stack = lost.stack.clone();
-        let transition = Transition::ApplyStarted(lost.run.leg().kind(), stack.clone(), attempt);
-        self.announcer.announce(lost.run, transition).await;
-        Ok(Some(StackJob { stack, job }))
+        replacements.replace(lost, self.clock.now()).await
     }
 
     /// Records that the job applied the plan.

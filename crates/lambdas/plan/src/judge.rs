@@ -19,13 +19,13 @@ use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
 use domain::plan::{
     self, Counts, Judgement, LegKind, PROTECTED_TYPES, PlanKind, PlanSummary, ResourceChange,
-    Rules, SealedPlan, SideEffects, Verdict,
+    Rules, SealedPlan, Verdict,
 };
 use domain::run::{JudgedPlan, Run, StackState};
-use domain::step::{Judge, JudgeOutput, StackJob};
+use domain::step::{Judge, JudgeOutput};
 use engine::Result;
 use engine::documents::{load_run, update_run};
-use engine::jobs::{self, JobError, LostJob};
+use engine::jobs::{self, JobError, LostJob, LostJobEnd, Replacements};
 use engine::status::Transition;
 
 impl Plan {
@@ -102,7 +102,7 @@ impl Plan {
             Err(error) if error.name.class() == ErrorClass::Transient => return Err(error),
             Err(lost) => {
                 if lost.name == ErrorName::JobLost
-                    && let Some(next) = self.start_again(&run, &input).await?
+                    && let LostJobEnd::Replaced(next) = self.replace(&run, &input).await?
                 {
                     return Ok(JudgeOutput::StartAgain(next));
                 }
@@ -159,14 +159,7 @@ impl Plan {
         Ok(JudgeOutput::of(name.clone(), verdict))
     }
 
-    /// Replaces a job that never started. Returns none if the job started, or the stack had a
-    /// replacement before.
-    async fn start_again(&self, run: &Run, input: &Judge) -> Result<Option<StackJob>> {
-        let (objects, stack) = (&*self.objects, input.stack.clone());
-        let side_effects = jobs::side_effects_of_lost(objects, run.id(), &input.job).await?;
-        if side_effects == SideEffects::Possible {
-            return Ok(None);
-        }
+    async fn replace(&self, run: &Run, input: &Judge) -> Result<LostJobEnd> {
         let verb = if Verb::Validate.is_of(&input.job) {
             Verb::Validate
         } else {
@@ -174,24 +167,18 @@ impl Plan {
         };
         let lost = LostJob {
             run,
-            stack: &stack,
+            stack: &input.stack,
             verb,
             job: &input.job,
             error: input.error.as_ref(),
         };
-        let now = self.clock.now();
-        let next = jobs::start_again(&*self.table, objects, lost, &self.states, now).await?;
-        let Some((job, attempt)) = next else {
-            return Ok(None);
+        let replacements = Replacements {
+            table: &*self.table,
+            objects: &*self.objects,
+            states: &self.states,
+            announcer: &self.announcer,
         };
-        let transition = match verb {
-            Verb::Validate => Transition::ValidationStarted(stack.clone(), attempt),
-            Verb::Plan | Verb::Apply => {
-                Transition::PlanStarted(run.leg().kind(), stack.clone(), attempt)
-            }
-        };
-        self.announcer.announce(run, transition).await;
-        Ok(Some(StackJob { stack, job }))
+        replacements.replace(lost, self.clock.now()).await
     }
 
     /// Records that the job's plan or validation failed, and returns the error to raise. Does not change a stack
