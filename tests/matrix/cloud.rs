@@ -233,6 +233,9 @@ impl Cloud {
             self.reconcile_for_a_while().await;
         } else if let Some(status) = status {
             self.execution_ended(&arn, status).await;
+            if !self.run(&event.run_id()).await.is_ended() {
+                self.reconcile_for_a_while().await;
+            }
         }
         // Wait for jobs that no execution waits for.
         while self.batch.has_open_jobs() {

@@ -69,9 +69,7 @@ pub(crate) async fn check(cloud: &Cloud, ended: &Ended, before: &Before) -> Vec<
         let applier = runs.iter().find(|run| run.id() == &apply.run);
         let end = applier.and_then(|run| run.end());
         check(
-            // A terminated apply writes its state afterwards. Until then the environment is frozen.
-            applier.is_some_and(|run| run.outcome() == Outcome::NeedsOperator)
-                || end.is_some_and(|end| cloud.time(apply.to) <= end.at),
+            end.is_some_and(|end| cloud.time(apply.to) <= end.at),
             format!(
                 "1: {} was applied after run {} ended",
                 apply.state, apply.run

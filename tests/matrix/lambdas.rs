@@ -101,6 +101,8 @@ impl Cloud {
     fn closing(&self) -> Closing {
         Closing {
             table: self.calls.of(&self.table),
+            objects: self.calls.of(&self.artifacts),
+            batch: Arc::new(self.batch.clone()),
             tokens: self.calls.of(&self.tokens),
             announcer: self.announcer(),
             clock: self.clock(),
@@ -121,7 +123,6 @@ impl Cloud {
             table: self.calls.of(&self.table),
             closing: self.closing(),
             audit: self.audit_log(),
-            batch: Arc::new(self.batch.clone()),
             executions: self.calls.of(&self.executions),
             announcer: self.announcer(),
             repositories: repositories(),
@@ -134,7 +135,6 @@ impl Cloud {
             table: Arc::new(self.table.clone()),
             closing: self.closing(),
             audit: self.audit_log(),
-            batch: Arc::new(self.batch.clone()),
             executions: Arc::new(self.executions.clone()),
             tips: Arc::new(self.forge.clone()),
             bus: Arc::new(self.bus.clone()),

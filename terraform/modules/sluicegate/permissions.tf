@@ -124,6 +124,16 @@ locals {
       key = { of = "JobOutputs", arn = module.key_data.arn, service = "s3", uses = ["Decrypt"] }
     }
 
+    # Whether a job started. A job that none has started is claimed, so that it cannot start any more.
+    job-starts = {
+      statements = concat(local.list_artifacts, [{
+        Sid      = "JobStarts"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "${module.artifacts.arn}/runs/*/started.json"
+      }])
+      key = { of = "JobStarts", arn = module.key_data.arn, service = "s3", uses = ["Decrypt", "GenerateDataKey"] }
+    }
+
     # The end of a failed build's log.
     build-log = {
       statements = [{

@@ -4,6 +4,7 @@ use super::{ALARMS, Matrix, first_cause};
 use anyhow::{Context as _, ensure};
 use domain::error::ErrorName;
 use domain::ids::{CommitId, RunId, StackName};
+use domain::keys::{self, JobFile};
 use domain::run::{Approval, Lock, Outcome, Run, StackState};
 use engine::status::{self, TransitionKind};
 use std::time::Duration;
@@ -79,6 +80,7 @@ impl Matrix<'_> {
                 .any(|stack| matches!(stack.state(), StackState::Applying { .. }))
         };
         let applying = self.harness.until(&run, "apply", applying).await?;
+        self.works(&applying).await?;
         self.stop(&applying).await?;
         let ended = self.harness.ended(&run).await?;
         first_cause(&ended, ErrorName::Interrupted)?;
@@ -108,6 +110,32 @@ impl Matrix<'_> {
         let found = self.harness.until(run, "ask a person", asked).await?;
         ensure!(!found.is_ended(), "run {run} ended: {:?}", found.failure());
         Ok(found)
+    }
+
+    /// Waits until an apply job of the run has started. A stopped run whose job never started changed nothing.
+    async fn works(&self, run: &Run) -> anyhow::Result<()> {
+        let bucket = &self.harness.local.installed.buckets.artifacts;
+        let stacks = run.forward().stacks().iter();
+        let jobs: Vec<String> = stacks
+            .filter_map(|stack| match stack.state() {
+                StackState::Applying { job, .. } => Some(job),
+                _ => None,
+            })
+            .map(|job| keys::job(run.id(), job, JobFile::Started))
+            .collect();
+        let end = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            for key in &jobs {
+                if self.harness.object(bucket, key).await?.is_some() {
+                    return Ok(());
+                }
+            }
+            ensure!(
+                tokio::time::Instant::now() < end,
+                "no apply job started: {jobs:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     async fn answer(&self, answer: &str, run: &RunId, stack: &str) -> anyhow::Result<()> {

@@ -21,6 +21,8 @@ pub async fn unlock(pipeline: &Pipeline, args: &OfEnvironment, out: &mut Output<
     let recovery = pipeline.recovery()?;
     let closing = Closing {
         table: pipeline.table.clone(),
+        objects: pipeline.artifacts.clone(),
+        batch: recovery.batch.clone(),
         tokens: pipeline.tokens.clone(),
         announcer: recovery.announcer.clone(),
         clock: pipeline.clock.clone(),

@@ -6,7 +6,7 @@ use crate::audit::next_number;
 use crate::documents::{load_run, update_run};
 use crate::environments::{self, Environments};
 use crate::status::Transition;
-use crate::{BatchJobs, Clock, ExecutionState, Executions, Result, Table, Tokens, jobs};
+use crate::{BatchJobs, Clock, ExecutionState, Executions, Objects, Result, Table, Tokens, jobs};
 use domain::environment::Environment;
 use domain::error::StepError;
 use domain::ids::RunId;
@@ -43,6 +43,10 @@ pub async fn condition(
 pub struct Closing {
     /// The table.
     pub table: Arc<dyn Table>,
+    /// The bucket of jobs.
+    pub objects: Arc<dyn Objects>,
+    /// Ends the jobs of stopped runs.
+    pub batch: Arc<dyn BatchJobs>,
     /// The task tokens of waiting runs.
     pub tokens: Arc<dyn Tokens>,
     /// Announces the end.
@@ -68,12 +72,13 @@ impl Closing {
         Ok(run)
     }
 
-    /// Ends a run whose execution does nothing more. A run that failed, was superseded or was
-    /// promoted has its outcome, which only has to be recorded.
+    /// Ends a run whose execution does nothing more, after its jobs (see [`Self::end_jobs`]). A run that failed,
+    /// was superseded or was promoted has its outcome, which only has to be recorded.
     ///
     /// # Errors
-    /// Fails as [`Self::end`] does.
+    /// Fails as [`Self::end_jobs`] and [`Self::end`] do.
     pub async fn end_stopped(&self, run: &Run, cause: StopCause) -> Result<Run> {
+        let run = &self.end_jobs(run).await?;
         let settled = run.failure().is_some()
             || run.promoted_at().is_some()
             || matches!(run.lock(), Lock::Superseded { .. })
@@ -82,6 +87,18 @@ impl Closing {
                 .is_some_and(|it| it.last_good().is_some_and(|good| &good.run == run.id()));
         let error = (!settled).then(|| StepError::from(cause));
         self.end(run.id(), error.as_ref()).await
+    }
+
+    /// Ends the jobs of a run whose execution does nothing more. A run that has ended waits for no job.
+    ///
+    /// # Errors
+    /// Fails as [`jobs::end_all`] does: with `JobEnding` while a job that started has not ended.
+    pub async fn end_jobs(&self, run: &Run) -> Result<Run> {
+        if run.is_ended() {
+            return Ok(run.clone());
+        }
+        let (objects, batch) = (&*self.objects, &*self.batch);
+        jobs::end_all(&*self.table, objects, batch, run, self.clock.now()).await
     }
 
     /// Releases the environment of a run that has ended, and hands it to the next run.

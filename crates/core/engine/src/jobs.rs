@@ -331,14 +331,8 @@ async fn end(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<BatchJob>> {
         }
         jobs => jobs?,
     };
-    match jobs.iter().find(|job| job.progress == JobProgress::Open) {
-        None => Ok(jobs),
-        Some(open) => Err(JobError::StillOpen {
-            job: name.clone(),
-            description: open.description.clone(),
-        }
-        .into()),
-    }
+    all_ended(name, &jobs)?;
+    Ok(jobs)
 }
 
 /// Terminates the jobs with this name that have not ended. Returns all jobs as they were found.
@@ -352,6 +346,62 @@ pub async fn terminate_open(batch: &dyn BatchJobs, name: &JobId) -> Result<Vec<B
         batch.terminate(&open.id, ORPHANED).await?;
     }
     Ok(jobs)
+}
+
+/// Ends the jobs of a run whose execution does nothing more, so that none of them can change anything
+/// any more. A job that never started cannot start after this call, whatever Batch does with it, and its
+/// stack is recorded as not changed. Returns the run.
+///
+/// # Errors
+/// Fails with `JobEnding` while a job that started has not ended, and when the table, the bucket or Batch
+/// cannot be called. A repeated call continues.
+pub async fn end_all(
+    table: &dyn Table,
+    objects: &dyn Objects,
+    batch: &dyn BatchJobs,
+    run: &Run,
+    now: Timestamp,
+) -> Result<Run> {
+    let (mut never_started, mut problem) = (Vec::new(), None);
+    for job in awaited_jobs(run) {
+        let side_effects = side_effects_of_lost(objects, run.id(), job).await?;
+        let terminated = terminate_open(batch, job).await;
+        if side_effects == SideEffects::None {
+            if let Err(error) = terminated {
+                tracing::warn!(run = %run.id(), %job, %error, "a job that cannot start is still in Batch");
+            }
+            never_started.push(job.clone());
+            continue;
+        }
+        let ended = terminated.and_then(|jobs| all_ended(job, &jobs));
+        if let Err(error) = ended {
+            problem.get_or_insert(error);
+        }
+    }
+    let run = if never_started.is_empty() {
+        run.clone()
+    } else {
+        update_run(table, run.id(), |run| {
+            if !run.is_ended() {
+                run.never_started(&never_started, now)?;
+            }
+            Ok(run.clone())
+        })
+        .await?
+    };
+    problem.map_or(Ok(run), Err)
+}
+
+/// Fails with `JobEnding` if one of the jobs has not ended.
+fn all_ended(name: &JobId, jobs: &[BatchJob]) -> Result<()> {
+    match jobs.iter().find(|job| job.progress == JobProgress::Open) {
+        None => Ok(()),
+        Some(open) => Err(JobError::StillOpen {
+            job: name.clone(),
+            description: open.description.clone(),
+        }
+        .into()),
+    }
 }
 
 /// Returns the jobs of a run that have not ended.

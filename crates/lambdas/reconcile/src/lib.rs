@@ -8,7 +8,7 @@ use domain::event::EnrolledRepository;
 use domain::step::{ReconcileInput, ReconcileOutput};
 use engine::audit::AuditLog;
 use engine::closing::Closing;
-use engine::{BatchJobs, BranchTips, Clock, EventBus, Executions, Result, Step, Table};
+use engine::{BranchTips, Clock, EventBus, Executions, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `reconcile` Lambda.
@@ -16,12 +16,10 @@ use std::sync::Arc;
 pub struct Reconcile {
     /// The DynamoDB table.
     pub table: Arc<dyn Table>,
-    /// Ends runs.
+    /// Ends runs and their Batch jobs.
     pub closing: Closing,
     /// Writes audit entries.
     pub audit: AuditLog,
-    /// Finds and ends the Batch jobs of ended executions.
-    pub batch: Arc<dyn BatchJobs>,
     /// Describes executions.
     pub executions: Arc<dyn Executions>,
     /// Reads branches at the forge.

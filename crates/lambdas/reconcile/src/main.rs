@@ -5,7 +5,6 @@ fn main() -> std::process::ExitCode {
         table: wiring.table(),
         closing: wiring.closing(),
         audit: wiring.audit_log(),
-        batch: wiring.batch(),
         executions: wiring.executions(),
         tips: wiring.branch_tips(),
         bus: wiring.event_bus(),

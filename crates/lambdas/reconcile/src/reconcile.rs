@@ -12,13 +12,13 @@
 
 use crate::Reconcile;
 use domain::environment::Environment;
-use domain::error::StepError;
+use domain::error::{ErrorName, StepError};
 use domain::ids::RunId;
 use domain::reconcile::{Activity, Condition};
 use domain::run::Run;
 use domain::step::ReconcileOutput;
 use engine::documents::{ENVIRONMENTS, OPEN_RUNS, list, load, run_key};
-use engine::{Result, closing, jobs};
+use engine::{Result, closing};
 use std::collections::BTreeSet;
 
 /// The most environments, and the most of the newest open runs, that one call looks at.
@@ -73,17 +73,21 @@ impl Reconcile {
             return Ok(());
         };
         let now = self.clock.now();
-        let run = match closing::condition(&*self.executions, &*self.batch, &run, now).await? {
-            Condition::Active(Activity::Jobs { jobs }) => {
-                for job in &jobs {
-                    jobs::terminate_open(&*self.batch, job).await?;
-                }
-                return Ok(());
+        let run = match closing::condition(&*self.executions, &*self.closing.batch, &run, now).await? {
+            // The next call ends the run.
+            Condition::Active(Activity::Jobs { .. }) => {
+                return match self.closing.end_jobs(&run).await {
+                    Err(error) if error.name != ErrorName::JobEnding => Err(error),
+                    _ => Ok(()),
+                };
             }
             Condition::Active(_) => return Ok(()),
             Condition::Stopped(cause) => {
                 tracing::warn!(run = %id, %cause, "a stopped run is ended");
-                let run = self.closing.end_stopped(&run, cause).await?;
+                let run = match self.closing.end_stopped(&run, cause).await {
+                    Err(error) if error.name == ErrorName::JobEnding => return Ok(()),
+                    ended => ended?,
+                };
                 output.ended.push(id.clone());
                 run
             }

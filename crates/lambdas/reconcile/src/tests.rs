@@ -33,7 +33,6 @@ impl Scene {
             table: Arc::new(self.table.clone()),
             closing: self.closing(),
             audit: self.audit_log(),
-            batch: Arc::new(self.batch.clone()),
             executions: Arc::new(self.executions.clone()),
             tips: Arc::new(self.forge.clone()),
             bus: Arc::new(self.bus.clone()),
@@ -113,6 +112,7 @@ async fn what_a_stopped_run_may_have_changed_freezes_its_environment() {
         .await;
     let job = applying(&world.stored(2).await);
     world.batch.submit(&job);
+    world.claim_job(&stopped, &job);
     world
         .executions
         .end(&execution(2), ExecutionState::TimedOut);
@@ -134,6 +134,26 @@ async fn what_a_stopped_run_may_have_changed_freezes_its_environment() {
         (token.as_str(), error.name),
         ("token-3", ErrorName::EnvironmentFrozen)
     );
+}
+
+/// The job waited in its queue when the execution was stopped.
+#[tokio::test]
+async fn a_job_that_never_started_does_not_freeze_the_environment_of_a_stopped_run() {
+    let world = Scene::new();
+    let (stopped, next) = (world.add(2).await, world.add(3).await);
+    world
+        .change_run(&stopped, |run| samples::begin_apply(run, "data"))
+        .await;
+    let job = applying(&world.stored(2).await);
+    world.batch.submit(&job);
+    world.executions.end(&execution(2), ExecutionState::Aborted);
+    for _ in 0..2 {
+        world.reconcile().await;
+    }
+    assert!(!world.batch.has_open(&job));
+    assert_eq!(world.stored(2).await.outcome(), Outcome::Failed);
+    assert!(world.table.environment().frozen().is_none());
+    assert_eq!(world.holder(), Some(next));
 }
 
 fn applying(run: &Run) -> JobId {

@@ -1,21 +1,25 @@
 //! The action `execution-ended`: ends the run of an execution that did not pass the state `Record`.
 //!
-//! Decides which run the execution has, and with which error the run ends if it has no outcome yet.
+//! Decides which run the execution has, whether one of its jobs can still change something, and with which error the run
+//! ends if it has no outcome yet. A run with such a job is not ended: the job is terminated, and `reconcile` ends the run after
+//! it. A job that never started cannot start any more, and its stack counts as not changed.
 //!
 //! Undo: none, because it ends the run.
 //!
 //! Running it twice is safe. A run that has ended keeps its outcome, and a repeated call does only
 //! what is missing.
 //!
-//! Fails with `Internal` if the audit chain is broken.
+//! Fails with `Internal` if the audit chain is broken, and with the errors of the table, of S3, of Step Functions and of Batch.
 
 use crate::record::{how_it_ended, without_run};
 use crate::{Error, Record};
+use domain::error::{ErrorName, StepError};
 use domain::event::Trigger;
-use domain::reconcile::{StopCause, awaited_jobs};
+use domain::ids::RunId;
+use domain::reconcile::StopCause;
 use domain::run::Run;
-use domain::step::{ExecutionEnded, RecordRunOutput};
-use engine::{Result, jobs};
+use domain::step::{ExecutionEnded, RecordRunOutput, RecordVerdict};
+use engine::Result;
 
 impl Record {
     /// Ends the run of an execution that was stopped, timed out or failed. For a run that has
@@ -26,8 +30,14 @@ impl Record {
         let (Some(cause), Some(run)) = (cause, self.run_of(&execution).await?) else {
             return Ok(without_run(&Error::NoRun { execution }.into()));
         };
-        self.end_jobs(&run).await;
-        let run = self.closing.end_stopped(&run, cause).await?;
+        let id = run.id();
+        let run = match self.closing.end_stopped(&run, cause).await {
+            Err(error) if error.name == ErrorName::JobEnding => {
+                tracing::warn!(run = %id, %error, "left to the scheduled reconciliation");
+                return Ok(left_open(id, &error));
+            }
+            ended => ended?,
+        };
         let run = self.audit.record(run).await?;
         Ok(how_it_ended(&run))
     }
@@ -47,16 +57,16 @@ impl Record {
         let run = self.claimed(&event, execution, true).await?;
         Ok(run.filter(|run| run.execution() == execution))
     }
+}
 
-    /// Ends the jobs that the execution left behind. Step Functions ends the jobs that it knows of,
-    /// on a best-effort basis. A job whose submission had no reply could start after the run has
-    /// ended.
-    async fn end_jobs(&self, run: &Run) {
-        for job in awaited_jobs(run) {
-            if let Err(error) = jobs::terminate_open(&*self.batch, job).await {
-                // The environment is released anyway: Terraform's own lock protects the state.
-                tracing::error!(run = %run.id(), %job, %error, "a job that may run was not ended");
-            }
-        }
+/// Returns the output for a run that has a job which has not ended.
+fn left_open(run: &RunId, error: &StepError) -> RecordRunOutput {
+    RecordRunOutput {
+        verdict: RecordVerdict::Failed,
+        error: error.name.to_string(),
+        cause: format!(
+            "{}. Next: wait. The scheduled reconciliation ends run {run} within five minutes after the job.",
+            error.message
+        ),
     }
 }

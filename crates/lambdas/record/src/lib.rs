@@ -13,7 +13,7 @@ use domain::step::{RecordInput, RecordOutput};
 use engine::announce::Announcer;
 use engine::audit::AuditLog;
 use engine::closing::Closing;
-use engine::{BatchJobs, Clock, Executions, Result, Step, Table};
+use engine::{Clock, Executions, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `record` Lambda.
@@ -21,12 +21,10 @@ use std::sync::Arc;
 pub struct Record {
     /// The DynamoDB table.
     pub table: Arc<dyn Table>,
-    /// Ends runs.
+    /// Ends runs and their Batch jobs.
     pub closing: Closing,
     /// Writes audit entries.
     pub audit: AuditLog,
-    /// Ends the Batch jobs of executions that were stopped.
-    pub batch: Arc<dyn BatchJobs>,
     /// Describes executions.
     pub executions: Arc<dyn Executions>,
     /// Announces the run's transitions.

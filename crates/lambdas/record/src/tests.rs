@@ -5,6 +5,7 @@
 )]
 mod chain;
 mod claims;
+mod stopped;
 
 use super::*;
 use domain::environment::QueueRule;
@@ -12,7 +13,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::RunId;
 use domain::plan::LegKind;
 use domain::reconcile::ExecutionState;
-use domain::run::{Lock, Outcome, Run, StackState};
+use domain::run::{Lock, Outcome, Run};
 use domain::step::{
     CaughtError, ExecutionEnded, Promote, RecordRun, RecordRunOutput, RecordVerdict,
 };
@@ -38,7 +39,6 @@ impl Scene {
             table: Arc::new(self.table.clone()),
             closing: self.closing(),
             audit: self.audit_log(),
-            batch: Arc::new(self.batch.clone()),
             executions: Arc::new(self.executions.clone()),
             announcer: self.announcer(),
             repositories: samples::repositories(),
@@ -247,28 +247,6 @@ async fn an_aborted_execution_is_closed_and_what_it_touched_is_frozen() {
     world.ended(2, ExecutionState::Aborted).await.unwrap();
     assert!(world.table.environment().frozen().is_none());
     assert_eq!(world.audit_entries().len(), 1);
-}
-
-/// Its submission had no reply, so Step Functions does not know the job.
-#[tokio::test]
-async fn a_job_that_an_aborted_execution_left_never_starts() {
-    let world = Scene::new();
-    world.add(2, QueueRule::Newest).await;
-    world
-        .change(2, |run| samples::begin_apply(run, "data"))
-        .await;
-    let stored = world.stored(2).await;
-    let StackState::Applying { job, .. } = stored.forward().stacks()[0].state() else {
-        panic!("{stored:?}");
-    };
-    let job = job.clone();
-    world.batch.submit(&job);
-    let down = StepError::new(ErrorName::AwsUnavailable, "no reply");
-    world.batch.fail_next("find", down, 1);
-    world.ended(2, ExecutionState::Aborted).await.unwrap();
-    assert!(world.batch.has_open(&job), "the environment does not wait");
-    world.ended(2, ExecutionState::Aborted).await.unwrap();
-    assert!(!world.batch.has_open(&job));
 }
 
 #[tokio::test]

@@ -196,6 +196,8 @@ impl Wiring {
     pub fn closing(&self) -> Closing {
         Closing {
             table: self.table(),
+            objects: self.artifacts(),
+            batch: self.batch(),
             tokens: self.tokens(),
             announcer: self.announcer(),
             clock: self.clock(),

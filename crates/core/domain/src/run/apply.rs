@@ -2,7 +2,7 @@
 
 use crate::ids::{JobId, StackName};
 use crate::plan::{Counts, LegKind, ObjectRef, SideEffects};
-use crate::run::{Change, Run, StackState};
+use crate::run::{Change, Leg, Run, StackState};
 use crate::warning::Warnings;
 use jiff::Timestamp;
 
@@ -117,6 +117,23 @@ impl Run {
         let stack = self.open_stack(stack)?;
         if matches!(stack.state(), StackState::Applying { job: known, .. } if known == job) {
             stack.reach(StackState::Failed { side_effects }, now);
+        }
+        Ok(())
+    }
+
+    /// Records that these jobs never started and cannot start any more: the applies among them changed
+    /// nothing. Does nothing for a job that no stack waits for.
+    ///
+    /// # Errors
+    /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended.
+    pub fn never_started(&mut self, jobs: &[JobId], now: Timestamp) -> Change {
+        self.open()?;
+        let legs = std::iter::once(&mut self.forward).chain(&mut self.rollback);
+        for stack in legs.flat_map(|leg: &mut Leg| &mut leg.stacks) {
+            if matches!(&stack.state, StackState::Applying { job, .. } if jobs.contains(job)) {
+                let side_effects = SideEffects::None;
+                stack.reach(StackState::Failed { side_effects }, now);
+            }
         }
         Ok(())
     }

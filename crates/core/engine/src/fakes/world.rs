@@ -103,6 +103,8 @@ impl<C: Clock + Clone + 'static> World<C> {
     pub fn closing(&self) -> Closing {
         Closing {
             table: Arc::new(self.table.clone()),
+            objects: Arc::new(self.artifacts.clone()),
+            batch: Arc::new(self.batch.clone()),
             tokens: Arc::new(self.tokens.clone()),
             announcer: self.announcer(),
             clock: self.clock(),
