@@ -63,7 +63,7 @@ P
     for name in "${names[@]}"; do packages+=(-p "sluicegate-$name"); done
     output=$target/lambda-$1
     # For aws-lc, if a dependency adds it: its jitter entropy would take half a second on the first handshake.
-    PATH=$tools:$PATH AWS_LC_SYS_NO_JITTER_ENTROPY=1 RUSTFLAGS="${RUSTFLAGS:-} $flags" cargo lambda build --profile lambda "--${1/_/-}" \
+    PATH=$tools:$PATH AWS_LC_SYS_NO_JITTER_ENTROPY=1 RUSTC_WORKSPACE_WRAPPER='' RUSTFLAGS="${RUSTFLAGS:-} $flags" cargo lambda build --profile lambda "--${1/_/-}" \
       --lambda-dir "$output" --output-format zip "${packages[@]}"
     rm -rf "$output/runner" "$output/runner.zip"
     large=()
