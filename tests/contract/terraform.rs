@@ -43,9 +43,8 @@ struct Settings {
     timeout_seconds: u32,
     environment: BTreeSet<String>,
     permissions: BTreeSet<String>,
+    memory_mb: usize,
     // Terraform checks the sizes.
-    #[serde(rename = "memory_mb")]
-    _memory_mb: u32,
     #[serde(rename = "reserved_concurrency")]
     _reserved_concurrency: i32,
     #[serde(rename = "ephemeral_storage_mb")]
@@ -282,6 +281,15 @@ fn the_inner_deadline_comes_first() {
     }
     // modules/jobs/variables.tf reserves 120 s of a job's time for everything except terraform.
     const { assert!(domain::job::RESULT_SECONDS + 60 <= 120) };
+}
+
+/// The function holds a plan in memory, and what it reads from it: up to four times as much for a plan
+/// that is one large output.
+#[test]
+fn the_largest_plan_fits_into_the_memory_of_the_function_that_judges_it() {
+    let largest = domain::plan::MAX_PLAN_JSON / (1024 * 1024);
+    let memory = steps()[Step::Plan.as_str()].memory_mb;
+    assert!(6 * largest <= memory, "{largest} MiB in {memory} MiB");
 }
 
 /// A run waits for its environment longer than the run before it may take: a late approval for each

@@ -7,8 +7,8 @@ use domain::ids::{CommitId, ImageDigest, RepositoryKey};
 use domain::rollout::HttpReply;
 use engine::{
     AuditBranch, AuditFile, CommitStatus, CommitStatuses, Execution, Executions, Item, ItemBody,
-    ItemKey, Objects, Probe, Registry, Result, ServiceState, Services, Snapshot, SourceFetcher,
-    StatusQueue, Table, TaskRevision, TokenState, Tokens, Written,
+    ItemKey, Limited, Objects, Probe, Registry, Result, ServiceState, Services, Snapshot,
+    SourceFetcher, StatusQueue, Table, TaskRevision, TokenState, Tokens, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -112,6 +112,9 @@ impl<T: Table> Table for Noted<T> {
 impl<T: Objects> Objects for Noted<T> {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         self.object(key).get(key).await
+    }
+    async fn get_limited(&self, key: &str, limit: usize) -> Result<Option<Limited>> {
+        self.object(key).get_limited(key, limit).await
     }
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
         self.object(key).put(key, bytes).await

@@ -6,8 +6,7 @@
 use crate::terraform::{Managed, Resources};
 use domain::job::JobSpec;
 use domain::plan::{
-    Action, ObjectId, Origin, PlannedResource, ResourceChange, StateObjects, UndoPlan, carried_out,
-    undo,
+    Action, Origin, ResourceChange, ShownPlan, StateObjects, UndoPlan, carried_out, undo,
 };
 use engine::fakes::FakeObjects;
 use serde::{Deserialize, Serialize};
@@ -39,7 +38,7 @@ pub(crate) struct PlanFile {
 }
 
 impl Change {
-    /// Returns the change as the runner reports it.
+    /// Returns the change as a plan's JSON shows it.
     pub(crate) fn brief(&self) -> ResourceChange {
         let (resource_type, _) = self.address.split_once('.').unwrap();
         ResourceChange {
@@ -47,16 +46,6 @@ impl Change {
             resource_type: resource_type.to_owned(),
             origin: self.origin.clone(),
             action: self.action,
-        }
-    }
-
-    /// Returns the change as the runner reads it from a sealed plan.
-    pub(crate) fn planned(&self) -> PlannedResource {
-        let id = self.before.map(|object| ObjectId::new(object.to_string()));
-        PlannedResource {
-            change: self.brief(),
-            before: id.clone(),
-            import_id: id,
         }
     }
 }
@@ -166,8 +155,7 @@ pub(crate) fn undone(
         return Default::default();
     };
     let bytes = artifacts.peek(&undone.applied.json.key).unwrap();
-    let plan: PlanFile = serde_json::from_slice(&bytes).unwrap();
-    let planned: Vec<PlannedResource> = plan.changes.iter().map(Change::planned).collect();
+    let planned = ShownPlan::parse(&bytes).unwrap().resources;
     let made = carried_out(&planned, &undone.applied.state, after, undone.extent);
     let undo = undo(&made, &planned).unwrap();
     (made, undo)

@@ -7,7 +7,7 @@ use crate::{asking, machine};
 use domain::error::{ErrorName, StepError};
 use domain::event::Trigger;
 use domain::run::{Outcome, StackState};
-use engine::fakes::samples;
+use engine::fakes::{PlanJson, samples};
 use std::sync::Arc;
 use std::time::Duration;
 use tests::compared::{self, CASES};
@@ -68,6 +68,29 @@ async fn an_approval_that_does_not_come_in_time_is_a_rejection() {
     let event = cloud.push(2, &asking());
     let ended = deliver(&cloud, &event, Outcome::Rejected).await;
     assert_eq!(first_error(&ended), ErrorName::ApprovalRejected);
+}
+
+/// A plan without changes takes the place of the one that the job made.
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_is_changed_before_its_verdict_is_not_applied() {
+    let cloud = delivered().await;
+    let event = cloud.push(2, samples::CONFIG);
+    let jobs = domain::keys::jobs(&event.run_id());
+    let applies = cloud.batch.applied().len();
+    let forgery = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let mut keys = cloud.artifacts.keys().into_iter();
+            let is_plan = |key: &String| key.starts_with(&jobs) && key.ends_with("/plan.json");
+            if let Some(key) = keys.find(is_plan) {
+                cloud.artifacts.set(&key, PlanJson::of([]).to_bytes());
+                return;
+            }
+        }
+    };
+    let (ended, ()) = tokio::join!(deliver(&cloud, &event, Outcome::Failed), forgery);
+    assert_eq!(first_error(&ended), ErrorName::PlanTampered);
+    assert_eq!(cloud.batch.applied().len(), applies);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use domain::plan::{
     Action, ObjectRef, Origin, OutputsChange, PlanKind, PlanSummary, SealedPlan, SideEffects,
 };
 use domain::warning::Warnings;
-use engine::fakes::FakeObjects;
+use engine::fakes::{FakeObjects, PlanJson};
 use engine::{BatchJob, BatchJobs, JobProgress, Result};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -383,22 +383,30 @@ impl Batch {
             resources: held.resources.len(),
             ..PlanSummary::default()
         };
+        let before = changes.iter().filter_map(|change| {
+            let id = change.before?.to_string();
+            Some((change.address.clone(), id))
+        });
+        let json = PlanJson {
+            summary,
+            before: before.collect(),
+            secret: Some(SECRET.to_owned()),
+        };
         let file = PlanFile {
             changes,
             secret: SECRET.to_owned(),
         };
         let bytes = serde_json::to_vec(&file).unwrap();
         let key = |file| keys::job(&spec.run, name, file);
-        let plan = self.put(key(JobFile::Plan), bytes.clone());
+        let plan = self.put(key(JobFile::Plan), bytes);
         self.with(|inner| inner.plans.insert(plan.key.clone(), spec.clone()));
         let outputs =
             (held.serial > 0).then(|| self.put(key(JobFile::Outputs), self.outputs(spec)));
         JobOutcome::Planned {
             plan,
-            json: self.put(key(JobFile::PlanJson), bytes),
+            json: self.put(key(JobFile::PlanJson), json.to_bytes()),
             state: version(&held),
             dependencies: Some(self.dependencies(spec, name)),
-            summary,
             outputs,
             warnings: Warnings::default(),
             made,
@@ -465,7 +473,6 @@ impl Batch {
                     keys::job(&spec.run, name, JobFile::Outputs),
                     self.outputs(spec),
                 ),
-                summary: PlanSummary::default(),
                 warnings: Warnings::default(),
             },
         }

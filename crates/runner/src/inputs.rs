@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use domain::error::{ErrorName, StepError};
 use domain::ids::StackName;
 use domain::job::JobSpec;
+use domain::outputs::Outputs;
 use domain::source_rules::{VARIABLES_FILE, hcl::Facts};
 use serde_json::Value;
-use terraform_cli::Outputs;
 
 use crate::job::JobContext;
 use crate::log::Log;

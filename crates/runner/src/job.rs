@@ -52,7 +52,7 @@ pub struct JobContext {
 /// How the runner ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// The result is in S3. Boxed, because a summary may be long.
+    /// The result is in S3. Boxed, because diagnostics may be long.
     Written(Box<JobResult>),
     /// The job ran before and its result is in S3. This process did nothing.
     Finished {

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use domain::outputs::OutputValue;
 use engine::Clock;
 use serde_json::json;
-use terraform_cli::{Event, Line, OutputValue, Source};
+use terraform_cli::{Event, Line, Source};
 
 use crate::inputs::Places;
 use crate::redact::Redactor;

@@ -2,7 +2,7 @@
 
 use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
-use domain::plan::SideEffects;
+use domain::plan::{NotJudged, SideEffects};
 use domain::text;
 use domain::warning::{Warning, WarningKind, Warnings};
 use jiff::Timestamp;
@@ -66,7 +66,11 @@ impl Stop {
             Error::Interrupted(_) => ErrorName::Interrupted,
             Error::Failed(_) => otherwise,
             Error::TooOld { .. } | Error::Start { .. } => ErrorName::SettingsInvalid,
-            Error::Unreadable { .. } | Error::Io { .. } => ErrorName::Internal,
+            Error::Plan(NotJudged::TooLarge) => ErrorName::PlanFailed,
+            Error::Plan(_)
+            | Error::TooLong { .. }
+            | Error::Unreadable { .. }
+            | Error::Io { .. } => ErrorName::Internal,
         };
         let errors = error.diagnostics().iter().filter(|found| found.is_error());
         let warnings = error.diagnostics().iter().filter(|found| !found.is_error());

@@ -1,7 +1,7 @@
 //! The outputs of a stack, as other stacks get them.
 
+use domain::outputs::Outputs;
 use domain::plan::PlanKind;
-use terraform_cli::Outputs;
 
 use crate::log::Log;
 

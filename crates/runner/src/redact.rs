@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use domain::outputs::OutputValue;
 use memchr::memmem::Finder;
-use terraform_cli::OutputValue;
 
 use crate::decoded::Decoded;
 

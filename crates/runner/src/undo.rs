@@ -7,12 +7,13 @@ use std::path::Path;
 use domain::error::{ErrorName, StepError};
 use domain::job::{JobSpec, Undo};
 use domain::plan::{
-    NoImportId, ObjectId, PlanKind, ResourceChange, StateVersion, UndoPlan, carried_out, undo,
+    NoImportId, ObjectId, PlanKind, ResourceChange, ShownPlan, StateVersion, UndoPlan, carried_out,
+    undo,
 };
 use domain::source_rules::{LOCK_FILE, ROLLBACK_FILE};
 use hcl_edit::structure::{Block, Body};
 use serde_json::{Value, json};
-use terraform_cli::{Diagnostic, Error, ShownPlan, Terraform};
+use terraform_cli::{Diagnostic, Error, Terraform};
 
 use crate::job::JobContext;
 use crate::outcome::Stop;
@@ -48,7 +49,9 @@ pub(crate) async fn prepare(
     let sealed = &undone.applied;
     let json = fetch(context, &sealed.json, "the plan that the run applied").await?;
     let planning = |error: Error| Stop::of(&error, ErrorName::PlanFailed);
-    let planned = ShownPlan::parse(&json).map_err(planning)?.resources;
+    let planned = ShownPlan::parse(&json)
+        .map_err(|error| planning(error.into()))?
+        .resources;
     context.log.step("state pull");
     let after = terraform.state().await.map_err(planning)?.objects;
     let made = carried_out(&planned, &sealed.state, &after, undone.extent);

@@ -12,10 +12,11 @@ use domain::ids::Sha256Digest;
 use domain::job::{JobOutcome, JobSpec, Verb};
 use domain::json;
 use domain::keys::JobFile;
-use domain::plan::{ObjectRef, PlanKind, SealedPlan, SideEffects};
+use domain::outputs::Outputs;
+use domain::plan::{ObjectRef, PlanKind, SealedPlan, ShownPlan, SideEffects};
 use domain::source_rules::{self, OVERRIDE_FILE, hcl::Facts};
 use domain::warning::Warnings;
-use terraform_cli::{Cancel, Environment, Outputs, PlanOptions, ShownPlan, Terraform, Transcript};
+use terraform_cli::{Cancel, Environment, PlanOptions, Terraform, Transcript};
 use tokio::sync::OnceCell;
 
 use crate::inputs::{self, Inputs, Wanted};
@@ -223,7 +224,6 @@ impl<'a> Prepared<'a> {
             json: sealed.json,
             state: sealed.state,
             dependencies: sealed.dependencies,
-            summary: shown.summary,
             outputs,
             warnings: warnings.and(notes),
             made: found.map(|found| found.made).unwrap_or_default(),
@@ -378,11 +378,7 @@ impl<'a> Prepared<'a> {
             .map_err(|error| changed(Stop::of(&error, ErrorName::ApplyFailed)))?;
         let outputs = self.upload_outputs(outputs, shown.declared_outputs).await;
         let outputs = outputs.map_err(changed)?;
-        Ok(JobOutcome::Applied {
-            outputs,
-            summary: shown.summary,
-            warnings,
-        })
+        Ok(JobOutcome::Applied { outputs, warnings })
     }
 
     /// Uploads the state that Terraform wrote next to the stack because the backend failed. It is

@@ -18,7 +18,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::StackName;
 use domain::job::{JobOutcome, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::SideEffects;
+use domain::plan::{MAX_PLAN_JSON, SideEffects};
 use runner::job::Ended;
 use zip::write::SimpleFileOptions;
 
@@ -410,6 +410,26 @@ async fn a_plan_that_terraform_cannot_render_is_a_failed_apply() {
     let (outcome, _) = apply_with(&bench).await;
     assert_eq!(failure(&outcome).0, ErrorName::ApplyFailed, "{outcome:?}");
     assert!(!bench.temp.path().join("applied").exists());
+}
+
+/// Its user learns of it from the plan job, not from the Lambda that judges.
+#[tokio::test]
+async fn a_plan_that_is_too_large_to_be_judged_fails_in_its_own_job() {
+    let Some(Bench { terraform, .. }) = Bench::real() else {
+        return;
+    };
+    let (size, terraform) = (MAX_PLAN_JSON + 1, terraform.display());
+    let bench = Bench::scripted(&format!(
+        "if [ \"$1\" = show ]; then exec head -c {size} /dev/zero; fi\nexec {terraform} \"$@\""
+    ));
+    let request = bench.seal(&bench.spec(Verb::Plan, &repository("locals {}\n")));
+    bench.run(&request).await.unwrap();
+    let outcome = bench.stored(&request).outcome;
+    let (name, message) = failure(&outcome);
+    assert_eq!(name, ErrorName::PlanFailed);
+    assert!(message.contains("larger than 64 MiB"), "{message}");
+    assert!(message.contains("into another stack"), "{message}");
+    assert!(bench.peek(&request, JobFile::PlanJson).is_none());
 }
 
 #[tokio::test]

@@ -98,10 +98,10 @@ impl Story {
         spec.undo = Some(undo);
         spec.plan_kind = kind;
         let outcome = self.bench.end_of(&spec).await;
-        let JobOutcome::Planned { summary, made, .. } = &outcome else {
+        let JobOutcome::Planned { made, .. } = &outcome else {
             panic!("{outcome:?}")
         };
-        let (summary, made) = (summary.clone(), made.clone());
+        let (summary, made) = (self.bench.summary(&outcome), made.clone());
         Back {
             spec,
             outcome,
@@ -360,9 +360,8 @@ async fn a_commit_that_failed_after_its_apply_is_undone_the_same_way() {
         + &forget("terraform_data.kept");
     let files = repository(&bad);
     let (planned, ended) = story.apply(&files).await;
-    let JobOutcome::Applied { summary, .. } = &ended else {
-        panic!("{ended:?}")
-    };
+    assert!(matches!(ended, JobOutcome::Applied { .. }), "{ended:?}");
+    let summary = story.bench.summary(&planned);
     let counts = summary.counts();
     assert_eq!((counts.moved, counts.import, counts.forget), (1, 1, 1));
     let undo = story.undo_of(&planned, Extent::Whole, &files);

@@ -441,9 +441,7 @@ output "dsn" {
 }
 "#;
     let planned = stacks.deliver("app", app).await;
-    let JobOutcome::Planned { summary, .. } = &planned else {
-        panic!("{planned:?}")
-    };
+    let summary = stacks.bench.summary(&planned);
     assert_eq!(summary.count(Action::Create), 2);
     let found = warnings(&planned);
     assert_eq!(found.len(), 1, "{found:?}");

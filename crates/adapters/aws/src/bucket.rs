@@ -2,10 +2,12 @@ use crate::Clients;
 use crate::errors::{named, unbuildable};
 use async_trait::async_trait;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::primitives::ByteStreamError;
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use domain::error::{ErrorName, StepError};
-use engine::{Objects, Result, Written};
+use engine::{Limited, Objects, Result, Written};
 use jiff::Timestamp;
 
 /// An S3 bucket. Objects are encrypted by the bucket's default.
@@ -98,6 +100,26 @@ impl Bucket {
         }
     }
 
+    /// Starts to read an object. Returns none if it does not exist.
+    async fn open(&self, key: &str) -> Result<Option<GetObjectOutput>> {
+        let get = self.client.get_object().bucket(&self.name).key(key);
+        match get.send().await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) => match error.as_service_error() {
+                Some(refused) if refused.is_no_such_key() => Ok(None),
+                _ => Err(named(&self.call("GetObject", key), &error)),
+            },
+        }
+    }
+
+    /// Returns the error of a body that ended early. The next attempt may read all of it.
+    fn cut_off(&self, key: &str, error: &ByteStreamError) -> StepError {
+        StepError {
+            name: ErrorName::AwsUnavailable,
+            ..unbuildable(&self.call("GetObject", key), error)
+        }
+    }
+
     fn put_object(&self, key: &str, bytes: Vec<u8>) -> PutObjectFluentBuilder {
         self.client
             .put_object()
@@ -112,23 +134,32 @@ impl Bucket {
 #[async_trait]
 impl Objects for Bucket {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let call = self.call("GetObject", key);
-        let get = self.client.get_object().bucket(&self.name).key(key);
-        let answer = match get.send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(refused) if refused.is_no_such_key() => Ok(None),
-                    _ => Err(named(&call, &error)),
-                };
-            }
+        let Some(answer) = self.open(key).await? else {
+            return Ok(None);
         };
-        // A body that ends early is transient: the next attempt may read all of it.
-        let bytes = answer.body.collect().await.map_err(|error| StepError {
-            name: ErrorName::AwsUnavailable,
-            ..unbuildable(&call, &error)
-        })?;
+        let bytes = answer.body.collect().await;
+        let bytes = bytes.map_err(|error| self.cut_off(key, &error))?;
         Ok(Some(bytes.to_vec()))
+    }
+
+    async fn get_limited(&self, key: &str, limit: usize) -> Result<Option<Limited>> {
+        let Some(mut answer) = self.open(key).await? else {
+            return Ok(None);
+        };
+        // Without a size, the body is read as far as the limit.
+        let size = usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+        if size > limit {
+            return Ok(Some(Limited::TooLarge));
+        }
+        let mut bytes = Vec::with_capacity(size);
+        while let Some(chunk) = answer.body.next().await {
+            let chunk = chunk.map_err(|error| self.cut_off(key, &error))?;
+            if bytes.len() + chunk.len() > limit {
+                return Ok(Some(Limited::TooLarge));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Some(Limited::Whole(bytes)))
     }
 
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::diagnostic::{Diagnostic, LockInfo};
 use crate::version::{MINIMUM, Version};
+use domain::plan::NotJudged;
 
 /// The error of one Terraform command.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,15 @@ pub enum Error {
     /// Terraform reported a failure.
     #[error("{0}")]
     Failed(Failure),
+    /// The plan as JSON is not one that is judged.
+    #[error("terraform show: the plan as JSON cannot be judged: {0}")]
+    Plan(#[from] NotJudged),
+    /// The output of Terraform is larger than what is read of it.
+    #[error("terraform printed more than {limit} bytes, the most that are read")]
+    TooLong {
+        /// The most bytes that are read.
+        limit: usize,
+    },
     /// The output of Terraform does not have the expected form.
     #[error(
         "terraform {command} answered something unexpected: {what}; is this terraform newer than the runner?"
@@ -121,6 +131,8 @@ impl Error {
             Self::Start { .. }
             | Self::TooOld { .. }
             | Self::StateLocked { .. }
+            | Self::Plan(_)
+            | Self::TooLong { .. }
             | Self::Unreadable { .. }
             | Self::Io { .. } => &[],
         }

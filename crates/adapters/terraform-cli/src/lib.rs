@@ -5,14 +5,11 @@ mod diagnostic;
 mod environment;
 mod error;
 mod handshake;
-mod import_id;
 mod lines;
-mod output;
 mod package_hash;
 mod plan_file;
 mod process;
 mod provider;
-mod shown_plan;
 mod state;
 mod terraform;
 mod ui;
@@ -24,11 +21,9 @@ pub use environment::{Environment, MirrorPathError, cli_config};
 pub use error::{Error, Failure, Interruption};
 pub use handshake::HandshakeError;
 pub use lines::LineSplitter;
-pub use output::{Output, OutputValue, Outputs};
 pub use package_hash::package_hash;
 pub use plan_file::state_version;
 pub use provider::{Provider, ProviderCommand, ProviderError};
-pub use shown_plan::ShownPlan;
 pub use state::State;
 pub use terraform::{
     ApplyReport, InitOptions, LockFile, ModuleSource, PlanOptions, PlanReport, Terraform,

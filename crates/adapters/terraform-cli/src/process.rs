@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use domain::plan::MAX_PLAN_JSON;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -19,7 +20,7 @@ use crate::ui::Source;
 /// How long the output is read after the child process has ended. A grandchild may keep the pipe
 /// open.
 const DRAIN: Duration = Duration::from_secs(2);
-/// The largest standard output that is captured (`show -json`), in bytes.
+/// The largest standard output that is captured (`state pull`), in bytes.
 const MAX_CAPTURE: usize = 512 * 1024 * 1024;
 /// The most bytes of standard error that are kept.
 pub(crate) const MAX_STDERR: usize = 64 * 1024;
@@ -31,6 +32,18 @@ pub(crate) enum Stdout {
     Lines,
     /// Captured as bytes and not passed on, because it may contain sensitive values.
     Capture,
+    /// The same, of a plan as JSON.
+    Plan,
+}
+
+impl Stdout {
+    /// Returns the most bytes that are captured.
+    fn limit(self) -> usize {
+        match self {
+            Self::Plan => MAX_PLAN_JSON,
+            Self::Capture | Self::Lines => MAX_CAPTURE,
+        }
+    }
 }
 
 /// A command to run.
@@ -137,12 +150,10 @@ pub(crate) async fn run(
     while status.is_none() || stdout.open() || stderr.open() {
         tokio::select! {
             chunk = stdout.read(), if stdout.open() => match job.stdout {
-                Stdout::Capture => {
-                    if captured.len() + chunk.len() > MAX_CAPTURE {
-                        return Err(Error::Unreadable {
-                            command: "output",
-                            what: format!("more than {MAX_CAPTURE} bytes"),
-                        });
+                Stdout::Capture | Stdout::Plan => {
+                    let limit = job.stdout.limit();
+                    if captured.len() + chunk.len() > limit {
+                        return Err(Error::TooLong { limit });
                     }
                     captured.extend_from_slice(chunk);
                 }

@@ -1,12 +1,11 @@
 //! Parses `terraform state pull`: addresses and ids, no other value.
 
-use domain::plan::{ObjectId, Resources, StateObjects, StateVersion};
+use domain::plan::{Attributes, ObjectId, Resources, StateObjects, StateVersion};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::Error;
-use crate::import_id::Attributes;
 
 /// The version of the format that Terraform has written since 0.12.
 const FORMAT: u64 = 4;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::outputs::Outputs;
+use domain::plan::{NotJudged, ShownPlan};
 use serde::Deserialize;
 
 use crate::cancel::Cancel;
@@ -12,10 +14,8 @@ use crate::diagnostic::{Diagnostic, LockInfo, RawDiagnostic};
 use crate::environment::Environment;
 use crate::error::{Error, Failure, Interruption};
 use crate::handshake;
-use crate::output::Outputs;
 use crate::process::{self, Ended, Stdout};
 use crate::provider::{Provider, ProviderCommand, ProviderError};
-use crate::shown_plan::ShownPlan;
 use crate::state::{self, State};
 use crate::ui::{Event, Line, Source, Transcript, parse_line};
 use crate::version::Version;
@@ -353,10 +353,13 @@ impl Terraform {
     /// encrypted, and the part of it that the pipeline uses.
     ///
     /// # Errors
-    /// The errors of the command, and [`Error::Unreadable`].
+    /// The errors of the command, and [`Error::Plan`].
     pub async fn show(&self, plan: &Path) -> Result<(Vec<u8>, ShownPlan), Error> {
         let args = [OsString::from("show"), "-json".into(), plan.into()];
-        let ran = self.run("show", args, Stdout::Capture).await?.success()?;
+        let ran = match self.run("show", args, Stdout::Plan).await {
+            Err(Error::TooLong { .. }) => return Err(NotJudged::TooLarge.into()),
+            ran => ran?.success()?,
+        };
         let shown = ShownPlan::parse(&ran.ended.captured)?;
         Ok((ran.ended.captured, shown))
     }

@@ -7,7 +7,7 @@ use crate::ids::{
 use crate::json::{self, NotWritten};
 use crate::keys::{self, JobFile};
 use crate::plan::{
-    Extent, ObjectRef, PlanKind, PlanSummary, ResourceChange, SealedPlan, SideEffects, StateVersion,
+    Extent, ObjectRef, PlanKind, ResourceChange, SealedPlan, SideEffects, StateVersion,
 };
 use crate::warning::Warnings;
 use serde::{Deserialize, Serialize};
@@ -199,15 +199,13 @@ pub enum JobOutcome {
     Planned {
         /// The plan file.
         plan: ObjectRef,
-        /// The output of `terraform show -json` for the plan file.
+        /// The output of `terraform show -json` for the plan file. Only it says what the plan changes.
         json: ObjectRef,
         /// The state that the plan was made from.
         state: StateVersion,
         /// The modules and the lock file that the plan was made with. None if the source archive
         /// has all of them.
         dependencies: Option<ObjectRef>,
-        /// The changes in the plan.
-        summary: PlanSummary,
         /// The outputs in the state. Set only if the plan changes nothing.
         outputs: Option<ObjectRef>,
         /// The warnings of `terraform plan`.
@@ -226,8 +224,6 @@ pub enum JobOutcome {
     Applied {
         /// The output of `terraform output -json` after the apply.
         outputs: ObjectRef,
-        /// The changes that were applied: those of the plan.
-        summary: PlanSummary,
         /// The warnings of `terraform apply`.
         warnings: Warnings,
     },

@@ -14,6 +14,7 @@ pub mod job;
 pub mod json;
 pub mod keys;
 pub mod next_step;
+pub mod outputs;
 pub mod plan;
 pub mod plan_file;
 pub mod reconcile;

@@ -1,15 +1,21 @@
 //! Plans: what they change, and whether they may be applied.
 
+mod attributes;
 mod carried_out;
 mod reason;
 mod rollback_verdict;
+mod shown;
 mod stateless;
 mod undo;
 mod verdict;
 
-pub use carried_out::{Extent, ObjectId, PlannedResource, StateObjects, carried_out};
+pub use attributes::Attributes;
+pub use carried_out::{
+    Extent, NotPlanned, ObjectId, PlannedResource, StateObjects, carried_out, confirmed,
+};
 pub use reason::{REASONS, Reason, Reasons};
 pub use rollback_verdict::{Cause, Refused, RefusedChange, judge_rollback};
+pub use shown::{MAX_PLAN_JSON, NotJudged, ShownPlan};
 pub use stateless::STATELESS_TYPES;
 pub use undo::{NoImportId, Scratch, UndoPlan, undo};
 pub use verdict::{

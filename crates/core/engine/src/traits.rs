@@ -83,6 +83,8 @@ pub trait Table: Send + Sync {
 pub trait Objects: Send + Sync {
     /// Reads an object.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>>;
+    /// Reads an object of at most `limit` bytes. Does not read a larger one into memory.
+    async fn get_limited(&self, key: &str, limit: usize) -> Result<Option<Limited>>;
     /// Writes an object.
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()>;
     /// Writes an object that must not exist yet.
@@ -92,6 +94,15 @@ pub trait Objects: Send + Sync {
     async fn list(&self, prefix: &str) -> Result<Vec<String>>;
     /// Returns the bucket's name.
     fn bucket(&self) -> &str;
+}
+
+/// An object that is read up to a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limited {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It is larger than the limit.
+    TooLarge,
 }
 
 /// The status queue.

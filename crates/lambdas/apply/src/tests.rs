@@ -165,7 +165,6 @@ fn another_plan() -> JobOutcome {
             resources: domain::plan::Resources::None,
         },
         dependencies: None,
-        summary: PlanSummary::default(),
         outputs: None,
         warnings: Warnings::default(),
         made: Vec::new(),
@@ -183,7 +182,6 @@ fn answered(decision: ApprovalDecision) -> Option<Approval> {
 fn applied() -> JobOutcome {
     JobOutcome::Applied {
         outputs: object(5),
-        summary: PlanSummary::default(),
         warnings: Warnings::default(),
     }
 }
@@ -259,7 +257,6 @@ async fn a_check_that_fails_after_the_apply_is_a_warning_of_the_run() {
         &job,
         JobOutcome::Applied {
             outputs: object(5),
-            summary: PlanSummary::default(),
             warnings: Warnings::new([check.clone()]),
         },
     );

@@ -2,7 +2,8 @@
 //! stack's configuration is valid.
 //!
 //! Decides whether a plan has changes, needs approval, or is refused because it changes what the
-//! deployment sets of its service. The plan of a rollback is refused if it does more than undo what
+//! deployment sets of its service. What the plan changes is read from the sealed plan itself, never
+//! from the job's result. The plan of a rollback is refused if it does more than undo what
 //! the run did. A job that never started is replaced, once.
 //!
 //! Undo: none, because a plan changes nothing.
@@ -11,8 +12,11 @@
 //! message is sent again.
 //!
 //! Fails with the error of the job, with `JobLost` if the job left no result, with `PlanRefused` if
-//! the plan is refused, and with `ContractViolation` if the result is another job's.
+//! the plan is refused, with `PlanTampered` if the sealed plan's JSON is missing or was changed, with
+//! `PlanFailed` if it is too large, and with `ContractViolation` if the result is another job's or the
+//! JSON is of another version.
 
+use crate::plan_json::{self, Judged};
 use crate::{Error, Plan};
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
@@ -60,7 +64,6 @@ impl Plan {
                 json,
                 state,
                 dependencies,
-                summary,
                 outputs,
                 warnings,
                 made,
@@ -71,7 +74,7 @@ impl Plan {
                     state,
                     dependencies,
                 };
-                (sealed, summary, outputs, warnings, made)
+                (sealed, outputs, warnings, made)
             }
             Ok(JobOutcome::Failed {
                 error, diagnostics, ..
@@ -110,7 +113,14 @@ impl Plan {
             }
         };
         let now = self.clock.now();
-        let (sealed, summary, outputs, warnings, made) = judged;
+        let (sealed, outputs, warnings, made) = judged;
+        let judged = plan_json::judged(objects, &run, name, &sealed.json, made).await;
+        let Judged { summary, made } = match judged {
+            Ok(judged) => judged,
+            // The state machine repeats the call.
+            Err(error) if error.name.class() == ErrorClass::Transient => return Err(error),
+            Err(error) => return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?),
+        };
         let judgement = match verdict(&run, name, stack.plan_kind(), &summary, &made)? {
             Ok(judgement) => judgement,
             Err(refusal) => {

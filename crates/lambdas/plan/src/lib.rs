@@ -4,6 +4,7 @@ mod acquire;
 mod error;
 mod judge;
 mod next;
+mod plan_json;
 mod request_approval;
 
 pub use error::Error;

@@ -10,7 +10,7 @@ use domain::ids::{JobId, RunId};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
 use domain::plan::{
-    Action, ApprovalRule, Cause, Extent, ObjectRef, PlanKind, PlanSummary, Refused, RefusedChange,
+    Action, ApprovalRule, Cause, Extent, NotJudged, ObjectRef, PlanKind, Refused, RefusedChange,
     ResourceChange, SealedPlan, SideEffects, StateVersion, Verdict,
 };
 use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, Run, StackState};
@@ -19,12 +19,13 @@ use domain::step::{
     StackJob,
 };
 use domain::warning::Warnings;
-use engine::fakes::{SetStatus, World, samples, throttled};
+use engine::fakes::{PlanJson, SetStatus, World, samples, throttled};
 use serde::Serialize;
 use std::ops::Deref;
 
 mod judgement;
 mod next;
+mod plan_json;
 mod removed;
 mod skipping;
 mod validation;
@@ -141,6 +142,24 @@ impl Scene {
         self.leave_result(&run(1), job, outcome);
     }
 
+    /// Leaves the plan of a job and its result.
+    fn leave_plan(&self, job: &JobId, changes: &[(&str, Action)]) {
+        self.leave(job, self.planned(job, &plan_of(changes)));
+    }
+
+    /// Stores the plan of a job. Returns the result to leave.
+    fn planned(&self, job: &JobId, plan: &PlanJson) -> JobOutcome {
+        JobOutcome::Planned {
+            plan: object(1),
+            json: self.store_plan(&run(1), job, plan),
+            state: state(),
+            dependencies: Some(object(5)),
+            outputs: Some(object(4)),
+            warnings: Warnings::default(),
+            made: Vec::new(),
+        }
+    }
+
     fn spec(&self, n: u8, job: &JobId) -> JobSpec {
         self.job_spec(&run(n), job)
     }
@@ -162,27 +181,13 @@ fn object(n: u8) -> ObjectRef {
     }
 }
 
-fn planned(changes: &[(&str, Action)]) -> JobOutcome {
-    let change = |(kind, action): &(&str, Action)| ResourceChange {
+fn plan_of(changes: &[(&str, Action)]) -> PlanJson {
+    PlanJson::of(changes.iter().map(|(kind, action)| ResourceChange {
         address: format!("{kind}.this"),
         resource_type: (*kind).into(),
         origin: None,
         action: *action,
-    };
-    JobOutcome::Planned {
-        plan: object(1),
-        json: object(2),
-        state: state(),
-        dependencies: Some(object(5)),
-        summary: PlanSummary {
-            changes: changes.iter().map(change).collect(),
-            resources: 100,
-            ..PlanSummary::default()
-        },
-        outputs: Some(object(4)),
-        warnings: Warnings::default(),
-        made: Vec::new(),
-    }
+    }))
 }
 
 fn state() -> StateVersion {
@@ -472,7 +477,7 @@ async fn repeated_calls_have_one_effect() {
                 break jobs[0].job.clone();
             }
         };
-        world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+        world.leave_plan(&job, &[("aws_sqs_queue", Action::Create)]);
         faults(&world);
         while world.judge(&job, None).await.is_err() {}
         faults(&world);
@@ -490,7 +495,7 @@ async fn repeated_calls_have_one_effect() {
             good
         );
     }
-    for operation in ["get", "put"] {
+    for operation in ["get", "get_limited", "put"] {
         assert_eq!(
             story(|it| it.artifacts.fail_next(operation, throttled(), 2)).await,
             good
@@ -513,7 +518,7 @@ async fn repeated_calls_have_one_effect() {
 #[tokio::test]
 async fn a_race_for_the_record_loses_neither_decision() {
     let (world, job) = Scene::planning().await;
-    world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+    world.leave_plan(&job, &[("aws_sqs_queue", Action::Create)]);
     let (other, key) = (world.table.clone(), engine::documents::run_key(&run(1)));
     world.table.race_next_write(move || {
         let stands = other.peek(&key).unwrap();
@@ -538,6 +543,8 @@ async fn a_race_for_the_record_loses_neither_decision() {
 #[test]
 fn every_error_says_what_happened() {
     let stack = samples::stack("data");
+    let job = JobId::seal("plan", &stack, 1, b"{}");
+    let key = keys::job(&run(1), &job, JobFile::PlanJson);
     let errors = [
         Error::DeployedService {
             stack: stack.clone(),
@@ -560,6 +567,31 @@ fn every_error_says_what_happened() {
                     cause: Cause::CreatesMore,
                 },
             ]),
+        },
+        Error::PlanChanged {
+            stack: stack.clone(),
+            key: key.clone(),
+            found: samples::sha256(1),
+            expected: samples::sha256(2),
+        },
+        Error::PlanGone {
+            stack: stack.clone(),
+            key: key.clone(),
+        },
+        Error::NotJudged {
+            stack: stack.clone(),
+            key: key.clone(),
+            cause: NotJudged::TooLarge,
+        },
+        Error::NotJudged {
+            stack: stack.clone(),
+            key: key.clone(),
+            cause: NotJudged::OtherForm { line: 1, column: 7 },
+        },
+        Error::MadeOtherwise {
+            stack: stack.clone(),
+            key,
+            address: "aws_sqs_queue.a".into(),
         },
         Error::Stuck { run: run(1), stack },
     ];

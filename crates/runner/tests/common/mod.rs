@@ -21,7 +21,9 @@ use domain::ids::{
 };
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::{ObjectRef, PlanKind, Resources, SealedPlan, StateVersion};
+use domain::plan::{
+    ObjectRef, PlanKind, PlanSummary, Resources, SealedPlan, ShownPlan, StateVersion,
+};
 use engine::fakes::{FakeClock, FakeObjects};
 use runner::duplicate_job::Patience;
 use runner::job::{Ended, JobContext, Request};
@@ -299,7 +301,13 @@ impl Bench {
             .peek(&keys::job(&request.run, &request.job, file))
     }
 
-    pub fn outputs(&self, object: &ObjectRef) -> terraform_cli::Outputs {
+    /// Returns what the sealed plan of an outcome changes.
+    pub fn summary(&self, outcome: &JobOutcome) -> PlanSummary {
+        let json = self.objects.peek(&sealed(outcome).json.key).unwrap();
+        ShownPlan::parse(&json).unwrap().summary
+    }
+
+    pub fn outputs(&self, object: &ObjectRef) -> domain::outputs::Outputs {
         serde_json::from_slice(&self.objects.peek(&object.key).unwrap()).unwrap()
     }
 }

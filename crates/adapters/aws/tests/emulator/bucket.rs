@@ -1,6 +1,6 @@
 use super::{REGION, stage};
 use domain::error::ErrorName;
-use engine::{Objects as _, Written};
+use engine::{Limited, Objects as _, Written};
 
 #[tokio::test]
 async fn an_object_is_written_once_when_it_must_be() {
@@ -33,7 +33,12 @@ async fn an_object_is_written_once_when_it_must_be() {
     assert_eq!(bucket.get(key).await, Ok(Some(b"1".to_vec())));
     let large = vec![7; 1024 * 1024];
     assert_eq!(bucket.put(key, large.clone()).await, Ok(()));
-    assert_eq!(bucket.get(key).await, Ok(Some(large)));
+    assert_eq!(bucket.get(key).await, Ok(Some(large.clone())));
+    let limited = async |limit| bucket.get_limited(key, limit).await;
+    assert_eq!(limited(large.len() - 1).await, Ok(Some(Limited::TooLarge)));
+    let whole = Limited::Whole(large.clone());
+    assert_eq!(limited(large.len()).await, Ok(Some(whole)));
+    assert_eq!(bucket.get_limited("runs/none", 1).await, Ok(None));
     bucket.put("runs/two", Vec::new()).await.unwrap();
     assert_eq!(bucket.get("runs/two").await, Ok(Some(Vec::new())));
     assert_eq!(bucket.list("runs/one/").await.unwrap(), [key]);

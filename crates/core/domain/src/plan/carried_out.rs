@@ -86,6 +86,54 @@ pub fn carried_out(
         .collect()
 }
 
+/// A change that no apply of a plan carries out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotPlanned {
+    /// The address of the resource.
+    pub address: String,
+}
+
+/// Returns the changes that an apply carried out, of those that a job says it computed with
+/// [`carried_out`]. Without the state, only the plan of the apply bounds them: an apply does what its
+/// plan says, or less.
+///
+/// # Errors
+/// Fails with the first change that no apply of this plan carries out.
+pub fn confirmed(
+    planned: &[ResourceChange],
+    said: Vec<ResourceChange>,
+    extent: Extent,
+) -> Result<Vec<ResourceChange>, NotPlanned> {
+    if extent == Extent::Whole {
+        return Ok(planned.to_vec());
+    }
+    let is_planned = |one: &ResourceChange| planned.iter().any(|plan| is_part(one, plan));
+    match said.iter().find(|one| !is_planned(one)) {
+        None => Ok(said),
+        Some(other) => Err(NotPlanned {
+            address: other.address.clone(),
+        }),
+    }
+}
+
+/// Returns whether an apply of the change `plan` may have ended with `made`.
+fn is_part(made: &ResourceChange, plan: &ResourceChange) -> bool {
+    let ended = match made.action {
+        action if action == plan.action => true,
+        Action::Delete => plan.action == Action::Replace,
+        // Moved or imported, but not changed yet.
+        Action::Keep => {
+            let changes = [Action::Delete, Action::Forget, Action::Replace];
+            plan.origin.is_some() && changes.contains(&plan.action)
+        }
+        _ => false,
+    };
+    ended
+        && made.address == plan.address
+        && made.resource_type == plan.resource_type
+        && made.origin == plan.origin
+}
+
 struct Moves<'a> {
     planned: &'a [PlannedResource],
     after: &'a StateObjects,
@@ -271,6 +319,76 @@ mod tests {
     fn a_resource_that_was_not_moved_yet_was_not_created_at_its_former_address() {
         let made = actions(&after(4, &BEFORE), Extent::Unknown);
         assert_eq!(made, named(&[("t.updated", Action::Update)]));
+    }
+
+    fn changes(planned: &[PlannedResource]) -> Vec<ResourceChange> {
+        planned.iter().map(|one| one.change.clone()).collect()
+    }
+
+    /// Whatever the state holds afterwards.
+    #[test]
+    fn what_is_computed_from_the_state_is_confirmed_by_the_plan() {
+        let state = [
+            ("t.created", "c"),
+            ("t.updated", "u"),
+            ("t.replaced", "r2"),
+            ("t.deleted", "d"),
+            ("t.released", "f"),
+            ("t.imported", "i"),
+            ("t.adopted", "a"),
+            ("t.new", "m"),
+            ("t.old", "m"),
+        ];
+        let mut plan = plan();
+        plan.push(planned("t.gone", moved("t.was"), Action::Delete, "g"));
+        plan.push(planned("t.fresh", moved("t.stale"), Action::Replace, "s"));
+        plan.push(planned(
+            "t.left",
+            Some(Origin::Imported),
+            Action::Forget,
+            "l",
+        ));
+        let state = state
+            .into_iter()
+            .chain([("t.gone", "g"), ("t.fresh", "s"), ("t.left", "l")]);
+        let state: Vec<_> = state.collect();
+        for set in 0..1_u32 << state.len() {
+            let held = state
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| (set >> at) & 1 == 1);
+            let held: Vec<_> = held.map(|(_, object)| *object).collect();
+            let made = carried_out(&plan, &version(3), &after(4, &held), Extent::Unknown);
+            let confirmed = confirmed(&changes(&plan), made.clone(), Extent::Unknown);
+            assert_eq!(confirmed, Ok(made));
+        }
+    }
+
+    #[test]
+    fn what_the_plan_does_not_have_is_not_confirmed() {
+        let plan = changes(&plan());
+        let said = |address: &str, kind: &str, origin, action| {
+            let mut change = planned(address, origin, action, "").change;
+            kind.clone_into(&mut change.resource_type);
+            let address = change.address.clone();
+            let found = confirmed(&plan, vec![change], Extent::Unknown);
+            assert_eq!(found, Err(NotPlanned { address }));
+        };
+        let own = "terraform_data";
+        said("t.other", own, None, Action::Create);
+        said("t.updated", own, None, Action::Create);
+        said("t.updated", own, None, Action::Delete);
+        said("t.updated", own, None, Action::Keep);
+        said("t.created", "aws_sqs_queue", None, Action::Create);
+        said("t.created", own, moved("t.x"), Action::Create);
+        said("t.imported", own, None, Action::Keep);
+    }
+
+    #[test]
+    fn of_a_whole_apply_only_the_plan_says_what_it_did() {
+        let plan = changes(&plan());
+        let said = vec![planned("t.other", None, Action::Create, "").change];
+        assert_eq!(confirmed(&plan, said, Extent::Whole), Ok(plan.clone()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod delivery;
 mod environment;
 mod forge;
 mod messages;
+mod plan_json;
 pub mod samples;
 mod store;
 mod world;
@@ -21,6 +22,7 @@ pub use messages::{
     FakeEventBus, FakeExecutions, FakeSecrets, FakeStatusQueue, FakeTokens, PublishedEvent,
     SentMessage,
 };
+pub use plan_json::PlanJson;
 pub use store::{FakeObjects, FakeTable};
 pub use world::{World, throttled};
 

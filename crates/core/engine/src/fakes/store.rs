@@ -1,5 +1,5 @@
 use super::{Faults, Shared, can_fail};
-use crate::{IndexKey, Item, ItemBody, ItemKey, Objects, Result, Table, Written};
+use crate::{IndexKey, Item, ItemBody, ItemKey, Limited, Objects, Result, Table, Written};
 use async_trait::async_trait;
 use domain::error::StepError;
 use jiff::Timestamp;
@@ -182,7 +182,7 @@ pub struct FakeObjects {
     faults: Faults,
 }
 
-can_fail!(FakeObjects: "get", "put", "put_if_absent", "list");
+can_fail!(FakeObjects: "get", "get_limited", "put", "put_if_absent", "list");
 
 impl FakeObjects {
     /// Returns an empty bucket.
@@ -224,6 +224,19 @@ impl Objects for FakeObjects {
         self.faults.before("get")?;
         let found = self.peek(key);
         self.faults.after("get")?;
+        Ok(found)
+    }
+
+    async fn get_limited(&self, key: &str, limit: usize) -> Result<Option<Limited>> {
+        self.faults.before("get_limited")?;
+        let found = self.peek(key).map(|bytes| {
+            if bytes.len() <= limit {
+                Limited::Whole(bytes)
+            } else {
+                Limited::TooLarge
+            }
+        });
+        self.faults.after("get_limited")?;
         Ok(found)
     }
 

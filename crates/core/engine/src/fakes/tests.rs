@@ -5,9 +5,9 @@
 )]
 use super::*;
 use crate::{
-    AuditBranch, EventBus, IndexKey, ItemBody, ItemKey, Objects, Probe, Registry, RolloutProgress,
-    Secrets, Services, SourceFetcher, StatusQueue, Table, TaskRevision, TokenState, Tokens,
-    Written, documents,
+    AuditBranch, EventBus, IndexKey, ItemBody, ItemKey, Limited, Objects, Probe, Registry,
+    RolloutProgress, Secrets, Services, SourceFetcher, StatusQueue, Table, TaskRevision,
+    TokenState, Tokens, Written, documents,
 };
 use domain::error::ErrorName;
 use domain::ids::RepositoryKey;
@@ -283,6 +283,17 @@ async fn a_commit_is_found_in_its_own_repository() {
         .await
         .unwrap_err();
     assert_eq!(error.name, ErrorName::CommitNotFound);
+}
+
+#[tokio::test]
+async fn an_object_beyond_the_limit_is_not_read() {
+    let objects = FakeObjects::new("one");
+    objects.set("key", "12345");
+    let read = async |limit| objects.get_limited("key", limit).await;
+    assert_eq!(read(4).await, Ok(Some(Limited::TooLarge)));
+    let whole = Limited::Whole(b"12345".to_vec());
+    assert_eq!(read(5).await, Ok(Some(whole)));
+    assert_eq!(objects.get_limited("other", 5).await, Ok(None));
 }
 
 #[test]

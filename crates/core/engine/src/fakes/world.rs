@@ -1,6 +1,7 @@
 use super::{
     FakeBatch, FakeBuildLogs, FakeClock, FakeEventBus, FakeExecutions, FakeForge, FakeObjects,
-    FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue, FakeTable, FakeTokens, samples,
+    FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue, FakeTable, FakeTokens, PlanJson,
+    samples,
 };
 use crate::announce::Announcer;
 use crate::audit::AuditLog;
@@ -11,9 +12,10 @@ use crate::status::{StatusData, parse};
 use crate::{Clock, Result, Targets};
 use domain::audit::{Entry, Found, verify};
 use domain::error::StepError;
-use domain::ids::{JobId, RunId};
+use domain::ids::{JobId, RunId, Sha256Digest};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec};
 use domain::keys::{self, JobFile};
+use domain::plan::ObjectRef;
 use domain::run::Run;
 use std::sync::Arc;
 
@@ -223,6 +225,14 @@ impl<C: Clock + Clone + 'static> World<C> {
     pub fn claim_job(&self, run: &RunId, job: &JobId) {
         let key = keys::job(run, job, JobFile::Started);
         self.artifacts.set(&key, "{}");
+    }
+
+    /// Stores the JSON of a plan, as the runner does.
+    pub fn store_plan(&self, run: &RunId, job: &JobId, plan: &PlanJson) -> ObjectRef {
+        let (key, bytes) = (keys::job(run, job, JobFile::PlanJson), plan.to_bytes());
+        let sha256 = Sha256Digest::of(&bytes);
+        self.artifacts.set(&key, bytes);
+        ObjectRef { key, sha256 }
     }
 
     /// Leaves the result of a job, as the runner does.

@@ -7,7 +7,7 @@ use domain::warning::{Warning, WarningKind};
 #[tokio::test]
 async fn a_plan_is_judged_and_sealed() {
     let (world, job) = Scene::planning().await;
-    world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+    world.leave_plan(&job, &[("aws_sqs_queue", Action::Create)]);
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
     let run = world.load(1).await;
     let StackState::Planned { plan, .. } = run.forward().stacks()[0].state() else {
@@ -20,7 +20,7 @@ async fn a_plan_is_judged_and_sealed() {
 #[tokio::test]
 async fn a_plan_without_changes_is_done_and_has_outputs() {
     let (world, job) = Scene::planning().await;
-    world.leave(&job, planned(&[]));
+    world.leave_plan(&job, &[]);
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
     let run = world.load(1).await;
     let stack = &run.forward().stacks()[0];
@@ -47,7 +47,7 @@ async fn a_failed_plan_says_where() {
 #[tokio::test]
 async fn a_plan_that_loses_data_asks_a_person_whatever_the_rule() {
     let (world, job) = Scene::planning().await;
-    world.leave(&job, planned(&[("aws_s3_bucket", Action::Replace)]));
+    world.leave_plan(&job, &[("aws_s3_bucket", Action::Replace)]);
     for _ in 0..2 {
         assert_eq!(world.judge(&job, None).await, Ok(Verdict::NeedsApproval));
     }
@@ -71,10 +71,7 @@ async fn a_plan_that_loses_data_asks_a_person_whatever_the_rule() {
 #[tokio::test]
 async fn a_log_group_whose_name_changes_asks_a_person() {
     let (world, job) = Scene::planning().await;
-    world.leave(
-        &job,
-        planned(&[("aws_cloudwatch_log_group", Action::Replace)]),
-    );
+    world.leave_plan(&job, &[("aws_cloudwatch_log_group", Action::Replace)]);
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NeedsApproval));
 }
 
@@ -86,20 +83,17 @@ async fn a_plan_that_changes_the_deployed_service_is_refused_with_the_line_to_ad
             samples::edit(run, "/accepted/config/deploy/stack", "data");
         })
         .await;
-    let mut outcome = planned(&[("aws_ecs_service", Action::Update)]);
-    let JobOutcome::Planned { summary, .. } = &mut outcome else {
-        panic!("{outcome:?}");
-    };
-    summary.services = vec![ServiceChange {
-        address: "aws_ecs_service.web".into(),
+    let mut plan = plan_of(&[("aws_ecs_service", Action::Update)]);
+    plan.summary.services = vec![ServiceChange {
+        address: "aws_ecs_service.this".into(),
         fields: vec![ServiceField::TaskDefinition],
     }];
-    world.leave(&job, outcome);
+    world.leave(&job, world.planned(&job, &plan));
     for _ in 0..2 {
         let error = world.judge(&job, None).await.unwrap_err();
         assert_eq!(error.name, ErrorName::PlanRefused);
         for part in [
-            "stack data changes task_definition of aws_ecs_service.web",
+            "stack data changes task_definition of aws_ecs_service.this",
             "lifecycle { ignore_changes = [task_definition, desired_count] }",
         ] {
             assert!(error.message.contains(part), "{error}");
@@ -111,7 +105,7 @@ async fn a_plan_that_changes_the_deployed_service_is_refused_with_the_line_to_ad
 #[tokio::test]
 async fn the_warnings_of_a_plan_are_kept() {
     let (world, job) = Scene::planning().await;
-    let mut outcome = planned(&[]);
+    let mut outcome = world.planned(&job, &plan_of(&[]));
     let JobOutcome::Planned { warnings, .. } = &mut outcome else {
         panic!("{outcome:?}");
     };
@@ -127,60 +121,90 @@ async fn the_warnings_of_a_plan_are_kept() {
     assert_eq!(world.announced().pop().unwrap().warnings, 1);
 }
 
-/// The rollback of a run that created a queue, and the verdict on its plan.
-#[tokio::test]
-async fn the_plan_of_a_rollback_deletes_only_what_the_run_created() {
-    let created = |address: &str| ResourceChange {
+/// A rollback of stack `data`, to which the run applied a plan that creates this queue. Returns its plan
+/// job, whose plan deletes `aws_sqs_queue.this` and whose result says that the run made this change.
+async fn rolling_back(created: &str, said: &ResourceChange) -> (Scene, JobId) {
+    let (world, forward) = Scene::planning().await;
+    let applied = PlanJson::of([queue(created, Action::Create)]);
+    let applied = SealedPlan {
+        json: world.store_plan(&run(1), &forward, &applied),
+        ..sealed_plan()
+    };
+    world
+        .change(1, |run| {
+            let side_effects = SideEffects::Possible;
+            let failed = StackState::Failed { side_effects };
+            samples::edit(run, "/forward/stacks/0/state", &failed);
+            samples::edit(run, "/forward/stacks/0/applied", &applied);
+            let error = StepError::new(ErrorName::ApplyFailed, "no");
+            let (now, good) = (samples::now(), samples::last_good(2));
+            run.handle_error(now, error, Some(&good), now).unwrap();
+        })
+        .await;
+    let job = world.next(1).await.unwrap().remove(0).job;
+    let undo = world.spec(1, &job).undo.unwrap();
+    assert_eq!((undo.applied, undo.extent), (applied, Extent::Unknown));
+    let mut outcome = world.planned(&job, &plan_of(&[("aws_sqs_queue", Action::Delete)]));
+    if let JobOutcome::Planned { made, .. } = &mut outcome {
+        made.push(said.clone());
+    }
+    world.leave(&job, outcome);
+    (world, job)
+}
+
+fn queue(address: &str, action: Action) -> ResourceChange {
+    ResourceChange {
         address: address.to_owned(),
         resource_type: "aws_sqs_queue".to_owned(),
         origin: None,
-        action: Action::Create,
-    };
-    for (made, expected) in [
-        (vec![created("aws_sqs_queue.this")], Ok(Verdict::Auto)),
-        (vec![created("aws_sqs_queue.other")], Err(())),
-    ] {
-        let (world, _) = Scene::planning().await;
-        world
-            .change(1, |run| {
-                let side_effects = SideEffects::Possible;
-                let failed = StackState::Failed { side_effects };
-                samples::edit(run, "/forward/stacks/0/state", &failed);
-                samples::edit(run, "/forward/stacks/0/applied", sealed_plan());
-                let error = StepError::new(ErrorName::ApplyFailed, "no");
-                let (now, good) = (samples::now(), samples::last_good(2));
-                run.handle_error(now, error, Some(&good), now).unwrap();
-            })
-            .await;
-        let jobs = world.next(1).await.unwrap();
-        let spec = world.spec(1, &jobs[0].job);
-        let undo = spec.undo.unwrap();
-        assert_eq!(
-            (undo.applied, undo.extent),
-            (sealed_plan(), Extent::Unknown)
-        );
-        let mut outcome = planned(&[("aws_sqs_queue", Action::Delete)]);
-        if let JobOutcome::Planned { made: own, .. } = &mut outcome {
-            own.clone_from(&made);
-        }
-        world.leave(&jobs[0].job, outcome);
-        match (world.judge(&jobs[0].job, None).await, expected) {
-            (Ok(verdict), Ok(expected)) => assert_eq!(verdict, expected),
-            (Err(error), Err(())) => {
-                assert_eq!(error.name, ErrorName::PlanRefused);
-                let text = "delete aws_sqs_queue.this, which existed before the run";
-                assert!(error.message.ends_with(text), "{error}");
-                continue;
-            }
-            (found, _) => panic!("{found:?}"),
-        }
-        let run = world.load(1).await;
-        let counts = run.forward().stacks()[0].made().unwrap();
-        assert_eq!(
-            counts.create, 1,
-            "the record says what the failed apply did"
-        );
+        action,
     }
+}
+
+#[tokio::test]
+async fn the_plan_of_a_rollback_deletes_what_the_run_created() {
+    let created = queue("aws_sqs_queue.this", Action::Create);
+    let (world, job) = rolling_back(&created.address, &created).await;
+    assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
+    let run = world.load(1).await;
+    let counts = run.forward().stacks()[0].made().unwrap();
+    assert_eq!(
+        counts.create, 1,
+        "the record says what the failed apply did"
+    );
+}
+
+#[tokio::test]
+async fn the_plan_of_a_rollback_deletes_only_what_the_run_created() {
+    let created = queue("aws_sqs_queue.other", Action::Create);
+    let (world, job) = rolling_back(&created.address, &created).await;
+    let error = world.judge(&job, None).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::PlanRefused);
+    let text = "delete aws_sqs_queue.this, which existed before the run";
+    assert!(error.message.ends_with(text), "{error}");
+}
+
+/// A rollback asks no one, so a deletion needs more than the result's claim that the run created the
+/// resource.
+#[tokio::test]
+async fn a_result_cannot_say_that_the_run_created_what_its_plan_did_not() {
+    let said = queue("aws_sqs_queue.this", Action::Create);
+    let (world, job) = rolling_back("aws_sqs_queue.other", &said).await;
+    for _ in 0..2 {
+        let error = world.judge(&job, None).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::PlanTampered);
+        for part in [
+            "stack data",
+            "aws_sqs_queue.this",
+            "the applied plan at runs/",
+        ] {
+            assert!(error.message.contains(part), "{part:?}: {error}");
+        }
+    }
+    let run = world.load(1).await;
+    let stack = run.stack(&samples::stack("data")).unwrap();
+    assert!(stack.plan_to_apply().is_none(), "nothing is applied");
+    assert_eq!(run.forward().stacks()[0].made(), None);
 }
 
 #[tokio::test]
@@ -237,12 +261,13 @@ async fn the_result_of_another_job_is_refused() {
     let (world, job) = Scene::planning().await;
     let key = keys::job(&run(1), &job, JobFile::Result);
     let other = JobId::seal("plan", &samples::stack("data"), 1, b"another spec");
+    let outcome = world.planned(&job, &plan_of(&[]));
     let result = |run, job| {
         json(&JobResult {
             schema: JOB_SCHEMA,
             run,
             job,
-            outcome: planned(&[]),
+            outcome: outcome.clone(),
             duration_ms: 1,
             exit_code: 0,
         })
@@ -259,7 +284,6 @@ async fn the_result_of_another_job_is_refused() {
     }
     let applied = JobOutcome::Applied {
         outputs: object(9),
-        summary: PlanSummary::default(),
         warnings: Warnings::default(),
     };
     world.leave(&job, applied);
@@ -275,7 +299,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 #[tokio::test]
 async fn a_result_that_cannot_be_read_now_is_read_later() {
     let (world, job) = Scene::planning().await;
-    world.leave(&job, planned(&[]));
+    world.leave_plan(&job, &[]);
     world.artifacts.fail_next("get", throttled(), 1);
     assert_eq!(world.judge(&job, None).await, Err(throttled()));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
@@ -289,7 +313,7 @@ async fn an_approval_is_requested_until_it_is_decided() {
             samples::edit(run, "/accepted/config/approval", ApprovalRule::Always);
         })
         .await;
-    world.leave(&job, planned(&[("aws_sqs_queue", Action::Create)]));
+    world.leave_plan(&job, &[("aws_sqs_queue", Action::Create)]);
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NeedsApproval));
     world.request_approval("a1").await.unwrap();
     world.request_approval("a2").await.unwrap();

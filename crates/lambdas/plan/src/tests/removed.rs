@@ -58,7 +58,7 @@ async fn a_stack_is_destroyed_with_the_last_good_code_after_the_others() {
     assert_eq!(spec.plan_kind, PlanKind::Destroy);
     assert_eq!((spec.source, spec.commit), (good.source, good.commit));
 
-    world.leave(&jobs[0].job, planned(&[("null_resource", Action::Delete)]));
+    world.leave_plan(&jobs[0].job, &[("null_resource", Action::Delete)]);
     let verdict = world.judge(&jobs[0].job, None).await;
     assert_eq!(verdict, Ok(Verdict::NeedsApproval));
     let run = world.load(1).await;

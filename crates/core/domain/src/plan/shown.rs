@@ -1,15 +1,54 @@
-//! Parses `terraform show -json` of a plan: addresses, actions and prior outputs.
+//! Parses `terraform show -json` of a plan: addresses, actions and prior outputs. The runner and the
+//! Lambda that judges plans read a plan with the same code.
 
+use super::{
+    Action, Attributes, ObjectId, Origin, OutputsChange, PlanSummary, PlannedResource,
+    ResourceChange, ServiceChange, ServiceField,
+};
+use crate::outputs::{Output, OutputValue, Outputs};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use domain::plan::{
-    Action, ObjectId, Origin, OutputsChange, PlanSummary, PlannedResource, ResourceChange,
-    ServiceChange, ServiceField,
-};
-use serde::Deserialize;
+/// The maximum size of a plan's JSON, in bytes. The Lambda that judges it holds it in memory, and what
+/// it reads from it: with outputs of this size, up to four times as much. The runner fails a plan job
+/// whose plan is larger.
+pub const MAX_PLAN_JSON: usize = 64 * 1024 * 1024;
 
-use crate::import_id::Attributes;
-use crate::{Error, Output, OutputValue, Outputs};
+/// Why the JSON of a plan is not judged. The text contains no value of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotJudged {
+    /// It is larger than [`MAX_PLAN_JSON`].
+    #[error(
+        "it is larger than {} MiB, the most that can be judged; move resources into another stack, or \
+         take long texts out of resources and outputs",
+        MAX_PLAN_JSON / (1024 * 1024)
+    )]
+    TooLarge,
+    /// It is not JSON, or has another form. Only the position, because a text may quote a value.
+    #[error(
+        "it is not the JSON of a plan (line {line}, column {column}); is Terraform newer than Sluicegate?"
+    )]
+    OtherForm {
+        /// The line of the error.
+        line: usize,
+        /// The column of the error.
+        column: usize,
+    },
+    /// It has another version.
+    #[error("it has format {found:?}, expected 1.x; is Terraform newer than Sluicegate?")]
+    OtherFormat {
+        /// The version in it.
+        found: String,
+    },
+    /// It has actions that this version does not know.
+    #[error("{address} has the unknown actions {actions:?}; is Terraform newer than Sluicegate?")]
+    UnknownActions {
+        /// The resource's address.
+        address: String,
+        /// The actions as in the plan.
+        actions: Vec<String>,
+    },
+}
 
 /// A plan as Terraform shows it, without the values of resources. Its JSON contains every value in
 /// clear text, including sensitive ones.
@@ -141,25 +180,19 @@ impl ShownPlan {
     /// Parses the output of `terraform show -json <plan>`.
     ///
     /// # Errors
-    /// [`Error::Unreadable`] if it is not a plan of format 1, or has an unknown action. Guessing
-    /// what a plan does would be worse than stopping.
-    pub fn parse(json: &[u8]) -> Result<Self, Error> {
-        let unreadable = |what: String| Error::Unreadable {
-            command: "show",
-            what,
-        };
-        let raw: Raw = serde_json::from_slice(json).map_err(|error| {
-            // Only the position, because the text of the error may quote a value.
-            let (line, column) = (error.line(), error.column());
-            unreadable(format!(
-                "not the JSON of a plan (line {line}, column {column})"
-            ))
+    /// Fails when it is not a plan of format 1, has an unknown action, or is too large. Guessing what
+    /// a plan does would be worse than stopping.
+    pub fn parse(json: &[u8]) -> Result<Self, NotJudged> {
+        if json.len() > MAX_PLAN_JSON {
+            return Err(NotJudged::TooLarge);
+        }
+        let raw: Raw = serde_json::from_slice(json).map_err(|error| NotJudged::OtherForm {
+            line: error.line(),
+            column: error.column(),
         })?;
         if raw.format_version.split('.').next() != Some("1") {
-            return Err(unreadable(format!(
-                "plan format {:?}, expected 1.x",
-                raw.format_version
-            )));
+            let found = raw.format_version;
+            return Err(NotJudged::OtherFormat { found });
         }
         let mut resources = Vec::new();
         let mut tainted = Vec::new();
@@ -175,11 +208,10 @@ impl ShownPlan {
                 (None, Some(_)) => Object::Arriving,
                 (None, None) => Object::Standing,
             };
-            let Some(action) = action(&change.change.actions, object).ok_or_else(|| {
-                unreadable(format!(
-                    "{}: actions {:?}",
-                    change.address, change.change.actions
-                ))
+            let known = action(&change.change.actions, object);
+            let Some(action) = known.ok_or_else(|| NotJudged::UnknownActions {
+                address: change.address.clone(),
+                actions: change.change.actions.clone(),
             })?
             else {
                 continue;
@@ -340,7 +372,7 @@ mod tests {
         change(address, actions, "").replace(r#""change":{"#, importing)
     }
 
-    fn plan(changes: &[String]) -> Result<ShownPlan, Error> {
+    fn plan(changes: &[String]) -> Result<ShownPlan, NotJudged> {
         ShownPlan::parse(
             format!(
                 r#"{{"format_version":"1.2","terraform_version":"1.11.4","resource_changes":[{}],
@@ -467,6 +499,40 @@ mod tests {
             error.to_string().contains("\"2.0\", expected 1.x"),
             "{error}"
         );
+    }
+
+    /// The position of an error is enough, and its text would quote the value.
+    #[test]
+    fn an_error_quotes_no_value() {
+        let changes = [r#"{"address":"t.a","change":{"actions":"canary"}}"#.to_owned()];
+        let error = plan(&changes).unwrap_err();
+        assert!(matches!(error, NotJudged::OtherForm { line: 1, .. }));
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn a_plan_that_is_too_large_is_not_read() {
+        let mut json = br#"{"format_version":"1.2"}"#.to_vec();
+        json.resize(MAX_PLAN_JSON, b' ');
+        assert!(ShownPlan::parse(&json).is_ok());
+        json.push(b' ');
+        assert_eq!(ShownPlan::parse(&json), Err(NotJudged::TooLarge));
+    }
+
+    #[test]
+    fn every_error_says_what_was_expected() {
+        let errors = [
+            NotJudged::TooLarge,
+            NotJudged::OtherForm { line: 1, column: 7 },
+            NotJudged::OtherFormat {
+                found: "2.0".into(),
+            },
+            NotJudged::UnknownActions {
+                address: "aws_sqs_queue.a".into(),
+                actions: vec!["explode".into()],
+            },
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
     }
 
     proptest! {

@@ -1,11 +1,10 @@
-//! The output values of a stack.
+//! The output values of a stack, as Terraform writes them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The outputs by name, in the form of `terraform output -json`.
@@ -22,7 +21,7 @@ pub struct Output {
     pub contains_secret: bool,
     /// The type in the notation of Terraform: `"string"`, `["list","string"]` and so on.
     #[serde(default, rename = "type")]
-    pub kind: Value,
+    pub kind: OutputValue,
     /// The value, in clear text even if it is sensitive. Store it encrypted, and never print it.
     #[serde(default)]
     pub value: OutputValue,
@@ -35,7 +34,7 @@ impl Output {
         Self {
             sensitive,
             contains_secret: false,
-            kind: "dynamic".into(),
+            kind: OutputValue("\"dynamic\"".to_owned()),
             value: OutputValue::default(),
         }
     }
@@ -49,7 +48,7 @@ impl fmt::Debug for Output {
             shown.finish_non_exhaustive()
         } else {
             shown
-                .field("kind", &self.kind)
+                .field("kind", &self.kind.json())
                 .field("value", &self.value.json())
                 .finish()
         }
@@ -79,7 +78,7 @@ impl OutputValue {
     pub fn texts(&self) -> Vec<String> {
         let mut found = Vec::new();
         // The text was read before, so it is read again.
-        let _read = walk(&self.0, &mut |leaf| match leaf {
+        let _read = walk(&self.0, MAX_DEPTH, &mut |leaf| match leaf {
             Leaf::Text(text) => found.push(text),
             Leaf::Number(text) => found.push(text.to_owned()),
             Leaf::Other => {}
@@ -106,10 +105,10 @@ impl<'de> Deserialize<'de> for OutputValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         // The text of the error may quote a value.
-        let compact = walk(raw.get(), &mut |_| {});
+        let compact = walk(raw.get(), MAX_DEPTH, &mut |_| {});
         compact
             .map(Self)
-            .map_err(|_| D::Error::custom("not the value of an output"))
+            .ok_or_else(|| D::Error::custom("not the value of an output"))
     }
 }
 
@@ -121,38 +120,44 @@ enum Leaf<'a> {
     Other,
 }
 
+/// The number of lists and maps that may be in each other. The same as in `serde_json`.
+const MAX_DEPTH: usize = 127;
+
 /// Visits the leaves of a JSON text. Returns it in a form that does not depend on spaces, on the order
-/// of keys or on how a string is escaped: outputs are compared by their digests.
-fn walk(json: &str, visit: &mut impl FnMut(Leaf<'_>)) -> serde_json::Result<String> {
+/// of keys or on how a string is escaped: outputs are compared by their digests. Returns none for a
+/// text that is not JSON or is deeper than `depth`.
+fn walk(json: &str, depth: usize, visit: &mut impl FnMut(Leaf<'_>)) -> Option<String> {
     let mut compact = String::new();
     match json.bytes().next() {
         Some(b'{') => {
-            let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
+            let depth = depth.checked_sub(1)?;
+            let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
             compact.push('{');
             for (index, (key, value)) in fields.into_iter().enumerate() {
                 if index > 0 {
                     compact.push(',');
                 }
-                compact.push_str(&serde_json::to_string(&key)?);
+                compact.push_str(&serde_json::to_string(&key).ok()?);
                 compact.push(':');
-                compact.push_str(&walk(value.get(), visit)?);
+                compact.push_str(&walk(value.get(), depth, visit)?);
             }
             compact.push('}');
         }
         Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(json)?;
+            let depth = depth.checked_sub(1)?;
+            let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
             compact.push('[');
             for (index, value) in items.into_iter().enumerate() {
                 if index > 0 {
                     compact.push(',');
                 }
-                compact.push_str(&walk(value.get(), visit)?);
+                compact.push_str(&walk(value.get(), depth, visit)?);
             }
             compact.push(']');
         }
         Some(b'"') => {
-            let text: String = serde_json::from_str(json)?;
-            compact.push_str(&serde_json::to_string(&text)?);
+            let text: String = serde_json::from_str(json).ok()?;
+            compact.push_str(&serde_json::to_string(&text).ok()?);
             visit(Leaf::Text(text));
         }
         first => {
@@ -166,7 +171,7 @@ fn walk(json: &str, visit: &mut impl FnMut(Leaf<'_>)) -> serde_json::Result<Stri
             );
         }
     }
-    Ok(compact)
+    Some(compact)
 }
 
 #[cfg(test)]
@@ -205,6 +210,15 @@ mod tests {
         assert!(format!("{output:?}").contains("canary"));
         output.contains_secret = true;
         assert!(!format!("{output:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_value_that_is_too_deep_is_refused() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let read = |json: &str| serde_json::from_str::<OutputValue>(json);
+        assert_eq!(read(&nested(127)).unwrap().json(), nested(127));
+        let error = read(&nested(100_000)).err().unwrap().to_string();
+        assert!(error.starts_with("not the value of an output"), "{error}");
     }
 
     proptest! {

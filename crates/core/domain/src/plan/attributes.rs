@@ -1,12 +1,14 @@
 //! The attributes of an object that matter to the pipeline: those that identify it, with the ids with
 //! which Terraform imports it, and those that a deployment sets.
 
-use serde::Deserialize;
-use serde_json::Value;
+use crate::outputs::OutputValue;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-/// The attributes of an object.
+/// The attributes of an object. Has no `Debug`, because they may be sensitive.
 #[derive(Default, Deserialize)]
-pub(crate) struct Attributes {
+pub struct Attributes {
     #[serde(default)]
     id: Option<Text>,
     #[serde(default)]
@@ -21,29 +23,42 @@ pub(crate) struct Attributes {
     url: Option<Text>,
     /// Of an ECS service.
     #[serde(default)]
-    task_definition: Value,
+    task_definition: OutputValue,
     /// Of an ECS service.
     #[serde(default)]
-    desired_count: Value,
+    desired_count: OutputValue,
 }
 
-/// An attribute that may be of another type in some resource.
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// An attribute that may be of another type in some resource. A value of another type is read past,
+/// and not kept.
 enum Text {
     Text(String),
-    Other(serde::de::IgnoredAny),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        if !raw.get().starts_with('"') {
+            return Ok(Self::Other);
+        }
+        // The text of the error may quote a value.
+        let text = serde_json::from_str(raw.get());
+        text.map(Self::Text)
+            .map_err(|_| D::Error::custom("not a text"))
+    }
 }
 
 impl Attributes {
     /// Returns the object's id in the state.
-    pub(crate) fn id(&self) -> Option<&str> {
+    pub(super) fn id(&self) -> Option<&str> {
         text(self.id.as_ref())
     }
 
     /// Returns what identifies the object: its id, and its ARN if it has one. The id alone may be that
     /// of the next object too: for an ECS task definition it is the family.
-    pub(crate) fn identity(&self) -> Option<String> {
+    #[must_use]
+    pub fn identity(&self) -> Option<String> {
         let id = self.id()?;
         Some(match text(self.arn.as_ref()) {
             Some(arn) => format!("{id} {arn}"),
@@ -52,23 +67,23 @@ impl Attributes {
     }
 
     /// Returns the object's name.
-    pub(crate) fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         text(self.name.as_ref())
     }
 
     /// Returns the task definition of an ECS service.
-    pub(crate) fn task_definition(&self) -> &Value {
+    pub(super) fn task_definition(&self) -> &OutputValue {
         &self.task_definition
     }
 
     /// Returns the number of tasks of an ECS service.
-    pub(crate) fn desired_count(&self) -> &Value {
+    pub(super) fn desired_count(&self) -> &OutputValue {
         &self.desired_count
     }
 
     /// Returns the id that imports an object of this type, or none if it is not known. The
     /// documentation of each type names the attribute.
-    pub(crate) fn import_id(&self, resource_type: &str) -> Option<&str> {
+    pub(super) fn import_id(&self, resource_type: &str) -> Option<&str> {
         let attribute = match resource_type {
             "terraform_data" | "aws_vpc" | "aws_subnet" | "aws_security_group" => &self.id,
             "aws_cloudwatch_log_group"
@@ -90,7 +105,7 @@ impl Attributes {
 fn text(attribute: Option<&Text>) -> Option<&str> {
     match attribute {
         Some(Text::Text(text)) => Some(text),
-        Some(Text::Other(_)) | None => None,
+        Some(Text::Other) | None => None,
     }
 }
 
