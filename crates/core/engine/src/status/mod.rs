@@ -1,13 +1,17 @@
 //! Status messages: a CDEvent in CloudEvents JSON at every transition of a run.
 //!
-//! [`message`] writes a message, and [`parse`] reads it back. Programs should read [`StatusData`],
-//! the event's `customData`, which is the same for every type of event.
+//! [`message`] writes a message. Programs should read [`StatusData`], the event's `customData`, which is
+//! the same for every type of event.
 
 mod cdevent;
 mod data;
+#[cfg(feature = "fakes")]
+mod received;
 
-pub use cdevent::{MessageError, ParseError, Received, StatusMessage, message, parse};
+pub use cdevent::{MessageError, StatusMessage, message};
 pub use data::{MESSAGE_LIMIT, STATUS_SCHEMA, StatusData, StatusError, TransitionKind};
+#[cfg(feature = "fakes")]
+pub use received::{ParseError, Received, parse};
 
 use domain::error::StepError;
 use domain::ids::{CommitId, RunId, StackName};

@@ -4,7 +4,7 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
-use crate::status::{MESSAGE_LIMIT, TransitionKind};
+use crate::status::{MESSAGE_LIMIT, ParseError, TransitionKind, parse};
 use domain::error::{ErrorName, StepError};
 use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent, Trigger};
 use domain::ids::JobId;
