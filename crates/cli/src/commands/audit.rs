@@ -66,8 +66,17 @@ pub async fn of_bucket(
         entries.push(Found { name, bytes });
     }
     let mut chains = Vec::new();
+    // A repository without any entry is listed if it had one.
+    folders.extend(
+        repository
+            .filter(|it| !folders.contains_key(it))
+            .map(|it| (it, Vec::new())),
+    );
     for (repository, entries) in folders {
         let noted = pipeline.table.get(&head_key(repository)).await?;
+        if entries.is_empty() && noted.is_none() {
+            continue;
+        }
         let folder = keys::audit_entries(Some(repository));
         chains.push(Chain {
             place: format!(

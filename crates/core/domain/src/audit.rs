@@ -428,28 +428,41 @@ pub fn verify(chain: &[Found], anchor: Option<&Head>) -> Result<Summary, Vec<Pro
     let mut runs: BTreeMap<RunId, u64> = BTreeMap::new();
     let mut repository: Option<RepositoryKey> = None;
     let mut head: Option<Head> = None;
-    for (found, seq) in chain.iter().zip(1_u64..) {
+    let mut seq = 0;
+    for found in chain {
+        seq += 1;
         let mut problem = |message: String| {
             problems.push(Problem {
                 name: found.name.clone(),
                 message,
             });
         };
-        if !found.name.contains(&format!("{seq:08}")) {
+        let entry = Entry::from_bytes(&found.bytes);
+        // The entries after a gap are verified from there.
+        let gap = entry.as_ref().map_or(0, |entry| entry.seq);
+        if gap > seq && is_named(found, gap) {
+            let last = gap - 1;
+            problem(format!(
+                "follows a gap: entries {seq} to {last} are missing"
+            ));
+            (seq, head) = (gap, None);
+        }
+        if !is_named(found, seq) {
             problem(format!(
                 "is at place {seq} of the chain: an entry is missing or was added"
             ));
         }
-        match Entry::from_bytes(&found.bytes) {
+        match entry {
             Err(why) => problem(why),
             Ok(entry) => {
                 if entry.seq != seq {
                     problem(format!("has the number {}, expected {seq}", entry.seq));
                 }
-                let expected = head
-                    .as_ref()
-                    .map_or_else(none_before, |head| head.sha256.clone());
-                if entry.previous != expected {
+                let expected = match &head {
+                    Some(head) => Some(head.sha256.clone()),
+                    None => (seq == 1).then(none_before),
+                };
+                if let Some(expected) = expected.filter(|digest| entry.previous != *digest) {
                     problem(format!(
                         "names {} as the digest of the entry before it, which is {expected}",
                         entry.previous
@@ -480,15 +493,18 @@ pub fn verify(chain: &[Found], anchor: Option<&Head>) -> Result<Summary, Vec<Pro
     }
 }
 
+/// Returns whether the name of an entry has this number.
+fn is_named(found: &Found, seq: u64) -> bool {
+    let file = found.name.rsplit('/').next().unwrap_or_default();
+    file.starts_with(&format!("{seq:08}"))
+}
+
 fn check_anchor(chain: &[Found], anchor: &Head, problems: &mut Vec<Problem>) {
-    let at = usize::try_from(anchor.seq)
-        .ok()
-        .and_then(|seq| seq.checked_sub(1))
-        .and_then(|index| chain.get(index));
+    let at = chain.iter().find(|found| is_named(found, anchor.seq));
     let (name, message) = match at {
         None => (
             "the chain".to_owned(),
-            format!("ends before entry {}, which was noted", anchor.seq),
+            format!("lacks entry {}, which was noted", anchor.seq),
         ),
         Some(found) => {
             let digest = Sha256Digest::of(&found.bytes);

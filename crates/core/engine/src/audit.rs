@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The most entries that one call reads after the hint. Beyond it, the hint must be wrong.
 const WALKED: u64 = 10_000;
 
+/// The highest number that the name of an entry can have.
+const LAST: u64 = 99_999_999;
+
 /// Why an entry was not written.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what its variant means")]
@@ -53,7 +56,7 @@ impl NamedError for AuditError {
 /// Writes audit entries.
 #[derive(Clone)]
 pub struct AuditLog {
-    /// The table, which holds a hint to the newest entry.
+    /// The table, which holds the number and the digest of the newest entry.
     pub table: Arc<dyn Table>,
     /// The audit bucket, which holds the chain.
     pub bucket: Arc<dyn Objects>,
@@ -101,12 +104,17 @@ impl AuditLog {
             (Lock::Superseded { .. }, Some(environment)) => superseding(run, &environment),
             _ => None,
         };
-        let from = self.search_from(run, end).await?;
-        let mut previous = self.head_at(repository, from - 1).await?;
+        let noted = noted_head(&*self.table, repository).await?;
+        let (from, mut previous) = self.search_from(run, end, noted.as_ref()).await?;
         for seq in (from..).take(usize::try_from(WALKED).unwrap_or(usize::MAX)) {
             let key = keys::audit(repository, seq);
             let found = match self.bucket.get(&key).await? {
                 Some(bytes) => bytes,
+                None if noted.as_ref().is_some_and(|noted| noted.seq >= seq) => {
+                    report_deleted(&key);
+                    previous = noted.clone().filter(|noted| noted.seq == seq);
+                    continue;
+                }
                 None => {
                     let entry = Entry::of(run, end, superseded_by.clone(), previous.as_ref());
                     let bytes = entry.to_bytes()?;
@@ -132,26 +140,40 @@ impl AuditLog {
         .into())
     }
 
-    /// Returns the head at this number, whose entry must exist; `None` for number 0.
-    async fn head_at(&self, repository: RepositoryKey, seq: u64) -> Result<Option<Head>> {
-        if seq == 0 {
-            return Ok(None);
+    /// Returns the number at which the search for the end of the chain starts, and the entry before it. The number that
+    /// the run recorded follows an entry that was written, so an entry that is missing there was deleted. Its number is not
+    /// used again: the gap in the chain shows the deletion.
+    async fn search_from(
+        &self,
+        run: &Run,
+        end: &End,
+        noted: Option<&Head>,
+    ) -> Result<(u64, Option<Head>)> {
+        let repository = run.trigger().repository_key();
+        let from = end.audit_from.max(1);
+        let before = from - 1;
+        if before == 0 {
+            return Ok((from, None));
         }
-        let key = keys::audit(repository, seq);
-        let bytes = self.bucket.get(&key).await?.ok_or_else(|| gone(&key))?;
-        Ok(Some(Head::of(seq, &bytes)))
+        let key = keys::audit(repository, before);
+        if let Some(bytes) = self.bucket.get(&key).await? {
+            return Ok((from, Some(Head::of(before, &bytes))));
+        }
+        report_deleted(&key);
+        match noted {
+            Some(noted) if noted.seq >= before => {
+                Ok((from, Some(noted.clone()).filter(|it| it.seq == before)))
+            }
+            // The digest of the deleted entry is not known any more.
+            _ => self.search_end(run, before).await,
+        }
     }
 
-    /// Returns the number at which the search for the end of the chain starts: the number after an
-    /// entry that exists. The number that the run recorded comes from a hint, which can be beyond
-    /// the end of the chain. An entry there would leave a gap.
-    async fn search_from(&self, run: &Run, end: &End) -> Result<u64> {
+    /// Finds the end of a chain without a gap whose entry `missing` does not exist.
+    async fn search_end(&self, run: &Run, missing: u64) -> Result<(u64, Option<Head>)> {
         let repository = run.trigger().repository_key();
-        if end.audit_from <= 1 || self.exists(repository, end.audit_from - 1).await? {
-            return Ok(end.audit_from.max(1));
-        }
-        // The chain has no gap, so its end is found by bisection: entry `low` exists.
-        let (mut low, mut high) = (0, end.audit_from - 1);
+        // Entry `low` exists.
+        let (mut low, mut high) = (0, missing);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             if self.exists(repository, middle).await? {
@@ -165,7 +187,39 @@ impl AuditLog {
             Ok(run.audit_searched_from(from)?)
         })
         .await?;
-        Ok(from)
+        Ok((from, self.head_at(repository, low).await?))
+    }
+
+    /// Checks that the newest entry of a chain is in the bucket as it was written. The other entries are
+    /// checked by their successors.
+    ///
+    /// # Errors
+    /// Fails with `Internal` when the entry was deleted or changed, and when the table or the bucket cannot be
+    /// read.
+    pub async fn check_newest(&self, repository: RepositoryKey) -> Result<()> {
+        let Some(noted) = noted_head(&*self.table, repository).await? else {
+            return Ok(());
+        };
+        let key = keys::audit(repository, noted.seq);
+        let bytes = self.bucket.get(&key).await?.ok_or_else(|| gone(&key))?;
+        if Head::of(noted.seq, &bytes) == noted {
+            return Ok(());
+        }
+        let why = format!(
+            "was changed after it was written: its digest was {}",
+            noted.sha256
+        );
+        Err(broken(&key, why).into())
+    }
+
+    /// Returns the head at this number, whose entry must exist; `None` for number 0.
+    async fn head_at(&self, repository: RepositoryKey, seq: u64) -> Result<Option<Head>> {
+        if seq == 0 {
+            return Ok(None);
+        }
+        let key = keys::audit(repository, seq);
+        let bytes = self.bucket.get(&key).await?.ok_or_else(|| gone(&key))?;
+        Ok(Some(Head::of(seq, &bytes)))
     }
 
     async fn exists(&self, repository: RepositoryKey, seq: u64) -> Result<bool> {
@@ -173,7 +227,8 @@ impl AuditLog {
         Ok(self.bucket.get(&key).await?.is_some())
     }
 
-    /// Records the newest entry as a hint. It affects only the length of the next search.
+    /// Records the newest entry, after it was written. The next search starts there, and it shows whether the entry was
+    /// deleted.
     async fn note_head(&self, repository: RepositoryKey, head: &Head) {
         let key = head_key(repository);
         let noted = async {
@@ -225,9 +280,14 @@ impl AuditLog {
         let known = self.branch.newest(repository, own - 1).await?;
         let known = known.unwrap_or(0);
         let mut files = Vec::new();
-        for seq in known + 1..=known.saturating_add(PROJECTED) {
+        let lacking = known + 1..=known.saturating_add(PROJECTED);
+        let behind = Some(own).filter(|own| !lacking.contains(own));
+        for seq in lacking.chain(behind) {
             let key = keys::audit(id, seq);
             let Some(bytes) = self.bucket.get(&key).await? else {
+                if seq < own {
+                    continue;
+                }
                 break;
             };
             let entry = Entry::from_bytes(&bytes).map_err(|why| broken(&key, why))?;
@@ -245,14 +305,23 @@ impl AuditLog {
     }
 }
 
-/// Returns the lowest number that a new entry can have, by the hint: the one after the newest known
+/// Returns the lowest number that a new entry can have: the one after the newest known
 /// entry. Reads only the table, because the end of a run waits for it.
 pub(crate) async fn next_number(table: &dyn Table, repository: RepositoryKey) -> Result<u64> {
-    let hint = table
-        .get(&head_key(repository))
-        .await?
-        .and_then(|item| serde_json::from_str::<Head>(&item.doc).ok());
-    Ok(hint.map_or(1, |head| head.seq.saturating_add(1)))
+    let noted = noted_head(table, repository).await?;
+    Ok(noted.map_or(1, |head| head.seq + 1))
+}
+
+/// Returns the newest known entry, as the table has it.
+async fn noted_head(table: &dyn Table, repository: RepositoryKey) -> Result<Option<Head>> {
+    let found = table.get(&head_key(repository)).await?;
+    let head = found.and_then(|item| serde_json::from_str::<Head>(&item.doc).ok());
+    Ok(head.filter(|head| head.seq <= LAST))
+}
+
+/// Logs that an entry was deleted. The chain goes on after it.
+fn report_deleted(key: &str) {
+    tracing::error!(error = %gone(key), "the audit chain has a gap from now on");
 }
 
 /// Returns the key of the item that holds the newest entry.

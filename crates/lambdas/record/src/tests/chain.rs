@@ -1,7 +1,7 @@
-//! The chain with concurrent writers and with wrong hints.
+//! The chain with concurrent writers, wrong heads and deleted entries.
 
 use super::*;
-use domain::audit::Entry;
+use domain::audit::{Entry, verify};
 use domain::keys;
 use engine::AuditBranch as _;
 
@@ -33,14 +33,10 @@ async fn writers_at_once_make_one_line() {
 }
 
 #[tokio::test]
-async fn the_head_is_only_a_hint() {
+async fn a_head_before_the_end_of_the_chain_costs_only_time() {
     let world = Scene::new();
-    let key = engine::ItemKey {
-        pk: format!("AUDIT#{}", samples::repository().key),
-        sk: "HEAD".into(),
-    };
-    for (n, seq) in [(2, 7), (3, 0), (4, 1), (5, 900)] {
-        world.table.overwrite(&key, &hint(seq));
+    for (n, seq) in [(2, 0), (3, 0), (4, 1), (5, 1)] {
+        world.table.overwrite(&head(), &hint(seq));
         world.add(n, QueueRule::Newest).await;
         world.record(n, None).await.unwrap();
     }
@@ -62,6 +58,83 @@ async fn the_head_is_only_a_hint() {
     world.record(6, None).await.unwrap();
     assert_eq!(world.audit_entries().len(), 6);
     assert_eq!(world.stored(6).await.end().unwrap().audit_seq, Some(6));
+}
+
+/// Someone with access to the bucket deletes the newest entries, which have no successor.
+#[tokio::test]
+async fn the_deletion_of_the_newest_entries_leaves_a_gap_and_stops_no_run() {
+    for deleted in [vec![3], vec![2, 3], vec![1, 2, 3]] {
+        let world = Scene::new();
+        let repository = samples::repository().key;
+        for n in 2..5 {
+            world.add(n, QueueRule::Newest).await;
+            world.record(n, None).await.unwrap();
+        }
+        world.audit_log().check_newest(repository).await.unwrap();
+        for seq in &deleted {
+            world.audit.remove(&keys::audit(repository, *seq));
+        }
+        let error = world.audit_log().check_newest(repository).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.name, ErrorName::Internal);
+        assert!(error.message.contains("00000003"), "{error}");
+
+        for n in 5..7 {
+            world.add(n, QueueRule::Newest).await;
+            // The first reply is lost: the entry is found, not written twice.
+            world.audit.lose_reply("put_if_absent", down(), 1);
+            world.record(n, None).await.unwrap_err();
+            world.record(n, None).await.unwrap();
+        }
+        world.audit_log().check_newest(repository).await.unwrap();
+        assert_eq!(world.stored(6).await.end().unwrap().audit_seq, Some(5));
+        let problems = verify(&world.audit_chain(), None).unwrap_err();
+        let first = deleted[0];
+        let expected = format!("follows a gap: entries {first} to 3 are missing");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].message, expected);
+        let copied = world.forge.audit_files(repository);
+        for found in world.audit_chain() {
+            assert!(copied.values().any(|bytes| *bytes == found.bytes));
+        }
+        assert_eq!(copied.len(), 5, "the branch keeps the deleted entries");
+    }
+}
+
+/// The entry before the recorded number was deleted, and so was the head.
+#[tokio::test]
+async fn a_chain_whose_head_is_lost_goes_on_after_its_last_entry() {
+    let world = Scene::new();
+    let repository = samples::repository().key;
+    for n in 2..5 {
+        world.add(n, QueueRule::Newest).await;
+        world.record(n, None).await.unwrap();
+    }
+    world.add(5, QueueRule::Newest).await;
+    world.closing().end(&id(5), None).await.unwrap();
+    world.audit.remove(&keys::audit(repository, 3));
+    world.table.remove(&head());
+    world.record(5, None).await.unwrap();
+    assert_eq!(world.stored(5).await.end().unwrap().audit_seq, Some(3));
+}
+
+#[tokio::test]
+async fn a_changed_newest_entry_is_reported() {
+    let world = Scene::new();
+    let repository = samples::repository().key;
+    world.add(2, QueueRule::Newest).await;
+    world.record(2, None).await.unwrap();
+    world.audit.set(&keys::audit(repository, 1), "{}");
+    let error = world.audit_log().check_newest(repository).await;
+    assert!(error.unwrap_err().message.contains("was changed"));
+}
+
+fn down() -> StepError {
+    StepError::new(ErrorName::AwsUnavailable, "no reply")
+}
+
+fn head() -> engine::ItemKey {
+    engine::audit::head_key(samples::repository().key)
 }
 
 /// Anyone who can push can name a file like an entry.
