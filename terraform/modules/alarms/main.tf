@@ -1,5 +1,6 @@
 locals {
-  # Each alarm: what it means for an operator, the metric, and the highest value in five minutes without an alarm.
+  # Each alarm: what it means for an operator, the metric, and the highest value in five minutes without an alarm. An alarm with
+  # `below` instead has the lowest value in 15 minutes without an alarm, and is raised without data, too.
   fixed = {
     webhook-errors = {
       description = "The webhook Lambda fails: events are lost, and the forge does not send them again."
@@ -24,6 +25,10 @@ locals {
     reconcile-errors = {
       description = "The reconcile Lambda fails: stopped runs, missed pushes or missing audit entries may stay as they are."
       namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.functions.reconcile }, above = 0
+    }
+    reconcile-missing = {
+      description = "The reconcile Lambda was not called for 15 minutes: the rule that calls it is disabled or has lost its permission."
+      namespace   = "AWS/Lambda", metric = "Invocations", dimensions = { FunctionName = var.functions.reconcile }, below = 1
     }
     runs-failed = {
       description = "A run failed; `sluicegate show` shows why and what was restored."
@@ -69,11 +74,11 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
   statistic           = endswith(each.value.metric, "Visible") ? "Maximum" : "Sum"
-  period              = 300
+  period              = can(each.value.below) ? 900 : 300
   evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = each.value.above
-  treat_missing_data  = "notBreaching"
+  comparison_operator = can(each.value.below) ? "LessThanThreshold" : "GreaterThanThreshold"
+  threshold           = try(each.value.below, each.value.above)
+  treat_missing_data  = can(each.value.below) ? "breaching" : "notBreaching"
   alarm_actions       = var.topic_arns
   ok_actions          = var.topic_arns
 }

@@ -145,6 +145,14 @@ resource "aws_cloudwatch_event_target" "reconcile" {
   }
 }
 
+# Lambda would repeat a failed call twice, beside the next call of the schedule.
+resource "aws_lambda_function_event_invoke_config" "reconcile" {
+  function_name                = var.reconcile_function.name
+  qualifier                    = var.reconcile_function.alias
+  maximum_event_age_in_seconds = 120
+  maximum_retry_attempts       = 0
+}
+
 resource "aws_lambda_permission" "reconcile" {
   statement_id  = "rule-reconcile"
   action        = "lambda:InvokeFunction"
