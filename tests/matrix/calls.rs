@@ -6,9 +6,10 @@ use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ImageDigest, RepositoryKey};
 use domain::rollout::HttpReply;
 use engine::{
-    AuditBranch, AuditFile, CommitStatus, CommitStatuses, Execution, Executions, Item, ItemBody,
-    ItemKey, Limited, Objects, Probe, Registry, Result, ServiceState, Services, Snapshot,
-    SourceFetcher, StatusQueue, Table, TaskRevision, TokenState, Tokens, Written,
+    AuditBranch, AuditFile, CommitStatus, CommitStatuses, Cursor, Execution, Executions, Item,
+    ItemBody, ItemKey, Limited, Objects, Order, Page, Probe, Registry, Result, ServiceState,
+    Services, Snapshot, SourceFetcher, StatusQueue, Table, TaskRevision, TokenState, Tokens,
+    Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -104,6 +105,11 @@ impl<T: Table> Table for Noted<T> {
     async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Item>> {
         self.to(format!("index {index_pk}"))
             .list(index_pk, limit)
+            .await
+    }
+    async fn page(&self, index_pk: &str, order: Order, after: Option<&Cursor>) -> Result<Page> {
+        self.to(format!("index {index_pk}"))
+            .page(index_pk, order, after)
             .await
     }
 }

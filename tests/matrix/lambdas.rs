@@ -134,7 +134,12 @@ impl Cloud {
         reconcile::Reconcile {
             table: Arc::new(self.table.clone()),
             closing: self.closing(),
-            audit: self.audit_log(),
+            // It reads the newest entry of every repository.
+            audit: AuditLog {
+                table: Arc::new(self.table.clone()),
+                bucket: Arc::new(self.audit.clone()),
+                ..self.audit_log()
+            },
             executions: Arc::new(self.executions.clone()),
             tips: Arc::new(self.forge.clone()),
             bus: Arc::new(self.bus.clone()),

@@ -152,7 +152,14 @@ pub struct OfStack {
 #[derive(Debug, Clone, Subcommand)]
 pub enum State {
     /// Remove the lock that an ended job left; refused while its holder may still work
-    Unlock(StateOf),
+    Unlock {
+        /// The state
+        #[command(flatten)]
+        of: StateOf,
+        /// Also remove the lock of a `sluicegate state restore`: you know that the command has ended
+        #[arg(long)]
+        restore_ended: bool,
+    },
     /// List the versions of a state, the newest first
     Versions(StateOf),
     /// Make an earlier version of a state its newest one; refused while a run holds the environment
@@ -162,6 +169,9 @@ pub enum State {
         of: StateOf,
         /// The version's id, as `sluicegate state versions` lists it
         version: String,
+        /// The name of the person who restores, for the lock
+        #[arg(long, env = "USER", default_value = "operator")]
+        by: String,
     },
 }
 

@@ -47,10 +47,17 @@ pub async fn run(
         }
         Command::Unfreeze(args) => unfreeze::unfreeze(&pipeline().await?, args, out).await,
         Command::Unlock(args) => Box::pin(unlock::unlock(&pipeline().await?, args, out)).await,
-        Command::State(State::Unlock(of)) => state::unlock(&pipeline().await?, of, out).await,
+        Command::State(State::Unlock { of, restore_ended }) => {
+            let known = if *restore_ended {
+                state::Holder::EndedRestore
+            } else {
+                state::Holder::Unknown
+            };
+            state::unlock(&pipeline().await?, of, known, out).await
+        }
         Command::State(State::Versions(of)) => state::versions(&pipeline().await?, of, out).await,
-        Command::State(State::Restore { of, version }) => {
-            state::restore(&pipeline().await?, of, version, out).await
+        Command::State(State::Restore { of, version, by }) => {
+            state::restore(&pipeline().await?, of, version, by, out).await
         }
     }
 }

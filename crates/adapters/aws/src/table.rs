@@ -2,8 +2,9 @@ use crate::Clients;
 use crate::errors::{incomplete, named};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use engine::{Item, ItemBody, ItemKey, Result, Table, Written};
+use engine::{Cursor, IndexKey, Item, ItemBody, ItemKey, Order, Page, Result, Table, Written};
 use std::collections::HashMap;
 
 const PK: &str = "pk";
@@ -14,6 +15,9 @@ const GSI_PK: &str = "gsi_pk";
 const GSI_SK: &str = "gsi_sk";
 const EXPIRES: &str = "expires";
 const INDEX: &str = "by-kind";
+
+/// The most items on a page.
+const PAGE: i32 = 100;
 
 /// The DynamoDB table.
 #[derive(Debug, Clone)]
@@ -59,6 +63,21 @@ impl DynamoTable {
         put
     }
 
+    fn query_call(&self, index_pk: &str) -> String {
+        format!("Query {INDEX} {index_pk} in table {}", self.name)
+    }
+
+    /// Returns a query of a partition of the index.
+    fn query(&self, index_pk: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .index_name(INDEX)
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", GSI_PK)
+            .expression_attribute_values(":pk", AttributeValue::S(index_pk.to_owned()))
+    }
+
     async fn written(&self, put: PutItemFluentBuilder, key: &ItemKey) -> Result<Written> {
         match put.send().await {
             Ok(_) => Ok(Written::Yes),
@@ -83,6 +102,35 @@ fn item(call: &str, attributes: &Attributes) -> Result<Item> {
         (None, _) => Err(incomplete(call, DOC)),
         (_, None) => Err(incomplete(call, VERSION)),
     }
+}
+
+/// Returns the key after which a query goes on.
+fn start_key(after: &Cursor) -> Attributes {
+    let Cursor { key, index } = after;
+    let parts = [
+        (PK, &key.pk),
+        (SK, &key.sk),
+        (GSI_PK, &index.pk),
+        (GSI_SK, &index.sk),
+    ];
+    let text = |(name, value): (&str, &String)| (name.to_owned(), AttributeValue::S(value.clone()));
+    parts.into_iter().map(text).collect()
+}
+
+fn cursor(call: &str, last: &Attributes) -> Result<Cursor> {
+    let text = |name: &'static str| {
+        let found = last.get(name).and_then(|value| value.as_s().ok());
+        found.cloned().ok_or_else(|| incomplete(call, name))
+    };
+    let (pk, sk) = (text(PK)?, text(SK)?);
+    let index = IndexKey {
+        pk: text(GSI_PK)?,
+        sk: text(GSI_SK)?,
+    };
+    Ok(Cursor {
+        key: ItemKey { pk, sk },
+        index,
+    })
 }
 
 #[async_trait]
@@ -118,20 +166,14 @@ impl Table for DynamoTable {
     }
 
     async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Item>> {
-        let call = format!("Query {INDEX} {index_pk} in table {}", self.name);
+        let call = self.query_call(index_pk);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found = Vec::new();
         let mut from: Option<Attributes> = None;
         while found.len() < limit {
             let left = i32::try_from(limit - found.len()).unwrap_or(i32::MAX);
             let query = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .index_name(INDEX)
-                .key_condition_expression("#pk = :pk")
-                .expression_attribute_names("#pk", GSI_PK)
-                .expression_attribute_values(":pk", AttributeValue::S(index_pk.to_owned()))
+                .query(index_pk)
                 .scan_index_forward(false)
                 .limit(left)
                 .set_exclusive_start_key(from.take());
@@ -145,5 +187,23 @@ impl Table for DynamoTable {
             }
         }
         Ok(found)
+    }
+
+    async fn page(&self, index_pk: &str, order: Order, after: Option<&Cursor>) -> Result<Page> {
+        let call = self.query_call(index_pk);
+        let query = self
+            .query(index_pk)
+            .scan_index_forward(order == Order::Ascending)
+            .limit(PAGE)
+            .set_exclusive_start_key(after.map(start_key));
+        let answer = query.send().await.map_err(|error| named(&call, &error))?;
+        let items = answer.items().iter().map(|found| item(&call, found));
+        Ok(Page {
+            items: items.collect::<Result<_>>()?,
+            next: answer
+                .last_evaluated_key()
+                .map(|last| cursor(&call, last))
+                .transpose()?,
+        })
     }
 }

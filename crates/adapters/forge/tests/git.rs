@@ -98,8 +98,7 @@ impl World {
     }
 
     async fn audited_up_to(&self, up_to: u64) -> Option<u64> {
-        let audited = self.git.newest(&self.enrolled, up_to).await;
-        audited.unwrap()
+        self.git.newest(&self.enrolled, up_to).await.unwrap()
     }
 
     fn audit_log(&self) -> Vec<String> {
@@ -130,6 +129,7 @@ fn path(n: u64) -> String {
         outcome: run.outcome(),
         at: samples::now(),
         audit_from: n,
+        announced_at: None,
         audit_seq: None,
     };
     let previous = n.checked_sub(1).map(|seq| Head::of(seq, b"before"));

@@ -11,14 +11,19 @@ use domain::ids::{EnvironmentName, RepositoryKey, RunId};
 use domain::keys;
 use domain::run::Run;
 use domain::state_lock::{Candidate, JobStart, LockHeld, Progress, StateLock, ended_holder};
-use engine::documents::{OPEN_RUNS, RUNS, environment_key, list, load};
+use engine::documents::{OPEN_RUNS, Pages, RUNS, environment_key, load};
 use engine::environments::Environments;
-use engine::{JobProgress, Objects, Written};
-use jiff::Timestamp;
+use engine::{JobProgress, Objects, Order, Written};
 use serde_json::json;
 
-/// The most runs of each index partition in which the holder of a lock is searched.
-const SEARCHED: u32 = 300;
+/// What an operator knows about the holder of a lock that is not a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Nothing.
+    Unknown,
+    /// A `sluicegate state restore` that has ended.
+    EndedRestore,
+}
 
 /// A state, as its run and stack select it.
 struct Selected {
@@ -64,12 +69,18 @@ impl Selected {
     }
 }
 
-/// Removes the lock that an ended job left beside a state.
+/// Removes the lock that an ended job left beside a state. The lock of a `sluicegate state restore` is removed only if
+/// the operator says that the command has ended: nothing shows it.
 ///
 /// # Errors
 /// Fails with `StillInUse` if the holder may still work, with `LockNotFound` if the state is not
 /// locked, and with the errors of AWS and of the output.
-pub async fn unlock(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> Outcome {
+pub async fn unlock(
+    pipeline: &Pipeline,
+    of: &StateOf,
+    known: Holder,
+    out: &mut Output<'_>,
+) -> Outcome {
     let selected = Selected::of(pipeline, of).await?;
     let recovery = pipeline.recovery()?;
     let lock = lock_of(recovery, &selected.key).await?.ok_or_else(|| {
@@ -89,11 +100,24 @@ pub async fn unlock(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> 
             what: format!("{held}, and {}", failure.what),
             ..failure
         })?;
-    let candidates = candidates(pipeline, recovery, &selected, &lock).await?;
-    let holder = ended_holder(&lock, &candidates).map_err(|why| {
-        let next = next_for(&why, &selected, &lock);
+    let in_use = |why: &LockHeld| {
+        let next = next_for(why, &selected, of, &lock);
         Failure::new(Kind::StillInUse, format!("{held}: {why}"), next)
-    })?;
+    };
+    let candidates = if lock.is_of_restore() {
+        if known != Holder::EndedRestore {
+            let who = lock.who.clone();
+            return Err(in_use(&LockHeld::Restore { who }));
+        }
+        Vec::new()
+    } else {
+        candidates(pipeline, recovery, &selected, &lock).await?
+    };
+    let holder = match ended_holder(&lock, &candidates) {
+        Ok(job) => Some(job),
+        Err(LockHeld::NotAJob { .. }) if lock.is_of_restore() => None,
+        Err(why) => return Err(in_use(&why)),
+    };
     // Another operator may have removed it, and a new job may hold its own lock by now.
     if lock_of(recovery, &selected.key).await?.as_ref() != Some(&lock) {
         let what = format!("the lock of state {} changed meanwhile", selected.key);
@@ -109,12 +133,19 @@ pub async fn unlock(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -> 
         .await?;
     if out.json {
         return out.value(&json!({
-            "state": selected.key, "lock": lock.id, "run": holder.run, "job": holder.job,
+            "state": selected.key, "lock": lock.id, "by": lock.who, "since": lock.created,
+            "run": holder.map(|job| &job.run), "job": holder.map(|job| &job.job),
         }));
     }
+    let was = match holder {
+        Some(Candidate { run, job, .. }) => format!("job {job} of run {run}, which has ended"),
+        None => format!(
+            "`sluicegate state restore` of {}, which has ended as you say",
+            lock.who
+        ),
+    };
     out.text(&format!(
-        "{held}\nits holder was job {} of run {}, which has ended: the lock is removed\n",
-        holder.job, holder.run
+        "{held}\nits holder was {was}: the lock is removed\n"
     ))
 }
 
@@ -130,7 +161,8 @@ async fn lock_of(recovery: &Recovery, state: &str) -> Outcome<Option<StateLock>>
     Ok(Some(lock))
 }
 
-/// Finds the jobs that may hold a lock, among the newest runs of the environment.
+/// Finds the jobs that may hold a lock, in the runs of the environment that were open when it was acquired. Of the
+/// recorded runs, the newest come first, and only one of them can have held the environment then.
 async fn candidates(
     pipeline: &Pipeline,
     recovery: &Recovery,
@@ -139,27 +171,45 @@ async fn candidates(
 ) -> Outcome<Vec<Candidate>> {
     let mut candidates = Vec::new();
     for index in [OPEN_RUNS, RUNS] {
-        let runs: Vec<Run> = list(&*pipeline.table, index, SEARCHED).await?;
-        let own = runs.iter().filter(|run| {
-            run.trigger().repository_key() == selected.repository
-                && run.environment() == Some(&selected.environment)
-        });
-        for run in own {
-            for (job, start) in starts(&*pipeline.artifacts, run.id()).await? {
-                if !lock.fits(&start) {
-                    continue;
-                }
-                let found = recovery.batch.find(&job).await?;
-                let open = found.iter().any(|job| job.progress == JobProgress::Open);
-                candidates.push(Candidate {
-                    run: run.id().clone(),
-                    job,
-                    started_at: start.at,
-                    run_progress: progress(!run.is_ended()),
-                    job_progress: progress(open),
-                });
+        let mut pages = Pages::of(&*pipeline.table, index, Order::Descending);
+        while let Some(runs) = pages.next::<Run>().await? {
+            let own = runs.iter().filter(|run| {
+                run.trigger().repository_key() == selected.repository
+                    && run.environment() == Some(&selected.environment)
+                    && lock.fits_run(run.started_at(), run.end().map(|end| end.at))
+            });
+            for run in own {
+                candidates.extend(of_run(pipeline, recovery, run, lock).await?);
+            }
+            if index == RUNS && !candidates.is_empty() {
+                break;
             }
         }
+    }
+    Ok(candidates)
+}
+
+/// Finds the jobs of a run that may hold a lock.
+async fn of_run(
+    pipeline: &Pipeline,
+    recovery: &Recovery,
+    run: &Run,
+    lock: &StateLock,
+) -> Outcome<Vec<Candidate>> {
+    let mut candidates = Vec::new();
+    for (job, start) in starts(&*pipeline.artifacts, run.id()).await? {
+        if !lock.fits(&start) {
+            continue;
+        }
+        let found = recovery.batch.find(&job).await?;
+        let open = found.iter().any(|job| job.progress == JobProgress::Open);
+        candidates.push(Candidate {
+            run: run.id().clone(),
+            job,
+            started_at: start.at,
+            run_progress: progress(!run.is_ended()),
+            job_progress: progress(open),
+        });
     }
     Ok(candidates)
 }
@@ -190,13 +240,16 @@ async fn starts(
     Ok(starts)
 }
 
-fn next_for(why: &LockHeld, selected: &Selected, lock: &StateLock) -> String {
+fn next_for(why: &LockHeld, selected: &Selected, of: &StateOf, lock: &StateLock) -> String {
     match why {
         LockHeld::NotAJob { who } => format!(
-            "Find out whether {who} still works on it: of the jobs of the newest {SEARCHED} runs, none \
-             holds this lock. If that process has ended, run `terraform force-unlock {}` with this state \
-             as the backend.",
-            lock.id
+            "Find out whether {who} still works on it: no job of a run that was open at {} holds this lock. \
+             If that process has ended, run `terraform force-unlock {}` with this state as the backend.",
+            lock.created, lock.id
+        ),
+        LockHeld::Restore { who } => format!(
+            "Ask {who}. If the command has ended, run `sluicegate state unlock {} {} --restore-ended`.",
+            of.run, of.stack
         ),
         LockHeld::RunOpen { run, .. } => format!(
             "Wait for it with `sluicegate watch {run}`; if it has stopped, run `sluicegate unlock {} \
@@ -247,6 +300,7 @@ pub async fn restore(
     pipeline: &Pipeline,
     of: &StateOf,
     version: &str,
+    by: &str,
     out: &mut Output<'_>,
 ) -> Outcome {
     let selected = Selected::of(pipeline, of).await?;
@@ -262,7 +316,8 @@ pub async fn restore(
         return Err(Failure::new(Kind::VersionNotFound, what, next));
     }
     selected.check_free(pipeline).await?;
-    let own = lock(recovery, key, of, pipeline.clock.now()).await?;
+    let own = StateLock::of_restore(&domain::text::line(by, 100), pipeline.clock.now());
+    lock(recovery, key, of, &own).await?;
     let restored = replace(pipeline, &selected, version).await;
     // Why the state was not restored matters more than a lock that stays.
     let unlocked = unlock_own(recovery, key, &own).await;
@@ -290,22 +345,11 @@ async fn unlock_own(recovery: &Recovery, state: &str, own: &StateLock) -> Outcom
 }
 
 /// Locks a state, so that no Terraform writes it.
-async fn lock(
-    recovery: &Recovery,
-    state: &str,
-    of: &StateOf,
-    now: Timestamp,
-) -> Outcome<StateLock> {
-    let lock = StateLock {
-        id: format!("restore-{}", now.as_millisecond()),
-        who: "`sluicegate state restore`".to_owned(),
-        operation: "restore".to_owned(),
-        created: now,
-    };
-    let bytes = domain::json::to_bytes("a lock", &lock).map_err(StepError::from)?;
+async fn lock(recovery: &Recovery, state: &str, of: &StateOf, own: &StateLock) -> Outcome {
+    let bytes = domain::json::to_bytes("a lock", own).map_err(StepError::from)?;
     let key = keys::state_lock(state);
     if recovery.states.create(&key, bytes).await? == Written::Yes {
-        return Ok(lock);
+        return Ok(());
     }
     let holder = lock_of(recovery, state).await?;
     let who = holder.map_or_else(|| "someone".to_owned(), |lock| lock.who);

@@ -6,6 +6,7 @@ use domain::environment::Infrastructure;
 use domain::ids::JobId;
 use domain::keys::{self, JobFile};
 use domain::run::Outcome;
+use domain::state_lock::StateLock;
 use engine::announce::Announcer;
 use engine::{ExecutionState, Written};
 use std::sync::Mutex;
@@ -89,6 +90,7 @@ impl Desk {
     /// Gives the environment to run 5, whose job applies the stack `data`, and returns that job.
     async fn applying(&self) -> (Run, JobId) {
         let mut run = samples::sealed_run(5);
+        samples::edit(&mut run, "/started_at", "2026-03-01T10:59:00Z");
         run.lock_requested(later(1)).unwrap();
         run.lock_held(5, later(2)).unwrap();
         samples::begin_apply(&mut run, "data");
@@ -180,6 +182,54 @@ async fn a_lock_of_a_state_is_removed_only_when_its_holder_has_ended() {
     assert!(desk.states.read(LOCK).is_some(), "it may be in use");
 }
 
+/// Hundreds of runs ended since the job was killed.
+#[tokio::test]
+async fn the_holder_of_a_lock_is_found_however_many_runs_followed() {
+    let desk = Desk::new().await;
+    let (run, job) = desk.applying().await;
+    desk.lock_state("runner@ip-10-0-1-7");
+    update_run(&desk.table, run.id(), |run| {
+        run.close(None, 3, later(120))?;
+        run.audited(3)?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    desk.table
+        .change_environment(|environment| environment.release(run.id(), later(120)));
+    desk.end_job(&job).await;
+    for n in 10..40 {
+        let mut newer = samples::sealed_run(n);
+        newer.close(None, 4, later(180)).unwrap();
+        newer.audited(4).unwrap();
+        insert(&desk.table, &newer).await.unwrap();
+    }
+    let said = desk.run(&["state", "unlock", &id(1), "data"]).await;
+    assert!(said.contains(run.id().as_str()), "{said}");
+    assert_eq!(desk.states.read(LOCK), None);
+}
+
+#[tokio::test]
+async fn the_lock_of_a_killed_restore_is_removed_when_the_operator_says_that_it_ended() {
+    let desk = Desk::new().await;
+    let lock = StateLock::of_restore("mona", later(-600));
+    let bytes = serde_json::to_vec(&lock).unwrap();
+    desk.states.put(LOCK, Some(&bytes));
+    let asked = id(1);
+    let args = ["state", "unlock", &asked, "data"];
+    insta::assert_snapshot!("state_unlock_restore", desk.run(&args).await);
+    assert!(desk.states.read(LOCK).is_some(), "it may still work");
+    let confirmed = [&args[..], &["--restore-ended"]].concat();
+    insta::assert_snapshot!("state_unlock_ended_restore", desk.run(&confirmed).await);
+    assert_eq!(desk.states.read(LOCK), None);
+
+    // The option says nothing about other holders.
+    desk.lock_state("mona@laptop");
+    let said = desk.run(&confirmed).await;
+    assert!(said.contains("is not a job of a known run"), "{said}");
+    assert!(desk.states.read(LOCK).is_some());
+}
+
 #[tokio::test]
 async fn an_earlier_version_of_a_state_is_restored() {
     let desk = Desk::new().await;
@@ -189,7 +239,7 @@ async fn an_earlier_version_of_a_state_is_restored() {
     let asked = id(1);
     let versions = ["state", "versions", &asked, "data"];
     insta::assert_snapshot!("state_versions", desk.run(&versions).await);
-    let restore = ["state", "restore", &asked, "data", "v1"];
+    let restore = ["state", "restore", &asked, "data", "v1", "--by", "mona"];
     let unknown = ["state", "restore", &asked, "data", "v9"];
     insta::assert_snapshot!("state_restore_unknown", desk.run(&unknown).await);
 

@@ -41,6 +41,7 @@ fn end(run: &Run) -> End {
         outcome: run.outcome(),
         at: run.started_at(),
         audit_from: 1,
+        announced_at: None,
         audit_seq: None,
     }
 }

@@ -5,7 +5,8 @@
 //! and returns the same result.
 //!
 //! The state is private and changes only through the functions in this module and its submodules.
-//! They all fail after the run has ended, except those of its audit entry, which complete the end.
+//! They all fail after the run has ended, except those of its announcement and of its audit entry, which
+//! complete the end.
 
 mod apply;
 mod error;

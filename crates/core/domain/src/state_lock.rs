@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// How much later than the lock a job's start may be recorded by another clock.
 const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
+/// The operation of the lock of `sluicegate state restore`. Terraform's begin with `OperationType`.
+const RESTORE: &str = "sluicegate state restore";
+
 /// The lock of a state, as Terraform's S3 backend writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -39,6 +42,30 @@ impl StateLock {
     #[must_use]
     pub fn host(&self) -> &str {
         self.who.rsplit_once('@').map_or("", |(_, host)| host)
+    }
+
+    /// Returns the lock that `sluicegate state restore` holds while it works.
+    #[must_use]
+    pub fn of_restore(by: &str, now: Timestamp) -> Self {
+        Self {
+            id: format!("restore-{}", now.as_millisecond()),
+            who: by.to_owned(),
+            operation: RESTORE.to_owned(),
+            created: now,
+        }
+    }
+
+    /// Returns whether the holder is a `sluicegate state restore`.
+    #[must_use]
+    pub fn is_of_restore(&self) -> bool {
+        self.operation == RESTORE
+    }
+
+    /// Returns whether a job of a run that was open then may hold the lock. `ended` is none if the run has not ended.
+    #[must_use]
+    pub fn fits_run(&self, started: Timestamp, ended: Option<Timestamp>) -> bool {
+        let later = |time: Timestamp| time.saturating_add(SLACK).unwrap_or(time);
+        started <= later(self.created) && ended.is_none_or(|ended| self.created <= later(ended))
     }
 
     /// Returns whether a job that started then and there may hold the lock.
@@ -89,6 +116,8 @@ pub struct Candidate {
 pub enum LockHeld {
     #[error("its holder {who} is not a job of a known run")]
     NotAJob { who: String },
+    #[error("`sluicegate state restore` of {who} may still work")]
+    Restore { who: String },
     #[error("run {run}, whose job {job} may hold it, has not ended")]
     RunOpen { run: RunId, job: JobId },
     #[error("job {job} of run {run}, which may hold it, has not ended in AWS Batch")]
@@ -154,6 +183,26 @@ mod tests {
         assert!(!lock.fits(&start("ip-10-0-1-8", "2026-11-21T09:41:00Z")));
         assert!(!lock.fits(&start("", "2026-11-21T09:41:00Z")));
         assert!(StateLock::parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_run_fits_a_lock_if_it_was_open_when_the_lock_was_acquired() {
+        let lock = StateLock::parse(LOCK.as_bytes()).unwrap();
+        let at = |time: &str| -> Timestamp { format!("2026-11-21T{time}Z").parse().unwrap() };
+        assert!(lock.fits_run(at("08:00:00"), None));
+        assert!(lock.fits_run(at("08:00:00"), Some(at("09:50:00"))));
+        assert!(!lock.fits_run(at("08:00:00"), Some(at("09:30:00"))));
+        assert!(!lock.fits_run(at("09:50:00"), None));
+        // The clocks of two machines differ.
+        assert!(lock.fits_run(at("09:43:00"), Some(at("09:44:00"))));
+        assert!(lock.fits_run(at("09:30:00"), Some(at("09:40:00"))));
+    }
+
+    #[test]
+    fn a_lock_of_a_restore_is_not_one_of_terraform() {
+        let now = Timestamp::from_second(1).unwrap();
+        assert!(StateLock::of_restore("mona", now).is_of_restore());
+        assert!(!StateLock::parse(LOCK.as_bytes()).unwrap().is_of_restore());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct Closing {
 }
 
 impl Closing {
-    /// Ends a run, releases its environment and announces its end. Each part finds what an earlier
+    /// Ends a run, releases its environment and announces its end, once. Each part finds what an earlier
     /// call did, and does the rest.
     ///
     /// # Errors
@@ -65,11 +65,22 @@ impl Closing {
     pub async fn end(&self, id: &RunId, error: Option<&StepError>) -> Result<Run> {
         let run = self.record_end(id, error).await?;
         self.release(&run).await?;
-        let outcome = run.outcome();
-        self.announcer
-            .announce(&run, Transition::Finished(outcome))
-            .await;
-        Ok(run)
+        self.announce_end(run).await
+    }
+
+    /// Announces the end of a run, unless an earlier call did.
+    async fn announce_end(&self, run: Run) -> Result<Run> {
+        if run.end().is_none_or(|end| end.announced_at.is_some()) {
+            return Ok(run);
+        }
+        let finished = Transition::Finished(run.outcome());
+        self.announcer.announce(&run, finished).await;
+        let now = self.clock.now();
+        update_run(&*self.table, run.id(), |run| {
+            run.end_announced(now)?;
+            Ok(run.clone())
+        })
+        .await
     }
 
     /// Ends a run whose execution does nothing more, after its jobs (see [`Self::end_jobs`]). A run that failed,

@@ -1,7 +1,7 @@
 //! Typed documents in the table: load, decide and save, with retries when another process writes
 //! first.
 
-use crate::{IndexKey, Item, ItemBody, ItemKey, Result, Table, Written};
+use crate::{Cursor, IndexKey, Item, ItemBody, ItemKey, Order, Result, Table, Written};
 use domain::branch::WatchedBranch;
 use domain::environment::Environment;
 use domain::error::{ErrorName, NamedError};
@@ -244,20 +244,55 @@ pub async fn update_branch<T>(
     update(table, &branch_key(repository, branch), fresh, decide).await
 }
 
-/// Reads the documents of an index partition, in descending order of the sort key. The index may
-/// lag behind the items.
-///
-/// # Errors
-/// Fails when the table cannot be read.
-pub async fn list<D: Document>(table: &dyn Table, index: &str, limit: u32) -> Result<Vec<D>> {
-    let items = table.list(index, limit).await?;
-    let mut documents = Vec::with_capacity(items.len());
-    for item in items {
-        match serde_json::from_str(&item.doc) {
-            Ok(document) => documents.push(document),
-            // An item of another version must not hide all the others.
-            Err(error) => tracing::error!(index, %error, "an item cannot be read"),
+/// The documents of an index partition, page by page. The index may lag behind the items.
+pub struct Pages<'a> {
+    table: &'a dyn Table,
+    index: &'static str,
+    order: Order,
+    position: Position,
+}
+
+/// Where the next page begins.
+enum Position {
+    Start,
+    After(Cursor),
+    End,
+}
+
+impl<'a> Pages<'a> {
+    /// Returns the pages of an index partition. Reads nothing.
+    #[must_use]
+    pub fn of(table: &'a dyn Table, index: &'static str, order: Order) -> Self {
+        Self {
+            table,
+            index,
+            order,
+            position: Position::Start,
         }
     }
-    Ok(documents)
+
+    /// Reads the next page. Returns none after the last one. A page may have no documents.
+    ///
+    /// # Errors
+    /// Fails when the table cannot be read.
+    pub async fn next<D: Document>(&mut self) -> Result<Option<Vec<D>>> {
+        let after = match &self.position {
+            Position::Start => None,
+            Position::After(last) => Some(last),
+            Position::End => return Ok(None),
+        };
+        let page = self.table.page(self.index, self.order, after).await?;
+        self.position = page.next.map_or(Position::End, Position::After);
+        let mut documents = Vec::with_capacity(page.items.len());
+        for item in page.items {
+            match serde_json::from_str(&item.doc) {
+                Ok(document) => documents.push(document),
+                // An item of another version must not hide all the others.
+                Err(error) => {
+                    tracing::error!(index = self.index, %error, "an item cannot be read");
+                }
+            }
+        }
+        Ok(Some(documents))
+    }
 }

@@ -47,6 +47,33 @@ pub struct IndexKey {
     pub sk: String,
 }
 
+/// The order of the items of a partition of the index, by the sort key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The oldest run first.
+    Ascending,
+    /// The newest run first.
+    Descending,
+}
+
+/// The last item of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The item's key.
+    pub key: ItemKey,
+    /// The item's place in the index.
+    pub index: IndexKey,
+}
+
+/// Some items of a partition of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The items. There may be none although more follow.
+    pub items: Vec<Item>,
+    /// Where the next page begins, or none if this is the last one.
+    pub next: Option<Cursor>,
+}
+
 /// An item as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -76,6 +103,8 @@ pub trait Table: Send + Sync {
     async fn replace(&self, key: &ItemKey, body: &ItemBody, version: u64) -> Result<Written>;
     /// Reads the items of a partition of the index, in descending order of the sort key.
     async fn list(&self, index_pk: &str, limit: u32) -> Result<Vec<Item>>;
+    /// Reads the next items of a partition of the index: those after `after`, or the first ones.
+    async fn page(&self, index_pk: &str, order: Order, after: Option<&Cursor>) -> Result<Page>;
 }
 
 /// An S3 bucket.
@@ -353,12 +382,12 @@ pub trait SourceFetcher: Send + Sync {
 /// Reads branches at the forge.
 #[async_trait]
 pub trait BranchTips: Send + Sync {
-    /// Returns the commit that a branch points to, or none if the branch does not exist.
-    async fn tip(
+    /// Returns the commits that branches point to, with one request. A branch that does not exist is left out.
+    async fn tips(
         &self,
         repository: &EnrolledRepository,
-        branch: &BranchRef,
-    ) -> Result<Option<CommitId>>;
+        branches: &[BranchRef],
+    ) -> Result<BTreeMap<BranchRef, CommitId>>;
 }
 
 /// The statuses of commits at their forge.

@@ -10,10 +10,17 @@ use domain::run::Run;
 use domain::step::ReconcileOutput;
 use engine::Result;
 use engine::documents::{load, run_key, update_branch};
+use futures::StreamExt as _;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The time limit of one question to the forge.
+/// The time limit of one request to the forge.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The most repositories whose branches are read at the same time.
+const AT_ONCE: usize = 8;
+
+type Tips = BTreeMap<BranchRef, CommitId>;
 
 impl Reconcile {
     /// Publishes the push of each watched branch whose tip has been unclaimed for too long.
@@ -22,32 +29,39 @@ impl Reconcile {
         output: &mut ReconcileOutput,
         problems: &mut Problems,
     ) {
-        for repository in self.repositories.iter() {
+        // A forge that does not respond must not take the time of the others.
+        let repositories = self.repositories.iter().cloned();
+        let asked = repositories.map(|repository| self.ask(repository));
+        let mut answers = futures::stream::iter(asked).buffered(AT_ONCE);
+        while let Some((repository, tips)) = answers.next().await {
+            let Some(tips) = tips else {
+                continue;
+            };
             for branch in repository.watched() {
-                let Some(tip) = self.tip(repository, &branch).await else {
-                    continue;
-                };
-                let done = self.compare(repository, &branch, tip, output).await;
+                let tip = tips.get(&branch).cloned();
+                let done = self.compare(&repository, &branch, tip, output).await;
                 problems.note(branch.as_str(), done);
             }
         }
     }
 
-    /// Returns the branch's tip, or `None` if the forge cannot be asked now.
-    async fn tip(
-        &self,
-        repository: &EnrolledRepository,
-        branch: &BranchRef,
-    ) -> Option<Option<CommitId>> {
+    async fn ask(&self, repository: EnrolledRepository) -> (EnrolledRepository, Option<Tips>) {
+        let tips = self.tips(&repository).await;
+        (repository, tips)
+    }
+
+    /// Returns the tips of the branches, or `None` if the forge cannot be asked now.
+    async fn tips(&self, repository: &EnrolledRepository) -> Option<Tips> {
         let name = &repository.full_name;
-        match tokio::time::timeout(PATIENCE, self.tips.tip(repository, branch)).await {
-            Ok(Ok(tip)) => Some(tip),
+        let branches: Vec<BranchRef> = repository.watched().collect();
+        match tokio::time::timeout(PATIENCE, self.tips.tips(repository, &branches)).await {
+            Ok(Ok(tips)) => Some(tips),
             Ok(Err(error)) => {
-                tracing::warn!(repository = %name, %branch, %error, "its tip was not read");
+                tracing::warn!(repository = %name, %error, "its branches were not read");
                 None
             }
             Err(_) => {
-                tracing::warn!(repository = %name, %branch, "the forge did not answer");
+                tracing::warn!(repository = %name, "the forge did not respond");
                 None
             }
         }

@@ -1,7 +1,7 @@
 //! The action `reconcile`: completes what no execution does any more.
 //!
 //! Decides which runs have stopped, which environments belong to ended runs, which audit entries are
-//! missing, and (in `branches.rs`) which pushes were missed.
+//! missing or were deleted, and (in `branches.rs`) which pushes were missed.
 //!
 //! Undo: none. It does what `record` or the webhook would have done.
 //!
@@ -17,12 +17,8 @@ use domain::ids::RunId;
 use domain::reconcile::{Activity, Condition};
 use domain::run::Run;
 use domain::step::ReconcileOutput;
-use engine::documents::{ENVIRONMENTS, OPEN_RUNS, list, load, run_key};
-use engine::{Result, closing};
-use std::collections::BTreeSet;
-
-/// The most environments, and the most of the newest open runs, that one call looks at.
-const SEARCHED: u32 = 500;
+use engine::documents::{ENVIRONMENTS, OPEN_RUNS, Pages, load, load_run, run_key};
+use engine::{Order, Result, closing};
 
 /// The first of the problems that did not stop a call.
 #[derive(Debug, Default)]
@@ -42,38 +38,73 @@ impl Reconcile {
     pub(crate) async fn reconcile(&self) -> Result<ReconcileOutput> {
         let mut output = ReconcileOutput::default();
         let mut problems = Problems::default();
-        let environments: Vec<Environment> = list(&*self.table, ENVIRONMENTS, SEARCHED).await?;
-        let open: Vec<Run> = list(&*self.table, OPEN_RUNS, SEARCHED).await?;
-        let held: BTreeSet<&RunId> = environments.iter().flat_map(Environment::runs).collect();
-        // The oldest first, so that missing audit entries are written in the order of the runs.
-        let listed: Vec<&RunId> = open.iter().rev().map(Run::id).collect();
-        let others = held.iter().copied().filter(|id| !listed.contains(id));
-        for id in listed.iter().copied().chain(others) {
-            let done = self.reconcile_run(id, held.contains(id), &mut output);
-            problems.note(id.as_str(), Box::pin(done).await);
-        }
-        for environment in environments.iter().filter(|it| !it.outbox().is_empty()) {
-            let done = self.closing.notify(environment).await;
-            problems.note(environment.name().as_str(), done);
+        let done = self.environments(&mut output, &mut problems).await;
+        problems.note("the list of environments", done);
+        let done = self.open_runs(&mut output, &mut problems).await;
+        problems.note("the list of open runs", done);
+        for repository in self.repositories.iter() {
+            let done = self.audit.check_newest(repository.key).await;
+            problems.note(repository.full_name.as_str(), done);
         }
         self.find_missed_pushes(&mut output, &mut problems).await;
         problems.0.map_or(Ok(output), Err)
     }
 
-    /// Completes what is left of a run. `held` says whether its environment names it.
-    async fn reconcile_run(
+    /// Releases environments whose run has ended, and sends replies that were not sent.
+    async fn environments(
         &self,
-        id: &RunId,
-        held: bool,
         output: &mut ReconcileOutput,
+        problems: &mut Problems,
     ) -> Result<()> {
-        // The index may lag behind the item.
+        let mut pages = Pages::of(&*self.table, ENVIRONMENTS, Order::Ascending);
+        while let Some(environments) = pages.next::<Environment>().await? {
+            for environment in &environments {
+                for run in environment.runs() {
+                    let done = self.release_ended(run, output).await;
+                    problems.note(run.as_str(), done);
+                }
+                if !environment.outbox().is_empty() {
+                    let done = self.closing.notify(environment).await;
+                    problems.note(environment.name().as_str(), done);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a run that has ended from its environment.
+    async fn release_ended(&self, id: &RunId, output: &mut ReconcileOutput) -> Result<()> {
         let Some(run) = load::<Run>(&*self.table, &run_key(id)).await? else {
             tracing::error!(run = %id, "an environment names a run that has no record");
             return Ok(());
         };
+        if run.is_ended() {
+            self.closing.release(&run).await?;
+            output.released.push(id.clone());
+        }
+        Ok(())
+    }
+
+    /// Looks at every open run, the oldest first, so that missing audit entries are written in the order of the
+    /// runs.
+    async fn open_runs(&self, output: &mut ReconcileOutput, problems: &mut Problems) -> Result<()> {
+        let mut pages = Pages::of(&*self.table, OPEN_RUNS, Order::Ascending);
+        while let Some(runs) = pages.next::<Run>().await? {
+            for run in &runs {
+                let done = Box::pin(self.reconcile_run(run.id(), output)).await;
+                problems.note(run.id().as_str(), done);
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes what is left of a run.
+    async fn reconcile_run(&self, id: &RunId, output: &mut ReconcileOutput) -> Result<()> {
+        // The index may lag behind the item.
+        let run = load_run(&*self.table, id).await?;
         let now = self.clock.now();
-        let run = match closing::condition(&*self.executions, &*self.closing.batch, &run, now).await? {
+        let batch = &*self.closing.batch;
+        let run = match closing::condition(&*self.executions, batch, &run, now).await? {
             // The next call ends the run.
             Condition::Active(Activity::Jobs { .. }) => {
                 return match self.closing.end_jobs(&run).await {
@@ -91,15 +122,9 @@ impl Reconcile {
                 output.ended.push(id.clone());
                 run
             }
-            Condition::Ended if held || !run.is_recorded() => {
-                // Also announces the end: whoever ended the run may have stopped before that.
-                let run = self.closing.end(id, None).await?;
-                if held {
-                    output.released.push(id.clone());
-                }
-                run
-            }
-            Condition::Ended => run,
+            // Whoever ended the run may have stopped before it announced the end.
+            Condition::Ended if !run.is_recorded() => self.closing.end(id, None).await?,
+            Condition::Ended => return Ok(()),
         };
         if !run.is_recorded() {
             self.audit.record(run).await?;

@@ -10,8 +10,8 @@ use domain::environment::QueueRule;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId};
 use domain::run::{Outcome, Run, StackState};
-use engine::ExecutionState;
-use engine::fakes::{World, samples};
+use engine::fakes::{SetStatus, World, samples};
+use engine::{CommitState, ExecutionState};
 use std::ops::Deref;
 
 struct Scene(World);
@@ -273,6 +273,79 @@ async fn a_problem_with_one_run_does_not_stop_the_others() {
     assert_eq!(world.audit_entries()[0].run, second);
     assert_eq!(world.reconcile().await.audited, [first]);
     assert_eq!(world.audit_entries().len(), 2);
+}
+
+/// The fake of the table has three items on a page, as DynamoDB has at most 1 MB.
+#[tokio::test]
+async fn every_open_run_is_looked_at_however_many_there_are() {
+    let world = Scene::new();
+    let runs = 2..22;
+    for n in runs.clone() {
+        world.add(n).await;
+        world.executions.end(&execution(n), ExecutionState::Aborted);
+    }
+    let expected: Vec<RunId> = runs.map(samples::run_id).collect();
+    let output = world.reconcile().await;
+    assert_eq!(output.ended, expected);
+    assert_eq!(output.audited, expected);
+    assert_eq!(world.holder(), None);
+    assert!(world.table.environment().queue().is_empty());
+    assert_eq!(world.reconcile().await, nothing());
+}
+
+/// The audit bucket refuses for an hour. The end of the run is on the commit and in the queue once.
+#[tokio::test]
+async fn an_end_is_announced_once_although_its_entry_cannot_be_written() {
+    let world = Scene::new();
+    let id = world.add(2).await;
+    world.executions.end(&execution(2), ExecutionState::Aborted);
+    let denied = || StepError::new(ErrorName::AwsDenied, "PutObject: denied");
+    world.audit.fail_next("put_if_absent", denied(), 12);
+    for _ in 0..12 {
+        let error = world.step().run(ReconcileInput::Reconcile).await;
+        assert_eq!(error.unwrap_err().name, ErrorName::AwsDenied);
+        world.clock.advance(300);
+    }
+    assert_eq!(world.reconcile().await.audited, [id]);
+    let announced = world.announced();
+    let ends = announced
+        .iter()
+        .filter(|sent| sent.transition.as_str() == "finished");
+    assert_eq!(ends.count(), 1);
+    let statuses = world.forge.statuses();
+    let failed = |set: &&SetStatus| set.status.state == CommitState::Failure;
+    assert_eq!(statuses.iter().filter(failed).count(), 1);
+}
+
+/// No later entry names the newest one.
+#[tokio::test]
+async fn a_deleted_newest_audit_entry_is_reported_by_each_call() {
+    let world = Scene::new();
+    world.add(2).await;
+    world.executions.end(&execution(2), ExecutionState::Aborted);
+    world.reconcile().await;
+    for key in world.audit.keys() {
+        world.audit.remove(&key);
+    }
+    for _ in 0..2 {
+        let error = world.step().run(ReconcileInput::Reconcile).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.name, ErrorName::Internal);
+        assert!(error.message.contains("find out who deleted it"), "{error}");
+    }
+}
+
+/// A list that cannot be read does not keep the others from being looked at.
+#[tokio::test]
+async fn a_list_that_cannot_be_read_does_not_stop_the_call() {
+    let world = Scene::new();
+    let id = world.add(2).await;
+    world.executions.end(&execution(2), ExecutionState::Aborted);
+    let denied = StepError::new(ErrorName::AwsDenied, "Query: denied");
+    world.table.fail_next("page", denied, 1);
+    let error = world.step().run(ReconcileInput::Reconcile).await;
+    assert_eq!(error.unwrap_err().name, ErrorName::AwsDenied);
+    assert!(world.run(&id).await.is_recorded());
 }
 
 /// `record` may be at work on the same run.

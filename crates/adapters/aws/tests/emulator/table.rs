@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::{
     ProjectionType, ScalarAttributeType,
 };
 use domain::error::ErrorName;
-use engine::{IndexKey, ItemBody, ItemKey, Table as _, Written};
+use engine::{IndexKey, ItemBody, ItemKey, Order, Table as _, Written};
 
 async fn make(stage: &Stage) -> aws::DynamoTable {
     let part = |name: &str, kind: KeyType| {
@@ -128,6 +128,44 @@ async fn the_index_lists_the_greatest_first() {
     assert_eq!(docs, ["3", "2"]);
     assert_eq!(table.list("RUNS", 9).await.unwrap().len(), 3);
     assert_eq!(table.list("OTHER", 9).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn the_pages_of_the_index_hold_every_item_once() {
+    let stage = stage("pages").await;
+    let table = make(&stage).await;
+    let expected: Vec<String> = (0..205).map(|n| format!("{n:03}")).collect();
+    for n in expected.iter().rev() {
+        table.insert(&key(n), &body(n, n)).await.unwrap();
+    }
+    let newest = table.page("RUNS", Order::Descending, None).await.unwrap();
+    assert_eq!(newest.items[0].doc, "204");
+    let (mut docs, mut pages) = (Vec::new(), 0);
+    let mut after = None;
+    loop {
+        let page = table
+            .page("RUNS", Order::Ascending, after.as_ref())
+            .await
+            .unwrap();
+        docs.extend(page.items.into_iter().map(|item| item.doc));
+        pages += 1;
+        // An item that leaves the partition meanwhile does not move the others.
+        if pages == 1 {
+            let moved = ItemBody {
+                index: None,
+                ..body("moved", "")
+            };
+            table.replace(&key("000"), &moved, 1).await.unwrap();
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 2);
+    assert_eq!(docs, expected);
+    let none = table.page("OTHER", Order::Ascending, None).await.unwrap();
+    assert_eq!((none.items, none.next), (Vec::new(), None));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use domain::ids::{BranchRef, CommitId};
 use engine::{AuditBranch, AuditFile, BranchTips, Result, Snapshot, SourceFetcher};
 use git2::{Repository, RepositoryInitOptions};
 use smart::{Depth, Remote, local};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,21 +123,26 @@ impl SourceFetcher for Git {
 
 #[async_trait]
 impl BranchTips for Git {
-    async fn tip(
+    async fn tips(
         &self,
         repository: &EnrolledRepository,
-        branch: &BranchRef,
-    ) -> Result<Option<CommitId>> {
-        let branch = branch.clone();
+        branches: &[BranchRef],
+    ) -> Result<BTreeMap<BranchRef, CommitId>> {
+        let branches = branches.to_vec();
         self.with_repository(repository, move |remote, _| {
-            let Some(tip) = remote.tip(branch.as_str())? else {
-                return Ok(None);
-            };
-            let tip = CommitId::parse(&tip.to_string()).map_err(|error| {
-                let text = format!("{branch} of the forge: {error}");
-                StepError::new(ErrorName::Internal, text)
-            })?;
-            Ok(Some(tip))
+            let names: Vec<&str> = branches.iter().map(BranchRef::as_str).collect();
+            let mut tips = BTreeMap::new();
+            for (branch, tip) in branches.iter().zip(remote.tips(&names)?) {
+                let Some(tip) = tip else {
+                    continue;
+                };
+                let tip = CommitId::parse(&tip.to_string()).map_err(|error| {
+                    let text = format!("{branch} of the forge: {error}");
+                    StepError::new(ErrorName::Internal, text)
+                })?;
+                tips.insert(branch.clone(), tip);
+            }
+            Ok(tips)
         })
         .await
     }

@@ -127,25 +127,40 @@ impl Remote<'_> {
 
     /// Returns the commit that a branch points to; `None` if the branch does not exist.
     pub(crate) fn tip(&self, branch: &str) -> Result<Option<Oid>> {
+        Ok(self.tips(&[branch])?.pop().flatten())
+    }
+
+    /// Returns the commits that branches point to, in the order of the branches.
+    pub(crate) fn tips(&self, branches: &[&str]) -> Result<Vec<Option<Oid>>> {
         self.capabilities()?;
         let call = self.call("ls-refs");
         let mut body = Vec::new();
         line(&mut body, "command=ls-refs\n");
         line(&mut body, &format!("{AGENT}\n"));
         delimiter(&mut body);
-        line(&mut body, &format!("ref-prefix {branch}\n"));
+        for branch in branches {
+            line(&mut body, &format!("ref-prefix {branch}\n"));
+        }
         flush(&mut body);
         let mut answer = self.post("upload-pack", true, &body)?;
         let mut packets = PktReader::new(answer.body_mut().as_reader(), REFS_LIMIT);
-        while let Some(packet) = packets.next(false).map_err(|error| broken(&call, &error))? {
-            let Pkt::Line(text) = packet else {
-                continue;
-            };
-            if let Some(tip) = ref_line(&text, branch) {
-                return Ok(Some(tip));
+        let mut tips = vec![None; branches.len()];
+        loop {
+            match packets.next(false).map_err(|error| broken(&call, &error))? {
+                Some(Pkt::Line(text)) => {
+                    for (branch, tip) in branches.iter().zip(&mut tips) {
+                        *tip = tip.or_else(|| ref_line(&text, branch));
+                    }
+                }
+                Some(Pkt::Flush) => return Ok(tips),
+                Some(Pkt::Delimiter) => {}
+                // A branch that was cut off would look as if it did not exist.
+                None => {
+                    let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+                    return Err(broken(&call, &error));
+                }
             }
         }
-        Ok(None)
     }
 
     /// Fetches a commit without its history into `repository`.

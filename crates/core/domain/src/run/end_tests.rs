@@ -39,10 +39,35 @@ fn an_end_gets_one_audit_entry() {
     assert_eq!(run.end().unwrap().audit_seq, Some(1));
 }
 
+#[test]
+fn an_end_is_announced_once() {
+    let mut run = run(Vec::new());
+    assert!(run.end_announced(now()).is_err(), "it has not ended");
+    run.close(None, 1, now()).unwrap();
+    assert_eq!(run.end().unwrap().announced_at, None);
+    run.end_announced(now()).unwrap();
+    let later = now() + jiff::SignedDuration::from_secs(1);
+    run.end_announced(later).unwrap();
+    assert_eq!(run.end().unwrap().announced_at, Some(now()));
+}
+
+#[test]
+fn an_apply_whose_job_never_started_changed_nothing() {
+    let mut run = run(vec![stack(0, &[])]);
+    run.forward.stacks[0].state = StackState::Applying {
+        job: job(0),
+        summary: PlanSummary::default(),
+    };
+    run.never_started(&[job(1)], now()).unwrap();
+    assert!(run.has_side_effects(), "it waits for another job");
+    run.never_started(&[job(0)], now()).unwrap();
+    assert!(!run.has_side_effects());
+}
+
 /// A change to a run, with its name.
 type Named = (&'static str, Box<dyn Fn(&mut Run) -> Change>);
 
-/// Every change to a run, except `audited`, which completes the end itself.
+/// Every change to a run, except `audited` and `end_announced`, which complete the end itself.
 fn changes() -> Vec<Named> {
     fn change<T>(name: &'static str, change: impl Fn(&mut Run) -> Change<T> + 'static) -> Named {
         (name, Box::new(move |run| change(run).map(|_| ())))
@@ -55,6 +80,9 @@ fn changes() -> Vec<Named> {
     let last = || good(vec![stack(0, &[])]);
     let summary = PlanSummary::default;
     vec![
+        change("never_started", move |run| {
+            run.never_started(&[plan_job()], now())
+        }),
         change("accept", |run| {
             run.accept(source(), config(vec![stack(0, &[])]), now())
         }),

@@ -82,6 +82,8 @@ pub struct End {
     pub outcome: Outcome,
     /// When the run ended.
     pub at: Timestamp,
+    /// When the end was announced. None until then.
+    pub announced_at: Option<Timestamp>,
     /// The lowest number that the audit entry can have in its chain. A retry starts its search
     /// there.
     pub audit_from: u64,
@@ -126,7 +128,7 @@ impl Run {
     }
 
     /// Ends the run, and records `error` if the run has no error yet. After that, only the functions
-    /// of its audit entry change the run.
+    /// of its announcement and of its audit entry change the run.
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`] when the run has already ended.
@@ -144,6 +146,7 @@ impl Run {
         self.end = Some(End {
             outcome,
             at: now,
+            announced_at: None,
             audit_from,
             audit_seq: None,
         });
@@ -154,6 +157,19 @@ impl Run {
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.end.as_ref().is_some_and(|end| end.audit_seq.is_some())
+    }
+
+    /// Records that the end was announced. A repeated call keeps the first time.
+    ///
+    /// # Errors
+    /// Fails with `Internal` when the run has not ended.
+    pub fn end_announced(&mut self, now: Timestamp) -> Change {
+        let run = self.id.clone();
+        let Some(end) = &mut self.end else {
+            return Err(RunError::NotEnded { run });
+        };
+        end.announced_at.get_or_insert(now);
+        Ok(())
     }
 
     /// Lowers the number at which the search for the audit entry starts. It must be written before

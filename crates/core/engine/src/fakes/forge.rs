@@ -51,6 +51,7 @@ struct Host {
     reach: Reach,
     commits: BTreeMap<(RepositoryKey, CommitId), Snapshot>,
     tips: BTreeMap<(RepositoryKey, BranchRef), CommitId>,
+    asked: Vec<RepositoryKey>,
     statuses: Vec<SetStatus>,
     audit: BTreeMap<RepositoryKey, Branch>,
 }
@@ -62,7 +63,7 @@ pub struct FakeForge {
     faults: Faults,
 }
 
-can_fail!(FakeForge: "fetch", "tip", "set", "append", "newest");
+can_fail!(FakeForge: "fetch", "tips", "set", "append", "newest");
 
 impl FakeForge {
     /// Returns a forge without commits.
@@ -90,6 +91,12 @@ impl FakeForge {
             Some(tip) => tips.insert(key, tip),
             None => tips.remove(&key),
         };
+    }
+
+    /// Returns the repositories whose branches were asked for, one for each request.
+    #[must_use]
+    pub fn asked(&self) -> Vec<RepositoryKey> {
+        self.host.lock().asked.clone()
     }
 
     /// Makes the forge unreachable, or reachable again.
@@ -169,16 +176,20 @@ impl SourceFetcher for FakeForge {
 
 #[async_trait]
 impl BranchTips for FakeForge {
-    async fn tip(
+    async fn tips(
         &self,
         repository: &EnrolledRepository,
-        branch: &BranchRef,
-    ) -> Result<Option<CommitId>> {
-        self.begin("tip").await?;
-        let key = (repository.key, branch.clone());
-        let tip = self.host.lock().tips.get(&key).cloned();
-        self.faults.after("tip")?;
-        Ok(tip)
+        branches: &[BranchRef],
+    ) -> Result<BTreeMap<BranchRef, CommitId>> {
+        self.host.lock().asked.push(repository.key);
+        self.begin("tips").await?;
+        let tips = self.host.lock().tips.clone();
+        self.faults.after("tips")?;
+        let of = |branch: &BranchRef| {
+            let tip = tips.get(&(repository.key, branch.clone()))?;
+            Some((branch.clone(), tip.clone()))
+        };
+        Ok(branches.iter().filter_map(of).collect())
     }
 }
 

@@ -1,8 +1,12 @@
 use super::{Faults, Shared, can_fail};
-use crate::{IndexKey, Item, ItemBody, ItemKey, Limited, Objects, Result, Table, Written};
+use crate::{
+    Cursor, IndexKey, Item, ItemBody, ItemKey, Limited, Objects, Order, Page, Result, Table,
+    Written,
+};
 use async_trait::async_trait;
 use domain::error::StepError;
 use jiff::Timestamp;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -34,7 +38,10 @@ pub struct FakeTable {
     faults: Faults,
 }
 
-can_fail!(FakeTable: "get", "insert", "replace", "list");
+can_fail!(FakeTable: "get", "insert", "replace", "list", "page");
+
+/// The most items on a page.
+const PAGE: usize = 3;
 
 impl FakeTable {
     /// Returns an empty table.
@@ -171,6 +178,36 @@ impl Table for FakeTable {
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         self.faults.after("list")?;
         Ok(found.into_iter().map(|(_, item)| item).collect())
+    }
+
+    async fn page(&self, index_pk: &str, order: Order, after: Option<&Cursor>) -> Result<Page> {
+        self.faults.before("page")?;
+        let mut found: Vec<(Cursor, Item)> = Vec::new();
+        for (key, stored) in &self.table.lock().items {
+            let Some(index) = stored.index.clone().filter(|index| index.pk == index_pk) else {
+                continue;
+            };
+            let key = key.clone();
+            found.push((Cursor { key, index }, stored.item.clone()));
+        }
+        let place = |cursor: &Cursor| (cursor.index.sk.clone(), cursor.key.clone());
+        found.sort_by_key(|(cursor, _)| place(cursor));
+        if order == Order::Descending {
+            found.reverse();
+        }
+        if let Some(after) = after {
+            let rest = match order {
+                Order::Ascending => Ordering::Greater,
+                Order::Descending => Ordering::Less,
+            };
+            found.retain(|(cursor, _)| place(cursor).cmp(&place(after)) == rest);
+        }
+        let more = found.len() > PAGE;
+        found.truncate(PAGE);
+        let next = found.last().filter(|_| more).map(|(last, _)| last.clone());
+        self.faults.after("page")?;
+        let items = found.into_iter().map(|(_, item)| item).collect();
+        Ok(Page { items, next })
     }
 }
 

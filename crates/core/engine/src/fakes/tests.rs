@@ -5,7 +5,7 @@
 )]
 use super::*;
 use crate::{
-    AuditBranch, EventBus, IndexKey, ItemBody, ItemKey, Limited, Objects, Probe, Registry,
+    AuditBranch, EventBus, IndexKey, ItemBody, ItemKey, Limited, Objects, Order, Probe, Registry,
     RolloutProgress, Secrets, Services, SourceFetcher, StatusQueue, Table, TaskRevision,
     TokenState, Tokens, Written, documents,
 };
@@ -72,6 +72,30 @@ async fn the_index_lists_the_greatest_first() {
     let docs: Vec<_> = found.iter().map(|record| record.doc.as_str()).collect();
     assert_eq!(docs, ["3", "2"]);
     assert!(table.list("OTHER", 2).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_pages_of_the_index_hold_every_item_once() {
+    let table = FakeTable::new();
+    let expected: Vec<String> = (1..=7).map(|n| n.to_string()).collect();
+    for n in &expected {
+        table.insert(&key(n), &body(n, n)).await.unwrap();
+    }
+    for order in [Order::Ascending, Order::Descending] {
+        let (mut docs, mut after) = (Vec::new(), None);
+        loop {
+            let page = table.page("RUNS", order, after.as_ref()).await.unwrap();
+            docs.extend(page.items.into_iter().map(|item| item.doc));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if order == Order::Descending {
+            docs.reverse();
+        }
+        assert_eq!(docs, expected, "{order:?}");
+    }
 }
 
 #[tokio::test]

@@ -118,6 +118,27 @@ async fn a_delivery_that_arrives_is_not_delivered_twice() {
     assert_eq!(world.published(), []);
 }
 
+#[tokio::test]
+async fn all_branches_of_a_repository_are_read_with_one_request() {
+    let world = Scene::new();
+    let mut repository = samples::repository();
+    repository.branches = vec!["main".into(), "staging".into(), "gone".into()];
+    let mut step = world.step();
+    step.repositories = Arc::new([repository.clone()]);
+    let staging = BranchRef::parse("refs/heads/staging").unwrap();
+    for n in [1, 2] {
+        world.push(n);
+        world
+            .forge
+            .move_branch(repository.key, &staging, Some(samples::commit(n)));
+        step.run(ReconcileInput::Reconcile).await.unwrap();
+    }
+    world.clock.advance(300);
+    let output = step.run(ReconcileInput::Reconcile).await.unwrap();
+    assert_eq!(output.published.len(), 2, "one of each branch");
+    assert_eq!(world.forge.asked(), [repository.key; 3]);
+}
+
 /// The forge promises no order of deliveries.
 #[tokio::test]
 async fn an_older_push_that_arrives_last_does_not_stay() {
