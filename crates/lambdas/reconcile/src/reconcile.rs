@@ -112,7 +112,6 @@ impl Reconcile {
                     _ => Ok(()),
                 };
             }
-            Condition::Active(_) => return Ok(()),
             Condition::Stopped(cause) => {
                 tracing::warn!(run = %id, %cause, "a stopped run is ended");
                 let run = match self.closing.end_stopped(&run, cause).await {
@@ -124,7 +123,7 @@ impl Reconcile {
             }
             // Whoever ended the run may have stopped before it announced the end.
             Condition::Ended if !run.is_recorded() => self.closing.end(id, None).await?,
-            Condition::Ended => return Ok(()),
+            Condition::Active(_) | Condition::Ended => return Ok(()),
         };
         if !run.is_recorded() {
             self.audit.record(run).await?;

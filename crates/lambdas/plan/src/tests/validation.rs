@@ -50,7 +50,7 @@ async fn a_valid_stack_waits_for_its_plan_which_uses_the_same_modules() {
         assert_eq!(app(&world).await, StackState::Pending);
     }
     let data = world.next(1).await.unwrap()[0].job.clone();
-    world.leave(&data, planned(&[]));
+    world.leave_plan(&data, &[]);
     let unchanged = world.judge(&data, None).await.unwrap();
     assert_eq!(unchanged, Verdict::NoChanges);
     let jobs = world.next_jobs(1).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_validation_that_never_started_is_replaced_once() {
 #[tokio::test]
 async fn a_plan_does_not_count_as_a_validation_nor_a_validation_as_a_plan() {
     let (world, job) = validating().await;
-    world.leave(&job, planned(&[]));
+    world.leave_plan(&job, &[]);
     let error = judge(&world, &job, None).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
 
