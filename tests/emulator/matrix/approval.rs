@@ -82,6 +82,7 @@ impl Matrix<'_> {
         let applying = self.harness.until(&run, "apply", applying).await?;
         self.works(&applying).await?;
         self.stop(&applying).await?;
+        self.reconcile_until_ended(&run).await?;
         let ended = self.harness.ended(&run).await?;
         first_cause(&ended, ErrorName::Interrupted)?;
         let stopped = (Outcome::NeedsOperator, Execution::Stopped);
@@ -110,6 +111,26 @@ impl Matrix<'_> {
         let found = self.harness.until(run, "ask a person", asked).await?;
         ensure!(!found.is_ended(), "run {run} ended: {:?}", found.failure());
         Ok(found)
+    }
+
+    /// Calls the reconciliation until a stopped run has ended, as the schedule does every five minutes. The run ends when
+    /// its job has ended.
+    async fn reconcile_until_ended(&self, run: &RunId) -> anyhow::Result<()> {
+        let functions = &self.harness.local.installed.functions;
+        let name = functions
+            .get("reconcile")
+            .context("no Lambda `reconcile`")?;
+        let end = tokio::time::Instant::now() + Duration::from_secs(180);
+        while !self.harness.begun(run).await?.is_ended() {
+            ensure!(
+                tokio::time::Instant::now() < end,
+                "run {run} did not end after its job"
+            );
+            let call = ["lambda", "invoke", "--function-name", name, "/dev/null"];
+            self.harness.aws(&call).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
     }
 
     /// Waits until an apply job of the run has started. A stopped run whose job never started changed nothing.
