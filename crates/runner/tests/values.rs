@@ -140,6 +140,26 @@ impl Stacks {
     }
 }
 
+/// Returns the code of a stack that takes the outputs of another one. Its plan fails, and prints this
+/// text.
+fn fails_with(needed: &str, text: &str) -> String {
+    format!(
+        r#"variable "{needed}" {{
+  type = any
+}}
+
+resource "terraform_data" "check" {{
+  lifecycle {{
+    precondition {{
+      condition     = length(var.{needed}) == 0
+      error_message = "{text}"
+    }}
+  }}
+}}
+"#
+    )
+}
+
 fn warnings(planned: &JobOutcome) -> Vec<String> {
     let JobOutcome::Planned { warnings, .. } = planned else {
         panic!("{planned:?}")
@@ -364,20 +384,8 @@ output "dsn" {
             .contains("\"sensitive_attributes\": [\n            [\n")
     );
 
-    let web = r#"variable "app" {
-  type = any
-}
-
-resource "terraform_data" "check" {
-  lifecycle {
-    precondition {
-      condition     = var.app.dsn == ""
-      error_message = "It is ${var.app.dsn}, ${base64encode(var.app.dsn)}, ${upper(var.app.dsn)}."
-    }
-  }
-}
-"#;
-    let failed = stacks.plan("web", web).await;
+    let text = "It is ${var.app.dsn}, ${base64encode(var.app.dsn)}, ${upper(var.app.dsn)}.";
+    let failed = stacks.plan("web", &fails_with("app", text)).await;
     let (name, message) = failure(&failed);
     assert_eq!(name, ErrorName::PlanFailed);
     assert!(
@@ -457,20 +465,8 @@ output "dsn" {
     );
 
     // What the stack derives from the secret is masked in the next stack.
-    let web = r#"variable "app" {
-  type = any
-}
-
-resource "terraform_data" "check" {
-  lifecycle {
-    precondition {
-      condition     = var.app.dsn == ""
-      error_message = "It is ${var.app.dsn}, ${base64encode(var.app.dsn)}."
-    }
-  }
-}
-"#;
-    let failed = stacks.plan("web", web).await;
+    let text = "It is ${var.app.dsn}, ${base64encode(var.app.dsn)}.";
+    let failed = stacks.plan("web", &fails_with("app", text)).await;
     assert!(
         failure(&failed).1.contains("It is [redacted], [redacted]."),
         "{failed:?}"
@@ -495,24 +491,9 @@ async fn an_error_after_a_refused_mark_is_shown_without_the_secret() {
         return;
     };
     stacks.deliver("data", DATA).await;
-    let app = r#"variable "data" {
-  type = any
-}
-
-resource "terraform_data" "check" {
-  lifecycle {
-    precondition {
-      condition     = var.data.password == ""
-      error_message = "It is ${upper(var.data.password)}."
-    }
-  }
-}
-
-output "subnets" {
-  value = var.data.subnets
-}
-"#;
-    let failed = stacks.plan("app", app).await;
+    let app = fails_with("data", "It is ${upper(var.data.password)}.")
+        + "\noutput \"subnets\" {\n  value = var.data.subnets\n}\n";
+    let failed = stacks.plan("app", &app).await;
     let (_, message) = failure(&failed);
     assert!(message.contains("It is [redacted]."), "{message}");
     let text = format!("{failed:?} {}", stacks.bench.printed.text());
