@@ -165,6 +165,56 @@ async fn a_renamed_stack_keeps_its_resources() {
     assert!(error.message.contains("`renamed_from: data`"), "{error}");
 }
 
+/// Returns the configuration in which the stacks exchange their names, and so their states.
+fn exchanged() -> String {
+    let data = "  - name: app\n    renamed_from: data\n    dir: infra/data\n";
+    let text = samples::CONFIG.replace(DATA, data);
+    let app = "  - name: app\n    dir: infra/app\n    needs: [data]\n";
+    assert!(text.contains(app));
+    let renamed = "  - name: data\n    renamed_from: app\n    dir: infra/app\n    needs: [app]\n";
+    text.replace(app, renamed)
+        .replace("  stack: app\n", "  stack: data\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_stacks_exchange_their_names_and_keep_their_resources() {
+    let cloud = delivered().await;
+    let before = cloud.batch.objects();
+    let states = cloud.batch.states().len();
+    let event = cloud.push(2, &exchanged());
+    let ended = deliver(&cloud, &event, Outcome::Applied).await;
+    assert_eq!(names(&ended.run), ["app", "data"]);
+    assert_eq!(cloud.batch.states().len(), states, "no state was added");
+    let after = cloud.batch.objects();
+    let kept =
+        |id: &&u64| after.get(*id).map(|it| &it.state) == before.get(*id).map(|it| &it.state);
+    assert!(before.keys().filter(kept).count() >= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_stacks_that_exchanged_their_names_are_rolled_back_to_their_own_states() {
+    let cloud = delivered().await;
+    let event = cloud.push(2, &exchanged());
+    cloud.order(Fault {
+        state: "CheckDeploy",
+        trouble: Trouble::Fails,
+        error: "States.TaskFailed",
+        times: 1,
+    });
+    let ended = deliver(&cloud, &event, Outcome::RolledBack).await;
+    let stacks = ended.run.rollback().unwrap().stacks();
+    let back: Vec<_> = stacks
+        .iter()
+        .map(|stack| (stack.name().as_str(), stack.plan_kind()))
+        .collect();
+    assert_eq!(
+        back,
+        [("data", PlanKind::Normal), ("app", PlanKind::Normal)]
+    );
+    let event = cloud.push(3, samples::CONFIG);
+    deliver(&cloud, &event, Outcome::Applied).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_renamed_stack_keeps_its_resources_when_the_delivery_fails() {
     let cloud = delivered().await;

@@ -410,6 +410,7 @@ impl Batch {
             outputs,
             warnings: Warnings::default(),
             made,
+            unrecorded: Vec::new(),
         }
     }
 

@@ -162,13 +162,18 @@ pub enum State {
     },
     /// List the versions of a state, the newest first
     Versions(StateOf),
-    /// Make an earlier version of a state its newest one; refused while a run holds the environment
+    /// Make an earlier version of a state its newest one, or write the one that a job could not write;
+    /// refused while a run holds the environment
     Restore {
         /// The state
         #[command(flatten)]
         of: StateOf,
         /// The version's id, as `sluicegate state versions` lists it
-        version: String,
+        #[arg(required_unless_present = "unwritten")]
+        version: Option<String>,
+        /// Write the state that Terraform could not write in this run, from the copy that its job kept
+        #[arg(long, conflicts_with = "version")]
+        unwritten: bool,
         /// The name of the person who restores, for the lock
         #[arg(long, env = "USER", default_value = "operator")]
         by: String,

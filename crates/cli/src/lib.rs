@@ -56,8 +56,15 @@ pub async fn run(
             state::unlock(&pipeline().await?, of, known, out).await
         }
         Command::State(State::Versions(of)) => state::versions(&pipeline().await?, of, out).await,
-        Command::State(State::Restore { of, version, by }) => {
-            state::restore(&pipeline().await?, of, version, by, out).await
+        Command::State(State::Restore {
+            of, version, by, ..
+        }) => {
+            // clap requires a version without `--unwritten`.
+            let restored = match version {
+                Some(version) => state::Restored::Version(version),
+                None => state::Restored::Unwritten,
+            };
+            state::restore(&pipeline().await?, of, restored, by, out).await
         }
     }
 }

@@ -62,6 +62,8 @@ pub trait StateStore: Send + Sync {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StepError>;
     /// Writes an object if there is none.
     async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<Written, StepError>;
+    /// Writes an object. Its earlier versions stay.
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StepError>;
     /// Deletes an object. Its versions stay.
     async fn remove(&self, key: &str) -> Result<(), StepError>;
     /// Returns the versions of an object, the newest first.
@@ -78,6 +80,10 @@ impl StateStore for aws::Bucket {
 
     async fn create(&self, key: &str, bytes: Vec<u8>) -> Result<Written, StepError> {
         Objects::put_if_absent(self, key, bytes).await
+    }
+
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StepError> {
+        Objects::put(self, key, bytes).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), StepError> {

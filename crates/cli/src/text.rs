@@ -1,6 +1,7 @@
 //! Text output: times, tables, runs.
 
-use domain::plan::{Counts, LegKind};
+use domain::error::{ErrorName, StepError};
+use domain::plan::{Counts, LegKind, SideEffects};
 use domain::rollout::Rollout;
 use domain::run::{
     Approval, ArtifactOrigin, Build, Leg, Lock, Outcome, RollbackOutcome, Run, StackRun, StackState,
@@ -134,7 +135,13 @@ pub fn stack_state(stack: &StackRun) -> String {
         StackState::Applied { .. } => "applied".to_owned(),
         StackState::Unchanged => "unchanged".to_owned(),
         StackState::Skipped { same_as } => format!("skipped, same as in {}", same_as.short()),
-        StackState::Failed { .. } => "failed".to_owned(),
+        StackState::Failed { side_effects } => match side_effects {
+            SideEffects::None | SideEffects::Possible => "failed".to_owned(),
+            SideEffects::Unrecorded => {
+                "failed; what its apply did last may be in no state".to_owned()
+            }
+            SideEffects::Unwritten => "failed; its state is not written".to_owned(),
+        },
         StackState::Left => "left as it is: it had resources before the run, and the last good \
                              commit does not have it"
             .to_owned(),
@@ -260,6 +267,13 @@ fn details(prefix: &str, stack: &StackRun) -> Vec<Fact> {
             ));
         }
     }
+    if !stack.unrecorded().is_empty() {
+        lines.push(format!(
+            "may exist, in no state: {}; `sluicegate logs` shows the ids of those whose creation was \
+             complete: import or delete them",
+            stack.unrecorded()
+        ));
+    }
     let warnings = stack.warnings();
     let first = warnings.first.iter();
     lines.extend(first.map(|warning| match warning.kind {
@@ -381,6 +395,15 @@ pub fn next(run: &Run) -> Option<String> {
         ));
     }
     let failure = run.failure().filter(|_| run.is_ended())?;
+    if let Some(stack) = run.unwritten_stack() {
+        let error = StepError::new(ErrorName::StateUnwritten, String::new());
+        return Some(format!(
+            "{} Then run `sluicegate unfreeze {} {}`.",
+            error.next_step(run.id(), Some(stack.name())),
+            run.trigger().repository_key(),
+            environment(run)
+        ));
+    }
     let hint = failure.error.next_step(run.id(), run.failed_stack());
     if run.outcome() != Outcome::NeedsOperator {
         return Some(hint);

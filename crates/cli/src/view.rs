@@ -97,6 +97,7 @@ fn stack(stack: &StackRun) -> Value {
         "state": text::stack_state(stack),
         "since": text::time(stack.since()),
         "plan": stack.plan(),
+        "unrecorded": stack.unrecorded(),
         "warnings": stack.warnings(),
     })
 }

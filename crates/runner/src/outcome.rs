@@ -1,12 +1,13 @@
 //! Converts the end of a Terraform command to the outcome of a job.
 
+use domain::api_failure::ApiFailure;
 use domain::error::{ErrorName, StepError};
 use domain::job::JobOutcome;
 use domain::plan::{NotJudged, SideEffects};
 use domain::text;
 use domain::warning::{Warning, WarningKind, Warnings};
 use jiff::Timestamp;
-use terraform_cli::{Error, Hook, Transcript};
+use terraform_cli::{Diagnostic, Error, Failure, Hook, Transcript};
 
 /// The most diagnostics in a result.
 const MAX_DIAGNOSTICS: usize = 10;
@@ -64,6 +65,10 @@ impl Stop {
             Error::StalePlan { .. } => ErrorName::StalePlan,
             Error::StateLocked { .. } => ErrorName::StateLocked,
             Error::Interrupted(_) => ErrorName::Interrupted,
+            // A rollback that must not be made stays so, whatever else failed.
+            Error::Failed(failure) if is_of_api(failure) && otherwise != ErrorName::PlanRefused => {
+                ErrorName::ApiUnavailable
+            }
             Error::Failed(_) => otherwise,
             Error::TooOld { .. } | Error::Start { .. } => ErrorName::SettingsInvalid,
             Error::Plan(NotJudged::TooLarge) => ErrorName::PlanFailed,
@@ -86,14 +91,11 @@ impl Stop {
     }
 
     /// Converts the error of an apply. Adds the addresses that were done, that failed and whose
-    /// state is unknown.
+    /// state is unknown, and whether the state may lack some of them.
     #[must_use]
     pub fn of_apply(error: &Error, transcript: &Transcript) -> Self {
         let mut stop = Self::of(error, ErrorName::ApplyFailed);
-        // Both of these occur before the first resource is changed.
-        if !matches!(error, Error::StalePlan { .. } | Error::StateLocked { .. }) {
-            stop.side_effects = SideEffects::Possible;
-        }
+        stop.side_effects = side_effects(error);
         for (word, hooks) in [
             ("done", &transcript.completed),
             ("failed", &transcript.errored),
@@ -102,6 +104,22 @@ impl Stop {
             if let Some(listed) = addresses(hooks) {
                 stop.error.message.push_str(&format!("; {word}: {listed}"));
             }
+        }
+        if stop.side_effects == SideEffects::Unrecorded {
+            stop.error.message.push_str(
+                "; the state may lack what was done or begun in the last 20 s: Terraform writes it no more often",
+            );
+        }
+        stop
+    }
+
+    /// Converts the error of an apply that has no report.
+    #[must_use]
+    pub fn of_start(error: &Error) -> Self {
+        let mut stop = Self::of(error, ErrorName::ApplyFailed);
+        // After a stop that came first, the command was not started.
+        if !matches!(error, Error::Interrupted(_)) {
+            stop.side_effects = side_effects(error);
         }
         stop
     }
@@ -135,6 +153,51 @@ impl Stop {
             error: StepError::new(self.error.name, clean(&self.error.message)),
             side_effects: self.side_effects,
             diagnostics: self.diagnostics.iter().map(|text| clean(text)).collect(),
+        }
+    }
+}
+
+/// The summaries of Terraform's errors about a state that it could not write.
+const NOT_SAVED: [&str; 2] = ["Failed to save state", "Failed to persist state to backend"];
+
+/// Returns whether an apply carried out its plan, and could only not write the state.
+#[must_use]
+pub fn only_the_state_failed(error: &Error) -> bool {
+    matches!(error, Error::Failed(failure) if all_errors(failure, is_of_state))
+}
+
+/// Returns whether every error of a command is one of an API that Terraform called. The backend is
+/// the pipeline's own.
+fn is_of_api(failure: &Failure) -> bool {
+    all_errors(failure, |found| {
+        is_of_state(found) || ApiFailure::of(&found.to_string()).is_some()
+    })
+}
+
+fn is_of_state(found: &Diagnostic) -> bool {
+    NOT_SAVED.contains(&found.summary.as_str())
+}
+
+/// Returns whether a command has errors, and all of them are such.
+fn all_errors(failure: &Failure, is_such: impl Fn(&Diagnostic) -> bool) -> bool {
+    let mut errors = failure.diagnostics.iter().filter(|found| found.is_error());
+    errors.clone().next().is_some() && errors.all(is_such)
+}
+
+/// Returns what an apply that ended with this error may have done.
+fn side_effects(error: &Error) -> SideEffects {
+    /// The exit code of Terraform for an error. Others are those of a crash.
+    const FAILED: i32 = 1;
+    match error {
+        // These occur before the first resource is changed.
+        Error::StalePlan { .. }
+        | Error::StateLocked { .. }
+        | Error::TooOld { .. }
+        | Error::Start { .. } => SideEffects::None,
+        Error::Interrupted(interruption) if !interruption.killed => SideEffects::Possible,
+        Error::Failed(failure) if failure.code == FAILED => SideEffects::Possible,
+        Error::Interrupted(_) | Error::Failed(_) | Error::Unreadable { .. } | Error::Io { .. } => {
+            SideEffects::Unrecorded
         }
     }
 }
@@ -183,7 +246,7 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terraform_cli::{Diagnostic, Event, Failure, Interruption, LockInfo, Severity};
+    use terraform_cli::{Event, Interruption, LockInfo, Severity};
 
     fn hook(address: &str, action: &str) -> Hook {
         Hook {
@@ -227,6 +290,21 @@ mod tests {
             code: 1,
             diagnostics: Vec::new(),
         };
+        let crash = Failure {
+            code: 11,
+            ..failure.clone()
+        };
+        let text = "reading IAM Role (app): operation error IAM: GetRole, https response error \
+                    StatusCode: 400, RequestID: 1b, api error Throttling: Rate exceeded";
+        let of_api = Diagnostic::from_text(text);
+        let throttled = Failure {
+            diagnostics: vec![of_api.clone(), of_api.clone()],
+            ..failure.clone()
+        };
+        let mixed = Failure {
+            diagnostics: vec![of_api, Diagnostic::from_text("Unsupported argument")],
+            ..failure.clone()
+        };
         let interruption = Interruption {
             command: "apply",
             asked: true,
@@ -254,6 +332,21 @@ mod tests {
             (
                 Error::Interrupted(interruption),
                 ErrorName::Interrupted,
+                SideEffects::Unrecorded,
+            ),
+            (
+                Error::Failed(crash),
+                ErrorName::ApplyFailed,
+                SideEffects::Unrecorded,
+            ),
+            (
+                Error::Failed(throttled),
+                ErrorName::ApiUnavailable,
+                SideEffects::Possible,
+            ),
+            (
+                Error::Failed(mixed),
+                ErrorName::ApplyFailed,
                 SideEffects::Possible,
             ),
         ] {

@@ -2,16 +2,17 @@
 //! undo those of the run, and the lock entries of providers that the state uses.
 
 use std::io::{Cursor, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use domain::api_failure::{ApiFailure, is_denied};
 use domain::error::{ErrorName, StepError};
 use domain::job::{JobSpec, Undo};
 use domain::plan::{
-    NoImportId, ObjectId, PlanKind, ResourceChange, ShownPlan, StateVersion, UndoPlan, carried_out,
-    undo,
+    Action, Extent, NoImportId, ObjectId, PlanKind, PlanSummary, PlannedResource, ResourceChange,
+    ShownPlan, StateVersion, UndoPlan, carried_out, found_deleted, undo, unrecorded,
 };
 use domain::source_rules::{LOCK_FILE, ROLLBACK_FILE};
-use hcl_edit::structure::{Block, Body};
+use hcl_edit::structure::{Block, Body, Structure};
 use serde_json::{Value, json};
 use terraform_cli::{Diagnostic, Error, Terraform};
 
@@ -30,8 +31,24 @@ const NOT_EXPRESSIBLE: [&str; 4] = [
 
 /// What the run did to the stack, and the state in which a rollback found it.
 pub(crate) struct Found {
-    pub(crate) made: Vec<ResourceChange>,
     pub(crate) state: StateVersion,
+    planned: Vec<PlannedResource>,
+    made: Vec<ResourceChange>,
+    unrecorded: Vec<ResourceChange>,
+    extent: Extent,
+}
+
+impl Found {
+    /// Returns what the run did, and what it may have made that is in no state. `back` is the plan of the
+    /// rollback, for which Terraform looked for each object of the state.
+    pub(crate) fn known(
+        mut self,
+        back: &PlanSummary,
+    ) -> (Vec<ResourceChange>, Vec<ResourceChange>) {
+        let deleted = found_deleted(&self.planned, &self.made, back, self.extent);
+        self.made.extend(deleted);
+        (self.made, self.unrecorded)
+    }
 }
 
 /// Compares the plan that the run applied with the state, and writes what undoes it beside the
@@ -54,13 +71,20 @@ pub(crate) async fn prepare(
         .resources;
     context.log.step("state pull");
     let after = terraform.state().await.map_err(planning)?.objects;
-    let made = carried_out(&planned, &sealed.state, &after, undone.extent);
-    let state = after.version;
+    let extent = undone.extent;
+    let found = Found {
+        made: carried_out(&planned, &sealed.state, &after, extent),
+        unrecorded: unrecorded(&planned, &after, extent),
+        state: after.version,
+        planned,
+        extent,
+    };
     // A plan that destroys everything keeps nothing. The verdict refuses it if it must.
     if spec.plan_kind == PlanKind::Destroy {
-        return Ok(Found { made, state });
+        return Ok(found);
     }
-    let mut plan = undo(&made, &planned).map_err(|NoImportId(addresses)| {
+    let (made, planned) = (&found.made, &found.planned);
+    let mut plan = undo(made, planned).map_err(|NoImportId(addresses)| {
         let message = format!(
             "stack {}: the run removed {} from the state, and the id that imports a resource of this \
              type is not known; import each by hand, or restore the state from before the run: serial \
@@ -74,7 +98,23 @@ pub(crate) async fn prepare(
     })?;
     let own = Own::read(dir).map_err(|error| internal("read the source", &error))?;
     plan.follow(&own.moved);
-    plan.imports.retain(|(to, _)| !own.imported.contains(to));
+    // A block of the last good source that imports the same object stays.
+    plan.imports.retain(|(to, id)| {
+        !own.imports
+            .contains(&(to.clone(), Some(id.as_str().to_owned())))
+    });
+    let deleted = made.iter().filter(|change| change.action == Action::Delete);
+    let deleted = deleted.map(ResourceChange::was_at);
+    let replaced = plan.imports.iter().map(|(to, _)| to.as_str());
+    let outdated: Vec<&str> = own.imported(deleted.chain(replaced));
+    if !outdated.is_empty() {
+        context.log.step(&format!(
+            "without the import blocks of {}: the run deleted the object there, or removed another one from \
+             the state",
+            outdated.join(", ")
+        ));
+        drop_imports(dir, &outdated).map_err(|error| internal("write the source", &error))?;
+    }
     if !plan.is_empty() {
         let (moves, imports) = (plan.moves.len(), plan.imports.len());
         let releases = plan.releases.len();
@@ -84,7 +124,7 @@ pub(crate) async fn prepare(
         std::fs::write(dir.join(ROLLBACK_FILE), file(&plan).to_string())
             .map_err(|error| internal("write the rollback's file", &error))?;
     }
-    Ok(Found { made, state })
+    Ok(found)
 }
 
 /// Whether a lock file is as it was.
@@ -107,7 +147,7 @@ pub(crate) async fn complete_lock(
     terraform: &Terraform,
     dir: &Path,
 ) -> Result<Lock, Stop> {
-    if !lacks_provider(error) {
+    if !has_other_providers(error) {
         return Ok(Lock::Same);
     }
     let planning = |error: Error| Stop::of(&error, ErrorName::PlanFailed);
@@ -137,8 +177,9 @@ pub(crate) async fn complete_lock(
     Ok(Lock::Completed)
 }
 
-/// Returns whether `init` failed because the lock file lacks a provider.
-pub(crate) fn lacks_provider(error: &Error) -> bool {
+/// Returns whether `init` failed because the lock file lacks a provider, or has one that is not required:
+/// Terraform says the same about both.
+pub(crate) fn has_other_providers(error: &Error) -> bool {
     let is_lock = |found: &Diagnostic| found.summary == "Provider dependency changes detected";
     error.diagnostics().iter().any(is_lock)
 }
@@ -167,13 +208,18 @@ fn member(archive: &[u8], path: &str) -> Option<String> {
 }
 
 /// Returns the name of an error of a rollback's `plan`.
+///
+/// An import that an API throttled, or that the role of the job must not make, can succeed: it does not
+/// refuse the rollback.
 pub(crate) fn plan_error(error: &Error) -> ErrorName {
-    let is_own = |found: &Diagnostic| {
+    let is_refusal = |found: &Diagnostic| {
         let place = found.position.as_ref();
-        NOT_EXPRESSIBLE.contains(&found.summary.as_str())
-            || place.is_some_and(|place| place.file.ends_with(ROLLBACK_FILE))
+        let is_own = NOT_EXPRESSIBLE.contains(&found.summary.as_str())
+            || place.is_some_and(|place| place.file.ends_with(ROLLBACK_FILE));
+        let text = found.to_string();
+        found.is_error() && is_own && ApiFailure::of(&text).is_none() && !is_denied(&text)
     };
-    if error.diagnostics().iter().any(is_own) {
+    if error.diagnostics().iter().any(is_refusal) {
         ErrorName::PlanRefused
     } else {
         ErrorName::PlanFailed
@@ -215,34 +261,75 @@ fn literal(id: &ObjectId) -> String {
 struct Own {
     /// The addresses `from` and `to` of its `moved` blocks.
     moved: Vec<(String, String)>,
-    /// The addresses of its `import` blocks. They import a resource again that is not in the state.
-    imported: Vec<String>,
+    /// The address and the id of its `import` blocks; no id if it is an expression. They import a
+    /// resource again that is not in the state.
+    imports: Vec<(String, Option<String>)>,
 }
 
 impl Own {
     /// Reads the `.tf` files of a directory. Terraform reports a file that cannot be parsed.
     fn read(dir: &Path) -> std::io::Result<Self> {
         let mut own = Self::default();
-        for entry in std::fs::read_dir(dir)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|kind| kind != "tf") || !path.is_file() {
-                continue;
-            }
-            let bytes = std::fs::read(&path)?;
-            let text = String::from_utf8_lossy(&bytes);
-            let Ok(body) = text.trim_start_matches('\u{feff}').parse::<Body>() else {
-                continue;
-            };
+        for (_, body) in bodies(dir)? {
             for block in body.get_blocks("moved") {
                 own.moved
                     .extend(address(block, "from").zip(address(block, "to")));
             }
             let imports = body.get_blocks("import");
-            own.imported
-                .extend(imports.filter_map(|block| address(block, "to")));
+            own.imports.extend(imports.filter_map(|block| {
+                let id = block.body.get_attribute("id");
+                let id = id.and_then(|id| id.value.as_str()).map(str::to_owned);
+                Some((address(block, "to")?, id))
+            }));
         }
         Ok(own)
     }
+
+    /// Returns those of these addresses that have an `import` block.
+    fn imported<'a>(&self, addresses: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        addresses
+            .filter(|address| self.imports.iter().any(|(to, _)| to == address))
+            .collect()
+    }
+}
+
+/// Returns the `.tf` files of a directory that can be parsed. Terraform reports the others.
+fn bodies(dir: &Path) -> std::io::Result<Vec<(PathBuf, Body)>> {
+    let mut bodies = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|kind| kind != "tf") || !path.is_file() {
+            continue;
+        }
+        let bytes = std::fs::read(&path)?;
+        let text = String::from_utf8_lossy(&bytes);
+        if let Ok(body) = text.trim_start_matches('\u{feff}').parse() {
+            bodies.push((path, body));
+        }
+    }
+    Ok(bodies)
+}
+
+/// Removes the `import` blocks of these addresses from the `.tf` files of a directory.
+fn drop_imports(dir: &Path, addresses: &[&str]) -> std::io::Result<()> {
+    let is_outdated = |block: &Block| {
+        let to = address(block, "to");
+        let is_listed = to.is_some_and(|to| addresses.contains(&to.as_str()));
+        block.ident.as_str() == "import" && is_listed
+    };
+    for (path, mut body) in bodies(dir)? {
+        let before = body.len();
+        for at in (0..before).rev() {
+            let block = body.get(at).and_then(Structure::as_block);
+            if block.is_some_and(is_outdated) {
+                body.remove(at);
+            }
+        }
+        if body.len() < before {
+            std::fs::write(path, body.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns an argument that is an address.
@@ -286,14 +373,67 @@ mod tests {
     fn blocks_are_read_as_addresses() {
         let dir = tempfile::tempdir().unwrap();
         let text = "# moved\nmoved {\n  from = module.a[\"x y\"].t.b  # was\n  to   = t.c[0]\n}\n\
-                    import {\n  to = t.d[\"k\"]\n  id = \"x\"\n}\n";
+                    import {\n  to = t.d[\"k\"]\n  id = \"x\"\n}\n\
+                    import {\n  to = t.e\n  id = var.e\n}\n";
         std::fs::write(dir.path().join("moves.tf"), text).unwrap();
         std::fs::write(dir.path().join("broken.tf"), "moved {").unwrap();
         std::fs::write(dir.path().join("notes.txt"), text).unwrap();
         let own = Own {
             moved: vec![("module.a[\"x y\"].t.b".into(), "t.c[0]".into())],
-            imported: vec!["t.d[\"k\"]".into()],
+            imports: vec![
+                ("t.d[\"k\"]".into(), Some("x".into())),
+                ("t.e".into(), None),
+            ],
         };
         assert_eq!(Own::read(dir.path()).unwrap(), own);
+        assert_eq!(own.imported(["t.e", "t.f"].into_iter()), ["t.e"]);
+
+        drop_imports(dir.path(), &["t.d[\"k\"]", "t.f"]).unwrap();
+        let left = std::fs::read_to_string(dir.path().join("moves.tf")).unwrap();
+        let kept = text.replace("import {\n  to = t.d[\"k\"]\n  id = \"x\"\n}\n", "");
+        assert_eq!(left, kept);
+        assert!(left.len() < text.len());
+    }
+
+    #[test]
+    fn an_import_that_can_succeed_later_does_not_refuse_the_rollback() {
+        let error = |summary: &str| {
+            let place = terraform_cli::Position {
+                file: ROLLBACK_FILE.to_owned(),
+                line: 1,
+                column: 1,
+            };
+            let found = Diagnostic {
+                position: Some(place),
+                ..Diagnostic::from_text(summary)
+            };
+            Error::Failed(terraform_cli::Failure {
+                command: "plan",
+                code: 1,
+                diagnostics: vec![found],
+            })
+        };
+        let aws = |code: &str| {
+            format!(
+                "reading SQS Queue: operation error SQS: GetQueueAttributes, https response error \
+                 StatusCode: 400, RequestID: 1b, api error {code}: no"
+            )
+        };
+        for (text, name) in [
+            (
+                "Cannot import non-existent remote object",
+                ErrorName::PlanRefused,
+            ),
+            (
+                "Import block for a resource in a module with no configuration",
+                ErrorName::PlanRefused,
+            ),
+            (&aws("ThrottlingException"), ErrorName::ApiUnavailable),
+            (&aws("AccessDenied"), ErrorName::PlanFailed),
+        ] {
+            let error = error(text);
+            let stop = Stop::of(&error, plan_error(&error));
+            assert_eq!(stop.error.name, name, "{text}");
+        }
     }
 }

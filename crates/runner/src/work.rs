@@ -2,6 +2,7 @@
 
 mod commands;
 mod init;
+mod rescue;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use crate::workspace::Workspace;
 use crate::{archive, outputs, source, stack, undo};
 use commands::Commands;
 use init::Dependencies;
+use rescue::Rescue;
 
 /// The largest source archive, in bytes.
 const MAX_ARCHIVE: usize = 256 * 1024 * 1024;
@@ -219,6 +221,9 @@ impl<'a> Prepared<'a> {
         } else {
             None
         };
+        let (made, unrecorded) = found
+            .map(|found| found.known(&shown.summary))
+            .unwrap_or_default();
         Ok(JobOutcome::Planned {
             plan: sealed.file,
             json: sealed.json,
@@ -226,7 +231,8 @@ impl<'a> Prepared<'a> {
             dependencies: sealed.dependencies,
             outputs,
             warnings: warnings.and(notes),
-            made: found.map(|found| found.made).unwrap_or_default(),
+            made,
+            unrecorded,
         })
     }
 
@@ -353,13 +359,16 @@ impl<'a> Prepared<'a> {
             .await?
             .apply(file, variables.as_deref())
             .await
-            .map_err(|error| Stop::of(&error, ErrorName::ApplyFailed))?;
+            .map_err(|error| Stop::of_start(&error))?;
         if let Err(error) = report.end {
             commands.explain(Some(&error)).await;
             let mut stop = Stop::of_apply(&error, &report.transcript)
                 .with_lock_age(&error, self.context.clock.now());
-            self.rescue_state(&mut stop).await;
-            return Err(stop);
+            let rescue = self.rescue_state(&mut stop).await;
+            if rescue == Rescue::Nothing || !outcome::only_the_state_failed(&error) {
+                return Err(stop);
+            }
+            self.step("the job has written the state, so nothing of the apply failed");
         }
         let warnings = self.warnings(&report.transcript);
         let changed = |mut stop: Stop| {
@@ -379,20 +388,6 @@ impl<'a> Prepared<'a> {
         let outputs = self.upload_outputs(outputs, shown.declared_outputs).await;
         let outputs = outputs.map_err(changed)?;
         Ok(JobOutcome::Applied { outputs, warnings })
-    }
-
-    /// Uploads the state that Terraform wrote next to the stack because the backend failed. It is
-    /// the only copy, and is lost with the container.
-    async fn rescue_state(&self, stop: &mut Stop) {
-        let Ok(bytes) = std::fs::read(self.dir.join("errored.tfstate")) else {
-            return;
-        };
-        let key = job_key(self.request, JobFile::ErroredState);
-        let note = match self.context.objects.put(&key, bytes).await {
-            Ok(()) => format!("; terraform could not write the state: a copy is at {key}"),
-            Err(error) => format!("; terraform could not write the state, and it is lost: {error}"),
-        };
-        stop.error.message.push_str(&note);
     }
 
     /// Uploads the outputs in a state, with those of the configuration that are `null`.

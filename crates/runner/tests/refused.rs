@@ -362,6 +362,7 @@ version) echo '{{"terraform_version":"1.11.4","platform":"linux_amd64"}}' ;;
 init) mkdir .terraform; echo '{{"backend":{{"type":"local","config":{{"path":"'$TEMP'/app.tfstate"}}}}}}' > .terraform/terraform.tfstate ;;
 show) echo '{SHOWN}' ;;
 apply) {apply} ;;
+state) exit 1 ;;
 esac"#
     )
 }
@@ -381,9 +382,9 @@ async fn a_state_that_could_not_be_written_is_rescued() {
     let bench = Bench::scripted(&applying("echo rescued > errored.tfstate; exit 1"));
     let (outcome, request) = apply_with(&bench).await;
     let (name, message) = failure(&outcome);
-    assert_eq!(name, ErrorName::ApplyFailed);
+    assert_eq!(name, ErrorName::StateUnwritten);
     assert!(
-        message.contains("a copy is at runs/") && message.ends_with("errored.tfstate"),
+        message.contains("a copy is at runs/") && message.contains("errored.tfstate for a week"),
         "{message}"
     );
     assert_eq!(
@@ -453,7 +454,7 @@ async fn a_terraform_that_does_not_stop_is_killed_and_the_result_says_so() {
     };
     assert_eq!(
         (error.name, *side_effects),
-        (ErrorName::Interrupted, SideEffects::Possible)
+        (ErrorName::Interrupted, SideEffects::Unrecorded)
     );
     assert!(
         error

@@ -8,171 +8,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
-use common::{Bench, LOCK, failure, provider_mirror, repository, sealed};
+use common::story::{FAILS, Objects, Story, data, forget, import, moved};
+use common::{LOCK, failure, provider_mirror, repository};
 use domain::error::ErrorName;
-use domain::job::{JobOutcome, JobSpec, Undo, Verb};
-use domain::plan::{
-    Counts, Extent, Origin, PlanKind, PlanSummary, ResourceChange, Verdict, judge_rollback,
-};
+use domain::job::{JobOutcome, Undo, Verb};
+use domain::plan::{Extent, Origin, PlanKind, ResourceChange, Verdict};
 use serde_json::Value;
 
 /// The lock file of a sample, which pins the AWS provider.
 const PINNED: &str = include_str!("../../../examples/shop/infra/data/.terraform.lock.hcl");
-
-/// A resource that fails when it is created.
-const FAILS: &str = r#"
-resource "terraform_data" "fails" {
-  provisioner "local-exec" {
-    command = "exit 3"
-  }
-}
-"#;
-
-/// The ids of the objects in the stack's state, by address.
-type Objects = BTreeMap<String, String>;
-
-/// A stack, and the files of its commits.
-struct Story {
-    bench: Bench,
-}
-
-/// A plan of a rollback, with what the run did before.
-struct Back {
-    spec: JobSpec,
-    outcome: JobOutcome,
-    summary: PlanSummary,
-    made: Vec<ResourceChange>,
-}
-
-impl Story {
-    fn new() -> Option<Self> {
-        let bench = Bench::real()?;
-        Some(Self { bench })
-    }
-
-    fn spec(&self, verb: Verb, files: &[(&str, &str)]) -> JobSpec {
-        self.bench.spec(verb, files)
-    }
-
-    /// Plans and applies. Returns the sealed plan, and how the apply ended.
-    async fn apply(&self, files: &[(&str, &str)]) -> (JobOutcome, JobOutcome) {
-        let planned = self.bench.end_of(&self.spec(Verb::Plan, files)).await;
-        let mut apply = self.spec(Verb::Apply, files);
-        apply.plan = Some(sealed(&planned));
-        let ended = self.bench.end_of(&apply).await;
-        (planned, ended)
-    }
-
-    /// Delivers a commit that succeeds.
-    async fn deliver(&self, main: &str) {
-        let (_, ended) = self.apply(&repository(main)).await;
-        assert!(matches!(ended, JobOutcome::Applied { .. }), "{ended:?}");
-    }
-
-    /// Delivers a commit whose apply fails. Returns what its rollback undoes.
-    async fn fail(&self, files: &[(&str, &str)]) -> Undo {
-        let (planned, ended) = self.apply(files).await;
-        assert_eq!(failure(&ended).0, ErrorName::ApplyFailed);
-        self.undo_of(&planned, Extent::Unknown, files)
-    }
-
-    fn undo_of(&self, planned: &JobOutcome, extent: Extent, files: &[(&str, &str)]) -> Undo {
-        let spec = self.spec(Verb::Plan, files);
-        Undo {
-            applied: sealed(planned),
-            extent,
-            source: spec.source,
-            dir: spec.dir,
-        }
-    }
-
-    /// Plans the rollback to these files.
-    async fn plan_back(&self, files: &[(&str, &str)], undo: Undo) -> Back {
-        self.plan_back_as(files, undo, PlanKind::Normal).await
-    }
-
-    async fn plan_back_as(&self, files: &[(&str, &str)], undo: Undo, kind: PlanKind) -> Back {
-        let mut spec = self.spec(Verb::Plan, files);
-        spec.undo = Some(undo);
-        spec.plan_kind = kind;
-        let outcome = self.bench.end_of(&spec).await;
-        let JobOutcome::Planned { made, .. } = &outcome else {
-            panic!("{outcome:?}")
-        };
-        let (summary, made) = (self.bench.summary(&outcome), made.clone());
-        Back {
-            spec,
-            outcome,
-            summary,
-            made,
-        }
-    }
-
-    /// Rolls back: plans, judges and applies.
-    async fn roll_back(&self, main: &str, undo: Undo) -> Back {
-        let back = self.plan_back(&repository(main), undo).await;
-        self.finish(&back).await;
-        back
-    }
-
-    /// Judges and applies the plan of a rollback.
-    async fn finish(&self, back: &Back) {
-        assert_eq!(back.verdict(), Ok(Verdict::Auto), "{:?}", back.summary);
-        let mut apply = back.spec.clone();
-        apply.verb = Verb::Apply;
-        apply.plan = Some(sealed(&back.outcome));
-        let ended = self.bench.end_of(&apply).await;
-        assert!(matches!(ended, JobOutcome::Applied { .. }), "{ended:?}");
-    }
-
-    fn objects(&self) -> Objects {
-        let state = std::fs::read(self.bench.state_path()).unwrap();
-        let state: Value = serde_json::from_slice(&state).unwrap();
-        let mut objects = Objects::new();
-        for resource in state["resources"].as_array().unwrap() {
-            let part = |name: &str| resource[name].as_str().unwrap_or_default().to_owned();
-            for instance in resource["instances"].as_array().unwrap() {
-                let key = instance
-                    .get("index_key")
-                    .map_or_else(String::new, Value::to_string);
-                let address = format!("{} {} {key}", part("module"), part("name"));
-                let id = instance["attributes"]["id"].as_str().unwrap().to_owned();
-                objects.insert(address.trim().to_owned(), id);
-            }
-        }
-        objects
-    }
-}
-
-impl Back {
-    fn verdict(&self) -> Result<Verdict, String> {
-        let verdict = judge_rollback(&self.summary, &self.made, |_| false);
-        verdict.map_err(|refused| refused.to_string())
-    }
-
-    fn made(&self) -> Counts {
-        Counts::of(&self.made)
-    }
-}
-
-/// A resource without arguments.
-fn data(name: &str) -> String {
-    format!("resource \"terraform_data\" \"{name}\" {{}}\n")
-}
-
-fn moved(from: &str, to: &str) -> String {
-    format!("\nmoved {{\n  from = {from}\n  to   = {to}\n}}\n")
-}
-
-fn import(to: &str, id: &str) -> String {
-    format!("\nimport {{\n  to = {to}\n  id = \"{id}\"\n}}\n")
-}
-
-fn forget(from: &str) -> String {
-    format!("\nremoved {{\n  from = {from}\n\n  lifecycle {{\n    destroy = false\n  }}\n}}\n")
-}
 
 #[tokio::test]
 async fn an_object_that_a_failed_commit_imported_leaves_the_state_and_stays() {
@@ -240,6 +84,36 @@ async fn an_import_block_of_the_last_good_commit_imports_the_resource_again() {
     let undo = story.fail(&repository(&bad)).await;
     story.roll_back(&good, undo).await;
     assert_eq!(story.objects(), before);
+}
+
+/// The `import` block stayed in the file after another object had taken the address.
+#[tokio::test]
+async fn a_removed_resource_is_imported_by_its_own_id_and_not_by_that_of_an_old_import_block() {
+    let Some(story) = Story::new() else { return };
+    story.deliver(&data("kept")).await;
+    let before = story.objects();
+    let good = data("kept") + &import("terraform_data.kept", "another-object");
+    story.deliver(&good).await;
+    assert_eq!(story.objects(), before);
+    let bad = forget("terraform_data.kept").trim_start().to_owned() + FAILS;
+    let undo = story.fail(&repository(&bad)).await;
+    let back = story.roll_back(&good, undo).await;
+    assert_eq!(back.summary.counts().import, 1);
+    assert_eq!(story.objects(), before);
+}
+
+/// The object that the block imported is deleted, so it is made again and not imported.
+#[tokio::test]
+async fn a_deleted_resource_is_created_again_although_the_last_good_commit_imported_it() {
+    let Some(story) = Story::new() else { return };
+    let good = data("gone") + &import("terraform_data.gone", "by-hand");
+    story.deliver(&good).await;
+    let undo = story.fail(&repository(FAILS.trim_start())).await;
+    assert!(!story.objects().contains_key("gone"));
+    let back = story.roll_back(&good, undo).await;
+    let counts = back.summary.counts();
+    assert_eq!((counts.create, counts.import), (1, 0));
+    assert_ne!(story.objects()["gone"], "by-hand");
 }
 
 #[tokio::test]

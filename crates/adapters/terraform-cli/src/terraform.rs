@@ -59,13 +59,13 @@ pub enum ModuleSource {
     Installed,
 }
 
-/// What `init` does with a lock file that lacks a provider.
+/// What `init` does with a lock file that lacks a provider, or has one that is not required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LockFile {
     /// It fails.
     #[default]
     ReadOnly,
-    /// It selects a version, and adds the provider.
+    /// It selects a version and adds the provider, or removes the one that is not required.
     Completed,
 }
 
@@ -404,6 +404,17 @@ impl Terraform {
         let args = ["state", "pull"];
         let ran = self.run("state pull", args, Stdout::Capture).await?;
         state::parse(&ran.success()?.ended.captured)
+    }
+
+    /// Writes a state file as the stack's state. Terraform refuses a state of another lineage, and one
+    /// that is older than the stack's.
+    ///
+    /// # Errors
+    /// The errors of the command.
+    pub async fn push_state(&self, file: &Path) -> Result<(), Error> {
+        let args = [OsString::from("state"), "push".into(), file.into()];
+        let ran = self.run("state push", args, Stdout::Capture).await?;
+        ran.success().map(|_| ())
     }
 
     async fn run(

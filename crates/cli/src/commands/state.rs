@@ -1,5 +1,7 @@
 //! `sluicegate state`: the Terraform state of a stack, and its lock.
 
+mod unwritten;
+
 use crate::args::StateOf;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::output::Output;
@@ -291,46 +293,75 @@ pub async fn versions(pipeline: &Pipeline, of: &StateOf, out: &mut Output<'_>) -
     out.text(&text::table(&["VERSION", "WRITTEN", "BYTES"], &rows))
 }
 
-/// Makes an earlier version of a state its newest one. The next run plans every stack.
+/// What `restore` makes the newest version of a state.
+#[derive(Debug, Clone, Copy)]
+pub enum Restored<'a> {
+    /// The earlier version with this id.
+    Version(&'a str),
+    /// The state that a job of the run could not write.
+    Unwritten,
+}
+
+/// Makes an earlier version of a state its newest one, or writes the one that a job could not write. The
+/// next run plans every stack.
 ///
 /// # Errors
 /// Fails with `StillInUse` if a run holds the environment or the state is locked, with
-/// `VersionNotFound` if the state has no such version, and with the errors of AWS and of the output.
+/// `VersionNotFound` if the state has no such version or no job kept a newer state, and with the errors
+/// of AWS and of the output.
 pub async fn restore(
     pipeline: &Pipeline,
     of: &StateOf,
-    version: &str,
+    restored: Restored<'_>,
     by: &str,
     out: &mut Output<'_>,
 ) -> Outcome {
     let selected = Selected::of(pipeline, of).await?;
     let recovery = pipeline.recovery()?;
     let (key, states) = (&selected.key, &recovery.states);
-    let known = states.versions(key).await?;
-    if !known.iter().any(|one| one.id == version) {
-        let what = format!("state {key} has no version {version}");
-        let next = format!(
-            "`sluicegate state versions {} {}` lists them.",
-            of.run, of.stack
-        );
-        return Err(Failure::new(Kind::VersionNotFound, what, next));
-    }
+    let content = match restored {
+        Restored::Version(version) => {
+            let known = states.versions(key).await?;
+            if !known.iter().any(|one| one.id == version) {
+                let what = format!("state {key} has no version {version}");
+                let next = format!(
+                    "`sluicegate state versions {} {}` lists them.",
+                    of.run, of.stack
+                );
+                return Err(Failure::new(Kind::VersionNotFound, what, next));
+            }
+            Content::Version(version)
+        }
+        Restored::Unwritten => Content::Kept(unwritten::find(pipeline, of).await?),
+    };
     selected.check_free(pipeline).await?;
     let own = StateLock::of_restore(&domain::text::line(by, 100), pipeline.clock.now());
     lock(recovery, key, of, &own).await?;
-    let restored = replace(pipeline, &selected, version).await;
+    let replaced = replace(pipeline, &selected, &content).await;
     // Why the state was not restored matters more than a lock that stays.
     let unlocked = unlock_own(recovery, key, &own).await;
-    restored?;
+    replaced?;
     unlocked?;
     if out.json {
-        return out.value(&json!({"state": key, "restored": version}));
+        return out.value(&match &content {
+            Content::Version(version) => json!({"state": key, "restored": version}),
+            Content::Kept(kept) => json!({"state": key, "written": kept.key}),
+        });
     }
+    let what = match &content {
+        Content::Version(version) => format!("is version {version} again, as a new version"),
+        Content::Kept(kept) => format!("is what {} has", kept.key),
+    };
     out.text(&format!(
-        "state {key} is version {version} again, as a new version; the next run plans every stack \
-         of environment {}\n",
+        "state {key} {what}; the next run plans every stack of environment {}\n",
         selected.environment
     ))
+}
+
+/// What a state becomes.
+enum Content<'a> {
+    Version(&'a str),
+    Kept(unwritten::Kept),
 }
 
 /// Removes a lock, unless another holder has replaced it.
@@ -361,8 +392,12 @@ async fn lock(recovery: &Recovery, state: &str, of: &StateOf, own: &StateLock) -
     Err(Failure::new(Kind::StillInUse, what, next))
 }
 
-/// Makes an earlier version of a locked state its newest one.
-async fn replace(pipeline: &Pipeline, selected: &Selected, version: &str) -> Outcome {
+/// Replaces a locked state.
+async fn replace(pipeline: &Pipeline, selected: &Selected, content: &Content<'_>) -> Outcome {
+    let (key, states) = (&selected.key, &pipeline.recovery()?.states);
+    if let Content::Kept(kept) = content {
+        kept.check_newer(key, states.get(key).await?.as_deref())?;
+    }
     let environments = Environments {
         table: &*pipeline.table,
         tokens: &*pipeline.tokens,
@@ -371,6 +406,9 @@ async fn replace(pipeline: &Pipeline, selected: &Selected, version: &str) -> Out
     environments
         .state_replaced(selected.repository, &selected.environment)
         .await?;
-    let states = &pipeline.recovery()?.states;
-    Ok(states.restore(&selected.key, version).await?)
+    match content {
+        Content::Version(version) => states.restore(key, version).await?,
+        Content::Kept(kept) => states.put(key, kept.bytes.clone()).await?,
+    }
+    Ok(())
 }

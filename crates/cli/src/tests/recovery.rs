@@ -48,6 +48,11 @@ impl StateStore for FakeStates {
         Ok(Written::Yes)
     }
 
+    async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StepError> {
+        self.put(key, Some(&bytes));
+        Ok(())
+    }
+
     async fn remove(&self, key: &str) -> Result<(), StepError> {
         self.put(key, None);
         Ok(())
@@ -259,4 +264,31 @@ async fn an_earlier_version_of_a_state_is_restored() {
     assert_eq!(locked, 2, "no Terraform could write the state meanwhile");
     let infrastructure = desk.table.environment().infrastructure();
     assert_eq!(infrastructure, Infrastructure::Unknown, "all is planned");
+}
+
+#[tokio::test]
+async fn a_state_that_terraform_could_not_write_is_written_from_the_copy_of_its_job() {
+    let desk = Desk::new().await;
+    let state = |serial: u64| format!(r#"{{"version":4,"serial":{serial},"lineage":"l"}}"#);
+    let put = |serial: u64| desk.states.put(STATE, Some(state(serial).as_bytes()));
+    put(4);
+    let (run, job) = desk.applying().await;
+    desk.table
+        .change_environment(|environment| environment.release(run.id(), later(120)));
+    let asked = run.id().to_string();
+    let args = ["state", "restore", &asked, "data", "--unwritten"];
+    insta::assert_snapshot!("state_unwritten_none", desk.run(&args).await);
+
+    let kept = keys::job(run.id(), &job, JobFile::ErroredState);
+    desk.artifacts.set(&kept, state(7));
+    insta::assert_snapshot!("state_unwritten", desk.run(&args).await);
+    assert_eq!(desk.states.read(STATE).unwrap(), state(7).into_bytes());
+    assert_eq!(desk.states.read(LOCK), None, "it is free again");
+    let infrastructure = desk.table.environment().infrastructure();
+    assert_eq!(infrastructure, Infrastructure::Unknown, "all is planned");
+
+    // Another run wrote the state since.
+    put(8);
+    insta::assert_snapshot!("state_unwritten_older", desk.run(&args).await);
+    assert_eq!(desk.states.read(STATE).unwrap(), state(8).into_bytes());
 }

@@ -11,7 +11,7 @@ use crate::error::StepError;
 use crate::event::Trigger;
 use crate::ids::{CommitId, EnvironmentName, RepositoryKey, RunId, Sha256Digest, StackName};
 use crate::json::{self, NotWritten};
-use crate::plan::{Counts, PlanKind, Reasons, SideEffects};
+use crate::plan::{Counts, PlanKind, Reasons, SideEffects, Unrecorded};
 use crate::release::{Artifact, Release};
 use crate::run::{
     ArtifactOrigin, Build, End, Goal, Leg, Outcome, RollbackOutcome, Run, StackRun, StackState,
@@ -107,6 +107,9 @@ pub struct StackEntry {
     pub warnings: u32,
     /// What the apply did. None if there was no apply, or if it is not known.
     pub made: Option<Counts>,
+    /// What the apply may have made that is in no state.
+    #[serde(default, skip_serializing_if = "Unrecorded::is_empty")]
+    pub unrecorded: Unrecorded,
     /// The last good commit, if the stack was skipped because it is the same there.
     pub same_as: Option<CommitId>,
 }
@@ -307,9 +310,7 @@ impl StackEntry {
             StackState::Failed {
                 side_effects: SideEffects::None,
             } => StackResult::Failed,
-            StackState::Failed {
-                side_effects: SideEffects::Possible,
-            } => StackResult::FailedMidway,
+            StackState::Failed { .. } => StackResult::FailedMidway,
         };
         Self {
             stack: run.name().clone(),
@@ -324,6 +325,7 @@ impl StackEntry {
             failed_checks: run.warnings().failed_checks,
             warnings: run.warnings().others,
             made: run.made().copied(),
+            unrecorded: run.unrecorded().clone(),
             same_as: match run.state() {
                 StackState::Skipped { same_as } => Some(same_as.clone()),
                 _ => None,

@@ -32,6 +32,10 @@ const TEST_LIMIT: usize = 4 * 1024;
 /// The maximum size of the configuration, in bytes.
 pub const CONFIG_LIMIT: usize = 32 * 1024;
 
+/// The maximum size of the configuration as JSON, with each alias resolved. A run's record keeps its
+/// stacks up to four times.
+pub const RECORDED_LIMIT: usize = 16 * 1024;
+
 /// The maximum number of stacks. A run's record keeps data for each of them on both legs, and must
 /// fit into 400 KB.
 pub const MAX_STACKS: usize = 50;
@@ -218,7 +222,17 @@ pub fn parse(bytes: &[u8]) -> Result<Config, Invalid> {
         );
     }
     match serde_saphyr::from_str::<Raw>(text) {
-        Ok(raw) => Checker::default().check(raw),
+        Ok(raw) => {
+            let config = Checker::default().check(raw)?;
+            let size = serde_json::to_vec(&config).map_or(usize::MAX, |bytes| bytes.len());
+            if size > RECORDED_LIMIT {
+                let message = format!(
+                    "it has {size} bytes as JSON; at most {RECORDED_LIMIT} are taken: shorten names, paths and lists"
+                );
+                return whole("CF002", message);
+            }
+            Ok(config)
+        }
         Err(error) => {
             let error = error.without_snippet();
             let at = error.location().map(|at| (at.line(), at.column()));

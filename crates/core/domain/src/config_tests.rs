@@ -139,6 +139,42 @@ fn a_stack_is_in_the_file_or_removed_from_it() {
     insta::assert_snapshot!(text.join("\n"));
 }
 
+/// A record keeps every alias in full.
+#[test]
+fn a_configuration_that_its_aliases_make_too_large_is_refused() {
+    let globs = (0..20).map(|n| format!("{}/{n}/*.json", "g".repeat(200)));
+    let globs = globs.collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "version: 1\nenvironment: production\nstacks:\n  - {{ name: s0, dir: d0, when_changed: &globs [{globs}] }}\n"
+    );
+    assert!(parse(text.as_bytes()).is_ok());
+    for n in 1..10 {
+        text.push_str(&format!(
+            "  - {{ name: s{n}, dir: d{n}, when_changed: *globs }}\n"
+        ));
+    }
+    assert!(text.len() < CONFIG_LIMIT);
+    let error = errors(&text);
+    assert!(error.contains("CF002"), "{error}");
+    assert!(error.contains("at most 16384 are taken"), "{error}");
+}
+
+#[test]
+fn names_of_stacks_can_be_exchanged_or_passed_on() {
+    let states = |stacks: &str| {
+        let text = format!("version: 1\nenvironment: production\nstacks:\n{stacks}");
+        let config = parse(text.as_bytes()).unwrap();
+        let state = |stack: &Stack| format!("{} {}", stack.name, stack.state());
+        config.stacks.iter().map(state).collect::<Vec<_>>()
+    };
+    let exchanged =
+        "  - { name: aa, dir: b, renamed_from: bb }\n  - { name: bb, dir: a, renamed_from: aa }\n";
+    assert_eq!(states(exchanged), ["aa bb", "bb aa"]);
+    let passed_on =
+        "  - { name: aa, dir: b, renamed_from: bb }\n  - { name: bb, dir: c, renamed_from: cc }\n";
+    assert_eq!(states(passed_on), ["aa bb", "bb cc"]);
+}
+
 #[test]
 fn a_stack_says_when_it_is_planned() {
     let text = "version: 1

@@ -101,6 +101,11 @@ names! {
     PlanConsumed: Permanent, "Look at the first apply's log before the next run: it may have changed resources.";
     /// An apply job failed: `terraform init` or `apply`.
     ApplyFailed: Permanent, "Run `sluicegate logs RUN STACK`, fix the errors, and push a new commit.";
+    /// An API that Terraform called throttled it, failed or did not respond, or the job's credentials
+    /// expired.
+    ApiUnavailable: Permanent, "The commit did not cause this. When the API works again, push an empty commit (`git commit --allow-empty`) to deliver it again.";
+    /// Terraform could not write the state at the end of an apply.
+    StateUnwritten: Permanent, "Run `sluicegate state restore RUN STACK --unwritten` within a week: it writes the state that the job kept.";
     /// The job was stopped while Terraform ran.
     Interrupted: Permanent, "Look at the stack's state before the next run: it may hold tainted resources.";
     /// Another process holds the state's lock.
@@ -140,8 +145,8 @@ impl ErrorName {
     }
 
     /// Returns whether the commit causes errors of this name. A commit that fails for another reason, such as a lost
-    /// job, may succeed when it is delivered again. An error that Terraform or ECS reports counts as caused by the
-    /// commit, although AWS may have been the cause.
+    /// job, may succeed when it is delivered again. An error that Terraform reports counts as caused by the commit,
+    /// unless [`ApiFailure`](crate::api_failure::ApiFailure) recognizes it; one that ECS reports always does.
     #[must_use]
     pub fn is_of_commit(self) -> bool {
         matches!(

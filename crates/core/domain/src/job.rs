@@ -213,6 +213,8 @@ pub enum JobOutcome {
         /// What the run did to the stack before, for a rollback: the changes of
         /// [`Undo::applied`] that were carried out.
         made: Vec<ResourceChange>,
+        /// What the run may have made in the stack that is in no state, for a rollback.
+        unrecorded: Vec<ResourceChange>,
     },
     /// The configuration is valid.
     Validated {

@@ -26,9 +26,19 @@ pub fn jobs(run: &RunId) -> String {
 /// Returns the job whose log has this key, or none for other keys.
 #[must_use]
 pub fn job_of_log(run: &RunId, key: &str) -> Option<JobId> {
+    job_of(run, key, JobFile::Log)
+}
+
+/// Returns the job whose state that it could not write has this key, or none for other keys.
+#[must_use]
+pub fn job_of_errored_state(run: &RunId, key: &str) -> Option<JobId> {
+    job_of(run, key, JobFile::ErroredState)
+}
+
+fn job_of(run: &RunId, key: &str, expected: JobFile) -> Option<JobId> {
     let (job, file) = key.strip_prefix(&jobs(run))?.split_once('/')?;
     let job = JobId::parse(job).ok()?;
-    (file == JobFile::Log.name()).then_some(job)
+    (file == expected.name()).then_some(job)
 }
 
 /// Returns the key of the outputs that a run keeps for a stack without a job.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod api_failure;
 pub mod audit;
 pub mod branch;
 pub mod caught;

@@ -3,6 +3,7 @@
 //! The cause decides: one error name covers many causes. A cause is recognized by the texts of
 //! Terraform, Docker, the shell and AWS. Without a known cause, the error name decides.
 
+use crate::api_failure::ApiFailure;
 use crate::error::{ErrorName, StepError};
 use crate::ids::{RunId, StackName};
 
@@ -101,10 +102,6 @@ const TERRAFORM: &[Cause] = &[
         "A role lacks a permission; `sluicegate logs RUN STACK` shows which. Add it to the policies of the jobs (terraform/modules/jobs) or to the permissions boundary, apply, then push again.",
     ),
     cause(
-        &["RequestLimitExceeded"],
-        "AWS throttled the calls. Push again when fewer jobs run.",
-    ),
-    cause(
         &["LimitExceeded"],
         "A limit of the AWS service is reached; `sluicegate logs RUN STACK` shows which. Remove what is not used, or raise it in Service Quotas if it is adjustable, then push again.",
     ),
@@ -198,6 +195,9 @@ impl StepError {
     }
 
     fn known_cause(&self) -> Option<&'static str> {
+        if self.name == ErrorName::ApiUnavailable {
+            return ApiFailure::of(&self.message).map(ApiFailure::next_step);
+        }
         let causes = match self.name {
             ErrorName::PlanFailed | ErrorName::ApplyFailed => TERRAFORM,
             ErrorName::BuildFailed => BUILD,
@@ -230,7 +230,9 @@ mod tests {
     /// Messages of Terraform 1.11, Docker, CodeBuild and AWS.
     #[test]
     fn the_next_step_follows_from_the_cause() {
-        use ErrorName::{ApplyFailed, BuildFailed, DeployFailed, PlanFailed};
+        use ErrorName::{
+            ApiUnavailable, ApplyFailed, BuildFailed, DeployFailed, PlanFailed, StateUnwritten,
+        };
         let cases = [
             (
                 PlanFailed,
@@ -288,6 +290,15 @@ mod tests {
             (
                 ApplyFailed,
                 "creating SSM Parameter (/shop): ParameterAlreadyExists: The parameter already exists.",
+            ),
+            (
+                ApiUnavailable,
+                "terraform apply failed: reading IAM Role (app): operation error IAM: GetRole, https response error StatusCode: 400, RequestID: 1b, api error Throttling: Rate exceeded",
+            ),
+            (ApiUnavailable, "something new"),
+            (
+                StateUnwritten,
+                "stack data: Terraform could not write its state",
             ),
             (ApplyFailed, "something new"),
             (

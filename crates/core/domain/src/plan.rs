@@ -7,6 +7,7 @@ mod rollback_verdict;
 mod shown;
 mod stateless;
 mod undo;
+mod unrecorded;
 mod verdict;
 
 pub use attributes::Attributes;
@@ -18,6 +19,7 @@ pub use rollback_verdict::{Cause, Refused, RefusedChange, judge_rollback};
 pub use shown::{MAX_PLAN_JSON, NotJudged, ShownPlan};
 pub use stateless::STATELESS_TYPES;
 pub use undo::{NoImportId, Scratch, UndoPlan, undo};
+pub use unrecorded::{Unrecorded, found_deleted, unrecorded};
 pub use verdict::{
     ApprovalRule, DeployedService, Judgement, PROTECTED_TYPES, Rules, Verdict, judge,
 };
@@ -106,12 +108,9 @@ impl ServiceField {
     }
 }
 
-/// The maximum number of a plan's changes that a run's record keeps.
-pub const BRIEF: usize = 10;
-
-/// The maximum length of an address in a run's record, in bytes as JSON writes it; of both addresses
-/// of a resource that is moved, together. Keys of `for_each` have no limit.
-const BRIEF_ADDRESS: usize = 120;
+/// The maximum length of an address in a run's record, in bytes as JSON writes it. Keys of `for_each`
+/// have no limit.
+const BRIEF_ADDRESS: usize = 110;
 
 /// Whether a plan changes outputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +137,17 @@ pub struct ResourceChange {
     pub origin: Option<Origin>,
     /// What the plan does to the resource.
     pub action: Action,
+}
+
+impl ResourceChange {
+    /// Returns the address of the object before the plan.
+    #[must_use]
+    pub fn was_at(&self) -> &str {
+        match &self.origin {
+            Some(Origin::Moved { from }) => from,
+            Some(Origin::Imported) | None => &self.address,
+        }
+    }
 }
 
 /// How an existing object comes to its address. A plan that moves or imports a resource may also
@@ -181,36 +191,6 @@ impl PlanSummary {
         self.changes.is_empty() && self.outputs_change == OutputsChange::None
     }
 
-    /// Returns the changes that a run's record keeps: at most [`BRIEF`], those that delete
-    /// something first. The plan's JSON has all changes. A record must fit the stacks of both legs
-    /// into 400 KB.
-    #[must_use]
-    pub fn brief(&self) -> Self {
-        let mut changes = self.changes.clone();
-        changes.sort_by_key(|change| match change.action {
-            Action::Delete | Action::Replace | Action::DeleteDeposed => 0,
-            Action::Forget => 1,
-            Action::Update | Action::Create | Action::Keep => 2,
-        });
-        changes.truncate(BRIEF);
-        for change in &mut changes {
-            match &mut change.origin {
-                Some(Origin::Moved { from }) => {
-                    shorten(&mut change.address, BRIEF_ADDRESS / 2);
-                    shorten(from, BRIEF_ADDRESS / 2);
-                }
-                Some(Origin::Imported) | None => shorten(&mut change.address, BRIEF_ADDRESS),
-            }
-        }
-        Self {
-            changes,
-            outputs_change: self.outputs_change,
-            tainted: Vec::new(),
-            services: Vec::new(),
-            resources: self.resources,
-        }
-    }
-
     /// Returns the number of resources for each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -229,13 +209,7 @@ impl PlanSummary {
 
 /// Returns an address as a run's record keeps it.
 fn brief_address(address: &str) -> String {
-    let mut brief = address.to_owned();
-    shorten(&mut brief, BRIEF_ADDRESS);
-    brief
-}
-
-fn shorten(address: &mut String, limit: usize) {
-    *address = text::cut(&text::inert(address), limit);
+    text::cut(&text::inert(address), BRIEF_ADDRESS)
 }
 
 /// The number of resources for each kind of change. A resource that is moved or imported and also
@@ -347,14 +321,29 @@ pub struct SealedPlan {
     pub dependencies: Option<ObjectRef>,
 }
 
-/// Whether a failed job may have changed resources.
+/// Whether a failed job may have changed resources, and whether the state has all that it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SideEffects {
     /// `terraform apply` did not start.
     None,
-    /// `terraform apply` started. Resources may be created, changed, tainted or deleted.
+    /// `terraform apply` started, and ended by itself. Resources may be created, changed, tainted or
+    /// deleted. The state has them.
     Possible,
+    /// `terraform apply` started, and was killed or lost. What it did after Terraform last wrote the
+    /// state is in no state.
+    Unrecorded,
+    /// `terraform apply` ended, but could not write the state. A copy of the state is in the artifacts
+    /// bucket ([`JobFile::ErroredState`](crate::keys::JobFile::ErroredState)).
+    Unwritten,
+}
+
+impl SideEffects {
+    /// Returns whether resources may have changed.
+    #[must_use]
+    pub fn are_possible(self) -> bool {
+        self != Self::None
+    }
 }
 
 /// The direction of a run's leg.

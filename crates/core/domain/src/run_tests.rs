@@ -12,10 +12,7 @@ use crate::ids::{
     BranchRef, DeliveryId, ImageDigest, JobId, RepositoryKey, RepositoryName, ServiceName,
     Sha256Digest, StackName,
 };
-use crate::plan::{
-    Action, LegKind, PlanKind, PlanSummary, ResourceChange, SealedPlan, SideEffects, StateVersion,
-    Verdict,
-};
+use crate::plan::{LegKind, PlanKind, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict};
 use crate::release::ecs::EcsState;
 use crate::release::{Release, TargetState};
 use crate::rollout::Rollout;
@@ -212,10 +209,7 @@ fn a_rollback_reads_what_this_run_found_unchanged_from_this_run() {
 
 #[test]
 fn a_plan_is_made_again_once_however_often_its_apply_says_so() {
-    let applying = |n| StackState::Applying {
-        job: job(n),
-        summary: PlanSummary::default(),
-    };
+    let applying = |n| StackState::Applying { job: job(n) };
     let mut run = run(vec![stack(0, &[])]);
     run.forward.stacks[0].state = applying(1);
     for _ in 0..3 {
@@ -234,25 +228,6 @@ fn a_plan_is_made_again_once_however_often_its_apply_says_so() {
         let state = &run.forward.stacks[0].state;
         assert!(matches!(state, StackState::Failed { .. }));
     }
-}
-
-#[test]
-fn a_record_keeps_of_a_long_plan_what_destroys_something() {
-    let change = |n: usize, action| ResourceChange {
-        address: format!("aws_sqs_queue.this[{n}]"),
-        resource_type: "aws_sqs_queue".into(),
-        origin: None,
-        action,
-    };
-    let mut changes: Vec<_> = (0..100).map(|n| change(n, Action::Update)).collect();
-    changes.push(change(100, Action::Delete));
-    let summary = PlanSummary {
-        changes,
-        ..PlanSummary::default()
-    };
-    let brief = summary.brief();
-    assert_eq!(brief.changes.len(), crate::plan::BRIEF);
-    assert_eq!(brief.count(Action::Delete), 1);
 }
 
 #[test]
@@ -336,7 +311,6 @@ fn an_error_leads_to_what_the_run_has_done_so_far() {
             |run| {
                 run.forward.stacks[0].state = StackState::Applying {
                     job: JobId::seal("apply", &name(0), 1, b""),
-                    summary: PlanSummary::default(),
                 };
             },
             true,
@@ -392,7 +366,6 @@ fn every_end_has_its_outcome() {
             |run| {
                 run.forward.stacks[0].state = StackState::Applied {
                     job: JobId::seal("apply", &name(0), 1, b""),
-                    summary: PlanSummary::default(),
                 };
             },
             Outcome::Applied,

@@ -224,16 +224,21 @@ fn finished(run: &Run, outcome: Outcome) -> (CommitState, String) {
         Outcome::RolledBack => (
             CommitState::Failure,
             format!(
-                "Rolled back to {}. {}{}{}",
+                "Rolled back to {}. {}{}{}{}",
                 target(run),
                 created_again(run),
+                unrecorded(run),
                 left(run),
                 first_error(run)
             ),
         ),
         Outcome::NeedsOperator => (
             CommitState::Error,
-            format!("An operator has to act. {}", first_error(run)),
+            format!(
+                "An operator has to act. {}{}",
+                unrecorded(run),
+                first_error(run)
+            ),
         ),
     }
 }
@@ -280,6 +285,16 @@ fn created_again(run: &Run) -> String {
     match made.map(|made| made.create).sum() {
         0_usize => String::new(),
         count => format!("Created again as new: {count}. "),
+    }
+}
+
+/// Returns how many objects the run may have made that are in no state, and a space; empty if there are
+/// none.
+fn unrecorded(run: &Run) -> String {
+    let stacks = run.forward().stacks().iter();
+    match stacks.map(|stack| stack.unrecorded().count).sum() {
+        0_usize => String::new(),
+        count => format!("May exist, in no state: {count}. "),
     }
 }
 

@@ -225,7 +225,7 @@ async fn side_effects_of_lost(
     Ok(if is_own {
         SideEffects::None
     } else {
-        SideEffects::Possible
+        SideEffects::Unrecorded
     })
 }
 
@@ -276,7 +276,7 @@ impl Replacements<'_> {
     pub async fn replace(&self, lost: LostJob<'_>, now: Timestamp) -> Result<LostJobEnd> {
         let run = lost.run;
         let side_effects = side_effects_of_lost(self.objects, run.id(), lost.job).await?;
-        if side_effects == SideEffects::Possible {
+        if side_effects.are_possible() {
             return Ok(LostJobEnd::Failed(side_effects));
         }
         let Some((job, attempt)) = self.start_again(lost, now).await? else {

@@ -98,7 +98,7 @@ impl Apply {
                         LostJobEnd::Failed(side_effects) => side_effects,
                     },
                     // What Terraform did is unknown.
-                    _ => SideEffects::Possible,
+                    _ => SideEffects::Unrecorded,
                 };
                 self.failed(run.id(), &name, &job, side_effects, &error)
                     .await?;

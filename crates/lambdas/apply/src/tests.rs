@@ -149,7 +149,6 @@ fn planned(verdict: Verdict, approval: Option<Approval>) -> StackState {
             },
             dependencies: Some(object(3)),
         },
-        summary: PlanSummary::default(),
         verdict,
         approval,
     }
@@ -168,6 +167,7 @@ fn another_plan() -> JobOutcome {
         outputs: None,
         warnings: Warnings::default(),
         made: Vec::new(),
+        unrecorded: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
 use domain::plan::{
     self, Counts, Judgement, LegKind, PROTECTED_TYPES, PlanKind, PlanSummary, ResourceChange,
-    Rules, SealedPlan, Verdict,
+    Rules, SealedPlan, Unrecorded, Verdict,
 };
 use domain::run::{JudgedPlan, Run, StackState};
 use domain::step::{Judge, JudgeOutput};
@@ -67,6 +67,7 @@ impl Plan {
                 outputs,
                 warnings,
                 made,
+                unrecorded,
             }) => {
                 let sealed = SealedPlan {
                     file: plan,
@@ -74,7 +75,8 @@ impl Plan {
                     state,
                     dependencies,
                 };
-                (sealed, outputs, warnings, made)
+                let done = (made, Unrecorded::of(&unrecorded));
+                (sealed, outputs, warnings, done)
             }
             Ok(JobOutcome::Failed {
                 error, diagnostics, ..
@@ -113,7 +115,7 @@ impl Plan {
             }
         };
         let now = self.clock.now();
-        let (sealed, outputs, warnings, made) = judged;
+        let (sealed, outputs, warnings, (made, unrecorded)) = judged;
         let judged = plan_json::judged(objects, &run, name, &sealed.json, made).await;
         let Judged { summary, made } = match judged {
             Ok(judged) => judged,
@@ -126,7 +128,7 @@ impl Plan {
             Err(refusal) => {
                 let error = refusal.into();
                 update_run(&*self.table, run.id(), |run| {
-                    Ok(run.changes_known(name, Counts::of(&made))?)
+                    Ok(run.changes_known(name, Counts::of(&made), &unrecorded)?)
                 })
                 .await?;
                 return Err(self.plan_failed(run.id(), name, job, &error, &[]).await?);
@@ -142,7 +144,7 @@ impl Plan {
         };
         let run = update_run(&*self.table, run.id(), |run| {
             run.planned(name, job, plan.clone(), now)?;
-            run.changes_known(name, Counts::of(&made))?;
+            run.changes_known(name, Counts::of(&made), &unrecorded)?;
             Ok(run.clone())
         })
         .await?;

@@ -157,6 +157,7 @@ impl Scene {
             outputs: Some(object(4)),
             warnings: Warnings::default(),
             made: Vec::new(),
+            unrecorded: Vec::new(),
         }
     }
 

@@ -145,9 +145,11 @@ impl Prepared<'_> {
         // Not in an apply: it has the lock file of its plan.
         if let Err(error) = &initialized
             && self.spec.verb != Verb::Apply
-            && undo::lacks_provider(error)
+            && undo::has_other_providers(error)
         {
-            self.step("the lock file lacks a provider: init adds it");
+            self.step(
+                "the lock file does not have exactly the required providers: init changes it",
+            );
             let completing = InitOptions {
                 // A provider that init does not install would leave the lock file.
                 running: None,

@@ -5,8 +5,12 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::indexing_slicing,
     reason = "each test file uses a part of it, and a test may fail by panicking"
 )]
+
+pub mod s3;
+pub mod story;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
@@ -77,6 +81,8 @@ pub struct Bench {
     pub mirror: Option<PathBuf>,
     pub grace: Duration,
     pub patience: Patience,
+    /// Has the stack's state. Without it, the state is a file.
+    pub s3: Option<s3::FakeS3>,
     attempt: Mutex<u32>,
 }
 
@@ -130,12 +136,21 @@ impl Bench {
                 every: Duration::from_millis(5),
                 beyond: Duration::from_secs(60),
             },
+            s3: None,
             attempt: Mutex::new(0),
         }
     }
 
     pub fn state_path(&self) -> PathBuf {
         self.temp.path().join("app.tfstate")
+    }
+
+    /// Returns the stack's state; none if it has none yet.
+    pub fn state(&self) -> Option<Vec<u8>> {
+        match &self.s3 {
+            Some(s3) => s3.state(),
+            None => std::fs::read(self.state_path()).ok(),
+        }
     }
 
     pub fn put(&self, key: &str, bytes: &[u8]) -> ObjectRef {
@@ -164,8 +179,11 @@ impl Bench {
             stack: StackName::parse("app").unwrap(),
             dir: "infra/app".to_owned(),
             source: self.put(&key, &source),
-            backend: Backend::Local {
-                path: self.state_path().to_str().unwrap().to_owned(),
+            backend: match &self.s3 {
+                Some(_) => s3::backend(),
+                None => Backend::Local {
+                    path: self.state_path().to_str().unwrap().to_owned(),
+                },
             },
             inputs: BTreeMap::new(),
             plan: None,
@@ -258,6 +276,10 @@ impl Bench {
             more.iter()
                 .map(|(key, value)| ((*key).to_owned(), value.clone())),
         );
+        if let Some(s3) = &self.s3 {
+            variables.push(("AWS_ENDPOINT_URL".to_owned(), s3.url().to_owned()));
+            variables.push(("AWS_EC2_METADATA_DISABLED".to_owned(), "true".to_owned()));
+        }
         if let Some(mirror) = &self.mirror {
             let mirror = mirror.to_str().unwrap().to_owned();
             variables.push(("SLUICEGATE_PROVIDER_MIRROR".to_owned(), mirror));

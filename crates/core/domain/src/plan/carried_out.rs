@@ -57,7 +57,9 @@ pub struct StateObjects {
 pub enum Extent {
     /// It carried out its whole plan.
     Whole,
-    /// It ended early, or its end is not known.
+    /// It ended early by itself. The state has what it did.
+    Part,
+    /// It was killed, or its end is not known. It may have done more than the state has.
     Unknown,
 }
 
@@ -134,19 +136,34 @@ fn is_part(made: &ResourceChange, plan: &ResourceChange) -> bool {
         && made.origin == plan.origin
 }
 
-struct Moves<'a> {
+pub(super) struct Moves<'a> {
     planned: &'a [PlannedResource],
     after: &'a StateObjects,
 }
 
 impl<'a> Moves<'a> {
-    fn of(planned: &'a [PlannedResource], after: &'a StateObjects) -> Self {
+    pub(super) fn of(planned: &'a [PlannedResource], after: &'a StateObjects) -> Self {
         Self { planned, after }
     }
 
     /// Returns the object at an address after the apply: none if there is none.
     fn object(&self, address: &str) -> Option<&Option<ObjectId>> {
         self.after.objects.get(address)
+    }
+
+    /// Returns whether the state has an object at this address that the plan does not move away.
+    pub(super) fn is_held(&self, address: &str) -> bool {
+        self.object(address).is_some() && !self.is_unmoved(address)
+    }
+
+    /// Returns whether the state has an object for this change that is not the one from before it.
+    pub(super) fn has_new(&self, one: &PlannedResource) -> bool {
+        let address = &one.change.address;
+        let is_other = |found: &ObjectId| one.before.as_ref().is_some_and(|old| old != found);
+        self.is_held(address)
+            && self
+                .object(address)
+                .is_some_and(|found| found.as_ref().is_some_and(is_other))
     }
 
     /// Returns whether the object at this address is one that the plan moves away from there.
@@ -161,7 +178,7 @@ impl<'a> Moves<'a> {
 
     fn carried_out(&self, one: &PlannedResource) -> Option<ResourceChange> {
         let change = &one.change;
-        let is_held = self.object(&change.address).is_some() && !self.is_unmoved(&change.address);
+        let is_held = self.is_held(&change.address);
         let is_moved = match &change.origin {
             Some(Origin::Moved { from }) => is_held || !self.is_unmoved(from),
             Some(Origin::Imported) => is_held,
@@ -173,13 +190,9 @@ impl<'a> Moves<'a> {
             Action::Create => is_held.then_some(Action::Create),
             Action::Delete | Action::Forget if is_held => kept,
             Action::Delete | Action::Forget => is_moved.then_some(change.action),
-            Action::Replace => match self.object(&change.address) {
-                _ if !is_held => is_moved.then_some(Action::Delete),
-                Some(Some(found)) if one.before.as_ref().is_some_and(|old| old != found) => {
-                    Some(Action::Replace)
-                }
-                _ => kept,
-            },
+            Action::Replace if !is_held => is_moved.then_some(Action::Delete),
+            Action::Replace if self.has_new(one) => Some(Action::Replace),
+            Action::Replace => kept,
             Action::Update => is_held.then_some(Action::Update),
             Action::Keep => is_held.then_some(Action::Keep),
             Action::DeleteDeposed => None,

@@ -108,10 +108,7 @@ fn refusal(
     is_protected: impl Fn(&ResourceChange) -> bool,
 ) -> Option<Cause> {
     // The address of the object before the rollback.
-    let held_at = match &change.origin {
-        Some(Origin::Moved { from }) => from,
-        Some(Origin::Imported) | None => &change.address,
-    };
+    let held_at = change.was_at();
     let known = |is: &dyn Fn(&ResourceChange) -> bool| made.iter().any(is);
     let created = || {
         known(&|one| {
@@ -121,7 +118,7 @@ fn refusal(
                 Action::Replace => one.origin != Some(Origin::Imported),
                 _ => false,
             };
-            one.address == *held_at && is_own
+            one.address == held_at && is_own
         })
     };
     let deletion = |older| match () {
@@ -136,18 +133,14 @@ fn refusal(
         // The object from before a replacement that did not get as far as its deletion.
         Action::DeleteDeposed => {
             let replaced = known(&|one| {
-                one.address == *held_at && one.action == Action::Replace && !is_protected(one)
+                one.address == held_at && one.action == Action::Replace && !is_protected(one)
             });
             let holds_nothing = STATELESS_TYPES.contains(&change.resource_type.as_str());
             (!replaced || !holds_nothing).then_some(Cause::DeletesOlder)
         }
         Action::Create => {
             let deleted = known(&|one| {
-                let was_at = match &one.origin {
-                    Some(Origin::Moved { from }) => from,
-                    Some(Origin::Imported) | None => &one.address,
-                };
-                let is_there = *was_at == change.address || one.address == change.address;
+                let is_there = one.was_at() == change.address || one.address == change.address;
                 is_there && one.action == Action::Delete
             });
             (!deleted).then_some(Cause::CreatesMore)
@@ -155,7 +148,7 @@ fn refusal(
         Action::Forget => {
             let imported = known(&|one| {
                 let is_whole = matches!(one.action, Action::Keep | Action::Update);
-                one.address == *held_at && one.origin == Some(Origin::Imported) && is_whole
+                one.address == held_at && one.origin == Some(Origin::Imported) && is_whole
             });
             (!imported).then_some(Cause::ForgetsMore)
         }

@@ -73,14 +73,11 @@ pub fn undo(made: &[ResourceChange], planned: &[PlannedResource]) -> Result<Undo
     for change in made {
         let address = &change.address;
         match (&change.origin, change.action) {
-            (origin, Action::Forget) => {
-                let was_at = match origin {
-                    Some(Origin::Moved { from }) => from,
-                    Some(Origin::Imported) | None => address,
-                };
+            (_, Action::Forget) => {
+                let was_at = change.was_at().to_owned();
                 match ids.get(address.as_str()) {
-                    Some(id) => undo.imports.push((was_at.clone(), (*id).clone())),
-                    None => unknown.push(was_at.clone()),
+                    Some(id) => undo.imports.push((was_at, (*id).clone())),
+                    None => unknown.push(was_at),
                 }
             }
             (Some(Origin::Moved { from }), Action::Keep | Action::Update | Action::Replace) => {

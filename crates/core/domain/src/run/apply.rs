@@ -1,7 +1,7 @@
 //! Applies of a run's stacks.
 
 use crate::ids::{JobId, StackName};
-use crate::plan::{Counts, LegKind, ObjectRef, SideEffects};
+use crate::plan::{Counts, LegKind, ObjectRef, SideEffects, Unrecorded};
 use crate::run::{Change, Leg, Run, StackState};
 use crate::warning::Warnings;
 use jiff::Timestamp;
@@ -69,19 +69,25 @@ impl Run {
         stack.applied(job, outputs, warnings, now)
     }
 
-    /// Records what the forward leg's apply of a stack did, as the plan of the rollback found it.
+    /// Records what the forward leg's apply of a stack did, and what it may have done without a trace in
+    /// the state, as the plan of the rollback found it.
     /// Does nothing on the forward leg: there, an apply that succeeds did what its plan says.
     ///
     /// # Errors
     /// Fails with [`RunError::Ended`](super::RunError::Ended) when the run has ended, and with
     /// `ContractViolation` when the leg does not have the stack.
-    pub fn changes_known(&mut self, stack: &StackName, made: Counts) -> Change {
+    pub fn changes_known(
+        &mut self,
+        stack: &StackName,
+        made: Counts,
+        unrecorded: &Unrecorded,
+    ) -> Change {
         self.open()?;
         if self.leg().kind() == LegKind::Rollback {
             let state = self.stack(stack)?.spec().state().clone();
             let mut forward = self.forward.stacks.iter_mut();
             if let Some(changed) = forward.find(|forward| *forward.spec().state() == state) {
-                changed.changes_known(made);
+                changed.changes_known(made, unrecorded);
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ impl Leg {
             source: Some(target.source.clone()),
             commit: target.commit.clone(),
             since: now,
-            stacks: stack::rollback_stacks(&forward.stacks, target, now),
+            stacks: super::rollback::rollback_stacks(&forward.stacks, target, now),
             rollouts: Vec::new(),
             target: Some(Box::new(target.clone())),
             base: None,
@@ -322,7 +322,14 @@ impl Run {
                     StackState::Unchanged | StackState::Skipped { .. }
                 )
             };
-            outputs.extend(stack::outputs(self.forward.stacks.iter().filter(unchanged)));
+            // By the state: the last good commit may know the stack under another name.
+            for stack in self.forward.stacks.iter().filter(unchanged) {
+                let mut known = target.config.stacks.iter();
+                let known = known.find(|known| known.state() == stack.spec().state());
+                if let Some((known, kept)) = known.zip(stack.outputs()) {
+                    outputs.insert(known.name.clone(), kept.clone());
+                }
+            }
         }
         outputs.extend(stack::outputs(&self.leg().stacks));
         outputs

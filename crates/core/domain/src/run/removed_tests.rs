@@ -9,7 +9,7 @@ use super::tests::{config, decide, good, maybe, name, now, object, run, source, 
 use super::*;
 use crate::config::Removed;
 use crate::error::ErrorName;
-use crate::plan::PlanKind;
+use crate::plan::{ObjectRef, PlanKind};
 
 /// Returns a run with stack 0, whose configuration wants stacks 1 and 2 of last good destroyed.
 fn removing() -> Run {
@@ -89,4 +89,33 @@ fn a_rollback_of_a_renamed_stack_destroys_none() {
         (back[0].name(), back[0].plan_kind()),
         (&name(0), PlanKind::Normal)
     );
+}
+
+/// Stacks 0 and 1 exchange their names, so the outputs of each go by the other's name in the last good
+/// commit.
+#[test]
+fn a_rollback_of_exchanged_names_gives_each_stack_the_outputs_of_its_own_state() {
+    let exchanged = |name: usize, from: usize| {
+        let mut stack = stack(name, &[]);
+        stack.renamed_from = Some(super::tests::name(from));
+        stack
+    };
+    let mut run = run(vec![exchanged(0, 1), exchanged(1, 0), stack(2, &[0])]);
+    let outputs = |key: &str| ObjectRef {
+        key: key.into(),
+        ..object()
+    };
+    for (n, key) in [(0, "of state 1"), (1, "of state 0")] {
+        let stack = run.open_stack(&name(n)).unwrap();
+        stack.state = StackState::Unchanged;
+        stack.outputs = Some(outputs(key));
+    }
+    run.open_stack(&name(2)).unwrap().state = maybe();
+    let last = good(vec![stack(0, &[]), stack(1, &[]), stack(2, &[0])]);
+    decide(&mut run, ErrorName::ApplyFailed, Some(&last));
+    let known = run.outputs();
+    assert_eq!(known[&name(0)].key, "of state 0");
+    assert_eq!(known[&name(1)].key, "of state 1");
+    let inputs = run.inputs(run.stack(&name(2)).unwrap());
+    assert_eq!(inputs[&name(0)].key, "of state 0");
 }

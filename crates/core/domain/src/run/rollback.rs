@@ -1,9 +1,10 @@
 //! Decisions on errors, and the outcome of a rollback.
 
+use crate::config::Stack;
 use crate::environment::LastGood;
 use crate::error::{ErrorName, StepError};
-use crate::plan::LegKind;
-use crate::run::{Change, Failure, Leg, Run, RunError, StackRun};
+use crate::plan::{LegKind, PlanKind, Resources};
+use crate::run::{Change, Failure, Leg, Run, RunError, StackRun, StackState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -182,6 +183,12 @@ impl Run {
             return ErrorDecision::Record;
         }
         self.fail(error, now);
+        // A plan made from a state that lacks what exists would make it again, or leave it behind.
+        if let Some(stack) = self.unwritten_stack() {
+            let error = StepError::new(ErrorName::StateUnwritten, unwritten(stack));
+            self.end_rollback(RollbackOutcome::RollbackFailed, Some(error), now);
+            return ErrorDecision::Record;
+        }
         if !self.has_side_effects() {
             self.end_rollback(RollbackOutcome::NotNeeded, None, now);
             return ErrorDecision::Record;
@@ -195,6 +202,13 @@ impl Run {
         ErrorDecision::RollBack
     }
 
+    /// Returns the first stack whose state could not be written, of either leg.
+    #[must_use]
+    pub fn unwritten_stack(&self) -> Option<&StackRun> {
+        let mut stacks = self.legs().flat_map(Leg::stacks);
+        stacks.find(|stack| stack.is_unwritten())
+    }
+
     /// Records the first error. Later errors do not replace it. A promoted run has reached its
     /// goal, so a reply that is lost afterwards does not make it a failure.
     pub(super) fn fail(&mut self, error: StepError, now: Timestamp) {
@@ -203,7 +217,12 @@ impl Run {
         }
     }
 
-    fn end_rollback(&mut self, outcome: RollbackOutcome, error: Option<StepError>, now: Timestamp) {
+    pub(super) fn end_rollback(
+        &mut self,
+        outcome: RollbackOutcome,
+        error: Option<StepError>,
+        now: Timestamp,
+    ) {
         self.rollback_end.get_or_insert(RollbackEnd {
             outcome,
             error,
@@ -226,4 +245,59 @@ impl Run {
         self.end_rollback(RollbackOutcome::RolledBack, None, now);
         Ok(())
     }
+}
+
+fn unwritten(stack: &StackRun) -> String {
+    format!(
+        "stack {}: Terraform could not write its state, which lacks what the apply did; no rollback is \
+         planned from it",
+        stack.name()
+    )
+}
+
+/// Returns the stacks of a rollback. The stacks of the last good commit that this run changed, and
+/// every stack that needs one of them, are planned from the last good source. The changed stacks
+/// that only the new commit has are destroyed, unless they had resources before this run: such a
+/// stack may have been kept, or moved in, and no source says what it was like before.
+pub(super) fn rollback_stacks(
+    forward: &[StackRun],
+    target: &LastGood,
+    now: Timestamp,
+) -> Vec<StackRun> {
+    let changed: Vec<&StackRun> = forward
+        .iter()
+        .filter(|stack| stack.has_side_effects())
+        .collect();
+    // By the state: a stack that the new commit renamed is the same stack.
+    let known = |spec: &Stack| {
+        let mut stacks = target.config.stacks.iter();
+        stacks.any(|stack| stack.state() == spec.state())
+    };
+    let mut back: Vec<StackRun> = Vec::new();
+    for stack in &target.config.stacks {
+        let was_changed = changed
+            .iter()
+            .any(|other| other.spec().state() == stack.state());
+        let needs_changed = stack
+            .needs
+            .iter()
+            .any(|need| back.iter().any(|other| other.name() == need));
+        if was_changed || needs_changed {
+            let dependencies = target.dependencies.get(&stack.name);
+            back.push(StackRun::new(stack, PlanKind::Normal, now).with_dependencies(dependencies));
+        }
+    }
+    for stack in changed.iter().rev().filter(|stack| !known(stack.spec())) {
+        let before = stack.applied.as_ref().map(|plan| plan.state.resources);
+        back.push(match before {
+            Some(Resources::None) => StackRun::new(stack.spec(), PlanKind::Destroy, now)
+                .with_dependencies(stack.dependencies()),
+            Some(Resources::Some) | None => {
+                let mut left = StackRun::new(stack.spec(), PlanKind::Normal, now);
+                left.state = StackState::Left;
+                left
+            }
+        });
+    }
+    back
 }

@@ -8,7 +8,10 @@
 use super::tests::{decide, good, job, maybe, name, now, object, run, sealed_plan, stack};
 use super::*;
 use crate::error::ErrorName;
-use crate::plan::{Counts, Extent, PlanKind, PlanSummary, Resources, SealedPlan, Verdict};
+use crate::plan::{
+    Action, Counts, Extent, PlanKind, PlanSummary, ResourceChange, Resources, SealedPlan,
+    SideEffects, Unrecorded, Verdict,
+};
 use crate::warning::Warnings;
 
 /// Plans a stack of the forward leg with this plan, and starts its apply.
@@ -101,7 +104,7 @@ fn a_rollback_undoes_the_plan_that_was_applied() {
     assert_eq!((undo.source, undo.dir), (object(), stack(0, &[]).dir));
     let extent = |n| run.undo(&name(n)).map(|undo| (undo.applied, undo.extent));
     assert_eq!(extent(0), Some((sealed_plan(), Extent::Whole)));
-    assert_eq!(extent(1), Some((sealed_plan(), Extent::Unknown)));
+    assert_eq!(extent(1), Some((sealed_plan(), Extent::Part)));
     assert_eq!(extent(2), None, "it changed nothing");
     assert_eq!(extent(3), None, "it was not applied");
 }
@@ -154,7 +157,14 @@ fn what_an_apply_did_is_known_when_it_succeeds_or_when_its_rollback_is_planned()
         import: 1,
         ..Counts::default()
     };
-    run.changes_known(&name(1), imported).unwrap();
+    let lost = ResourceChange {
+        address: "t.a".into(),
+        resource_type: "t".into(),
+        origin: None,
+        action: Action::Create,
+    };
+    let lost = Unrecorded::of(&[lost]);
+    run.changes_known(&name(1), imported, &lost).unwrap();
     assert_eq!(
         made(&run, 1),
         None,
@@ -162,6 +172,63 @@ fn what_an_apply_did_is_known_when_it_succeeds_or_when_its_rollback_is_planned()
     );
 
     decide(&mut run, ErrorName::ApplyFailed, Some(&good(stacks)));
-    run.changes_known(&name(1), imported).unwrap();
+    run.changes_known(&name(1), imported, &lost).unwrap();
     assert_eq!(made(&run, 1), Some(imported));
+    assert_eq!(run.forward().stacks()[1].unrecorded(), &lost);
+}
+
+#[test]
+fn a_job_that_was_killed_or_lost_may_have_done_more_than_the_state_has() {
+    let stacks = vec![stack(0, &[]), stack(1, &[])];
+    let mut run = run(stacks.clone());
+    for n in 0..2 {
+        begin_apply(&mut run, n, sealed_plan());
+    }
+    let killed = SideEffects::Unrecorded;
+    run.apply_failed(&name(0), &job(2), killed, now()).unwrap();
+    let decision = decide(&mut run, ErrorName::JobLost, Some(&good(stacks)));
+    assert_eq!(decision, ErrorDecision::RollBack);
+    for n in 0..2 {
+        assert_eq!(run.undo(&name(n)).unwrap().extent, Extent::Unknown);
+    }
+}
+
+#[test]
+fn a_state_that_could_not_be_written_is_not_rolled_back_from() {
+    for last in [None, Some(good(vec![stack(0, &[])]))] {
+        let mut run = run(vec![stack(0, &[]), stack(1, &[])]);
+        for n in 0..2 {
+            begin_apply(&mut run, n, sealed_plan());
+        }
+        let unwritten = SideEffects::Unwritten;
+        run.apply_failed(&name(1), &job(2), unwritten, now())
+            .unwrap();
+        let decision = decide(&mut run, ErrorName::StateUnwritten, last.as_ref());
+        assert_eq!(decision, ErrorDecision::Record);
+        assert_eq!(
+            run.rollback_outcome(),
+            Some(RollbackOutcome::RollbackFailed)
+        );
+        assert_eq!(run.outcome(), Outcome::NeedsOperator);
+        let error = run.rollback_error().unwrap().to_string();
+        assert!(
+            error.contains("stack stack-1: Terraform could not"),
+            "{error}"
+        );
+        let frozen_by = crate::environment::freezing_error(&run).unwrap();
+        assert_eq!(frozen_by.name, ErrorName::StateUnwritten);
+        assert_eq!(run.blame(), Blame::Other);
+    }
+}
+
+#[test]
+fn a_throttled_apply_is_rolled_back_and_its_commit_is_not_blamed() {
+    let stacks = vec![stack(0, &[])];
+    let mut run = run(stacks.clone());
+    begin_apply(&mut run, 0, sealed_plan());
+    let changed = SideEffects::Possible;
+    run.apply_failed(&name(0), &job(2), changed, now()).unwrap();
+    let decision = decide(&mut run, ErrorName::ApiUnavailable, Some(&good(stacks)));
+    assert_eq!(decision, ErrorDecision::RollBack);
+    assert_eq!(run.blame(), Blame::Other);
 }

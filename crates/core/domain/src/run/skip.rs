@@ -51,14 +51,20 @@ impl Run {
     }
 
     /// Returns the outputs of a stack in *last good*, if the stack is the same there.
-    fn same_outputs<'good>(
+    pub(super) fn same_outputs<'good>(
         &self,
         stack: &StackRun,
         good: &'good LastGood,
     ) -> Option<&'good ObjectRef> {
         let untouched = *stack.state() == StackState::Pending && stack.jobs() == 0;
         let asked = stack.spec().when_changed == WhenChanged::Always;
-        let same = stack.digest().is_some() && stack.digest() == good.digests.get(stack.name());
+        // Two stacks may have exchanged their states.
+        let mut known = good.config.stacks.iter();
+        let same_state =
+            known.any(|known| known.name == *stack.name() && known.state() == stack.spec().state());
+        let same = same_state
+            && stack.digest().is_some()
+            && stack.digest() == good.digests.get(stack.name());
         let inputs = self.outputs();
         let same_inputs = stack.spec().needs.iter().all(|need| {
             let now = sha256(&inputs, need);

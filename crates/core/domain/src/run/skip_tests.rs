@@ -298,3 +298,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_stack_that_got_the_state_of_another_is_planned() {
+    let mut run = chain();
+    let good = same(&run);
+    let first = run.forward.stacks[0].clone();
+    assert!(run.same_outputs(&first, &good).is_some());
+    run.forward.stacks[0].spec_mut().renamed_from = Some(name(&run, 3));
+    let first = run.forward.stacks[0].clone();
+    assert_eq!(run.same_outputs(&first, &good), None);
+}

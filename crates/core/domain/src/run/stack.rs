@@ -4,12 +4,10 @@ mod retry;
 mod validation;
 
 use crate::config::Stack;
-use crate::environment::LastGood;
 use crate::ids::{CommitId, JobId, StackName};
 use crate::job::Undo;
 use crate::plan::{
-    Counts, Extent, ObjectRef, PlanKind, PlanMade, PlanSummary, Resources, SealedPlan, SideEffects,
-    Verdict,
+    Counts, Extent, ObjectRef, PlanKind, PlanMade, SealedPlan, SideEffects, Unrecorded, Verdict,
 };
 use crate::run::{Change, JobEvent, JudgedPlan, RunError};
 use crate::stack_digest::StackDigest;
@@ -51,6 +49,9 @@ pub struct StackRun {
     pub(super) applied: Option<SealedPlan>,
     /// What that apply did. None until it is known.
     made: Option<Counts>,
+    /// What that apply may have made that is in no state.
+    #[serde(default, skip_serializing_if = "Unrecorded::is_empty")]
+    pub(super) unrecorded: Unrecorded,
     /// The warnings of the last plan and of its apply.
     pub(super) warnings: Warnings,
     pub(super) outputs: Option<ObjectRef>,
@@ -86,8 +87,6 @@ pub enum StackState {
         job: JobId,
         /// The sealed plan.
         plan: SealedPlan,
-        /// The changes in the plan that the record keeps.
-        summary: PlanSummary,
         /// The verdict on the plan.
         verdict: Verdict,
         /// The approval, once it is requested.
@@ -97,15 +96,11 @@ pub enum StackState {
     Applying {
         /// The apply job's id.
         job: JobId,
-        /// The changes that the job applies.
-        summary: PlanSummary,
     },
     /// The plan was applied.
     Applied {
         /// The apply job's id.
         job: JobId,
-        /// The changes that the job applied.
-        summary: PlanSummary,
     },
     /// The plan had no changes.
     Unchanged,
@@ -189,6 +184,7 @@ impl StackRun {
             warnings: Warnings::default(),
             applied: None,
             made: None,
+            unrecorded: Unrecorded::default(),
             outputs: None,
             dependencies: None,
         }
@@ -282,12 +278,21 @@ impl StackRun {
         self.made.as_ref()
     }
 
+    /// Returns what the stack's apply may have made that is in no state.
+    #[must_use]
+    pub fn unrecorded(&self) -> &Unrecorded {
+        &self.unrecorded
+    }
+
     /// Returns what a rollback undoes in the stack, or none if no apply changed it. `source` is the
     /// archive that the stack was planned from.
     pub(super) fn undo(&self, source: &ObjectRef) -> Option<Undo> {
         let applied = self.applied.clone().filter(|_| self.has_side_effects())?;
         let extent = match self.state {
             StackState::Applied { .. } => Extent::Whole,
+            StackState::Failed {
+                side_effects: SideEffects::Possible,
+            } => Extent::Part,
             _ => Extent::Unknown,
         };
         Some(Undo {
@@ -314,14 +319,18 @@ impl StackRun {
     /// Returns whether Terraform may have changed the stack's resources on this leg.
     #[must_use]
     pub fn has_side_effects(&self) -> bool {
-        matches!(
-            self.state,
-            StackState::Applying { .. }
-                | StackState::Applied { .. }
-                | StackState::Failed {
-                    side_effects: SideEffects::Possible
-                }
-        )
+        match self.state {
+            StackState::Applying { .. } | StackState::Applied { .. } => true,
+            StackState::Failed { side_effects } => side_effects.are_possible(),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the stack's state could not be written. It does not show what exists.
+    #[must_use]
+    pub fn is_unwritten(&self) -> bool {
+        let side_effects = SideEffects::Unwritten;
+        self.state == StackState::Failed { side_effects }
     }
 
     /// Returns whether the stack's plan needs an approval.
@@ -392,7 +401,6 @@ impl StackRun {
             StackState::Planned {
                 job: job.clone(),
                 plan: plan.sealed,
-                summary: plan.summary.brief(),
                 verdict,
                 approval: None,
             }
@@ -429,12 +437,11 @@ impl StackRun {
 
     pub(super) fn applying(&mut self, apply_job: JobId, attempt: u32, now: Timestamp) -> Change {
         self.check_apply(&apply_job)?;
-        if let StackState::Planned { summary, plan, .. } = &self.state {
-            let summary = summary.clone();
+        if let StackState::Planned { plan, .. } = &self.state {
             let job = apply_job;
             self.applied = Some(plan.clone());
             self.jobs = attempt;
-            self.reach(StackState::Applying { job, summary }, now);
+            self.reach(StackState::Applying { job }, now);
         }
         Ok(())
     }
@@ -447,12 +454,9 @@ impl StackRun {
         now: Timestamp,
     ) -> Change {
         match &self.state {
-            StackState::Applying {
-                job: expected,
-                summary,
-            } if expected == job => {
-                let (job, summary) = (job.clone(), summary.clone());
-                self.reach(StackState::Applied { job, summary }, now);
+            StackState::Applying { job: expected } if expected == job => {
+                let job = job.clone();
+                self.reach(StackState::Applied { job }, now);
                 self.outputs = Some(outputs);
                 self.warnings = self.warnings.applied(warnings);
                 self.made = self.plan.as_ref().map(|plan| plan.counts);
@@ -463,9 +467,10 @@ impl StackRun {
         }
     }
 
-    pub(super) fn changes_known(&mut self, made: Counts) {
+    pub(super) fn changes_known(&mut self, made: Counts, unrecorded: &Unrecorded) {
         if self.has_side_effects() {
             self.made = Some(made);
+            self.unrecorded.clone_from(unrecorded);
         }
     }
 }
@@ -513,51 +518,4 @@ pub(super) fn outputs<'run>(
 ) -> impl Iterator<Item = (StackName, ObjectRef)> {
     let known = |one: &StackRun| Some((one.name().clone(), one.outputs.clone()?));
     stacks.into_iter().filter_map(known)
-}
-
-/// Returns the stacks of a rollback. The stacks of the last good commit that this run changed, and
-/// every stack that needs one of them, are planned from the last good source. The changed stacks
-/// that only the new commit has are destroyed, unless they had resources before this run: such a
-/// stack may have been kept, or moved in, and no source says what it was like before.
-pub(super) fn rollback_stacks(
-    forward: &[StackRun],
-    target: &LastGood,
-    now: Timestamp,
-) -> Vec<StackRun> {
-    let changed: Vec<&StackRun> = forward
-        .iter()
-        .filter(|stack| stack.has_side_effects())
-        .collect();
-    // By the state: a stack that the new commit renamed is the same stack.
-    let known = |spec: &Stack| {
-        let mut stacks = target.config.stacks.iter();
-        stacks.any(|stack| stack.state() == spec.state())
-    };
-    let mut back: Vec<StackRun> = Vec::new();
-    for stack in &target.config.stacks {
-        let was_changed = changed
-            .iter()
-            .any(|other| other.spec.state() == stack.state());
-        let needs_changed = stack
-            .needs
-            .iter()
-            .any(|need| back.iter().any(|other| other.name() == need));
-        if was_changed || needs_changed {
-            let dependencies = target.dependencies.get(&stack.name);
-            back.push(StackRun::new(stack, PlanKind::Normal, now).with_dependencies(dependencies));
-        }
-    }
-    for stack in changed.iter().rev().filter(|stack| !known(&stack.spec)) {
-        let before = stack.applied.as_ref().map(|plan| plan.state.resources);
-        back.push(match before {
-            Some(Resources::None) => StackRun::new(&stack.spec, PlanKind::Destroy, now)
-                .with_dependencies(stack.dependencies()),
-            Some(Resources::Some) | None => {
-                let mut left = StackRun::new(&stack.spec, PlanKind::Normal, now);
-                left.state = StackState::Left;
-                left
-            }
-        });
-    }
-    back
 }

@@ -10,7 +10,6 @@ use super::*;
 use crate::config::Stack;
 use crate::error::ErrorName;
 use crate::ids::{JobId, StackName};
-use crate::plan::PlanSummary;
 use proptest::prelude::*;
 
 /// Stacks that need only earlier stacks, and the result of each plan in turn.
@@ -68,7 +67,6 @@ proptest! {
                     Some(1) => StackState::Unchanged,
                     _ => StackState::Applied {
                         job: JobId::seal("apply", &name, 1, b""),
-                        summary: PlanSummary::default(),
                     },
                 };
             }

@@ -3,6 +3,7 @@
 use super::problem::{Code, Problem};
 use crate::config::{CONFIG_FILE, Config, MAX_WAVES, Removed, Stack, waves};
 use crate::environment::LastGood;
+use crate::ids::StackName;
 
 pub(super) fn check(config: &Config, good: &LastGood, problems: &mut Vec<Problem>) {
     for old in &good.config.stacks {
@@ -27,7 +28,31 @@ pub(super) fn check(config: &Config, good: &LastGood, problems: &mut Vec<Problem
             ));
         }
     }
+    problems.extend(destroyed_after_kept(config, good));
     problems.extend(too_many_waves(config, good));
+}
+
+/// Only a stack of the last good commit can be destroyed: another commit says nothing about the providers
+/// and inputs that its resources need.
+fn destroyed_after_kept(config: &Config, good: &LastGood) -> Vec<Problem> {
+    let was_kept = |name: &StackName| good.config.removed.get(name) == Some(&Removed::Keep);
+    let destroyed = config.removed.iter();
+    destroyed
+        .filter(|(name, what)| **what == Removed::Destroy && was_kept(name))
+        .map(|(name, _)| {
+            problem(
+                format!(
+                    "`removed` says `{name}: destroy`, but stack {name} was removed with `keep`: the last \
+                     good commit {} does not have it, so nothing would be destroyed",
+                    good.commit.short()
+                ),
+                format!(
+                    "put stack {name} back into `stacks`, deliver that, and remove it with `{name}: destroy` \
+                     in a later commit; or leave `{name}: keep`"
+                ),
+            )
+        })
+        .collect()
 }
 
 /// Returns the problem of a stack whose state no stack of the file has.
@@ -47,6 +72,21 @@ fn missing(config: &Config, good: &LastGood, old: &Stack) -> Problem {
                 state.as_str()
             ),
             format!("add `renamed_from: {state}` to stack {name}"),
+        );
+    }
+    if let Some(same) = config.stacks.iter().find(|stack| stack.name == *name) {
+        return problem(
+            format!(
+                "stack {name} has the state {:?}, and no stack has the state {:?}, which stack {name} has in \
+                 the last good commit {commit}; its resources still exist",
+                same.state().as_str(),
+                state.as_str()
+            ),
+            format!(
+                "add `renamed_from: {state}` to the stack that has its resources now; to remove them, first \
+                 deliver a commit in which `removed` has the line `{name}: destroy` or `{name}: keep` and no \
+                 stack is called {name}, and give the name to another stack after that"
+            ),
         );
     }
     let choice = format!(

@@ -76,7 +76,7 @@ async fn a_job_without_a_result_may_have_side_effects() {
         assert_eq!(error.name, ErrorName::JobLost);
         assert!(error.message.contains("gone"), "{error}");
     }
-    let side_effects = SideEffects::Possible;
+    let side_effects = SideEffects::Unrecorded;
     assert_eq!(world.state().await, StackState::Failed { side_effects });
 }
 
@@ -94,7 +94,7 @@ async fn an_orphaned_job_is_terminated_before_its_result_counts() {
     let error = world.finish(&job).await.unwrap_err();
     assert_eq!(error.name, ErrorName::JobLost);
     assert!(error.message.contains("no longer waits for it"), "{error}");
-    let side_effects = SideEffects::Possible;
+    let side_effects = SideEffects::Unrecorded;
     assert_eq!(world.state().await, StackState::Failed { side_effects });
 }
 

@@ -132,7 +132,7 @@ async fn rolling_back(created: &str, said: &ResourceChange) -> (Scene, JobId) {
     };
     world
         .change(1, |run| {
-            let side_effects = SideEffects::Possible;
+            let side_effects = SideEffects::Unrecorded;
             let failed = StackState::Failed { side_effects };
             samples::edit(run, "/forward/stacks/0/state", &failed);
             samples::edit(run, "/forward/stacks/0/applied", &applied);
@@ -145,8 +145,12 @@ async fn rolling_back(created: &str, said: &ResourceChange) -> (Scene, JobId) {
     let undo = world.spec(1, &job).undo.unwrap();
     assert_eq!((undo.applied, undo.extent), (applied, Extent::Unknown));
     let mut outcome = world.planned(&job, &plan_of(&[("aws_sqs_queue", Action::Delete)]));
-    if let JobOutcome::Planned { made, .. } = &mut outcome {
+    if let JobOutcome::Planned {
+        made, unrecorded, ..
+    } = &mut outcome
+    {
         made.push(said.clone());
+        unrecorded.push(queue("aws_sqs_queue.lost", Action::Create));
     }
     world.leave(&job, outcome);
     (world, job)
@@ -167,11 +171,13 @@ async fn the_plan_of_a_rollback_deletes_what_the_run_created() {
     let (world, job) = rolling_back(&created.address, &created).await;
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
     let run = world.load(1).await;
-    let counts = run.forward().stacks()[0].made().unwrap();
+    let failed = &run.forward().stacks()[0];
     assert_eq!(
-        counts.create, 1,
+        failed.made().unwrap().create,
+        1,
         "the record says what the failed apply did"
     );
+    assert_eq!(failed.unrecorded().to_string(), "aws_sqs_queue.lost");
 }
 
 #[tokio::test]

@@ -93,6 +93,45 @@ async fn a_decision_lets_the_commit_pass() {
     }
 }
 
+/// Returns a forge with commit 1, whose configuration does this with stack `data`, which the last good
+/// commit has removed with `keep`.
+fn kept_before(decision: &str) -> Scene {
+    let removed = |what: &str| format!("removed: {{ data: {what} }}\nbuild:\n");
+    let (now, before) = (removed(decision), removed("keep"));
+    let world = changed(&[(DATA, ""), (NEEDS, ""), ("build:\n", &now)]);
+    let text = samples::CONFIG.replace(DATA, "").replace(NEEDS, "");
+    let text = text.replace("build:\n", &before);
+    world.table.change_environment(|environment| {
+        *environment = domain::environment::Environment::new(
+            environment.repository(),
+            environment.name().clone(),
+        );
+    });
+    world.table.deliver(&domain::environment::LastGood {
+        config: domain::config::parse(text.as_bytes()).unwrap(),
+        ..samples::last_good(9)
+    });
+    world
+}
+
+#[tokio::test]
+async fn a_stack_that_was_kept_cannot_be_destroyed_before_it_is_put_back() {
+    insta::assert_snapshot!(refused(&kept_before("destroy")).await);
+    let world = kept_before("keep");
+    assert_eq!(world.claim().await.unwrap(), ClaimVerdict::Accepted);
+}
+
+#[tokio::test]
+async fn a_name_that_is_given_to_another_stack_leaves_its_first_state_without_a_stack() {
+    let world = changed(&[
+        (DATA, ""),
+        (NEEDS, ""),
+        ("  - name: app\n", "  - name: data\n    renamed_from: app\n"),
+        ("stack: app", "stack: data"),
+    ]);
+    insta::assert_snapshot!(refused(&world).await);
+}
+
 #[tokio::test]
 async fn a_first_delivery_has_nothing_to_compare_with() {
     let world = changed(&[(DATA, ""), (NEEDS, "")]);
