@@ -106,7 +106,7 @@ async fn an_apply_that_failed_by_itself_left_nothing_out_of_the_state() {
 }
 
 #[tokio::test]
-async fn a_state_that_s3_takes_at_the_second_attempt_is_no_failure() {
+async fn a_state_that_s3_takes_at_the_second_attempt_fails_nothing() {
     let Some(story) = in_s3() else { return };
     let apply = planned(&story, &repository(&data("own"))).await;
     let (_, result) = apply_refused(&story, &apply, 1).await;

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_commit_may_have_caused_is_no_failure_of_an_api() {
+    fn what_the_commit_may_have_caused_is_not_a_failure_of_an_api() {
         for text in [
             "creating SQS Queue: operation error SQS: CreateQueue, https response error StatusCode: 403, RequestID: 1b, api error AccessDenied: User: arn:aws:sts::1:assumed-role/apply is not authorized to perform: sqs:CreateQueue",
             "reading S3 Bucket: operation error S3: ListBucket, https response error StatusCode: 503, RequestID: 1b, api error AccessDenied: Access Denied",
