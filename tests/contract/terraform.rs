@@ -283,8 +283,7 @@ fn the_inner_deadline_comes_first() {
     const { assert!(domain::job::RESULT_SECONDS + 60 <= 120) };
 }
 
-/// The function holds a plan in memory, and what it reads from it: up to four times as much for a plan
-/// that is one large output.
+/// The function holds a plan's JSON in memory, and the changes in it.
 #[test]
 fn the_largest_plan_fits_into_the_memory_of_the_function_that_judges_it() {
     let largest = domain::plan::MAX_PLAN_JSON / (1024 * 1024);

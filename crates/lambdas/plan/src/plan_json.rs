@@ -3,7 +3,7 @@
 use crate::Error;
 use domain::ids::{Sha256Digest, StackName};
 use domain::plan::{
-    self, MAX_PLAN_JSON, NotJudged, NotPlanned, ObjectRef, PlanSummary, ResourceChange, ShownPlan,
+    self, MAX_PLAN_JSON, NotJudged, NotPlanned, ObjectRef, PlanSummary, ResourceChange,
 };
 use domain::run::Run;
 use engine::{Limited, Objects, Result};
@@ -29,13 +29,13 @@ pub(crate) async fn judged(
     sealed: &ObjectRef,
     said: Vec<ResourceChange>,
 ) -> Result<Judged> {
-    let summary = read(objects, stack, sealed).await?.summary;
+    let summary = read(objects, stack, sealed).await?;
     let Some(undo) = run.undo(stack) else {
         let made = Vec::new();
         return Ok(Judged { summary, made });
     };
     let applied = undo.applied.json;
-    let planned = read(objects, stack, &applied).await?.summary.changes;
+    let planned = read(objects, stack, &applied).await?.changes;
     let made = plan::confirmed(&planned, said, undo.extent);
     let made = made.map_err(|NotPlanned { address }| Error::MadeOtherwise {
         stack: stack.clone(),
@@ -52,7 +52,7 @@ pub(crate) async fn judged(
 /// Fails with `PlanTampered` when the object is missing or has another digest, with `PlanFailed` when it
 /// is too large, with `ContractViolation` when it is not a plan that this version reads, and when the
 /// bucket cannot be called.
-async fn read(objects: &dyn Objects, stack: &StackName, sealed: &ObjectRef) -> Result<ShownPlan> {
+async fn read(objects: &dyn Objects, stack: &StackName, sealed: &ObjectRef) -> Result<PlanSummary> {
     let (stack, key) = (stack.clone(), sealed.key.clone());
     let bytes = match objects.get_limited(&key, MAX_PLAN_JSON).await? {
         Some(Limited::Whole(bytes)) => bytes,
@@ -73,6 +73,6 @@ async fn read(objects: &dyn Objects, stack: &StackName, sealed: &ObjectRef) -> R
         }
         .into());
     }
-    let shown = ShownPlan::parse(&bytes);
-    Ok(shown.map_err(|cause| Error::NotJudged { stack, key, cause })?)
+    let summary = PlanSummary::parse(&bytes);
+    Ok(summary.map_err(|cause| Error::NotJudged { stack, key, cause })?)
 }
