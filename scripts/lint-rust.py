@@ -4,7 +4,7 @@
 
 METADATA is the output of `cargo metadata --all-features`, MESSAGES that of `cargo build --message-format json` for the programs and
 tests of the workspace. The build runs clippy, see .cargo/config.toml. rustdoc uses the libraries of the build: `cargo doc` would
-first check every dependency once more, which takes minutes.
+first check every dependency again, which takes minutes.
 """
 
 import json

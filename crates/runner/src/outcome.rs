@@ -196,9 +196,12 @@ fn side_effects(error: &Error) -> SideEffects {
         | Error::Start { .. } => SideEffects::None,
         Error::Interrupted(interruption) if !interruption.killed => SideEffects::Possible,
         Error::Failed(failure) if failure.code == FAILED => SideEffects::Possible,
-        Error::Interrupted(_) | Error::Failed(_) | Error::Unreadable { .. } | Error::Io { .. } => {
-            SideEffects::Unrecorded
-        }
+        Error::Interrupted(_)
+        | Error::Failed(_)
+        | Error::Plan(_)
+        | Error::TooLong { .. }
+        | Error::Unreadable { .. }
+        | Error::Io { .. } => SideEffects::Unrecorded,
     }
 }
 

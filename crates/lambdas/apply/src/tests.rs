@@ -11,9 +11,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId};
 use domain::job::{JobOutcome, Verb};
 use domain::keys::{self, JobFile};
-use domain::plan::{
-    LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
-};
+use domain::plan::{LegKind, ObjectRef, SealedPlan, SideEffects, StateVersion, Verdict};
 use domain::run::{Approval, ApprovalDecision, StackState};
 use domain::step::{CaughtError, FinishApply, FinishApplyOutput, StackJob, StartApply};
 use domain::warning::{Warning, WarningKind, Warnings};

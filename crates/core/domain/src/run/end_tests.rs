@@ -54,10 +54,7 @@ fn an_end_is_announced_once() {
 #[test]
 fn an_apply_whose_job_never_started_changed_nothing() {
     let mut run = run(vec![stack(0, &[])]);
-    run.forward.stacks[0].state = StackState::Applying {
-        job: job(0),
-        summary: PlanSummary::default(),
-    };
+    run.forward.stacks[0].state = StackState::Applying { job: job(0) };
     run.never_started(&[job(1)], now()).unwrap();
     assert!(run.has_side_effects(), "it waits for another job");
     run.never_started(&[job(0)], now()).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::config::{CONFIG_FILE, ConfigError};
 use crate::error::{ErrorName, StepError};
+use crate::text;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -127,7 +128,8 @@ impl Problem {
     }
 
     pub(super) fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fix = fix.into();
+        // Paths in it may have line breaks.
+        self.fix = text::inert(&fix.into());
         self
     }
 

@@ -247,7 +247,7 @@ fn submodule(path: &str, reader: &str) -> Problem {
     Problem::new(Rule::ContentMissing, path, found)
         .expected("the files themselves")
         .fix(format!(
-            "run `git submodule update --init {path_argument}`, `git rm --cached {path_argument}`, remove `{}`, and commit its files",
-            inside(path, ".git")
+            "run `git submodule update --init {path_argument}`, `git rm --cached {path_argument}`, remove {}, and commit its files",
+            argument(&inside(path, ".git"))
         ))
 }
