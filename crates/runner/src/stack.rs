@@ -16,6 +16,7 @@ pub fn backend_override(backend: &Backend, path_style: bool) -> Value {
             "s3",
             json!({"bucket": bucket, "key": key, "region": region, "use_lockfile": true}),
         ),
+        #[cfg(feature = "local-state")]
         Backend::Local { path } => ("local", json!({"path": path})),
     };
     if kind == "s3"

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version of [`Entry`] that this code writes and reads.
-pub const AUDIT_SCHEMA: u32 = 4;
+pub const AUDIT_SCHEMA: u32 = 5;
 
 /// The folder of the entries on the audit branch.
 pub const FOLDER: &str = "runs";

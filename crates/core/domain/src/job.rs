@@ -159,7 +159,8 @@ pub enum Backend {
         /// The bucket's region.
         region: String,
     },
-    /// A local state file, for the runner's tests. The Lambdas write only `S3`.
+    /// A local state file, for the runner's tests.
+    #[cfg(feature = "local-state")]
     Local {
         /// The file's absolute path.
         path: String,

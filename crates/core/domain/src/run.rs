@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of [`Run`] that this code writes and reads.
-pub const RUN_SCHEMA: u32 = 5;
+pub const RUN_SCHEMA: u32 = 6;
 
 /// A run, as stored in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
