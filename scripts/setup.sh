@@ -31,8 +31,10 @@ enough() { [[ $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
 
 check_programs() {
   local program version
-  for program in git cargo python3; do
+  for program in git cargo clippy-driver python3; do
     command -v "$program" >/dev/null || case $program in
+      clippy-driver)
+        die "there is no clippy-driver on the PATH, which every build runs" "run rustup component add clippy, then run this again" ;;
       cargo) die "there is no cargo on the PATH" "install Rust with rustup (rustup.rs), then run this again" ;;
       *) die "there is no $program on the PATH" "install it with the system's packages (apt-get install $program), then run this again" ;;
     esac

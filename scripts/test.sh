@@ -25,6 +25,8 @@ export CARGO_BUILD_TARGET
 export RUST_BACKTRACE=0
 # Expected files are compared, never rewritten.
 unset UPDATE_EXPECT INSTA_UPDATE INSTA_FORCE_PASS
+# The build runs clippy by .cargo/config.toml, which these would override.
+unset RUSTC_WORKSPACE_WRAPPER CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER
 # Incremental builds cost time and space on the first build, and this is often the first.
 export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 engine=$(scripts/engine.sh)

@@ -269,8 +269,8 @@ fn details(prefix: &str, stack: &StackRun) -> Vec<Fact> {
     }
     if !stack.unrecorded().is_empty() {
         lines.push(format!(
-            "may exist, in no state: {}; `sluicegate logs` shows the ids of those whose creation was \
-             complete: import or delete them",
+            "may exist, in no state: {}; `sluicegate logs` shows the ids of what was created: import or \
+             delete only an object whose id is not in the state",
             stack.unrecorded()
         ));
     }
@@ -398,7 +398,7 @@ pub fn next(run: &Run) -> Option<String> {
     if let Some(stack) = run.unwritten_stack() {
         let error = StepError::new(ErrorName::StateUnwritten, String::new());
         return Some(format!(
-            "{} Then run `sluicegate unfreeze {} {}`.",
+            "{} Then run `sluicegate unfreeze {} {}`, and push a commit to deliver again.",
             error.next_step(run.id(), Some(stack.name())),
             run.trigger().repository_key(),
             environment(run)

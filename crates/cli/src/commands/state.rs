@@ -332,7 +332,7 @@ pub async fn restore(
             }
             Content::Version(version)
         }
-        Restored::Unwritten => Content::Kept(unwritten::find(pipeline, of).await?),
+        Restored::Unwritten => Content::Kept(unwritten::find(pipeline, of, key).await?),
     };
     selected.check_free(pipeline).await?;
     let own = StateLock::of_restore(&domain::text::line(by, 100), pipeline.clock.now());

@@ -279,8 +279,15 @@ async fn a_state_that_terraform_could_not_write_is_written_from_the_copy_of_its_
     let args = ["state", "restore", &asked, "data", "--unwritten"];
     insta::assert_snapshot!("state_unwritten_none", desk.run(&args).await);
 
-    let kept = keys::job(run.id(), &job, JobFile::ErroredState);
-    desk.artifacts.set(&kept, state(7));
+    // The job of the other leg wrote its state at the second attempt: its copy is older.
+    let other = JobId::seal("apply", &samples::stack("data"), 9, b"z");
+    for (job, serial) in [(&job, 7), (&other, 6)] {
+        let spec = format!(r#"{{"backend":{{"key":"{STATE}"}}}}"#);
+        desk.artifacts
+            .set(&keys::job(run.id(), job, JobFile::Spec), spec);
+        let kept = keys::job(run.id(), job, JobFile::ErroredState);
+        desk.artifacts.set(&kept, state(serial));
+    }
     insta::assert_snapshot!("state_unwritten", desk.run(&args).await);
     assert_eq!(desk.states.read(STATE).unwrap(), state(7).into_bytes());
     assert_eq!(desk.states.read(LOCK), None, "it is free again");

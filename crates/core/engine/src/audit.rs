@@ -280,28 +280,39 @@ impl AuditLog {
         let known = self.branch.newest(repository, own - 1).await?;
         let known = known.unwrap_or(0);
         let mut files = Vec::new();
-        let lacking = known + 1..=known.saturating_add(PROJECTED);
-        let behind = Some(own).filter(|own| !lacking.contains(own));
-        for seq in lacking.chain(behind) {
-            let key = keys::audit(id, seq);
-            let Some(bytes) = self.bucket.get(&key).await? else {
-                if seq < own {
-                    continue;
-                }
-                break;
-            };
-            let entry = Entry::from_bytes(&bytes).map_err(|why| broken(&key, why))?;
-            files.push(AuditFile {
-                path: entry.path(),
-                message: entry.commit_message(),
-                at: entry.ended_at,
-                bytes,
-            });
+        let last = known.saturating_add(PROJECTED);
+        for seq in known + 1..=last {
+            match self.file(id, seq).await? {
+                Some(file) => files.push(file),
+                // A deleted entry.
+                None if seq < own => {}
+                None => break,
+            }
+        }
+        // Where so many entries in a row were deleted, the branch goes on with the run's own. Otherwise the
+        // next run adds those that follow: none is left out.
+        if files.is_empty() && own > last {
+            files.extend(self.file(id, own).await?);
         }
         if files.is_empty() {
             return Ok(());
         }
         self.branch.append(repository, &files).await
+    }
+
+    /// Returns an entry as a file of the audit branch; `None` if it does not exist.
+    async fn file(&self, repository: RepositoryKey, seq: u64) -> Result<Option<AuditFile>> {
+        let key = keys::audit(repository, seq);
+        let Some(bytes) = self.bucket.get(&key).await? else {
+            return Ok(None);
+        };
+        let entry = Entry::from_bytes(&bytes).map_err(|why| broken(&key, why))?;
+        Ok(Some(AuditFile {
+            path: entry.path(),
+            message: entry.commit_message(),
+            at: entry.ended_at,
+            bytes,
+        }))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{Apply, Error};
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
+use domain::keys::{self, JobFile};
 use domain::plan::{ObjectRef, SideEffects};
 use domain::run::{Run, StackRun, StackState, StalePlan};
 use domain::step::{FinishApply, FinishApplyOutput};
@@ -95,6 +96,9 @@ impl Apply {
                 let side_effects = match error.name {
                     ErrorName::JobLost => match self.replace(lost).await? {
                         LostJobEnd::Replaced(job) => return Ok(FinishApplyOutput::StartAgain(job)),
+                        LostJobEnd::Failed(side_effects) if side_effects.are_possible() => {
+                            self.after_lost(run.id(), &job, side_effects).await?
+                        }
                         LostJobEnd::Failed(side_effects) => side_effects,
                     },
                     // What Terraform did is unknown.
@@ -105,6 +109,21 @@ impl Apply {
                 Err(error)
             }
         }
+    }
+
+    /// Returns the side effects of a lost job that started. One that kept a state could not write it, and may
+    /// have ended before its result.
+    async fn after_lost(
+        &self,
+        run: &RunId,
+        job: &JobId,
+        side_effects: SideEffects,
+    ) -> Result<SideEffects> {
+        let kept = keys::job(run, job, JobFile::ErroredState);
+        Ok(match self.objects.get(&kept).await? {
+            Some(_) => SideEffects::Unwritten,
+            None => side_effects,
+        })
     }
 
     async fn replace(&self, lost: LostJob<'_>) -> Result<LostJobEnd> {

@@ -1,9 +1,11 @@
 //! Keeps the state that Terraform could not write at the end of an apply.
 
+use std::time::Duration;
+
 use domain::error::ErrorName;
 use domain::keys::JobFile;
 use domain::plan::SideEffects;
-use terraform_cli::Cancel;
+use terraform_cli::CancelHandle;
 
 use super::Prepared;
 use crate::job::job_key;
@@ -12,6 +14,9 @@ use crate::outcome::Stop;
 /// Where Terraform writes a state that its backend did not take: in its working directory. No commit has
 /// a file of that name there: the source rules refuse states.
 const ERRORED: &str = "errored.tfstate";
+
+/// The time limit of the second attempt: the job must write its result before Batch ends it.
+const PUSH_LIMIT: Duration = Duration::from_secs(120);
 
 /// Whether the state has all that the apply did.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,8 +42,18 @@ impl Prepared<'_> {
         if stop.error.name != ErrorName::Interrupted {
             self.step("state push");
             let grace = self.context.grace;
-            let terraform = self.terraform.clone().cancelled_by(Cancel::never(), grace);
-            if terraform.push_state(&file).await.is_ok() {
+            let (handle, cancel) = CancelHandle::new();
+            let terraform = self.terraform.clone().cancelled_by(cancel, grace);
+            let push = terraform.push_state(&file);
+            tokio::pin!(push);
+            let pushed = tokio::select! {
+                pushed = &mut push => pushed,
+                () = tokio::time::sleep(PUSH_LIMIT) => {
+                    handle.cancel();
+                    push.await
+                }
+            };
+            if pushed.is_ok() {
                 let note =
                     "; terraform could not write the state at first, the job has written it since";
                 stop.error.message.push_str(note);

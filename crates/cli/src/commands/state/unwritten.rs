@@ -3,7 +3,7 @@
 use crate::args::StateOf;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::pipeline::Pipeline;
-use domain::keys;
+use domain::keys::{self, JobFile};
 use serde::Deserialize;
 
 /// A state that a job kept.
@@ -13,6 +13,17 @@ pub(super) struct Kept {
     pub(super) bytes: Vec<u8>,
 }
 
+/// What a job spec says of the stack's state.
+#[derive(Debug, Deserialize)]
+struct Of {
+    backend: Location,
+}
+
+#[derive(Debug, Deserialize)]
+struct Location {
+    key: String,
+}
+
 /// What identifies a version of a state.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Version {
@@ -20,26 +31,38 @@ struct Version {
     serial: u64,
 }
 
-/// Returns the state that a job of the run kept for the stack. A stack has at most one: a run with such a
-/// job is not rolled back.
+/// Returns the newest copy of the state `state` that a job of the run kept. Both legs may have kept one: a
+/// job that wrote the state at its second attempt leaves its copy.
 ///
 /// # Errors
 /// Fails with `VersionNotFound` if no job kept one, and with the errors of the bucket.
-pub(super) async fn find(pipeline: &Pipeline, of: &StateOf) -> Outcome<Kept> {
+pub(super) async fn find(pipeline: &Pipeline, of: &StateOf, state: &str) -> Outcome<Kept> {
     let run = crate::commands::run(&*pipeline.table, &of.run).await?;
-    let stack = crate::commands::stack_of(&run, &of.stack)?.name().clone();
-    let keys = pipeline.artifacts.list(&keys::jobs(run.id())).await?;
-    let own = |key: &&String| {
-        let job = keys::job_of_errored_state(run.id(), key);
-        job.is_some_and(|job| job.stack().as_ref() == Some(&stack))
-    };
-    if let Some(key) = keys.iter().rfind(own)
-        && let Some(bytes) = pipeline.artifacts.get(key).await?
-    {
-        let key = key.clone();
-        return Ok(Kept { key, bytes });
+    let mut newest: Option<(u64, Kept)> = None;
+    for key in pipeline.artifacts.list(&keys::jobs(run.id())).await? {
+        let Some(job) = keys::job_of_errored_state(run.id(), &key) else {
+            continue;
+        };
+        // By the state: two stacks may have exchanged theirs.
+        let spec = keys::job(run.id(), &job, JobFile::Spec);
+        let spec = pipeline.artifacts.get(&spec).await?.unwrap_or_default();
+        let spec = serde_json::from_slice::<Of>(&spec).ok();
+        if spec.is_none_or(|spec| spec.backend.key != state) {
+            continue;
+        }
+        let Some(bytes) = pipeline.artifacts.get(&key).await? else {
+            continue;
+        };
+        let kept = Kept { key, bytes };
+        let serial = kept.read(&kept.key, &kept.bytes)?.serial;
+        if newest.as_ref().is_none_or(|(known, _)| *known < serial) {
+            newest = Some((serial, kept));
+        }
     }
-    let what = format!("no job of run {} kept a state of stack {stack}", run.id());
+    if let Some((_, kept)) = newest {
+        return Ok(kept);
+    }
+    let what = format!("no job of run {} kept a copy of state {state}", run.id());
     let next = "The copy expires after a week. Without it, `sluicegate logs` shows what the apply did: import \
                 or delete it.";
     Err(Failure::new(Kind::VersionNotFound, what, next))

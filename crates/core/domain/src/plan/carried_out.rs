@@ -1,7 +1,8 @@
 //! What an apply did, computed from its plan and the states before and after it.
 //!
 //! The log of an apply ends with the process: after a SIGKILL it does not say what was done. The
-//! plan and the two states always do.
+//! plan and the two states do, except for what a killed apply did after the state was last written:
+//! see `unrecorded`.
 
 use super::{Action, Origin, ResourceChange, StateVersion};
 use std::collections::BTreeMap;

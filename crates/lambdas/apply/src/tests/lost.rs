@@ -80,6 +80,23 @@ async fn a_job_without_a_result_may_have_side_effects() {
     assert_eq!(world.state().await, StackState::Failed { side_effects });
 }
 
+/// S3 took neither the state nor the job's result. A rollback from the old state would lose what the apply
+/// made.
+#[tokio::test]
+async fn a_lost_job_that_kept_a_state_is_not_rolled_back() {
+    let world = Scene::new(Verdict::Auto).await;
+    let job = world.start().await.unwrap();
+    world.claim_job(&run(), &job);
+    let kept = keys::job(&run(), &job, JobFile::ErroredState);
+    world.artifacts.set(&kept, "{}");
+    for _ in 0..2 {
+        let error = world.finish(&job).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::JobLost);
+    }
+    let side_effects = SideEffects::Unwritten;
+    assert_eq!(world.state().await, StackState::Failed { side_effects });
+}
+
 #[tokio::test]
 async fn an_orphaned_job_is_terminated_before_its_result_counts() {
     let world = Scene::new(Verdict::Auto).await;

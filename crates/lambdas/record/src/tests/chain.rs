@@ -101,6 +101,28 @@ async fn the_deletion_of_the_newest_entries_leaves_a_gap_and_stops_no_run() {
     }
 }
 
+/// The forge refused the audit branch for 210 runs. One call adds at most 200 entries.
+#[tokio::test]
+async fn a_branch_that_lags_far_behind_gets_every_entry() {
+    let world = Scene::new();
+    let repository = samples::repository().key;
+    let mut newest = None;
+    for seq in 1..=210 {
+        let mut run = samples::claimed_run(77);
+        let gone = StepError::new(ErrorName::CommitNotFound, "gone");
+        run.close(Some(gone), seq, samples::now()).unwrap();
+        let entry = Entry::of(&run, run.end().unwrap(), None, newest.as_ref());
+        let bytes = entry.to_bytes().unwrap();
+        newest = Some(domain::audit::Head::of(seq, &bytes));
+        world.audit.set(&keys::audit(repository, seq), bytes);
+    }
+    for (n, copied) in [(2, 200), (3, 212)] {
+        world.add(n, QueueRule::Newest).await;
+        world.record(n, None).await.unwrap();
+        assert_eq!(world.forge.audit_files(repository).len(), copied);
+    }
+}
+
 /// The entry before the recorded number was deleted, and so was the head.
 #[tokio::test]
 async fn a_chain_whose_head_is_lost_goes_on_after_its_last_entry() {
