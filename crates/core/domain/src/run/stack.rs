@@ -34,8 +34,8 @@ pub struct StackRun {
     digest: Option<StackDigest>,
     /// The number of plan and apply jobs that the stack had on this leg.
     jobs: u32,
-    /// The validation job that found the stack's configuration valid.
-    pub(super) validated: Option<JobId>,
+    /// The number of the validation job that found the stack's configuration valid.
+    pub(super) validated: Option<u32>,
     /// The number of times that a stale plan was made again.
     replans: u32,
     /// The number of jobs that replaced one that never started.

@@ -23,7 +23,7 @@ impl StackRun {
     /// Returns whether this job found the stack's configuration valid.
     #[must_use]
     pub fn is_validated_by(&self, job: &JobId) -> bool {
-        self.validated.as_ref() == Some(job)
+        self.validated.is_some() && Verb::Validate.is_of(job) && job.attempt() == self.validated
     }
 
     /// Returns whether the stack waits for a validation, or could: no plan has read its
@@ -46,7 +46,7 @@ impl StackRun {
     ) -> Change {
         match &self.state {
             StackState::Validating { job: expected } if expected == job => {
-                self.validated = Some(job.clone());
+                self.validated = job.attempt();
                 self.dependencies = dependencies;
                 self.reach(StackState::Pending, now);
                 Ok(())
