@@ -13,16 +13,23 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 . scripts/progress.sh
 
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
 arguments=(--require-shared-provider) with_aws=
 while (($#)); do
   case $1 in
     --aws) with_aws=1 ;;
     --pairs)
-      arguments+=("$1" "${2:?--pairs needs a number}")
+      [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || { echo "bench: --pairs needs a number of at least 1" >&2; exit 2; }
+      arguments+=("$1" "$2")
       shift
       ;;
+    -h | --help)
+      usage
+      exit
+      ;;
     *)
-      sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+      echo "bench: unknown argument: $1" >&2
+      usage >&2
       exit 2
       ;;
   esac

@@ -23,6 +23,10 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 dockerfile=$root/crates/runner/Dockerfile
 tag=${1:-sluicegate-runner:aws}
+case $tag in
+  -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit ;;
+  -*) echo "build-runner-image: $tag is not a tag" >&2; sed -n '4,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
 [[ $tag == local ]] && local_run=1 || local_run=
 output=${CARGO_TARGET_DIR:-$root/target}
 

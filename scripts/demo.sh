@@ -13,23 +13,28 @@ began=$(date +%s)
 took() { echo $(($(date +%s) - began)); }
 step() { printf '\n== %s (%s s)\n' "$1" "$(took)"; }
 
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+refuse() {
+  echo "demo: $1" >&2
+  usage >&2
+  exit 2
+}
+case ${1:-} in
+  "" | --keep | down) (($# <= 1)) || refuse "unexpected argument: $2" ;;
+  -h | --help) usage; exit ;;
+  *) refuse "unknown argument: $1" ;;
+esac
+
 command -v rustc >/dev/null || exec scripts/setup.sh run # reports what is missing
 CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
 export CARGO_BUILD_TARGET
 target=${CARGO_TARGET_DIR:-$root/target}
 local_run=$target/$CARGO_BUILD_TARGET/debug/sluicegate-local
 
-case ${1:-} in
-  down)
-    [[ -x $local_run ]] || { echo "Nothing was built here, so nothing can run."; exit 0; }
-    exec "$local_run" --root "$root" down
-    ;;
-  "" | --keep) ;;
-  *)
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-    ;;
-esac
+if [[ ${1:-} == down ]]; then
+  [[ -x $local_run ]] || { echo "Nothing was built here, so nothing can run."; exit 0; }
+  exec "$local_run" --root "$root" down
+fi
 
 step "What this machine needs"
 scripts/setup.sh run

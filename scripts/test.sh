@@ -31,10 +31,7 @@ unset RUSTC_WORKSPACE_WRAPPER CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER
 export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 engine=$(scripts/engine.sh)
 
-usage() {
-  sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
-  exit 2
-}
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 
 # --- Steps that the suites need. Each runs once, before the first suite that needs it --------------------------------------
 
@@ -173,8 +170,16 @@ long='' suites=()
 for argument in "$@"; do
   case $argument in
     --long) long=1 ;;
+    -h | --help)
+      usage
+      exit
+      ;;
     *)
-      [[ " ${all_suites[*]} " == *" $argument "* ]] || usage
+      [[ " ${all_suites[*]} " == *" $argument "* ]] || {
+        echo "test: unknown suite: $argument" >&2
+        usage >&2
+        exit 2
+      }
       suites+=("$argument")
       ;;
   esac

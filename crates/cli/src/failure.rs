@@ -26,6 +26,8 @@ pub enum Kind {
     VersionNotFound,
     /// No approval is pending, or the plan was decided otherwise.
     NotWaiting,
+    /// The repository has no audit entry.
+    AuditNotFound,
     /// An entry of the audit cannot be read.
     AuditUnreadable,
     /// The audit was changed after it was written.
@@ -51,6 +53,7 @@ impl Kind {
             Self::LockNotFound => "LockNotFound",
             Self::VersionNotFound => "VersionNotFound",
             Self::NotWaiting => "NotWaiting",
+            Self::AuditNotFound => "AuditNotFound",
             Self::AuditUnreadable => "AuditUnreadable",
             Self::AuditChanged => "AuditChanged",
             Self::OutputFailed => "OutputFailed",

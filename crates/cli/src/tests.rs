@@ -329,7 +329,7 @@ not JSON, with a bell"#,
         desk.run(&["logs", &run, "app", "--json"]).await
     );
     insta::assert_snapshot!("logs_no_stack", desk.run(&["logs", &run, "nope"]).await);
-    assert_eq!(desk.run(&["logs", &id(3), "data"]).await, "no logs yet\n");
+    insta::assert_snapshot!("logs_none", desk.run(&["logs", &id(3), "data"]).await);
 }
 
 #[tokio::test]
@@ -370,7 +370,7 @@ async fn the_audit_is_listed_and_checked() {
     let other = desk
         .run(&["audit", "verify", "--repository", "github-7"])
         .await;
-    assert_eq!(other, "no entries yet\n");
+    insta::assert_snapshot!("audit_verify_unknown", other);
     // A failure is changed to a success.
     let key = desk.audit.keys()[0].clone();
     let text = String::from_utf8(desk.audit.peek(&key).unwrap()).unwrap();

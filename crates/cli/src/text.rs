@@ -102,19 +102,20 @@ pub fn counts(counts: &Counts) -> String {
     parts.join(", ")
 }
 
-/// Formats what an apply that failed did: `done: 3 create, 1 import`.
+/// Formats what an apply did: `3 created, 1 imported`.
 fn carried_out(counts: &Counts) -> String {
+    let participle = |verb: &str| match verb {
+        "forget" => "removed from the state".to_owned(),
+        verb if verb.ends_with('e') => format!("{verb}d"),
+        verb => format!("{verb}ed"),
+    };
     let parts: Vec<String> = counts
         .by_verb()
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, verb)| format!("{count} {verb}"))
+        .map(|(count, verb)| format!("{count} {}", participle(verb)))
         .collect();
-    if parts.is_empty() {
-        "done: nothing".to_owned()
-    } else {
-        format!("done: {}", parts.join(", "))
-    }
+    parts.join(", ")
 }
 
 /// Returns the state of a stack, with the counts of its last plan.
@@ -152,10 +153,16 @@ pub fn stack_state(stack: &StackRun) -> String {
         StackState::Pending | StackState::Validating { .. } | StackState::Planning { .. }
     );
     let planned = stack.plan().filter(|_| !is_planning);
-    let planned = planned.map(|plan| counts(&plan.counts));
+    let planned = planned.map(|plan| match stack.state() {
+        StackState::Applied { .. } => carried_out(&plan.counts),
+        _ => counts(&plan.counts),
+    });
     let planned = planned.filter(|text| !text.is_empty());
     let made = match stack.state() {
-        StackState::Failed { .. } => stack.made().map(carried_out),
+        StackState::Failed { .. } => stack.made().map(|made| match carried_out(made) {
+            nothing if nothing.is_empty() => "done: nothing".to_owned(),
+            done => format!("done: {done}"),
+        }),
         _ => None,
     };
     let notes: Vec<String> = planned.into_iter().chain(made).collect();

@@ -10,7 +10,7 @@ use domain::ids::RepositoryKey;
 use domain::keys;
 use engine::audit::head_key;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The audit chain of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn of_clone(path: &std::path::Path) -> Outcome<Vec<Chain>> {
 /// Reads the chains from the audit bucket, one for each repository.
 ///
 /// # Errors
-/// The errors of the bucket and the table.
+/// Fails if the repository has no entry and never had one, and with the errors of the bucket and the table.
 pub async fn of_bucket(
     pipeline: &Pipeline,
     repository: Option<RepositoryKey>,
@@ -88,6 +88,21 @@ pub async fn of_bucket(
             anchor: noted.and_then(|item| serde_json::from_str(&item.doc).ok()),
             problems: Vec::new(),
         });
+    }
+    if let (Some(asked), true) = (repository, chains.is_empty()) {
+        let names = pipeline.audit.list(&keys::audit_entries(None)).await?;
+        let known: BTreeSet<String> = names
+            .iter()
+            .filter_map(|name| Some(keys::repository_of_audit(name)?.to_string()))
+            .collect();
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        let next = if known.is_empty() {
+            "No repository has an entry yet: the first run that ends writes one.".to_owned()
+        } else {
+            format!("Repositories with entries: {known}.")
+        };
+        let what = format!("repository {asked} has no audit entry");
+        return Err(Failure::new(Kind::AuditNotFound, what, next));
     }
     Ok(chains)
 }

@@ -110,7 +110,7 @@ fn good(
         format!(", deployed by stack {}", deploy.stack())
     });
     let mut text = format!(
-        "{}: no problems in {files} files; environment {}, {stacks}{deploy}\n",
+        "{}: no problems in {files} files, Terraform was not run; environment {}, {stacks}{deploy}\n",
         directory.display(),
         config.environment
     );

@@ -77,7 +77,7 @@ pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Out
         return out.value(&lines);
     }
     if lines.is_empty() {
-        return out.text("no logs yet\n");
+        return out.text(&nothing(&run, stack.as_ref()));
     }
     let mut source = "";
     for line in &lines {
@@ -88,6 +88,26 @@ pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Out
         out.text(&format!("{:<20}  {}\n", line.at, line.text))?;
     }
     Ok(())
+}
+
+/// Returns why there is no log, in one line.
+fn nothing(run: &Run, stack: Option<&StackName>) -> String {
+    if !run.is_ended() {
+        return "no logs yet\n".to_owned();
+    }
+    let states = run.legs().flat_map(domain::run::Leg::stacks);
+    let last = states
+        .filter(|one| Some(one.name()) == stack)
+        .last()
+        .filter(|one| one.jobs() == 0);
+    match last {
+        Some(last) => format!(
+            "no logs: stack {} had no job in this run ({})\n",
+            last.name(),
+            text::stack_state(last)
+        ),
+        None => "no logs: they have expired, or the run ended before its first job\n".to_owned(),
+    }
 }
 
 /// Returns the logs of the jobs of a run, ordered by the time of their first line.

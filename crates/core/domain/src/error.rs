@@ -56,7 +56,7 @@ names! {
     /// An AWS API throttled the call.
     AwsThrottled: Transient, "Wait; if it lasts, raise the service quota that the cause names.";
     /// An AWS API did not respond, or responded with a server error.
-    AwsUnavailable: Transient, "Wait; see the AWS Health Dashboard when it lasts.";
+    AwsUnavailable: Transient, "Wait; if it lasts, see the AWS Health Dashboard, and that the address in AWS_ENDPOINT_URL answers if it is set.";
     /// The forge (git or its API) did not respond.
     ForgeUnavailable: Transient, "Wait; see the forge's status page when it lasts.";
     /// Every attempt to write a record failed because another process changed it.

@@ -129,7 +129,7 @@ text_id!(
 );
 text_id!(
     /// The id of a run.
-    RunId, "a run id", "lower-case letters, digits and hyphens, at most 64",
+    RunId, "a run id", "a lower-case letter, then lower-case letters, digits and hyphens, no hyphen at the end, at most 64",
     |text| slug(text, 64)
 );
 text_id!(

@@ -98,6 +98,10 @@ const TERRAFORM: &[Cause] = &[
         "The role in the cause lacks the permission that it names. Add it to the policies of the jobs (terraform/modules/jobs) or to the permissions boundary, apply, then push again.",
     ),
     cause(
+        &["AccessDenied", "reserved parameter name"],
+        "AWS reserves parameter names that begin with aws or ssm. Give the parameter another name, and push.",
+    ),
+    cause(
         &["AccessDenied"],
         "A role lacks a permission; `sluicegate logs RUN STACK` shows which. Add it to the policies of the jobs (terraform/modules/jobs) or to the permissions boundary, apply, then push again.",
     ),

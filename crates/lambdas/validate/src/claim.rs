@@ -114,10 +114,10 @@ impl Validate {
         let left_out = examined.left_out().clone();
         let config = examined.result().map_err(|problems| problems.to_error())?;
         for warning in source_rules::unmatched_globs(&files, &config) {
-            tracing::warn!(commit = %snapshot.commit, "{warning}");
+            tracing::warn!(run = %run.id(), commit = %snapshot.commit, "{warning}");
         }
         if !left_out.paths.is_empty() {
-            tracing::warn!(commit = %snapshot.commit, "{left_out}");
+            tracing::warn!(run = %run.id(), commit = %snapshot.commit, "{left_out}");
         }
         Ok((config, left_out))
     }

@@ -49,7 +49,7 @@ pub enum ParseError {
 /// Parses a status message.
 ///
 /// # Errors
-/// Fails with [`ParseError`] for any text that [`message`] did not write.
+/// Fails with [`ParseError`] for any text that [`message`](super::message) did not write.
 pub fn parse(body: &str) -> Result<Received, ParseError> {
     let event: Event = serde_json::from_str(body).map_err(ParseError::CloudEvent)?;
     let id = event.id().to_owned();
