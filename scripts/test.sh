@@ -322,9 +322,10 @@ main() {
   mkdir -p "$state"
   if [[ $engine != none ]]; then
     # Every suite uses this engine. A test that does not find it fails.
-    export DOCKER_HOST=$engine
+    export DOCKER_HOST=$engine EXPECTED_ENGINE=$engine
     echo "test: a Docker engine answers at $engine"
   else
+    unset EXPECTED_ENGINE
     echo "test: no Docker engine answers, so tests that need containers are skipped"
   fi
 

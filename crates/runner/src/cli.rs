@@ -73,7 +73,7 @@ mod tests {
             error
                 .unwrap_err()
                 .to_string()
-                .contains("expected lower-case letters")
+                .contains("expected a lower-case letter")
         );
     }
 }
