@@ -18,15 +18,8 @@ const ENVIRONMENT: &str = "production";
 const SETTINGS: &str = "app/src/settings.rs";
 const APP: &str = "infra/app/main.tf";
 const GREETING: &str = r#"parameters = { "/${local.name}/greeting" = "welcome" }"#;
-/// The step to remove if no engine answers: without a service, the address cannot be verified.
-const DEPLOY: &str = "deploy:
-  target: ecs
-  stack: app
-  container: shop
-  count: 2
-  health: { path: /health, timeout_seconds: 300 }
-  version: { path: /version }
-";
+/// The sample's configuration. It ends with `deploy:`.
+const CONFIG: &str = include_str!("../../../examples/shop/sluicegate.yaml");
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A scenario: its number and its title.
@@ -148,11 +141,16 @@ fn went_on(harness: &Harness, load: Option<&mut Load>) -> anyhow::Result<()> {
 
 async fn first(harness: &Harness, shop: &Sample) -> anyhow::Result<SoFar> {
     if !deploys(harness) {
+        // Without a service, the address cannot be verified.
+        let (_, keys) = CONFIG
+            .split_once("deploy:\n")
+            .context("the sample has no `deploy:`")?;
+        let deploy = format!("deploy:\n{keys}");
         harness.progress.text(
             "          not shown: no Docker engine answers, so the sample is delivered without `deploy:`",
         );
         harness
-            .commit(shop, &[("sluicegate.yaml", DEPLOY, "")], "No deployment")
+            .commit(shop, &[("sluicegate.yaml", &deploy, "")], "No deployment")
             .await?;
     }
     let commit = harness.head(shop).await?;
