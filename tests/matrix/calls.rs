@@ -1,8 +1,8 @@
 //! Which repository's runs reach which resources: every port of the Lambdas notes its calls here.
 
 use async_trait::async_trait;
+use domain::enrolment::EnrolledRepository;
 use domain::error::ErrorName;
-use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ImageDigest, RepositoryKey};
 use domain::rollout::HttpReply;
 use engine::{

@@ -4,9 +4,11 @@
 use crate::calls::{CALLER, Calls};
 use crate::terraform::{Batch, QUEUED, STUCK, WORK};
 use async_trait::async_trait;
+use domain::enrolment::EnrolledRepository;
 use domain::error::ErrorName;
-use domain::event::{EnrolledRepository, Trigger};
-use domain::ids::{ForgeId, JobId, RepositoryKey, RunId, StackName};
+use domain::event::Trigger;
+use domain::ids::{ForgeId, JobDefinition, JobId, RepositoryKey, RunId, StackName};
+use domain::keys::RunObjects;
 use domain::run::{Approval, ApprovalDecision, Run, StackState};
 use domain::step::{ApprovalAnswer, ExecutionEnded, ReconcileInput, RecordInput};
 use engine::documents::{environment_key, load};
@@ -62,7 +64,31 @@ pub(crate) fn neighbor() -> EnrolledRepository {
     repository.key.forge = ForgeId::Gitlab;
     repository.clone_url = "https://gitlab.com/acme/shop.git".into();
     repository.image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/neighbor".into();
+    for environment in &mut repository.environments {
+        let jobs = &mut environment.jobs;
+        for definition in [&mut jobs.plan, &mut jobs.apply] {
+            let own = definition.as_str().replace("github-42", "gitlab-42");
+            *definition = JobDefinition::parse(&own).unwrap();
+        }
+        environment.services = vec!["*/neighbor".to_owned().try_into().unwrap()];
+    }
     repository
+}
+
+/// Returns the objects that the roles of a job definition reach, of a run.
+fn scope(definition: &Value, run: RunId) -> RunObjects {
+    for repository in [samples::repository(), neighbor()] {
+        for environment in repository.environments {
+            let jobs = &environment.jobs;
+            if [&jobs.plan, &jobs.apply]
+                .iter()
+                .any(|known| *definition == known.as_str())
+            {
+                return RunObjects::new(repository.key, environment.name, run);
+            }
+        }
+    }
+    panic!("no enrolment has the job definition {definition}")
 }
 
 /// How a Task misbehaves.
@@ -146,6 +172,7 @@ impl Deref for Cloud {
 impl Cloud {
     pub(crate) fn new(machine: &Arc<Machine>) -> Arc<Self> {
         let world = World::with_clock(VirtualClock(Instant::now()));
+        world.enrolments.enrol(neighbor());
         for place in [SHOP, NEIGHBOR] {
             let Place {
                 service, template, ..
@@ -356,7 +383,8 @@ impl Cloud {
         let run = RunId::parse(&command[2]).unwrap();
         let job = JobId::parse(&command[4]).unwrap();
         assert_eq!(request.arguments["JobName"], job.as_str());
-        self.batch.submit(&run, &job, queued)
+        let definition = &request.arguments["JobDefinition"];
+        self.batch.submit(&scope(definition, run), &job, queued)
     }
 
     fn trouble(&self, state: &str) -> Option<Fault> {

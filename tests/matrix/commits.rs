@@ -1,7 +1,8 @@
 //! The commits that are delivered.
 
 use crate::cloud::{Cloud, neighbor};
-use domain::event::{EnrolledRepository, Trigger};
+use domain::enrolment::EnrolledRepository;
+use domain::event::Trigger;
 use domain::ids::{CommitId, RepositoryKey, Sha256Digest};
 use domain::run::Outcome;
 use engine::fakes::samples;

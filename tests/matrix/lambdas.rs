@@ -1,9 +1,8 @@
 //! The Lambdas on the fakes of `engine`.
 
-use crate::cloud::{Cloud, neighbor};
+use crate::cloud::Cloud;
 use async_trait::async_trait;
 use domain::error::StepError;
-use domain::event::EnrolledRepository;
 use domain::step::Step as Lambda;
 use engine::announce::Announcer;
 use engine::audit::AuditLog;
@@ -17,7 +16,7 @@ use workflow::walk::Failure;
 impl Cloud {
     fn announcer(&self) -> Announcer {
         self.queue_announcer()
-            .with_commit_statuses(self.calls.of(&self.forge), repositories())
+            .with_commit_statuses(self.calls.of(&self.forge), self.enrolments())
     }
 
     /// Returns an announcer for steps that set no commit status.
@@ -35,7 +34,7 @@ impl Cloud {
             objects: self.calls.of(&self.artifacts),
             source: self.calls.of(&self.forge),
             announcer: self.announcer(),
-            repositories: repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
         }
     }
@@ -49,6 +48,7 @@ impl Cloud {
             announcer: self.announcer(),
             clock: self.clock(),
             states: samples::states(),
+            enrolments: self.enrolments(),
         }
     }
 
@@ -60,6 +60,7 @@ impl Cloud {
             announcer: self.announcer(),
             clock: self.clock(),
             states: samples::states(),
+            enrolments: self.enrolments(),
         }
     }
 
@@ -69,7 +70,7 @@ impl Cloud {
             registry: self.calls.of(&self.registry),
             build_logs: Arc::new(self.build_logs.clone()),
             announcer: self.queue_announcer(),
-            repositories: repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
             bucket: samples::BUCKET.to_owned(),
         }
@@ -85,7 +86,7 @@ impl Cloud {
             registry: self.calls.of(&self.registry),
             probe: self.calls.of(&self.probe),
             announcer: self.announcer(),
-            repositories: repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
         }
     }
@@ -114,7 +115,7 @@ impl Cloud {
             table: self.calls.of(&self.table),
             bucket: self.calls.of(&self.audit),
             branch: self.calls.of(&self.forge),
-            repositories: repositories(),
+            enrolments: self.enrolments(),
         }
     }
 
@@ -125,7 +126,7 @@ impl Cloud {
             audit: self.audit_log(),
             executions: self.calls.of(&self.executions),
             announcer: self.announcer(),
-            repositories: repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
         }
     }
@@ -143,7 +144,7 @@ impl Cloud {
             executions: Arc::new(self.executions.clone()),
             tips: Arc::new(self.forge.clone()),
             bus: Arc::new(self.bus.clone()),
-            repositories: repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
         }
     }
@@ -178,10 +179,6 @@ impl Cloud {
             .answer(arguments["Payload"].clone())
             .await
     }
-}
-
-fn repositories() -> Arc<[EnrolledRepository]> {
-    Arc::new([samples::repository(), neighbor()])
 }
 
 /// A step as a Lambda function.

@@ -75,7 +75,7 @@ async fn an_approval_that_does_not_come_in_time_is_a_rejection() {
 async fn a_plan_that_is_changed_before_its_verdict_is_not_applied() {
     let cloud = delivered().await;
     let event = cloud.push(2, samples::CONFIG);
-    let jobs = domain::keys::jobs(&event.run_id());
+    let jobs = samples::objects(&event.run_id()).jobs();
     let applies = cloud.batch.applied().len();
     let forgery = async {
         loop {

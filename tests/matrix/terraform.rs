@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{CommitId, JobId, RunId, Sha256Digest};
 use domain::job::{Backend, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
-use domain::keys::{self, JobFile};
+use domain::keys::{JobFile, RunObjects};
 use domain::plan::{
     Action, ObjectRef, Origin, OutputsChange, PlanKind, PlanSummary, SealedPlan, SideEffects,
 };
@@ -165,7 +165,7 @@ impl Batch {
     }
 
     /// Starts a job, which runs even if nothing waits for it. Returns its Batch id.
-    pub(crate) fn submit(&self, run: &RunId, name: &JobId, queued: Duration) -> String {
+    pub(crate) fn submit(&self, objects: &RunObjects, name: &JobId, queued: Duration) -> String {
         let id = self.with(|inner| {
             let id = format!("{name}/{}", inner.jobs.len());
             let job = BatchJob {
@@ -176,14 +176,15 @@ impl Batch {
             inner.jobs.push((name.clone(), job));
             id
         });
-        let (batch, run, name, own) = (self.clone(), run.clone(), name.clone(), id.clone());
+        let (batch, objects) = (self.clone(), objects.clone());
+        let (name, own) = (name.clone(), id.clone());
         tokio::spawn(calls::as_caller(async move {
             tokio::time::sleep(queued).await;
             if !batch.is_open(&own) {
                 return;
             }
             batch.describe(&own, "RUNNING");
-            let ended = batch.run(&run, &name, &own).await;
+            let ended = batch.run(&objects, &name, &own).await;
             match batch.terminated(&own) {
                 Some(why) => {
                     tokio::time::sleep(STOPPING).await;
@@ -238,8 +239,8 @@ impl Batch {
     }
 
     /// Acts as the runner. A second job with the same spec waits for the first one's result.
-    async fn run(&self, run: &RunId, name: &JobId, id: &str) -> bool {
-        let file = |file| keys::job(run, name, file);
+    async fn run(&self, objects: &RunObjects, name: &JobId, id: &str) -> bool {
+        let file = |file| objects.job(name, file);
         let started = file(JobFile::Started);
         if self.artifacts.peek(&started).is_some() {
             while self.artifacts.peek(&file(JobFile::Result)).is_none() {
@@ -280,7 +281,7 @@ impl Batch {
         let ok = !matches!(outcome, JobOutcome::Failed { .. });
         let result = JobResult {
             schema: JOB_SCHEMA,
-            run: run.clone(),
+            run: spec.run.clone(),
             job: name.clone(),
             outcome,
             duration_ms: 30_000,
@@ -397,7 +398,7 @@ impl Batch {
             secret: SECRET.to_owned(),
         };
         let bytes = serde_json::to_vec(&file).unwrap();
-        let key = |file| keys::job(&spec.run, name, file);
+        let key = |file| spec.objects().job(name, file);
         let plan = self.put(key(JobFile::Plan), bytes);
         self.with(|inner| inner.plans.insert(plan.key.clone(), spec.clone()));
         let outputs =
@@ -422,7 +423,7 @@ impl Batch {
             None => spec.commit.as_str().into(),
         };
         assert!(spec.undo.is_none() || spec.dependencies.is_some(), "{name}");
-        self.put(keys::job(&spec.run, name, JobFile::Dependencies), resolved)
+        self.put(spec.objects().job(name, JobFile::Dependencies), resolved)
     }
 
     fn apply(&self, spec: &JobSpec, name: &JobId, from: Instant, reach: Reach) -> JobOutcome {
@@ -471,7 +472,7 @@ impl Batch {
             Some((error, side_effects)) => fails(error, side_effects),
             None => JobOutcome::Applied {
                 outputs: self.put(
-                    keys::job(&spec.run, name, JobFile::Outputs),
+                    spec.objects().job(name, JobFile::Outputs),
                     self.outputs(spec),
                 ),
                 warnings: Warnings::default(),

@@ -7,13 +7,13 @@ use clap::Parser as _;
 use cli::args::Cli;
 use cli::failure::Failure;
 use cli::output::Output;
+use domain::enrolment::EnrolledRepository;
 use domain::error::{ErrorName, StepError};
-use domain::event::EnrolledRepository;
 use domain::ids::CommitId;
 use domain::source_rules::{self, Problem};
 use domain::step::{Claim, ValidateInput};
 use engine::announce::Announcer;
-use engine::fakes::{FakeClock, FakeObjects, FakeStatusQueue, FakeTable, samples};
+use engine::fakes::{FakeClock, FakeEnrolments, FakeObjects, FakeStatusQueue, FakeTable, samples};
 use engine::{FileKind, Snapshot, SourceFetcher, Step as _};
 use forge::git::snapshot;
 use git2::{ObjectType, Oid, Repository, Signature, Time};
@@ -95,7 +95,7 @@ async fn claim(tree: &Tree) -> (Result<(), StepError>, FakeObjects) {
         objects: Arc::new(objects.clone()),
         source: Arc::new(OneCommit(snapshot)),
         announcer: Announcer::new(Arc::new(FakeStatusQueue::new()), clock.clone()),
-        repositories: vec![samples::repository()].into(),
+        enrolments: Arc::new(FakeEnrolments::of([samples::repository()])),
         clock,
     };
     let input = ValidateInput::Claim(Claim {

@@ -3,8 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 use domain::ids::{JobId, RunId};
 use domain::job::Verb;
+use domain::keys::RunObjects;
 
 use crate::job::Request;
+use crate::settings::Settings;
 
 /// Runs one Terraform job of a Sluicegate run and writes its result to S3.
 ///
@@ -38,14 +40,18 @@ struct Ids {
     job: JobId,
 }
 
-impl From<Cli> for Request {
-    fn from(cli: Cli) -> Self {
-        let (verb, ids) = match cli.command {
+impl Cli {
+    /// Returns the job to run.
+    #[must_use]
+    pub fn request(self, settings: &Settings) -> Request {
+        let (verb, ids) = match self.command {
             Command::Plan(ids) => (Verb::Plan, ids),
             Command::Apply(ids) => (Verb::Apply, ids),
         };
-        Self {
+        let (repository, environment) = (settings.repository, settings.environment.clone());
+        Request {
             verb,
+            objects: RunObjects::new(repository, environment, ids.run.clone()),
             run: ids.run,
             job: ids.job,
         }
@@ -62,12 +68,21 @@ mod tests {
     fn the_command_of_a_job_is_read_and_a_wrong_one_is_explained() {
         Cli::command().debug_assert();
         let job = format!("plan-data-1-{}", "0".repeat(32));
-        let request: Request =
-            Cli::parse_from(["runner", "plan", "--run", "shop-1-2", "--job", &job]).into();
+        let variables = [
+            ("SLUICEGATE_BUCKET", "artifacts"),
+            ("SLUICEGATE_REPOSITORY", "github-7"),
+            ("SLUICEGATE_ENVIRONMENT", "production"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = Settings::read(variables.into(), "/tmp".into()).unwrap();
+        let cli = Cli::parse_from(["runner", "plan", "--run", "shop-1-2", "--job", &job]);
+        let request = cli.request(&settings);
         assert_eq!(
             (request.verb, request.job.as_str()),
             (Verb::Plan, job.as_str())
         );
+        let prefix = request.objects.to_string();
+        assert_eq!(prefix, "runs/github-7/production/shop-1-2/");
         let error = Cli::try_parse_from(["runner", "plan", "--run", "Shop!", "--job", &job]);
         assert!(
             error

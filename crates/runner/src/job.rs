@@ -7,7 +7,7 @@ use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId};
 use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
 use domain::json;
-use domain::keys::{self, JobFile};
+use domain::keys::{JobFile, RunObjects};
 use engine::{Clock, Objects, Written};
 use terraform_cli::{Cancel, CancelHandle};
 
@@ -27,6 +27,8 @@ pub struct Request {
     pub run: RunId,
     /// The job id, which seals the job spec.
     pub job: JobId,
+    /// The objects of the run. The job definition says of which repository and environment.
+    pub objects: RunObjects,
 }
 
 /// The services and settings of a job.
@@ -170,7 +172,7 @@ pub(crate) async fn standing_exit(
 }
 
 pub(crate) fn job_key(request: &Request, file: JobFile) -> String {
-    keys::job(&request.run, &request.job, file)
+    request.objects.job(&request.job, file)
 }
 
 /// Checks that the stored job spec is the one that the job id seals.
@@ -202,6 +204,13 @@ fn sealed_record(request: &Request, standing: Option<Vec<u8>>) -> Result<JobSpec
             spec.run,
             request.verb.as_str(),
             request.run
+        )));
+    }
+    if spec.objects() != request.objects {
+        return Err(violation(format!(
+            "the job spec at {key} is for {}, the job definition for {}",
+            spec.objects(),
+            request.objects
         )));
     }
     Ok(spec)

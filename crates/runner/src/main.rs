@@ -90,5 +90,6 @@ async fn run(cli: Cli) -> Result<Ended, StepError> {
         nonce: uuid::Uuid::new_v4().to_string(),
         settings,
     };
-    job::run(&cli.into(), &context).await
+    let request = cli.request(&context.settings);
+    job::run(&request, &context).await
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use domain::env_vars;
 use domain::error::{ErrorName, StepError};
+use domain::ids::{EnvironmentName, IdError, RepositoryKey};
 
 use crate::start::BatchAttempt;
 
@@ -17,6 +18,10 @@ const BATCH_ATTEMPT: &str = "AWS_BATCH_JOB_ATTEMPT";
 pub struct Settings {
     /// The artifacts bucket.
     pub bucket: String,
+    /// The repository whose jobs the job definition runs.
+    pub repository: RepositoryKey,
+    /// The environment whose jobs the job definition runs.
+    pub environment: EnvironmentName,
     /// The path of the Terraform binary.
     pub terraform: PathBuf,
     /// The provider mirror, which contains `registry.terraform.io/...`. Without one, no provider
@@ -47,7 +52,8 @@ impl Settings {
     /// Reads the settings from environment variables.
     ///
     /// # Errors
-    /// `SettingsInvalid` if the bucket is missing or the path of the mirror is relative.
+    /// `SettingsInvalid` if the bucket, the repository or the environment is missing or invalid, or the
+    /// path of the mirror is relative.
     pub fn read(variables: Vec<(String, String)>, temp: PathBuf) -> Result<Self, StepError> {
         let get = |name: &str| {
             variables
@@ -62,6 +68,18 @@ impl Settings {
                 env_vars::BUCKET
             ))
         })?;
+        let required = |name: &str| {
+            get(name).ok_or_else(|| {
+                invalid(format!(
+                    "{name} is not set: expected the value of the job definition"
+                ))
+            })
+        };
+        let wrong = |name: &str, error: IdError| invalid(format!("{name}: {error}"));
+        let repository = RepositoryKey::parse(&required(env_vars::REPOSITORY)?)
+            .map_err(|error| wrong(env_vars::REPOSITORY, error))?;
+        let environment = EnvironmentName::parse(&required(env_vars::ENVIRONMENT)?)
+            .map_err(|error| wrong(env_vars::ENVIRONMENT, error))?;
         let mirror = get(env_vars::PROVIDER_MIRROR).map(PathBuf::from);
         if let Some(path) = mirror.as_ref().filter(|path| !path.is_absolute()) {
             return Err(invalid(format!(
@@ -71,6 +89,8 @@ impl Settings {
         }
         Ok(Self {
             bucket,
+            repository,
+            environment,
             terraform: get(env_vars::TERRAFORM)
                 .unwrap_or_else(|| "terraform".to_owned())
                 .into(),
@@ -118,8 +138,13 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, StepError> {
+        let scope = [
+            ("SLUICEGATE_REPOSITORY", "github-7"),
+            ("SLUICEGATE_ENVIRONMENT", "production"),
+        ];
         let variables = pairs
             .iter()
+            .chain(&scope)
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
         Settings::read(variables, "/tmp".into())

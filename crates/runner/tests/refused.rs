@@ -17,7 +17,7 @@ use domain::config::CONFIG_FILE;
 use domain::error::{ErrorName, StepError};
 use domain::ids::StackName;
 use domain::job::{JobOutcome, Verb};
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use domain::plan::{MAX_PLAN_JSON, SideEffects};
 use runner::job::Ended;
 use zip::write::SimpleFileOptions;
@@ -248,7 +248,7 @@ async fn specs_and_archives_must_be_the_sealed_ones() {
     assert_eq!(failure(&outcome).0, ErrorName::PlanTampered);
 
     let mut request = bench.seal(&bench.spec(Verb::Plan, &files));
-    let key = keys::job(&request.run, &request.job, JobFile::Spec);
+    let key = request.objects.job(&request.job, JobFile::Spec);
     let text = String::from_utf8(bench.objects.peek(&key).unwrap()).unwrap();
     bench
         .objects
@@ -271,7 +271,7 @@ async fn specs_and_archives_must_be_the_sealed_ones() {
     request = bench.seal(&bench.spec(Verb::Plan, &files));
     bench
         .objects
-        .remove(&keys::job(&request.run, &request.job, JobFile::Spec));
+        .remove(&request.objects.job(&request.job, JobFile::Spec));
     let Ended::Written(result) = bench.run(&request).await.unwrap() else {
         panic!()
     };
@@ -297,7 +297,7 @@ async fn a_second_start_is_refused_for_good() {
     ));
     let first = bench.stored(&request);
 
-    let started = keys::job(&request.run, &request.job, JobFile::Started);
+    let started = request.objects.job(&request.job, JobFile::Started);
     bench.objects.set(&started, b"another process".to_vec());
     assert!(matches!(
         bench.run(&request).await.unwrap(),
@@ -306,7 +306,7 @@ async fn a_second_start_is_refused_for_good() {
     assert_eq!(bench.stored(&request), first, "the first result stands");
     bench
         .objects
-        .remove(&keys::job(&request.run, &request.job, JobFile::Result));
+        .remove(&request.objects.job(&request.job, JobFile::Result));
     assert!(matches!(
         bench.run(&request).await.unwrap(),
         Ended::StartedBefore

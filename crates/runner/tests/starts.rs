@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{Bench, repository};
 use domain::error::{ErrorName, StepError};
 use domain::job::{INTERRUPTED_EXIT, JOB_SCHEMA, JobOutcome, JobResult, Verb};
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use domain::plan::SideEffects;
 use runner::job::{Ended, Request};
 use terraform_cli::{Cancel, CancelHandle};
@@ -93,7 +93,7 @@ async fn a_plan_that_was_killed_without_a_word_is_made_again() {
     assert!(matches!(ended, Ended::Written(_)), "{ended:?}");
     bench
         .objects
-        .remove(&keys::job(&request.run, &request.job, JobFile::Result));
+        .remove(&request.objects.job(&request.job, JobFile::Result));
     let ended = bench
         .run_in_batch(&request, ("a", 2), Cancel::never())
         .await
@@ -130,7 +130,7 @@ async fn an_interrupted_apply_is_never_started_again() {
     );
     bench
         .objects
-        .remove(&keys::job(&request.run, &request.job, JobFile::Result));
+        .remove(&request.objects.job(&request.job, JobFile::Result));
     let third = bench
         .run_in_batch(&request, ("a", 2), Cancel::never())
         .await
@@ -206,7 +206,7 @@ fn begun_by_another(verb: Verb) -> (Bench, Request) {
     let request = bench.seal(&spec);
     let started =
         r#"{"schema":1,"at":"2026-01-02T03:04:05Z","by":"p","batch":{"job":"a","attempt":1}}"#;
-    let key = keys::job(&request.run, &request.job, JobFile::Started);
+    let key = request.objects.job(&request.job, JobFile::Started);
     bench.objects.set(&key, started);
     (bench, request)
 }
@@ -224,7 +224,7 @@ fn leave_result(bench: &Bench, request: &Request, exit_code: u8) {
         duration_ms: 1,
         exit_code,
     };
-    let key = keys::job(&request.run, &request.job, JobFile::Result);
+    let key = request.objects.job(&request.job, JobFile::Result);
     bench
         .objects
         .set(&key, serde_json::to_vec(&result).unwrap());

@@ -4,7 +4,7 @@ use super::{ALARMS, Matrix, first_cause};
 use anyhow::{Context as _, ensure};
 use domain::error::ErrorName;
 use domain::ids::{CommitId, RunId, StackName};
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use domain::run::{Approval, Lock, Outcome, Run, StackState};
 use engine::status::{self, TransitionKind};
 use std::time::Duration;
@@ -142,7 +142,7 @@ impl Matrix<'_> {
                 StackState::Applying { job, .. } => Some(job),
                 _ => None,
             })
-            .map(|job| keys::job(run.id(), job, JobFile::Started))
+            .map(|job| run.objects().unwrap().job(job, JobFile::Started))
             .collect();
         let end = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {

@@ -1,9 +1,10 @@
 //! Checks of the Batch jobs, from Batch's own data instead of the runs' records.
 
 use anyhow::{Context as _, ensure};
-use domain::ids::{JobId, RunId};
+use domain::env_vars;
+use domain::ids::{EnvironmentName, JobId, RepositoryKey, RunId};
 use domain::job::{JobOutcome, JobResult, JobSpec, Verb};
-use domain::keys::{self, JobFile};
+use domain::keys::{JobFile, RunObjects};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use story::Harness;
@@ -21,6 +22,14 @@ struct Job {
 #[derive(Debug, Clone, Deserialize)]
 struct Container {
     command: Vec<String>,
+    environment: Vec<Variable>,
+}
+
+/// A variable of the job definition.
+#[derive(Debug, Clone, Deserialize)]
+struct Variable {
+    name: String,
+    value: String,
 }
 
 const DONE: [&str; 2] = ["SUCCEEDED", "FAILED"];
@@ -52,8 +61,9 @@ pub(super) async fn check(harness: &Harness, repeated: &BTreeSet<RunId>) -> anyh
         }
         match record.verb {
             Verb::Plan => {
-                let result = keys::job(&record.run, &id, JobFile::Result);
-                plans.insert(keys::job(&record.run, &id, JobFile::Plan), (record, result));
+                let objects = record.objects();
+                let result = objects.job(&id, JobFile::Result);
+                plans.insert(objects.job(&id, JobFile::Plan), (record, result));
             }
             Verb::Validate => {}
             Verb::Apply => applies.push((job, record)),
@@ -186,7 +196,15 @@ async fn record(harness: &Harness, job: &Job) -> anyhow::Result<(JobId, JobSpec)
         .nth(1)
         .with_context(|| format!("job {} names no run: {command:?}", job.job_name))?;
     let id = JobId::parse(&job.job_name)?;
-    let key = keys::job(&RunId::parse(run)?, &id, JobFile::Spec);
+    let variable = |name: &str| {
+        let mut variables = job.container.environment.iter();
+        let found = variables.find(|one| one.name == name);
+        found.with_context(|| format!("job {} has no {name}", job.job_name))
+    };
+    let repository = RepositoryKey::parse(&variable(env_vars::REPOSITORY)?.value)?;
+    let environment = EnvironmentName::parse(&variable(env_vars::ENVIRONMENT)?.value)?;
+    let objects = RunObjects::new(repository, environment, RunId::parse(run)?);
+    let key = objects.job(&id, JobFile::Spec);
     let bytes = harness
         .object(&harness.local.installed.buckets.artifacts, &key)
         .await?

@@ -1,7 +1,7 @@
 //! The forge's token, read from its secret.
 
+use domain::enrolment::EnrolledRepository;
 use domain::error::{ErrorName, StepError};
-use domain::event::EnrolledRepository;
 use domain::ids::ForgeId;
 use engine::{Result, Secrets};
 use serde::Deserialize;

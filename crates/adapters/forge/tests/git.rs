@@ -8,8 +8,8 @@
 mod support;
 
 use domain::audit::{Entry, Head};
+use domain::enrolment::EnrolledRepository;
 use domain::error::ErrorName;
-use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ForgeId};
 use engine::fakes::{FakeSecrets, samples};
 use engine::{

@@ -7,8 +7,8 @@
 
 mod support;
 
+use domain::enrolment::EnrolledRepository;
 use domain::error::ErrorName;
-use domain::event::EnrolledRepository;
 use domain::ids::{BranchRef, ForgeId};
 use engine::BranchTips as _;
 use engine::fakes::{FakeSecrets, samples};

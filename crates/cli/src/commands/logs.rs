@@ -5,8 +5,7 @@ use crate::failure::Outcome;
 use crate::output::Output;
 use crate::pipeline::{Pipeline, StreamLine};
 use crate::text;
-use domain::ids::{RunId, StackName};
-use domain::keys;
+use domain::ids::StackName;
 use domain::run::{Build, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,7 +55,7 @@ pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Out
         Some(name) => Some(super::stack_of(&run, name)?.name().clone()),
         None => None,
     };
-    let mut lines = jobs(pipeline, run.id(), stack.as_ref()).await?;
+    let mut lines = jobs(pipeline, &run, stack.as_ref()).await?;
     if stack.is_none() || lines.is_empty() {
         for (source, group) in &pipeline.log_groups {
             // For one stack, only the output of its jobs is relevant.
@@ -111,11 +110,14 @@ fn nothing(run: &Run, stack: Option<&StackName>) -> String {
 }
 
 /// Returns the logs of the jobs of a run, ordered by the time of their first line.
-async fn jobs(pipeline: &Pipeline, run: &RunId, stack: Option<&StackName>) -> Outcome<Vec<Line>> {
-    let prefix = keys::jobs(run);
+async fn jobs(pipeline: &Pipeline, run: &Run, stack: Option<&StackName>) -> Outcome<Vec<Line>> {
     let mut jobs: Vec<Vec<Line>> = Vec::new();
-    for key in pipeline.artifacts.list(&prefix).await? {
-        let Some(job) = keys::job_of_log(run, &key) else {
+    // A run that was not accepted has no jobs.
+    let Ok(objects) = run.objects() else {
+        return Ok(Vec::new());
+    };
+    for key in pipeline.artifacts.list(&objects.jobs()).await? {
+        let Some(job) = objects.job_of_log(&key) else {
             continue;
         };
         if stack.is_some_and(|stack| job.stack().as_ref() != Some(stack)) {

@@ -9,7 +9,7 @@ use crate::pipeline::{Pipeline, Recovery};
 use crate::text;
 use domain::environment::Environment;
 use domain::error::StepError;
-use domain::ids::{EnvironmentName, RepositoryKey, RunId};
+use domain::ids::{EnvironmentName, RepositoryKey};
 use domain::keys;
 use domain::run::Run;
 use domain::state_lock::{Candidate, JobStart, LockHeld, Progress, StateLock, ended_holder};
@@ -199,7 +199,7 @@ async fn of_run(
     lock: &StateLock,
 ) -> Outcome<Vec<Candidate>> {
     let mut candidates = Vec::new();
-    for (job, start) in starts(&*pipeline.artifacts, run.id()).await? {
+    for (job, start) in starts(&*pipeline.artifacts, run).await? {
         if !lock.fits(&start) {
             continue;
         }
@@ -227,10 +227,13 @@ fn progress(open: bool) -> Progress {
 /// Returns the jobs of a run that started, with their starts.
 async fn starts(
     artifacts: &dyn Objects,
-    run: &RunId,
+    run: &Run,
 ) -> Outcome<Vec<(domain::ids::JobId, JobStart)>> {
     let mut starts = Vec::new();
-    for key in artifacts.list(&keys::jobs(run)).await? {
+    let Ok(objects) = run.objects() else {
+        return Ok(starts);
+    };
+    for key in artifacts.list(&objects.jobs()).await? {
         let Some(job) = keys::started_job(&key) else {
             continue;
         };

@@ -4,7 +4,7 @@ use super::*;
 use crate::pipeline::{Recovery, StateStore, StateVersion};
 use domain::environment::Infrastructure;
 use domain::ids::JobId;
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use domain::run::Outcome;
 use domain::state_lock::StateLock;
 use engine::announce::Announcer;
@@ -107,7 +107,7 @@ impl Desk {
         };
         let job = job.clone();
         self.batch.submit(&job);
-        let key = keys::job(run.id(), &job, JobFile::Started);
+        let key = run.objects().unwrap().job(&job, JobFile::Started);
         let start = r#"{"schema":2,"at":"2026-03-01T11:00:00Z","by":"n","host":"ip-10-0-1-7"}"#;
         self.artifacts.set(&key, start);
         (run, job)
@@ -284,8 +284,8 @@ async fn a_state_that_terraform_could_not_write_is_written_from_the_copy_of_its_
     for (job, serial) in [(&job, 7), (&other, 6)] {
         let spec = format!(r#"{{"backend":{{"key":"{STATE}"}}}}"#);
         desk.artifacts
-            .set(&keys::job(run.id(), job, JobFile::Spec), spec);
-        let kept = keys::job(run.id(), job, JobFile::ErroredState);
+            .set(&run.objects().unwrap().job(job, JobFile::Spec), spec);
+        let kept = run.objects().unwrap().job(job, JobFile::ErroredState);
         desk.artifacts.set(&kept, state(serial));
     }
     insta::assert_snapshot!("state_unwritten", desk.run(&args).await);

@@ -66,6 +66,18 @@ pub struct Config {
     pub deploy: Option<Deploy>,
 }
 
+impl Config {
+    /// Adds the approvals and protected resources that the enrolment asks for.
+    pub(crate) fn tighten(&mut self, approval: ApprovalRule, protect: &[Protected]) {
+        self.approval = self.approval.stricter(approval);
+        for entry in protect {
+            if !self.policies.protect.contains(entry) {
+                self.policies.protect.push(entry.clone());
+            }
+        }
+    }
+}
+
 /// A stack: a Terraform root module with one state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

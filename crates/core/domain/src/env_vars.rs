@@ -17,6 +17,10 @@ variables! {
     BUILD_LOG_GROUP = "SLUICEGATE_BUILD_LOG_GROUP";
     /// The audit bucket.
     AUDIT_BUCKET = "SLUICEGATE_AUDIT_BUCKET";
+    /// The key of the repository whose jobs a job definition runs.
+    REPOSITORY = "SLUICEGATE_REPOSITORY";
+    /// The name of the environment whose jobs a job definition runs.
+    ENVIRONMENT = "SLUICEGATE_ENVIRONMENT";
     /// The bucket of the stacks' Terraform states.
     STATE_BUCKET = "SLUICEGATE_STATE_BUCKET";
     /// The names of the job queues, separated by commas.
@@ -25,12 +29,8 @@ variables! {
     STATUS_QUEUE_URL = "SLUICEGATE_STATUS_QUEUE_URL";
     /// The name of the event bus.
     EVENT_BUS = "SLUICEGATE_EVENT_BUS";
-    /// The ARN of the secret that holds the webhook's key.
-    WEBHOOK_SECRET_ARN = "SLUICEGATE_WEBHOOK_SECRET_ARN";
     /// The ARN of the secret that holds the forge's token.
     GIT_SECRET_ARN = "SLUICEGATE_GIT_SECRET_ARN";
-    /// The enrolled repositories, as JSON.
-    REPOSITORIES = "SLUICEGATE_REPOSITORIES";
     /// The base URL of the forge's API, such as `https://api.github.com`.
     FORGE_URL = "SLUICEGATE_FORGE_URL";
     /// The log level: `error`, `warn`, `info` or `debug`.

@@ -17,6 +17,18 @@ pub struct IdError {
     pub found: String,
 }
 
+impl IdError {
+    /// Returns the error for a text. `kind` has its article; `expected` is the form in words.
+    #[must_use]
+    pub fn new(kind: &'static str, expected: &'static str, found: &str) -> Self {
+        Self {
+            kind,
+            expected,
+            found: clip(found, 100),
+        }
+    }
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $expected:literal, $check:expr) => {
         $(#[$doc])*
@@ -34,11 +46,7 @@ macro_rules! text_id {
                 if check(text) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(IdError {
-                        kind: $kind,
-                        expected: $expected,
-                        found: clip(text, 100),
-                    })
+                    Err(IdError::new($kind, $expected, text))
                 }
             }
 
@@ -84,6 +92,16 @@ fn slug(text: &str, limit: usize) -> bool {
             .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
+/// Returns whether the text is the ARN of a resource of a service, whose name begins with `resource`.
+fn arn(text: &str, service: &str, resource: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let &["arn", _, found, _, _, rest] = parts.as_slice() else {
+        return false;
+    };
+    let name = rest.strip_prefix(resource).unwrap_or_default();
+    found == service && !name.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// Returns whether the text is `refs/heads/` and a name that git accepts, without characters that
 /// are special in a shell, a path or a refspec.
 fn branch_ref(text: &str) -> bool {
@@ -117,6 +135,31 @@ text_id!(
     |text| text.len() <= 300 && matches!(text.split_once(':'), Some((project, uuid))
         if !project.is_empty() && !uuid.is_empty()
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_:".contains(&b)))
+);
+text_id!(
+    /// The name of a CodeBuild project.
+    ProjectName, "a project name", "2 to 150 letters, digits, hyphens and underscores",
+    |text| (2..=150).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+);
+text_id!(
+    /// The ARN of a revision of a Batch job definition.
+    JobDefinition, "a job definition", "arn:<partition>:batch:<region>:<account>:job-definition/<name>:<revision>",
+    |text| arn(text, "batch", "job-definition/") && text.len() <= 300
+);
+text_id!(
+    /// The ARN of an IAM role. The role of a task may have `*` for any characters.
+    RoleArn, "a role", "arn:<partition>:iam::<account>:role/<name>",
+    |text| arn(text, "iam", "role/")
+);
+text_id!(
+    /// The ARN of an IAM policy.
+    PolicyArn, "a policy", "arn:<partition>:iam::<account>:policy/<name>",
+    |text| arn(text, "iam", "policy/")
+);
+text_id!(
+    /// The id of an AWS account.
+    AccountId, "an account", "12 digits",
+    |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 );
 text_id!(
     /// A SHA-256 digest: 64 lower-case hexadecimal digits, without the `sha256:` prefix.

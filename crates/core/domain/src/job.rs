@@ -5,7 +5,7 @@ use crate::ids::{
     CommitId, EnvironmentName, JobId, RepositoryKey, RepositoryName, RunId, StackName,
 };
 use crate::json::{self, NotWritten};
-use crate::keys::{self, JobFile};
+use crate::keys::{JobFile, RunObjects};
 use crate::plan::{
     Extent, ObjectRef, PlanKind, ResourceChange, SealedPlan, SideEffects, StateVersion,
 };
@@ -118,6 +118,13 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// Returns the objects of the job's run.
+    #[must_use]
+    pub fn objects(&self) -> RunObjects {
+        let (environment, run) = (self.environment.clone(), self.run.clone());
+        RunObjects::new(self.repository_key, environment, run)
+    }
+
     /// Returns the job id, and the key and the bytes of the spec. The job id contains half of the
     /// spec's digest.
     ///
@@ -126,7 +133,7 @@ impl JobSpec {
     pub fn sealed(&self) -> Result<(JobId, String, Vec<u8>), NotWritten> {
         let bytes = json::to_bytes("a job spec", self)?;
         let job = JobId::seal(self.verb.as_str(), &self.stack, self.attempt, &bytes);
-        let key = keys::job(&self.run, &job, JobFile::Spec);
+        let key = self.objects().job(&job, JobFile::Spec);
         Ok((job, key, bytes))
     }
 }

@@ -4,53 +4,86 @@
 use crate::ids::{
     CommitId, EnvironmentName, ImageDigest, JobId, RepositoryKey, RunId, Sha256Digest, StackName,
 };
+use std::fmt;
 
 /// Returns the key of a sealed source archive in the artifacts bucket.
 #[must_use]
-pub fn source(digest: &Sha256Digest) -> String {
-    format!("sources/{digest}.zip")
+pub fn source(repository: RepositoryKey, digest: &Sha256Digest) -> String {
+    format!("sources/{repository}/{digest}.zip")
 }
 
-/// Returns the key of one of a job's objects in the artifacts bucket.
-#[must_use]
-pub fn job(run: &RunId, job: &JobId, file: JobFile) -> String {
-    format!("{}{job}/{}", jobs(run), file.name())
+/// The objects of a run in the artifacts bucket: `runs/<repository>/<environment>/<run>/`. The roles
+/// of jobs reach those of their own repository and environment only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunObjects {
+    repository: RepositoryKey,
+    environment: EnvironmentName,
+    run: RunId,
 }
 
-/// Returns the prefix of the keys of all jobs of a run.
-#[must_use]
-pub fn jobs(run: &RunId) -> String {
-    format!("runs/{run}/jobs/")
+impl RunObjects {
+    /// Returns the objects of a run.
+    #[must_use]
+    pub fn new(repository: RepositoryKey, environment: EnvironmentName, run: RunId) -> Self {
+        Self {
+            repository,
+            environment,
+            run,
+        }
+    }
+
+    /// Returns the key of one of a job's objects.
+    #[must_use]
+    pub fn job(&self, job: &JobId, file: JobFile) -> String {
+        format!("{}{job}/{}", self.jobs(), file.name())
+    }
+
+    /// Returns the prefix of the keys of all jobs.
+    #[must_use]
+    pub fn jobs(&self) -> String {
+        format!("{self}jobs/")
+    }
+
+    /// Returns the job whose log has this key, or none for other keys.
+    #[must_use]
+    pub fn job_of_log(&self, key: &str) -> Option<JobId> {
+        self.job_of(key, JobFile::Log)
+    }
+
+    /// Returns the job whose state that it could not write has this key, or none for other keys.
+    #[must_use]
+    pub fn job_of_errored_state(&self, key: &str) -> Option<JobId> {
+        self.job_of(key, JobFile::ErroredState)
+    }
+
+    fn job_of(&self, key: &str, expected: JobFile) -> Option<JobId> {
+        let (job, file) = key.strip_prefix(&self.jobs())?.split_once('/')?;
+        let job = JobId::parse(job).ok()?;
+        (file == expected.name()).then_some(job)
+    }
+
+    /// Returns the key of the outputs that the run keeps for a stack without a job.
+    #[must_use]
+    pub fn outputs(&self, stack: &StackName) -> String {
+        format!("{self}stacks/{stack}/{}", JobFile::Outputs.name())
+    }
+
+    /// Returns the key of the dependencies that the run keeps for a stack without a job.
+    #[must_use]
+    pub fn dependencies(&self, stack: &StackName) -> String {
+        format!("{self}stacks/{stack}/{}", JobFile::Dependencies.name())
+    }
 }
 
-/// Returns the job whose log has this key, or none for other keys.
-#[must_use]
-pub fn job_of_log(run: &RunId, key: &str) -> Option<JobId> {
-    job_of(run, key, JobFile::Log)
-}
-
-/// Returns the job whose state that it could not write has this key, or none for other keys.
-#[must_use]
-pub fn job_of_errored_state(run: &RunId, key: &str) -> Option<JobId> {
-    job_of(run, key, JobFile::ErroredState)
-}
-
-fn job_of(run: &RunId, key: &str, expected: JobFile) -> Option<JobId> {
-    let (job, file) = key.strip_prefix(&jobs(run))?.split_once('/')?;
-    let job = JobId::parse(job).ok()?;
-    (file == expected.name()).then_some(job)
-}
-
-/// Returns the key of the outputs that a run keeps for a stack without a job.
-#[must_use]
-pub fn outputs(run: &RunId, stack: &StackName) -> String {
-    format!("runs/{run}/stacks/{stack}/{}", JobFile::Outputs.name())
-}
-
-/// Returns the key of the dependencies that a run keeps for a stack without a job.
-#[must_use]
-pub fn dependencies(run: &RunId, stack: &StackName) -> String {
-    format!("runs/{run}/stacks/{stack}/{}", JobFile::Dependencies.name())
+impl fmt::Display for RunObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            repository,
+            environment,
+            run,
+        } = self;
+        write!(f, "runs/{repository}/{environment}/{run}/")
+    }
 }
 
 /// The objects of a job.

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod branch;
 pub mod caught;
 pub mod config;
+pub mod enrolment;
 pub mod env_vars;
 pub mod environment;
 pub mod error;

@@ -33,6 +33,7 @@ pub use stack::{Approval, ApprovalDecision, REPLANS, RESTARTS, StackRun, StackSt
 use crate::config::Config;
 use crate::error::StepError;
 use crate::ids::{BuildId, CommitId, EnvironmentName, RunId, StackName};
+use crate::keys::RunObjects;
 use crate::plan::ObjectRef;
 use crate::release::Artifact;
 use crate::stack_digest::StackDigest;
@@ -413,6 +414,16 @@ impl Run {
     pub fn environment(&self) -> Option<&EnvironmentName> {
         let accepted = self.accepted.as_ref();
         accepted.map(|accepted| &accepted.config.environment)
+    }
+
+    /// Returns the run's objects in the artifacts bucket.
+    ///
+    /// # Errors
+    /// Fails with `Internal` before the commit is accepted.
+    pub fn objects(&self) -> Change<RunObjects> {
+        let environment = self.config()?.environment.clone();
+        let (repository, run) = (self.trigger.repository_key(), self.id.clone());
+        Ok(RunObjects::new(repository, environment, run))
     }
 
     /// Returns the commit's author, or none before the commit is accepted.

@@ -22,7 +22,8 @@ pub use problem::{Code, Problem, Problems, Rule};
 pub use tree::{FileKind, SourceFile};
 
 pub use crate::config::CONFIG_FILE;
-use crate::config::{self, Config, Invalid, PathGlob, WhenChanged};
+use crate::config::{self, Config, ConfigError, Invalid, PathGlob, WhenChanged};
+use crate::enrolment::EnrolledEnvironment;
 use crate::environment::LastGood;
 use crate::ids::StackName;
 use hcl::Facts;
@@ -80,6 +81,8 @@ pub fn check(files: &[SourceFile<'_>]) -> Result<Config, Problems> {
 #[derive(Debug, Clone)]
 pub struct Examined {
     config: Option<Config>,
+    /// Line and column of the value of `environment`, if it begins a line.
+    environment_at: Option<(u64, u64)>,
     problems: Vec<Problem>,
     reached: BTreeSet<String>,
     left_out: LeftOut,
@@ -105,6 +108,7 @@ impl Examined {
             left_out: LeftOut::of(&tree, &reach),
             reached: reach.paths().map(str::to_owned).collect(),
             config: config.ok(),
+            environment_at: environment_at(&tree),
             problems,
         }
     }
@@ -125,6 +129,30 @@ impl Examined {
     #[must_use]
     pub fn config(&self) -> Option<&Config> {
         self.config.as_ref()
+    }
+
+    /// Tightens the configuration as the enrolment says. The configuration can ask for more approvals
+    /// than the enrolment and protect more, and never for less. Its environment must be that of the branch.
+    #[must_use]
+    pub fn within(mut self, enrolled: &EnrolledEnvironment) -> Self {
+        let Some(config) = &mut self.config else {
+            return self;
+        };
+        if config.environment != enrolled.name {
+            let found = ConfigError {
+                code: "CF050",
+                at: self.environment_at,
+                key: "environment".to_owned(),
+                message: format!(
+                    "found {}, but this branch is delivered to {}, as the repository's enrolment says; \
+                     write `environment: {}`, or have the branch enrolled for {}",
+                    config.environment, enrolled.name, enrolled.name, config.environment
+                ),
+            };
+            self.problems.push(Problem::from(found));
+        }
+        config.tighten(enrolled.approval, &enrolled.protect);
+        self
     }
 
     /// Compares the stacks with those of the last good commit.
@@ -223,6 +251,18 @@ fn read_config(tree: &Tree<'_>, problems: &mut Vec<Problem>) -> Result<Config, I
         problems.extend(invalid.errors.drain(..).map(Problem::from));
         invalid
     })
+}
+
+/// Returns where the configuration names the environment.
+fn environment_at(tree: &Tree<'_>) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(tree.file(CONFIG_FILE)?.text()?).ok()?;
+    for (line, text) in (1..).zip(text.lines()) {
+        if let Some(rest) = text.strip_prefix("environment:") {
+            let column = text.len() - rest.trim_start().len() + 1;
+            return Some((line, u64::try_from(column).ok()?));
+        }
+    }
+    None
 }
 
 fn no_config() -> Problem {

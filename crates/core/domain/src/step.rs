@@ -31,7 +31,7 @@ pub use record::{
 pub use rollback::{DecideRollback, DecideRollbackOutput, RollbackInput};
 pub use validate::{Claim, ClaimOutput, ClaimVerdict, ValidateInput};
 
-use crate::ids::{JobId, StackName};
+use crate::ids::{JobDefinition, JobId, StackName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -53,6 +53,8 @@ pub struct StackJob {
     pub stack: StackName,
     /// The job.
     pub job: JobId,
+    /// The job definition, whose roles reach the run's repository and environment only.
+    pub definition: JobDefinition,
 }
 
 /// The output of an action when no state reads anything from it.

@@ -2,9 +2,9 @@
 //!
 //! An announcement cannot fail a run. Errors are logged.
 
+use crate::enrolment::{Enrolments, enrolled};
 use crate::status::{StatusMessage, Transition, message};
 use crate::{Clock, CommitState, CommitStatus, CommitStatuses, StatusQueue};
-use domain::event::EnrolledRepository;
 use domain::ids::StackName;
 use domain::plan::LegKind;
 use domain::run::{Build, Leg, Outcome, Run, StackRun, StackState};
@@ -39,7 +39,7 @@ pub struct Announcer {
 #[derive(Clone)]
 struct Commits {
     statuses: Arc<dyn CommitStatuses>,
-    repositories: Arc<[EnrolledRepository]>,
+    enrolments: Arc<dyn Enrolments>,
 }
 
 impl Announcer {
@@ -58,12 +58,12 @@ impl Announcer {
     pub fn with_commit_statuses(
         self,
         statuses: Arc<dyn CommitStatuses>,
-        repositories: Arc<[EnrolledRepository]>,
+        enrolments: Arc<dyn Enrolments>,
     ) -> Self {
         Self {
             commits: Some(Commits {
                 statuses,
-                repositories,
+                enrolments,
             }),
             ..self
         }
@@ -111,13 +111,11 @@ impl Announcer {
         let (Some(commits), Some(status)) = (&self.commits, commit_status(run, transition)) else {
             return;
         };
-        let repository = match EnrolledRepository::of(&commits.repositories, run.trigger()) {
-            Ok(repository) => repository,
-            Err(error) => return tracing::warn!(run = %run.id(), %error, "commit status not set"),
+        let call = async {
+            let repository = enrolled(&*commits.enrolments, run.trigger()).await?;
+            let commit = run.trigger().commit();
+            commits.statuses.set(&repository, commit, &status).await
         };
-        let call = commits
-            .statuses
-            .set(repository, run.trigger().commit(), &status);
         match tokio::time::timeout(PATIENCE, call).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(run = %run.id(), %error, "commit status not set"),

@@ -4,12 +4,12 @@
 //! entry could not be written is listed in [`crate::documents::OPEN_RUNS`] until it is.
 
 use crate::documents::update_run;
+use crate::enrolment::{Enrolments, enrolled};
 use crate::{
     AuditBranch, AuditFile, ItemBody, ItemKey, Objects, Result, Table, Written, environments,
 };
 use domain::audit::{Entry, Head, superseding};
 use domain::error::{ErrorName, NamedError};
-use domain::event::EnrolledRepository;
 use domain::ids::{RepositoryKey, RunId};
 use domain::json;
 use domain::keys;
@@ -63,7 +63,7 @@ pub struct AuditLog {
     /// The audit branch at the forge.
     pub branch: Arc<dyn AuditBranch>,
     /// The enrolled repositories.
-    pub repositories: Arc<[EnrolledRepository]>,
+    pub enrolments: Arc<dyn Enrolments>,
 }
 
 impl AuditLog {
@@ -273,7 +273,7 @@ impl AuditLog {
         let Some(own) = run.end().and_then(|end| end.audit_seq) else {
             return Ok(());
         };
-        let repository = EnrolledRepository::of(&self.repositories, run.trigger())?;
+        let repository = &enrolled(&*self.enrolments, run.trigger()).await?;
         let id = repository.key;
         // The run's own entry is always added: a file with its number that another person pushed
         // must not replace it. An entry that is there already is not added twice.

@@ -2,6 +2,7 @@
 
 use crate::announce::Announcer;
 use crate::documents::update_run;
+use crate::enrolment::{Enrolments, enrolled_environment};
 use crate::environments::{self, Owned};
 use crate::status::Transition;
 use crate::{BatchJob, BatchJobs, JobProgress, Objects, Result, Table, Written};
@@ -50,9 +51,8 @@ pub enum JobError {
         schema: u32,
     },
     #[error(
-        "job {job} of stack {stack} left the result of another verb than {}; its spec is {}",
-        expected.as_str(),
-        keys::job(run, job, JobFile::Spec)
+        "job {job} of stack {stack} of run {run} left the result of another verb than {}",
+        expected.as_str()
     )]
     OtherVerb {
         run: RunId,
@@ -155,12 +155,12 @@ pub fn spec(
 pub async fn result(
     objects: &dyn Objects,
     batch: &dyn BatchJobs,
-    run: &RunId,
+    run: &Run,
     stack: &StackName,
     job: &JobId,
     error: Option<&CaughtError>,
 ) -> Result<JobResult> {
-    let key = keys::job(run, job, JobFile::Result);
+    let key = run.objects()?.job(job, JobFile::Result);
     let mut found = objects.get(&key).await?;
     let mut description = String::new();
     if found.is_none() {
@@ -190,7 +190,7 @@ pub async fn result(
         Ok(result) => result,
         Err(source) => return Err(JobError::OtherFormat { key, source }.into()),
     };
-    if result.schema == JOB_SCHEMA && &result.run == run && &result.job == job {
+    if result.schema == JOB_SCHEMA && result.run == *run.id() && result.job == *job {
         Ok(result)
     } else {
         Err(JobError::OtherJob {
@@ -212,10 +212,10 @@ const NEVER_STARTED: &[u8] = b"{\"never_started\":true}";
 /// any more.
 async fn side_effects_of_lost(
     objects: &dyn Objects,
-    run: &RunId,
+    run: &Run,
     job: &JobId,
 ) -> Result<SideEffects> {
-    let key = keys::job(run, job, JobFile::Started);
+    let key = run.objects()?.job(job, JobFile::Started);
     let claimed = objects.put_if_absent(&key, NEVER_STARTED.to_vec()).await?;
     let is_own = match claimed {
         Written::Yes => true,
@@ -262,6 +262,8 @@ pub struct Replacements<'a> {
     pub objects: &'a dyn Objects,
     /// The bucket of states.
     pub states: &'a StateBucket,
+    /// The enrolled repositories.
+    pub enrolments: &'a dyn Enrolments,
     /// Announces the replacement.
     pub announcer: &'a Announcer,
 }
@@ -275,13 +277,15 @@ impl Replacements<'_> {
     /// Fails when the table or the bucket cannot be called.
     pub async fn replace(&self, lost: LostJob<'_>, now: Timestamp) -> Result<LostJobEnd> {
         let run = lost.run;
-        let side_effects = side_effects_of_lost(self.objects, run.id(), lost.job).await?;
+        let side_effects = side_effects_of_lost(self.objects, run, lost.job).await?;
         if side_effects.are_possible() {
             return Ok(LostJobEnd::Failed(side_effects));
         }
         let Some((job, attempt)) = self.start_again(lost, now).await? else {
             return Ok(LostJobEnd::Failed(side_effects));
         };
+        let environment = enrolled_environment(self.enrolments, run).await?;
+        let definition = environment.jobs.of(lost.verb).clone();
         let (leg, stack) = (run.leg().kind(), lost.stack.clone());
         let started = match lost.verb {
             Verb::Validate => Transition::ValidationStarted(stack.clone(), attempt),
@@ -289,7 +293,11 @@ impl Replacements<'_> {
             Verb::Apply => Transition::ApplyStarted(leg, stack.clone(), attempt),
         };
         self.announcer.announce(run, started).await;
-        Ok(LostJobEnd::Replaced(StackJob { stack, job }))
+        Ok(LostJobEnd::Replaced(StackJob {
+            stack,
+            job,
+            definition,
+        }))
     }
 
     /// Writes the replacement of a job and its number. Returns none if the job is not replaced.
@@ -364,7 +372,7 @@ pub async fn end_all(
 ) -> Result<Run> {
     let (mut never_started, mut problem) = (Vec::new(), None);
     for job in awaited_jobs(run) {
-        let side_effects = side_effects_of_lost(objects, run.id(), job).await?;
+        let side_effects = side_effects_of_lost(objects, run, job).await?;
         let terminated = terminate_open(batch, job).await;
         if side_effects == SideEffects::None {
             if let Err(error) = terminated {

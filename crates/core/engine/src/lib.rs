@@ -5,6 +5,7 @@ pub mod audit;
 mod clock;
 pub mod closing;
 pub mod documents;
+pub mod enrolment;
 pub mod environments;
 #[cfg(feature = "fakes")]
 pub mod fakes;
@@ -14,5 +15,6 @@ mod step;
 mod traits;
 
 pub use clock::SystemClock;
+pub use enrolment::Enrolments;
 pub use step::{HttpRequest, HttpResponse, Step, UrlStep};
 pub use traits::*;

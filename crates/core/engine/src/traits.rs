@@ -1,6 +1,6 @@
 use async_trait::async_trait;
+use domain::enrolment::EnrolledRepository;
 use domain::error::{ErrorName, StepError};
-use domain::event::EnrolledRepository;
 use domain::ids::{BranchRef, BuildId, CommitId, ImageDigest, JobId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;

@@ -210,10 +210,7 @@ impl Task {
                 "JobQueue",
                 Template::placeholder(&format!("{verb_text}_queue_arn")),
             ),
-            (
-                "JobDefinition",
-                Template::placeholder(&format!("{verb_text}_job_definition_arn")),
-            ),
+            ("JobDefinition", Expression::InputField("definition").into()),
             (
                 "ContainerOverrides",
                 Template::object([("Command", Template::List(command))]),

@@ -15,7 +15,7 @@ use crate::{Apply, Error};
 use domain::error::{ErrorClass, ErrorName, StepError};
 use domain::ids::{JobId, RunId, StackName};
 use domain::job::{JobOutcome, Verb};
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use domain::plan::{ObjectRef, SideEffects};
 use domain::run::{Run, StackRun, StackState, StalePlan};
 use domain::step::{FinishApply, FinishApplyOutput};
@@ -49,7 +49,7 @@ impl Apply {
             _ => {}
         }
         let (objects, batch) = (&*self.objects, &*self.batch);
-        let result = jobs::result(objects, batch, run.id(), &name, &job, caught.as_ref()).await;
+        let result = jobs::result(objects, batch, &run, &name, &job, caught.as_ref()).await;
         match result.map(|result| result.outcome) {
             Ok(JobOutcome::Applied {
                 outputs, warnings, ..
@@ -97,7 +97,7 @@ impl Apply {
                     ErrorName::JobLost => match self.replace(lost).await? {
                         LostJobEnd::Replaced(job) => return Ok(FinishApplyOutput::StartAgain(job)),
                         LostJobEnd::Failed(side_effects) if side_effects.are_possible() => {
-                            self.after_lost(run.id(), &job, side_effects).await?
+                            self.after_lost(&run, &job, side_effects).await?
                         }
                         LostJobEnd::Failed(side_effects) => side_effects,
                     },
@@ -115,11 +115,11 @@ impl Apply {
     /// have ended before its result.
     async fn after_lost(
         &self,
-        run: &RunId,
+        run: &Run,
         job: &JobId,
         side_effects: SideEffects,
     ) -> Result<SideEffects> {
-        let kept = keys::job(run, job, JobFile::ErroredState);
+        let kept = run.objects()?.job(job, JobFile::ErroredState);
         Ok(match self.objects.get(&kept).await? {
             Some(_) => SideEffects::Unwritten,
             None => side_effects,
@@ -131,6 +131,7 @@ impl Apply {
             table: &*self.table,
             objects: &*self.objects,
             states: &self.states,
+            enrolments: &*self.enrolments,
             announcer: &self.announcer,
         };
         replacements.replace(lost, self.clock.now()).await

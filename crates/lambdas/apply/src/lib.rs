@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use domain::step::{ApplyInput, ApplyOutput};
 use engine::announce::Announcer;
 use engine::jobs::StateBucket;
-use engine::{BatchJobs, Clock, Objects, Result, Step, Table};
+use engine::{BatchJobs, Clock, Enrolments, Objects, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `apply` Lambda.
@@ -27,6 +27,8 @@ pub struct Apply {
     pub clock: Arc<dyn Clock>,
     /// The bucket of the delivered stacks' Terraform states.
     pub states: StateBucket,
+    /// The enrolled repositories.
+    pub enrolments: Arc<dyn Enrolments>,
 }
 
 #[async_trait]

@@ -8,5 +8,6 @@ fn main() -> std::process::ExitCode {
         announcer: wiring.announcer(),
         clock: wiring.clock(),
         states: wiring.states(),
+        enrolments: wiring.enrolments(),
     })
 }

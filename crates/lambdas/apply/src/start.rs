@@ -8,7 +8,8 @@
 //! Running it twice is safe. The plan is consumed by a conditional write, and a repeated call
 //! returns the job that consumed it.
 //!
-//! Fails with `LockLost` without the environment, with `ApprovalRejected` if the plan needs an
+//! Fails with `NotEnrolled` if the environment is no longer enrolled, with `LockLost` without the
+//! environment, with `ApprovalRejected` if the plan needs an
 //! approval and has none, with `PlanConsumed` if the plan was applied already, and with
 //! `ContractViolation` if the stack has no plan.
 
@@ -18,6 +19,7 @@ use domain::job::Verb;
 use domain::run::{Run, RunError, StackRun, StackState};
 use domain::step::{StackJob, StartApply};
 use engine::documents::{load_run, update_run};
+use engine::enrolment::enrolled_environment;
 use engine::environments::{self, Owned};
 use engine::status::Transition;
 use engine::{Result, jobs};
@@ -36,7 +38,7 @@ impl Apply {
         let stack = run.stack(name)?;
         match stack.state() {
             StackState::Applying { job, .. } => {
-                return Ok(self.started(run, stack, job.clone()).await);
+                return self.started(run, stack, job.clone()).await;
             }
             StackState::Applied { job, .. } => {
                 let (stack, job) = (name.clone(), job.clone());
@@ -65,7 +67,7 @@ impl Apply {
             Ok(run.clone())
         })
         .await?;
-        Ok(self.started(&run, run.stack(name)?, job).await)
+        self.started(&run, run.stack(name)?, job).await
     }
 
     /// Announces whether the plan was approved, if it needed an approval.
@@ -83,10 +85,15 @@ impl Apply {
 
     /// Announces that an apply started. A repeated call announces it again, because the first one
     /// may have stopped before its announcement.
-    async fn started(&self, run: &Run, stack: &StackRun, job: JobId) -> StackJob {
+    async fn started(&self, run: &Run, stack: &StackRun, job: JobId) -> Result<StackJob> {
+        let environment = enrolled_environment(&*self.enrolments, run).await?;
         let name = stack.name().clone();
         let transition = Transition::ApplyStarted(run.leg().kind(), name.clone(), stack.jobs());
         self.announcer.announce(run, transition).await;
-        StackJob { stack: name, job }
+        Ok(StackJob {
+            stack: name,
+            job,
+            definition: environment.jobs.apply,
+        })
     }
 }

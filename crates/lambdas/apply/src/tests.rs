@@ -10,7 +10,7 @@ use domain::environment::Infrastructure;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{JobId, RunId};
 use domain::job::{JobOutcome, Verb};
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use domain::plan::{LegKind, ObjectRef, SealedPlan, SideEffects, StateVersion, Verdict};
 use domain::run::{Approval, ApprovalDecision, StackState};
 use domain::step::{CaughtError, FinishApply, FinishApplyOutput, StackJob, StartApply};
@@ -42,6 +42,7 @@ impl Scene {
             announcer: world.announcer(),
             clock: world.clock(),
             states: samples::states(),
+            enrolments: world.enrolments(),
         };
         let mut run = samples::sealed_run(1);
         samples::edit(&mut run, "/forward/stacks/0/jobs", 1);

@@ -29,7 +29,8 @@ impl BuildTrigger {
         if self.has_image(&run).await {
             return Ok(DecideBuildOutput::NoBuild);
         }
-        let image = self.image(&run)?;
+        let image = self.image(&run).await?;
+        let image = image.as_str();
         let commit_tag = keys::commit_tag(run.trigger().commit());
         let tree_tag = keys::tree_tag(run.build_tree()?, &build.dockerfile, &build.test);
         if let Some(digest) = self.made_before(image, &commit_tag, &tree_tag).await? {

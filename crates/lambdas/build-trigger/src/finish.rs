@@ -51,7 +51,8 @@ impl BuildTrigger {
         if let Some(error) = input.error {
             return self.failed(&run, &error).await;
         }
-        let image = self.image(&run)?;
+        let image = self.image(&run).await?;
+        let image = image.as_str();
         let tag = keys::commit_tag(run.trigger().commit());
         let Some(digest) = self.registry.find(image, &tag).await? else {
             let image = image.to_owned();

@@ -7,15 +7,15 @@ mod finish;
 pub use error::Error;
 
 use async_trait::async_trait;
-use domain::event::EnrolledRepository;
 use domain::ids::{ImageDigest, RunId};
 use domain::release::Artifact;
 use domain::run::{ArtifactOrigin, Run};
 use domain::step::{BuildTriggerInput, BuildTriggerOutput};
 use engine::announce::Announcer;
 use engine::documents::update_run;
+use engine::enrolment::enrolled;
 use engine::status::Transition;
-use engine::{BuildLogs, Clock, Registry, Result, Step, Table};
+use engine::{BuildLogs, Clock, Enrolments, Registry, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `build-trigger` Lambda.
@@ -29,7 +29,7 @@ pub struct BuildTrigger {
     /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
-    pub repositories: Arc<[EnrolledRepository]>,
+    pub enrolments: Arc<dyn Enrolments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The name of the artifacts bucket, which holds the sealed archive.
@@ -79,9 +79,9 @@ impl BuildTrigger {
     }
 
     /// Returns the image repository of the run's repository: `registry/repository`.
-    fn image(&self, run: &Run) -> Result<&str> {
-        let repository = EnrolledRepository::of(&self.repositories, run.trigger())?;
-        Ok(&repository.image)
+    async fn image(&self, run: &Run) -> Result<String> {
+        let repository = enrolled(&*self.enrolments, run.trigger()).await?;
+        Ok(repository.image)
     }
 }
 

@@ -6,7 +6,7 @@ fn main() -> std::process::ExitCode {
         registry: wiring.registry(),
         build_logs: wiring.build_logs(),
         announcer: wiring.queue_announcer(),
-        repositories: wiring.repositories(),
+        enrolments: wiring.enrolments(),
         clock: wiring.clock(),
         bucket: wiring.artifacts_name(),
     })

@@ -36,7 +36,7 @@ impl Scene {
             registry: Arc::new(world.registry.clone()),
             build_logs: Arc::new(world.build_logs.clone()),
             announcer: world.queue_announcer(),
-            repositories: samples::repositories(),
+            enrolments: world.enrolments(),
             clock: world.clock(),
             bucket: samples::BUCKET.into(),
         };
@@ -287,8 +287,8 @@ async fn a_build_that_pushed_nothing_is_noticed() {
 
 #[tokio::test]
 async fn a_repository_that_is_not_enrolled_any_more_is_not_built() {
-    let mut world = Scene::new().await;
-    world.step.repositories = Arc::new([]);
+    let world = Scene::new().await;
+    world.enrolments.remove(samples::repository().key);
     let error = world.decide().await.unwrap_err();
     assert_eq!(error.name, ErrorName::NotEnrolled);
 }

@@ -76,7 +76,8 @@ impl Deploy {
         match &rollout.release.artifact {
             Artifact::Image { digest } => {
                 let tag = keys::deployed_tag(digest);
-                self.registry.tag(self.image(run)?, digest, &tag).await
+                let image = self.image(run).await?;
+                self.registry.tag(&image, digest, &tag).await
             }
         }
     }

@@ -10,14 +10,14 @@ pub use error::Error;
 
 use async_trait::async_trait;
 use domain::error::{ErrorClass, StepError};
-use domain::event::EnrolledRepository;
 use domain::ids::RunId;
 use domain::run::Run;
 use domain::step::{DeployInput, DeployOutput};
 use engine::announce::Announcer;
 use engine::documents::load_run;
+use engine::enrolment::enrolled;
 use engine::status::Transition;
-use engine::{Clock, Objects, Probe, Registry, Result, Step, Table, Targets};
+use engine::{Clock, Enrolments, Objects, Probe, Registry, Result, Step, Table, Targets};
 use std::sync::Arc;
 
 /// The `deploy` Lambda.
@@ -36,7 +36,7 @@ pub struct Deploy {
     /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
-    pub repositories: Arc<[EnrolledRepository]>,
+    pub enrolments: Arc<dyn Enrolments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -76,9 +76,9 @@ impl Deploy {
     }
 
     /// Returns the image repository of the run's repository: `registry/repository`.
-    fn image(&self, run: &Run) -> Result<&str> {
-        let repository = EnrolledRepository::of(&self.repositories, run.trigger())?;
-        Ok(&repository.image)
+    async fn image(&self, run: &Run) -> Result<String> {
+        let repository = enrolled(&*self.enrolments, run.trigger()).await?;
+        Ok(repository.image)
     }
 }
 

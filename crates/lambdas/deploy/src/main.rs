@@ -8,7 +8,7 @@ fn main() -> std::process::ExitCode {
         registry: wiring.registry(),
         probe: wiring.probe(),
         announcer: wiring.announcer(),
-        repositories: wiring.repositories(),
+        enrolments: wiring.enrolments(),
         clock: wiring.clock(),
     })
 }

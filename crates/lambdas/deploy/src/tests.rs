@@ -84,7 +84,7 @@ impl Scene {
             registry: Arc::new(self.registry.clone()),
             probe: Arc::new(self.probe.clone()),
             announcer: self.announcer(),
-            repositories: samples::repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
         }
     }

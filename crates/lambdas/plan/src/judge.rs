@@ -57,7 +57,7 @@ impl Plan {
             return self.judged(&run, name, verdict).await;
         }
         let (objects, batch) = (&*self.objects, &*self.batch);
-        let result = jobs::result(objects, batch, run.id(), name, job, error.as_ref()).await;
+        let result = jobs::result(objects, batch, &run, name, job, error.as_ref()).await;
         let judged = match result.map(|result| result.outcome) {
             Ok(JobOutcome::Planned {
                 plan,
@@ -188,6 +188,7 @@ impl Plan {
             table: &*self.table,
             objects: &*self.objects,
             states: &self.states,
+            enrolments: &*self.enrolments,
             announcer: &self.announcer,
         };
         replacements.replace(lost, self.clock.now()).await

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use domain::step::{PlanInput, PlanOutput};
 use engine::announce::Announcer;
 use engine::jobs::StateBucket;
-use engine::{BatchJobs, Clock, Objects, Result, Step, Table, Tokens};
+use engine::{BatchJobs, Clock, Enrolments, Objects, Result, Step, Table, Tokens};
 use std::sync::Arc;
 
 /// The `plan` Lambda.
@@ -32,6 +32,8 @@ pub struct Plan {
     pub clock: Arc<dyn Clock>,
     /// The bucket of the delivered stacks' Terraform states.
     pub states: StateBucket,
+    /// The enrolled repositories.
+    pub enrolments: Arc<dyn Enrolments>,
 }
 
 #[async_trait]

@@ -9,5 +9,6 @@ fn main() -> std::process::ExitCode {
         announcer: wiring.announcer(),
         clock: wiring.clock(),
         states: wiring.states(),
+        enrolments: wiring.enrolments(),
     })
 }

@@ -9,7 +9,8 @@
 //! Running it twice is safe. A stack that is being planned keeps its job, and the run's item refers
 //! to a job only after its spec is stored.
 //!
-//! Fails with the errors of the wave before and of the build, with `LockLost` without the environment, with
+//! Fails with the errors of the wave before and of the build, with `NotEnrolled` if the environment is no
+//! longer enrolled, with `LockLost` without the environment, with
 //! `StackMissing` if the configuration says nothing about a stack of the last good commit, and with
 //! `Internal` if a stack can never be planned.
 
@@ -17,12 +18,12 @@ use crate::{Error, Plan};
 use domain::failed::{self, Failed};
 use domain::ids::{JobId, Sha256Digest, StackName};
 use domain::job::Verb;
-use domain::keys;
 use domain::plan::{LegKind, ObjectRef};
 use domain::run::{Run, SameStack, StackRun, StackState, Wave};
 use domain::source_rules;
 use domain::step::{SelectStacks, SelectStacksOutput, StackJob};
 use engine::documents::{load_run, update_run};
+use engine::enrolment::enrolled_environment;
 use engine::environments::{self, Owned};
 use engine::status::Transition;
 use engine::{Result, jobs};
@@ -69,6 +70,12 @@ impl Plan {
                 .into()),
             };
         };
+        let environment = enrolled_environment(&*self.enrolments, &run).await?;
+        let stack_job = |stack, job| StackJob {
+            stack,
+            job,
+            definition: environment.jobs.plan.clone(),
+        };
         let mut jobs = Vec::with_capacity(stacks.len());
         let mut started = Vec::with_capacity(stacks.len());
         for stack in stacks {
@@ -78,13 +85,13 @@ impl Plan {
                 stack.clone(),
                 attempt,
             ));
-            jobs.push(StackJob { stack, job });
+            jobs.push(stack_job(stack, job));
         }
         for stack in run.stacks_to_validate(owned.environment().last_good()) {
             if let Some(job) = self.validation_job(&run, owned, &stack).await? {
                 let attempt = job.attempt().unwrap_or_default();
                 started.push(Transition::ValidationStarted(stack.clone(), attempt));
-                jobs.push(StackJob { stack, job });
+                jobs.push(stack_job(stack, job));
             }
         }
         // Sent concurrently: if the queue does not answer, the call waits for one time limit, not
@@ -167,7 +174,7 @@ impl Plan {
     /// before the other objects of *last good*. Returns none if a part has expired or is not the
     /// recorded one.
     async fn keep(&self, run: &Run, same: &SameStack) -> Result<Option<SameStack>> {
-        let key = keys::outputs(run.id(), &same.stack);
+        let key = run.objects()?.outputs(&same.stack);
         let Some(outputs) = self.copy(run, same, &same.outputs, key).await? else {
             return Ok(None);
         };
@@ -176,7 +183,7 @@ impl Plan {
             ..same.clone()
         };
         if let Some(dependencies) = &same.dependencies {
-            let key = keys::dependencies(run.id(), &same.stack);
+            let key = run.objects()?.dependencies(&same.stack);
             kept.dependencies = self.copy(run, same, dependencies, key).await?;
             if kept.dependencies.is_none() {
                 return Ok(None);

@@ -8,7 +8,7 @@ use domain::error::{ErrorName, StepError};
 use domain::event::Trigger;
 use domain::ids::{JobId, RunId};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec, Verb};
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use domain::plan::{
     Action, ApprovalRule, Cause, Extent, NotJudged, ObjectRef, PlanKind, Refused, RefusedChange,
     ResourceChange, SealedPlan, SideEffects, StateVersion, Verdict,
@@ -54,6 +54,7 @@ impl Scene {
             announcer: world.announcer(),
             clock: world.clock(),
             states: samples::states(),
+            enrolments: world.enrolments(),
         };
         for n in [1, 2, 3] {
             world.insert(&samples::sealed_run(n)).await;
@@ -545,7 +546,7 @@ async fn a_race_for_the_record_loses_neither_decision() {
 fn every_error_says_what_happened() {
     let stack = samples::stack("data");
     let job = JobId::seal("plan", &stack, 1, b"{}");
-    let key = keys::job(&run(1), &job, JobFile::PlanJson);
+    let key = samples::objects(&run(1)).job(&job, JobFile::PlanJson);
     let errors = [
         Error::DeployedService {
             stack: stack.clone(),

@@ -3,7 +3,8 @@
 use crate::Reconcile;
 use crate::reconcile::Problems;
 use domain::branch::{Retry, TRIES};
-use domain::event::{self, DETAIL_TYPE_RECONCILIATION, EnrolledRepository, Trigger};
+use domain::enrolment::EnrolledRepository;
+use domain::event::{self, DETAIL_TYPE_RECONCILIATION, Trigger};
 use domain::ids::{BranchRef, CommitId};
 use domain::json;
 use domain::run::Run;
@@ -26,12 +27,14 @@ impl Reconcile {
     /// Publishes the push of each watched branch whose tip has been unclaimed for too long.
     pub(crate) async fn find_missed_pushes(
         &self,
+        repositories: Vec<EnrolledRepository>,
         output: &mut ReconcileOutput,
         problems: &mut Problems,
     ) {
         // A forge that does not respond must not take the time of the others.
-        let repositories = self.repositories.iter().cloned();
-        let asked = repositories.map(|repository| self.ask(repository));
+        let asked = repositories
+            .into_iter()
+            .map(|repository| self.ask(repository));
         let mut answers = futures::stream::iter(asked).buffered(AT_ONCE);
         while let Some((repository, tips)) = answers.next().await {
             let Some(tips) = tips else {

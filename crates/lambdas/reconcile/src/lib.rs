@@ -4,11 +4,10 @@ mod branches;
 mod reconcile;
 
 use async_trait::async_trait;
-use domain::event::EnrolledRepository;
 use domain::step::{ReconcileInput, ReconcileOutput};
 use engine::audit::AuditLog;
 use engine::closing::Closing;
-use engine::{BranchTips, Clock, EventBus, Executions, Result, Step, Table};
+use engine::{BranchTips, Clock, Enrolments, EventBus, Executions, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `reconcile` Lambda.
@@ -27,7 +26,7 @@ pub struct Reconcile {
     /// The event bus.
     pub bus: Arc<dyn EventBus>,
     /// The enrolled repositories.
-    pub repositories: Arc<[EnrolledRepository]>,
+    pub enrolments: Arc<dyn Enrolments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -8,7 +8,7 @@ fn main() -> std::process::ExitCode {
         executions: wiring.executions(),
         tips: wiring.branch_tips(),
         bus: wiring.event_bus(),
-        repositories: wiring.repositories(),
+        enrolments: wiring.enrolments(),
         clock: wiring.clock(),
     })
 }

@@ -42,11 +42,17 @@ impl Reconcile {
         problems.note("the list of environments", done);
         let done = self.open_runs(&mut output, &mut problems).await;
         problems.note("the list of open runs", done);
-        for repository in self.repositories.iter() {
-            let done = self.audit.check_newest(repository.key).await;
-            problems.note(repository.full_name.as_str(), done);
+        match self.enrolments.all().await {
+            Ok(repositories) => {
+                for repository in &repositories {
+                    let done = self.audit.check_newest(repository.key).await;
+                    problems.note(repository.full_name.as_str(), done);
+                }
+                self.find_missed_pushes(repositories, &mut output, &mut problems)
+                    .await;
+            }
+            Err(error) => problems.note("the list of repositories", Err(error)),
         }
-        self.find_missed_pushes(&mut output, &mut problems).await;
         problems.0.map_or(Ok(output), Err)
     }
 

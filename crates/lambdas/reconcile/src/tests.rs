@@ -36,7 +36,7 @@ impl Scene {
             executions: Arc::new(self.executions.clone()),
             tips: Arc::new(self.forge.clone()),
             bus: Arc::new(self.bus.clone()),
-            repositories: samples::repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
         }
     }

@@ -8,12 +8,11 @@ mod record;
 pub use error::Error;
 
 use async_trait::async_trait;
-use domain::event::EnrolledRepository;
 use domain::step::{RecordInput, RecordOutput};
 use engine::announce::Announcer;
 use engine::audit::AuditLog;
 use engine::closing::Closing;
-use engine::{Clock, Executions, Result, Step, Table};
+use engine::{Clock, Enrolments, Executions, Result, Step, Table};
 use std::sync::Arc;
 
 /// The `record` Lambda.
@@ -30,7 +29,7 @@ pub struct Record {
     /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
-    pub repositories: Arc<[EnrolledRepository]>,
+    pub enrolments: Arc<dyn Enrolments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

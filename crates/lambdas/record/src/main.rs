@@ -7,7 +7,7 @@ fn main() -> std::process::ExitCode {
         audit: wiring.audit_log(),
         executions: wiring.executions(),
         announcer: wiring.announcer(),
-        repositories: wiring.repositories(),
+        enrolments: wiring.enrolments(),
         clock: wiring.clock(),
     })
 }

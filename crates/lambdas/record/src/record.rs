@@ -13,7 +13,7 @@
 
 use crate::{Error, Record};
 use domain::error::{ErrorClass, StepError};
-use domain::event::{EnrolledRepository, Trigger};
+use domain::event::Trigger;
 use domain::run::Run;
 use domain::step::{CaughtError, RecordRun, RecordRunOutput, RecordVerdict};
 use engine::documents::{insert, load, run_key};
@@ -70,9 +70,12 @@ impl Record {
     ) -> Result<Option<Run>> {
         let key = run_key(&event.run_id());
         let found: Option<Run> = load(&*self.table, &key).await?;
-        let enrolled = EnrolledRepository::find(&self.repositories, event.repository_key());
-        if found.is_some() || !failed || enrolled.is_none() {
+        if found.is_some() || !failed {
             return Ok(found);
+        }
+        let enrolled = self.enrolments.find(event.repository_key()).await?;
+        if enrolled.is_none() {
+            return Ok(None);
         }
         let now = self.clock.now();
         let run = Run::claim(event.clone(), execution.to_owned(), now);

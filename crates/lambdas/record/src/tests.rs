@@ -41,7 +41,7 @@ impl Scene {
             audit: self.audit_log(),
             executions: Arc::new(self.executions.clone()),
             announcer: self.announcer(),
-            repositories: samples::repositories(),
+            enrolments: self.enrolments(),
             clock: self.clock(),
         }
     }

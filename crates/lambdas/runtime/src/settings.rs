@@ -1,9 +1,7 @@
 use domain::env_vars;
 use domain::error::{ErrorName, StepError};
-use domain::event::EnrolledRepository;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use tracing::Level;
 
 /// Finds a variable by its name.
@@ -54,35 +52,6 @@ impl Settings {
             ));
         }
         text
-    }
-
-    /// The enrolled repositories.
-    pub(crate) fn repositories(&self) -> Arc<[EnrolledRepository]> {
-        let text = self.text(env_vars::REPOSITORIES);
-        if text.is_empty() {
-            return Arc::default();
-        }
-        let repositories: Vec<EnrolledRepository> = match serde_json::from_str(&text) {
-            Ok(repositories) => repositories,
-            Err(error) => {
-                self.note(format!(
-                    "{} is not a JSON list of repositories: {error}",
-                    env_vars::REPOSITORIES
-                ));
-                return Arc::default();
-            }
-        };
-        let mut keys = BTreeSet::new();
-        for repository in &repositories {
-            if !keys.insert(repository.key) {
-                self.note(format!(
-                    "{} has repository {} twice",
-                    env_vars::REPOSITORIES,
-                    repository.key
-                ));
-            }
-        }
-        repositories.into()
     }
 
     /// Returns the log level; `info` if none is set.
@@ -136,25 +105,15 @@ mod tests {
         })
     }
 
-    const REPOSITORIES: &str = r#"[{"key":"github-1","full_name":"acme/shop",
-        "clone_url":"https://github.com/acme/shop.git","branches":["main"],"image":"r/shop"}]"#;
-
     #[test]
     fn good_settings_are_read() {
         let settings = settings(&[
             (env_vars::TABLE, "sluicegate"),
             (env_vars::FORGE_URL, "https://api.github.com"),
-            (env_vars::REPOSITORIES, REPOSITORIES),
             (env_vars::LOG, "debug"),
         ]);
         assert_eq!(settings.text(env_vars::TABLE), "sluicegate");
         assert_eq!(settings.url(env_vars::FORGE_URL), "https://api.github.com");
-        let repositories = settings.repositories();
-        let names: Vec<_> = repositories
-            .iter()
-            .map(|one| one.full_name.as_str())
-            .collect();
-        assert_eq!(names, ["acme/shop"]);
         assert_eq!(settings.level(), Level::DEBUG);
         assert_eq!(settings.check(), Ok(()));
     }
@@ -164,14 +123,12 @@ mod tests {
         let settings = settings(&[
             (env_vars::BUCKET, " "),
             (env_vars::FORGE_URL, "api.github.com"),
-            (env_vars::REPOSITORIES, "{}"),
             (env_vars::LOG, "loud"),
         ]);
         settings.text(env_vars::TABLE);
         settings.text(env_vars::TABLE);
         settings.text(env_vars::BUCKET);
         settings.url(env_vars::FORGE_URL);
-        settings.repositories();
         settings.level();
         let error = settings.check().unwrap_err();
         assert_eq!(error.name, ErrorName::SettingsInvalid);
@@ -182,8 +139,6 @@ mod tests {
                 "SLUICEGATE_BUCKET is empty",
                 "SLUICEGATE_FORGE_URL is \"api.github.com\", expected https:// and an address",
                 "SLUICEGATE_LOG is \"loud\", expected error, warn, info or debug",
-                "SLUICEGATE_REPOSITORIES is not a JSON list of repositories: \
-                 invalid type: map, expected a sequence at line 1 column 0",
                 "SLUICEGATE_TABLE is not set",
             ]
         );
@@ -193,19 +148,5 @@ mod tests {
     fn a_variable_that_is_not_needed_may_be_missing() {
         assert_eq!(settings(&[]).level(), Level::INFO);
         assert_eq!(settings(&[]).check(), Ok(()));
-    }
-
-    #[test]
-    fn a_repository_is_enrolled_once() {
-        let twice = REPOSITORIES.trim_end_matches(']').to_owned()
-            + ","
-            + REPOSITORIES.trim_start_matches('[');
-        let settings = Settings::new(move |_| Some(twice.clone()));
-        settings.repositories();
-        let error = settings.check().unwrap_err();
-        assert_eq!(
-            error.message,
-            "SLUICEGATE_REPOSITORIES has repository github-1 twice"
-        );
     }
 }

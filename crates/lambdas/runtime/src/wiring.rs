@@ -4,18 +4,19 @@ use aws::{
     Batch, Bucket, Bus, Clients, DynamoTable, Ecr, HttpProbe, SecretStore, SqsStatusQueue,
     TaskTokens,
 };
+use domain::enrolment::EnrolledRepository;
 use domain::env_vars;
 use domain::error::StepError;
-use domain::event::EnrolledRepository;
 use domain::ids::{CommitId, ForgeId};
 use engine::announce::Announcer;
 use engine::audit::AuditLog;
 use engine::closing::Closing;
+use engine::enrolment::TableEnrolments;
 use engine::jobs::StateBucket;
 use engine::{
-    AuditBranch, BatchJobs, BranchTips, BuildLogs, Clock, CommitStatus, CommitStatuses, EventBus,
-    Executions, Objects, Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue, SystemClock,
-    Table, Targets, Tokens,
+    AuditBranch, BatchJobs, BranchTips, BuildLogs, Clock, CommitStatus, CommitStatuses, Enrolments,
+    EventBus, Executions, Objects, Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue,
+    SystemClock, Table, Targets, Tokens,
 };
 use forge::Token;
 use forge::git::{Git, GitSettings};
@@ -131,12 +132,6 @@ impl Wiring {
         Arc::new(SecretStore::new(&self.clients))
     }
 
-    /// The ARN of the secret with the webhook's keys.
-    #[must_use]
-    pub fn webhook_secret_arn(&self) -> String {
-        self.settings.text(env_vars::WEBHOOK_SECRET_ARN)
-    }
-
     /// The image registry.
     #[must_use]
     pub fn registry(&self) -> Arc<dyn Registry> {
@@ -187,7 +182,7 @@ impl Wiring {
             table: self.table(),
             bucket: self.audit(),
             branch: self.audit_branch(),
-            repositories: self.repositories(),
+            enrolments: self.enrolments(),
         }
     }
 
@@ -244,8 +239,8 @@ impl Wiring {
 
     /// The enrolled repositories.
     #[must_use]
-    pub fn repositories(&self) -> Arc<[EnrolledRepository]> {
-        self.settings.repositories()
+    pub fn enrolments(&self) -> Arc<dyn Enrolments> {
+        Arc::new(TableEnrolments::new(self.table()))
     }
 
     /// The time.
@@ -258,7 +253,7 @@ impl Wiring {
     #[must_use]
     pub fn announcer(&self) -> Announcer {
         self.queue_announcer()
-            .with_commit_statuses(self.commit_statuses(), self.repositories())
+            .with_commit_statuses(self.commit_statuses(), self.enrolments())
     }
 
     /// An announcer to the status queue only, for a step that sets no commit status.
@@ -315,7 +310,7 @@ mod tests {
         let message = wiring.check().unwrap_err().message;
         for name in [
             env_vars::STATUS_QUEUE_URL,
-            env_vars::REPOSITORIES,
+            env_vars::TABLE,
             env_vars::GIT_SECRET_ARN,
             env_vars::FORGE_URL,
         ] {

@@ -13,8 +13,9 @@
 
 use crate::{Error, Validate, archive};
 use domain::config::Config;
-use domain::event::{EVENT_SCHEMA, EnrolledRepository, Trigger};
-use domain::ids::{Sha256Digest, StackName};
+use domain::enrolment::EnrolledEnvironment;
+use domain::event::{EVENT_SCHEMA, Trigger};
+use domain::ids::{RepositoryKey, Sha256Digest, StackName};
 use domain::keys;
 use domain::plan::ObjectRef;
 use domain::run::{Run, Source};
@@ -23,6 +24,7 @@ use domain::stack_digest::{self, CommitFile, Coverage, Destination, SourceTree, 
 use domain::step::{Claim, ClaimOutput, ClaimVerdict};
 use domain::text;
 use engine::documents::{insert, load_run, update_branch, update_run};
+use engine::enrolment::enrolled;
 use engine::environments;
 use engine::status::Transition;
 use engine::{Result, Snapshot, Written};
@@ -77,15 +79,18 @@ impl Validate {
 
     /// Fetches and checks the commit, stores its archive and marks the run as accepted.
     async fn seal(&self, run: &Run) -> Result<Run> {
-        let repository = EnrolledRepository::admitted(&self.repositories, run.trigger())?;
+        let repository = enrolled(&*self.enrolments, run.trigger()).await?;
+        let environment = repository.admit(run.trigger())?;
         let snapshot = self
             .source
-            .fetch(repository, run.trigger().commit())
+            .fetch(&repository, run.trigger().commit())
             .await?;
-        let (config, left_out) = self.check(run, &snapshot).await?;
+        let (config, left_out) = self.check(run, environment, &snapshot).await?;
         let digests = digests(run, &snapshot, &config);
         let archive = archive::pack(&snapshot, &left_out.paths)?;
-        let source = self.store(&snapshot, archive, &config, digests).await?;
+        let source = self
+            .store(repository.key, &snapshot, archive, &config, digests)
+            .await?;
         let now = self.clock.now();
         update_run(self.table.as_ref(), run.id(), |run| {
             run.accept(source.clone(), config.clone(), now)?;
@@ -96,7 +101,12 @@ impl Validate {
 
     /// Checks the commit's files, and compares its stacks with those of the last good commit.
     /// Returns its configuration, and the files that are not sealed.
-    async fn check(&self, run: &Run, snapshot: &Snapshot) -> Result<(Config, LeftOut)> {
+    async fn check(
+        &self,
+        run: &Run,
+        enrolled: &EnrolledEnvironment,
+        snapshot: &Snapshot,
+    ) -> Result<(Config, LeftOut)> {
         let files = snapshot.files.iter();
         let files = files.map(|file| SourceFile::new(&file.path, file.kind, &file.bytes));
         let unread = snapshot.unread.iter();
@@ -112,7 +122,10 @@ impl Validate {
             }
         }
         let left_out = examined.left_out().clone();
-        let config = examined.result().map_err(|problems| problems.to_error())?;
+        let config = examined
+            .within(enrolled)
+            .result()
+            .map_err(|problems| problems.to_error())?;
         for warning in source_rules::unmatched_globs(&files, &config) {
             tracing::warn!(run = %run.id(), commit = %snapshot.commit, "{warning}");
         }
@@ -125,13 +138,14 @@ impl Validate {
     /// Stores the archive under its digest, if it is absent.
     async fn store(
         &self,
+        repository: RepositoryKey,
         snapshot: &Snapshot,
         archive: Vec<u8>,
         config: &Config,
         digests: BTreeMap<StackName, StackDigest>,
     ) -> Result<Source> {
         let sha256 = Sha256Digest::of(&archive);
-        let key = keys::source(&sha256);
+        let key = keys::source(repository, &sha256);
         let written = self.objects.put_if_absent(&key, archive).await?;
         tracing::info!(key, new = written == Written::Yes, "source sealed");
         let build_tree = config

@@ -7,10 +7,9 @@ mod error;
 pub use error::Error;
 
 use async_trait::async_trait;
-use domain::event::EnrolledRepository;
 use domain::step::{ClaimOutput, ValidateInput};
 use engine::announce::Announcer;
-use engine::{Clock, Objects, Result, SourceFetcher, Step, Table};
+use engine::{Clock, Enrolments, Objects, Result, SourceFetcher, Step, Table};
 use std::sync::Arc;
 
 /// The `validate` Lambda.
@@ -24,7 +23,7 @@ pub struct Validate {
     /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.
-    pub repositories: Arc<[EnrolledRepository]>,
+    pub enrolments: Arc<dyn Enrolments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

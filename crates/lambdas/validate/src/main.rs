@@ -6,7 +6,7 @@ fn main() -> std::process::ExitCode {
         objects: wiring.artifacts(),
         source: wiring.source(),
         announcer: wiring.announcer(),
-        repositories: wiring.repositories(),
+        enrolments: wiring.enrolments(),
         clock: wiring.clock(),
     })
 }

@@ -44,7 +44,7 @@ fn scene() -> Scene {
         objects: Arc::new(world.artifacts.clone()),
         source: Arc::new(world.forge.clone()),
         announcer: world.announcer(),
-        repositories: samples::repositories(),
+        enrolments: world.enrolments(),
         clock: world.clock(),
     };
     Scene { world, step }
@@ -102,7 +102,10 @@ async fn a_commit_is_claimed_checked_and_sealed() {
     let sealed = run.sealed_source().unwrap();
     let archive = world.artifacts.peek(&sealed.key).unwrap();
     assert_eq!(Sha256Digest::of(&archive), sealed.sha256);
-    assert_eq!(sealed.key, keys::source(&sealed.sha256));
+    assert_eq!(
+        sealed.key,
+        keys::source(samples::repository().key, &sealed.sha256)
+    );
     assert_eq!(
         world.kinds(),
         [TransitionKind::Claimed, TransitionKind::Sealed]
@@ -209,15 +212,14 @@ async fn an_unknown_commit_is_an_error_after_the_claim() {
 
 #[tokio::test]
 async fn what_is_not_enrolled_is_claimed_and_fails() {
-    let mut world = scene();
+    let world = scene();
     let mut other = samples::repository();
-    other.branches = vec!["release".into()];
-    world.step.repositories = vec![other.clone()].into();
+    other.environments[0].branches = vec!["release".into()];
+    world.enrolments.enrol(other);
     let error = world.claim().await.unwrap_err();
     assert_eq!(error.name, ErrorName::NotEnrolled);
     assert!(error.message.contains("refs/heads/main"), "{error}");
-    other.key = domain::ids::RepositoryKey::github(7);
-    world.step.repositories = vec![other].into();
+    world.enrolments.remove(samples::repository().key);
     assert_eq!(
         world.claim().await.unwrap_err().name,
         ErrorName::NotEnrolled

@@ -1,4 +1,4 @@
-//! The webhook keys, cached for a minute.
+//! The webhook keys of repositories, cached for a minute.
 
 use crate::Webhook;
 use forge::webhook::{Keys, Refusal};
@@ -16,16 +16,19 @@ impl Webhook {
         self.clock.now().duration_since(since)
     }
 
-    /// Returns keys that are not older than `age`, and when they were read.
+    /// Returns the keys in a repository's secret that are not older than `age`, and when they were
+    /// read.
     pub(crate) async fn keys(
         &self,
+        secret: &str,
         age: SignedDuration,
     ) -> Result<(Arc<Keys>, Timestamp), Refusal> {
         let known = self
             .keys
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+            .get(secret)
+            .cloned();
         if let Some((keys, since)) = known
             && self.age(since) < age
         {
@@ -35,13 +38,13 @@ impl Webhook {
         let now = self.clock.now();
         let text = self
             .secrets
-            .get(&self.secret_arn)
+            .get(secret)
             .await
             .map_err(|error| unusable(error.to_string()))?;
         let keys = Keys::parse(&text).map_err(|error| unusable(error.to_string()))?;
         let keys = Arc::new(keys);
         let mut cached = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        *cached = Some((Arc::clone(&keys), now));
+        cached.insert(secret.to_owned(), (Arc::clone(&keys), now));
         Ok((keys, now))
     }
 }

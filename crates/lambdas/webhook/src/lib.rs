@@ -10,12 +10,11 @@ pub use error::Error;
 pub use receive::BODY_LIMIT;
 
 use async_trait::async_trait;
-use domain::event::EnrolledRepository;
 use domain::ids::DeliveryId;
-use engine::{Clock, EventBus, HttpRequest, HttpResponse, Secrets, Table, UrlStep};
+use engine::{Clock, Enrolments, EventBus, HttpRequest, HttpResponse, Secrets, Table, UrlStep};
 use forge::webhook::{Keys, Refusal, WebhookReader};
 use jiff::Timestamp;
-use keys::KEYS_AGE;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// The step behind the function URL.
@@ -24,22 +23,21 @@ pub struct Webhook {
     table: Arc<dyn Table>,
     bus: Arc<dyn EventBus>,
     secrets: Arc<dyn Secrets>,
-    repositories: Arc<[EnrolledRepository]>,
-    secret_arn: String,
+    enrolments: Arc<dyn Enrolments>,
     clock: Arc<dyn Clock>,
-    keys: Mutex<Option<(Arc<Keys>, Timestamp)>>,
+    /// By the name of the secret.
+    keys: Mutex<BTreeMap<String, (Arc<Keys>, Timestamp)>>,
 }
 
 impl Webhook {
-    /// `secret_arn` names the secret with the webhook keys.
+    /// Returns the step on its ports.
     #[must_use]
     pub fn new(
         forge: Arc<dyn WebhookReader>,
         table: Arc<dyn Table>,
         bus: Arc<dyn EventBus>,
         secrets: Arc<dyn Secrets>,
-        repositories: Arc<[EnrolledRepository]>,
-        secret_arn: String,
+        enrolments: Arc<dyn Enrolments>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -47,10 +45,9 @@ impl Webhook {
             table,
             bus,
             secrets,
-            repositories,
-            secret_arn,
+            enrolments,
             clock,
-            keys: Mutex::new(None),
+            keys: Mutex::default(),
         }
     }
 }
@@ -86,23 +83,19 @@ impl UrlStep for Webhook {
         }
     }
 
-    async fn warm(&self) {
-        if let Err(refusal) = self.keys(KEYS_AGE).await {
-            tracing::warn!(code = refusal.code, "{}", refusal.message);
-        }
-    }
+    /// Does nothing: only a delivery says which key is needed.
+    async fn warm(&self) {}
 }
 
 /// Returns the part of a refusal that the caller may read.
 fn shown(refusal: &Refusal) -> String {
     match (refusal.status, refusal.code) {
         (400, "WH106") => "bad request".into(),
+        // Does not reveal which repositories are enrolled.
         (401, _) => "unauthorized".into(),
         (404, _) => "not found".into(),
         (405, _) => "method not allowed".into(),
         (503, code) => format!("{code} try again: redeliver this delivery"),
-        // Does not reveal which repositories are enrolled.
-        (_, "WH130") => "ignored".into(),
         _ => refusal.to_string(),
     }
 }

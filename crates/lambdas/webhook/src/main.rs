@@ -7,8 +7,7 @@ fn main() -> std::process::ExitCode {
             wiring.table(),
             wiring.event_bus(),
             wiring.secrets(),
-            wiring.repositories(),
-            wiring.webhook_secret_arn(),
+            wiring.enrolments(),
             wiring.clock(),
         )
     })

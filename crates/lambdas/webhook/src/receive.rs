@@ -13,6 +13,7 @@
 use crate::delivery::{self, DeliveryRecord, Found};
 use crate::keys::{KEYS_AGE, KEYS_DOUBT};
 use crate::{Webhook, enrolment};
+use domain::enrolment::EnrolledRepository;
 use domain::event::{self, DETAIL_TYPE_PUSH, PushEvent, Trigger};
 use domain::ids::{DeliveryId, Sha256Digest};
 use engine::HttpRequest;
@@ -28,15 +29,15 @@ type Reply = Result<(u16, String), Refusal>;
 impl Webhook {
     pub(crate) async fn receive(&self, request: &HttpRequest) -> Reply {
         let body = self.admit(request)?;
-        self.authenticate(request, body).await?;
-        let delivery = self.check_headers(request)?;
+        let repository = self.authenticate(request, body).await?;
+        let delivery = self.check_headers(&repository, request)?;
         match self.forge.read(&request.headers, body)? {
             Delivery::Ping { hook } => {
                 let hook = hook.map_or_else(|| "unknown".to_owned(), |hook| hook.to_string());
                 Ok((200, format!("pong: webhook {hook}")))
             }
             Delivery::Push(push) => {
-                let push = enrolment::check(&self.repositories, push)?;
+                let push = enrolment::check(&repository, push)?;
                 let event = push.into_event(delivery, self.clock.now());
                 self.dispatch(event, Sha256Digest::of(body)).await
             }
@@ -65,22 +66,50 @@ impl Webhook {
         Ok(body)
     }
 
-    async fn authenticate(&self, request: &HttpRequest, body: &[u8]) -> Result<(), Refusal> {
+    /// Checks the signature with a key of the repository that the body names. What else the body says is
+    /// read only after this.
+    async fn authenticate(
+        &self,
+        request: &HttpRequest,
+        body: &[u8],
+    ) -> Result<EnrolledRepository, Refusal> {
         if self.forge.is_foreign(&request.headers) {
             return Err(Refusal::new(401, "WH109", "provider/path mismatch"));
         }
-        let (keys, since) = self.keys(KEYS_AGE).await?;
+        let Some(key) = self.forge.claimed(body) else {
+            let message = "the body names no repository";
+            return Err(Refusal::new(400, "WH107", message));
+        };
+        let repository = match self.enrolments.find(key).await {
+            Ok(Some(repository)) => repository,
+            Ok(None) => {
+                let message = format!("repository {key} is not enrolled");
+                return Err(Refusal::new(401, "WH108", message));
+            }
+            Err(error) => {
+                let message = format!("the enrolment of {key} was not read: {error}");
+                return Err(Refusal::new(503, "WH151", message));
+            }
+        };
+        let secret = &repository.webhook_secret;
+        let (keys, since) = self.keys(secret, KEYS_AGE).await?;
         let checked = self.forge.verify(&keys, &request.headers, body);
         let doubtful = matches!(&checked, Err(refusal) if refusal.code == "WH104");
         if doubtful && self.age(since) >= KEYS_DOUBT {
-            let (keys, _) = self.keys(KEYS_DOUBT).await?;
-            return self.forge.verify(&keys, &request.headers, body);
+            let (keys, _) = self.keys(secret, KEYS_DOUBT).await?;
+            self.forge.verify(&keys, &request.headers, body)?;
+        } else {
+            checked?;
         }
-        checked
+        Ok(repository)
     }
 
     /// Checks the headers of a verified delivery and returns its id.
-    fn check_headers(&self, request: &HttpRequest) -> Result<DeliveryId, Refusal> {
+    fn check_headers(
+        &self,
+        repository: &EnrolledRepository,
+        request: &HttpRequest,
+    ) -> Result<DeliveryId, Refusal> {
         let encoding = header(request, "content-encoding");
         if !matches!(encoding, "" | "identity") {
             return Err(Refusal::new(415, "WH113", "compressed bodies not accepted"));
@@ -91,7 +120,7 @@ impl Webhook {
             let message = "set the webhook's content type to application/json";
             return Err(Refusal::new(415, "WH112", message));
         }
-        enrolment::check_host(&self.repositories, self.forge.host(&request.headers))?;
+        enrolment::check_host(repository, self.forge.host(&request.headers))?;
         self.forge.delivery_id(&request.headers)
     }
 

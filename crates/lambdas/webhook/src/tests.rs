@@ -4,9 +4,11 @@
     reason = "a test may fail by panicking"
 )]
 use super::*;
+use domain::enrolment::EnrolledRepository;
 use domain::error::{ErrorName, StepError};
 use domain::event::Trigger;
-use engine::fakes::{FakeClock, FakeEventBus, FakeSecrets, FakeTable, samples};
+use domain::ids::{RepositoryKey, RepositoryName};
+use engine::fakes::{FakeClock, FakeEnrolments, FakeEventBus, FakeSecrets, FakeTable, samples};
 use forge::github::webhook::{
     DELIVERY_HEADER, EVENT_HEADER, GitHubWebhook, SIGNATURE_HEADER, sign,
 };
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:webhook";
+const NEIGHBORS_ARN: &str = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:neighbor";
 const GUID: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
 
 struct World {
@@ -25,6 +28,24 @@ struct World {
     secrets: FakeSecrets,
     clock: FakeClock,
     webhook: Webhook,
+}
+
+/// The repository `acme/shop`.
+fn enrolled() -> EnrolledRepository {
+    EnrolledRepository {
+        webhook_secret: ARN.into(),
+        ..samples::repository()
+    }
+}
+
+/// Another repository, with a key of its own.
+fn neighbor() -> EnrolledRepository {
+    EnrolledRepository {
+        key: RepositoryKey::github(43),
+        full_name: RepositoryName::parse("acme/billing").unwrap(),
+        webhook_secret: NEIGHBORS_ARN.into(),
+        ..samples::repository()
+    }
 }
 
 fn key(n: u8) -> String {
@@ -39,13 +60,13 @@ fn world() -> World {
     let (table, bus) = (FakeTable::new(), FakeEventBus::new());
     let (secrets, clock) = (FakeSecrets::new(), FakeClock::default());
     secrets.set(ARN, &secret(1));
+    secrets.set(NEIGHBORS_ARN, &secret(3));
     let webhook = Webhook::new(
         Arc::new(GitHubWebhook),
         Arc::new(table.clone()),
         Arc::new(bus.clone()),
         Arc::new(secrets.clone()),
-        vec![samples::repository()].into(),
-        ARN.into(),
+        Arc::new(FakeEnrolments::of([enrolled(), neighbor()])),
         Arc::new(clock.clone()),
     );
     World {
@@ -190,7 +211,7 @@ fn bad_inputs() -> Vec<(&'static str, HttpRequest, u16, &'static str)> {
     get.method = "GET".into();
     let mut path = push();
     path.path = "/admin".into();
-    let twice = r#"{"after":"1","after":"2"}"#;
+    let twice = r#"{"repository":{"id":42},"after":"1","after":"2"}"#;
     vec![
         ("B1", push().without(SIGNATURE_HEADER), 401, "unauthorized"),
         (
@@ -233,7 +254,7 @@ fn bad_inputs() -> Vec<(&'static str, HttpRequest, u16, &'static str)> {
             "unauthorized",
         ),
         ("B6", undecodable, 400, "bad request"),
-        ("B7", signed(""), 400, "WH110 empty body"),
+        ("B7", signed(""), 400, "WH107 the body names no repository"),
         (
             "B8",
             signed(vec![b' '; BODY_LIMIT + 1]),
@@ -248,13 +269,17 @@ fn bad_inputs() -> Vec<(&'static str, HttpRequest, u16, &'static str)> {
         ),
         ("B9", push().without("content-type"), 415, "WH112"),
         ("B10", push().with("content-encoding", "gzip"), 415, "WH113"),
-        ("B11", signed("{"), 400, "WH114 invalid JSON at 1:1"),
-        ("B11", signed(b"{\"a\":\"\xff\"}".as_slice()), 400, "WH114"),
-        ("B11", signed("{\"a\":NaN}"), 400, "WH114"),
-        ("B11", signed(format!("{} x", payload())), 400, "WH114"),
+        ("B11", signed("{"), 400, "WH107"),
+        ("B11", signed(b"{\"a\":\"\xff\"}".as_slice()), 400, "WH107"),
+        ("B11", signed("{\"a\":NaN}"), 400, "WH107"),
+        ("B11", signed(format!("{} x", payload())), 400, "WH107"),
         (
             "B12",
-            signed(format!("{}{}", "[".repeat(65), "]".repeat(65))),
+            signed(format!(
+                r#"{{"repository":{{"id":42}},"a":{}{}}}"#,
+                "[".repeat(65),
+                "]".repeat(65)
+            )),
             400,
             "WH115",
         ),
@@ -313,14 +338,24 @@ fn bad_inputs() -> Vec<(&'static str, HttpRequest, u16, &'static str)> {
                 "/repository",
                 json!({"id": 7, "full_name": "evil/shop"}),
             )),
-            202,
-            "ignored",
+            401,
+            "unauthorized",
         ),
         (
             "B22",
             json(set("/repository/id", 4242.into())),
-            403,
-            "WH131",
+            401,
+            "unauthorized",
+        ),
+        // Whoever has the key of one repository cannot speak for another.
+        (
+            "S4",
+            json(set(
+                "/repository",
+                json!({"id": 43, "full_name": "acme/billing"}),
+            )),
+            401,
+            "unauthorized",
         ),
         (
             "B22",
@@ -338,25 +373,25 @@ fn bad_inputs() -> Vec<(&'static str, HttpRequest, u16, &'static str)> {
             "B24",
             json(set("/repository/id", "42".into())),
             400,
-            "WH122",
+            "WH107",
         ),
         (
             "B24",
             json(set("/repository/id", (-1).into())),
             400,
-            "WH122",
+            "WH107",
         ),
         (
             "B24",
             json(set("/repository/id", 42.5.into())),
             400,
-            "WH122",
+            "WH107",
         ),
         (
             "B24",
             json(set("/repository/id", (1_u64 << 63).into())),
-            400,
-            "WH122",
+            401,
+            "unauthorized",
         ),
         (
             "B26",
@@ -394,7 +429,8 @@ async fn bad_inputs_have_their_answers_and_start_nothing() {
 #[tokio::test]
 async fn a_ping_names_its_webhook() {
     let world = world();
-    let request = signed(json!({"hook_id": 7}).to_string()).with(EVENT_HEADER, "ping");
+    let request = signed(json!({"hook_id": 7, "repository": {"id": 42}}).to_string())
+        .with(EVENT_HEADER, "ping");
     let answer = world.webhook.answer(request).await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
@@ -562,7 +598,7 @@ proptest! {
     ) {
         let world = world();
         let answer = answer(&world, signed(set(path, value).to_string()));
-        prop_assert!(matches!(answer.status, 202 | 400 | 403), "{}", answer.status);
+        prop_assert!(matches!(answer.status, 202 | 400 | 401 | 403), "{}", answer.status);
     }
 }
 

@@ -163,7 +163,7 @@ impl Bench {
 
     pub fn spec(&self, verb: Verb, files: &[(&str, &str)]) -> JobSpec {
         let source = archive(files);
-        let key = keys::source(&Sha256Digest::of(&source));
+        let key = keys::source(RepositoryKey::github(7), &Sha256Digest::of(&source));
         let mut attempt = self.attempt.lock().unwrap();
         *attempt += 1;
         JobSpec {
@@ -231,11 +231,12 @@ impl Bench {
         let bytes = serde_json::to_vec(spec).unwrap();
         let job = JobId::seal(spec.verb.as_str(), &spec.stack, spec.attempt, &bytes);
         self.objects
-            .set(&keys::job(&spec.run, &job, JobFile::Spec), bytes);
+            .set(&spec.objects().job(&job, JobFile::Spec), bytes);
         Request {
             verb: spec.verb.command(),
             run: spec.run.clone(),
             job,
+            objects: spec.objects(),
         }
     }
 
@@ -265,6 +266,8 @@ impl Bench {
     fn context(&self, cancel: Cancel, more: &[(&str, String)], process: &str) -> JobContext {
         let mut variables: Vec<(String, String)> = [
             ("SLUICEGATE_BUCKET", "artifacts"),
+            ("SLUICEGATE_REPOSITORY", "github-7"),
+            ("SLUICEGATE_ENVIRONMENT", "production"),
             ("SLUICEGATE_TERRAFORM", self.terraform.to_str().unwrap()),
             ("SLUICEGATE_CANARY", "canary-of-the-job"),
             ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
@@ -319,8 +322,7 @@ impl Bench {
     }
 
     pub fn peek(&self, request: &Request, file: JobFile) -> Option<Vec<u8>> {
-        self.objects
-            .peek(&keys::job(&request.run, &request.job, file))
+        self.objects.peek(&request.objects.job(&request.job, file))
     }
 
     /// Returns what the sealed plan of an outcome changes.

@@ -8,7 +8,7 @@ mod keys;
 pub use keys::{Keys, KeysError};
 
 use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent};
-use domain::ids::{BranchRef, CommitId, DeliveryId};
+use domain::ids::{BranchRef, CommitId, DeliveryId, RepositoryKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +20,10 @@ pub type Headers = BTreeMap<String, String>;
 pub trait WebhookReader: Send + Sync {
     /// Returns whether the request carries headers of another forge.
     fn is_foreign(&self, headers: &Headers) -> bool;
+
+    /// Returns the repository that a body names, before the body is verified. Only the choice of the
+    /// key may depend on it.
+    fn claimed(&self, body: &[u8]) -> Option<RepositoryKey>;
 
     /// Checks that the forge sent the body, in constant time.
     ///

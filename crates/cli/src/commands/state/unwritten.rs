@@ -3,7 +3,7 @@
 use crate::args::StateOf;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::pipeline::Pipeline;
-use domain::keys::{self, JobFile};
+use domain::keys::JobFile;
 use serde::Deserialize;
 
 /// A state that a job kept.
@@ -39,12 +39,13 @@ struct Version {
 pub(super) async fn find(pipeline: &Pipeline, of: &StateOf, state: &str) -> Outcome<Kept> {
     let run = crate::commands::run(&*pipeline.table, &of.run).await?;
     let mut newest: Option<(u64, Kept)> = None;
-    for key in pipeline.artifacts.list(&keys::jobs(run.id())).await? {
-        let Some(job) = keys::job_of_errored_state(run.id(), &key) else {
+    let objects = run.objects().map_err(domain::error::StepError::from)?;
+    for key in pipeline.artifacts.list(&objects.jobs()).await? {
+        let Some(job) = objects.job_of_errored_state(&key) else {
             continue;
         };
         // By the state: two stacks may have exchanged theirs.
-        let spec = keys::job(run.id(), &job, JobFile::Spec);
+        let spec = objects.job(&job, JobFile::Spec);
         let spec = pipeline.artifacts.get(&spec).await?.unwrap_or_default();
         let spec = serde_json::from_slice::<Of>(&spec).ok();
         if spec.is_none_or(|spec| spec.backend.key != state) {

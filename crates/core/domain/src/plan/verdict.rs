@@ -46,6 +46,16 @@ pub enum ApprovalRule {
 }
 
 impl ApprovalRule {
+    /// Returns the rule under which a plan needs an approval if it needs one under either rule.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Always, _) | (_, Self::Always) => Self::Always,
+            (Self::OnDestroy, _) | (_, Self::OnDestroy) => Self::OnDestroy,
+            (Self::Never, Self::Never) => Self::Never,
+        }
+    }
+
     /// Returns the rule as it is written in the configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {

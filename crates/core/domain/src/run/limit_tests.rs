@@ -8,7 +8,7 @@ use crate::environment::LastGood;
 use crate::error::ErrorName;
 use crate::event::{EVENT_SCHEMA, EventRepository, PushEvent};
 use crate::ids::{BranchRef, DeliveryId, JobId, RepositoryKey, RepositoryName, Sha256Digest};
-use crate::keys::{self, JobFile};
+use crate::keys::{JobFile, RunObjects};
 use crate::plan::{
     Action, ApprovalRule, Counts, PlanMade, Reason, Reasons, ResourceChange, Resources, SealedPlan,
     StateVersion, Unrecorded,
@@ -41,10 +41,15 @@ fn job(n: usize) -> JobId {
     JobId::seal("apply", &name(n), u32::MAX, b"spec")
 }
 
+fn objects() -> RunObjects {
+    let environment = EnvironmentName::parse(&"e".repeat(40)).unwrap();
+    RunObjects::new(RepositoryKey::github(u64::MAX), environment, run_id())
+}
+
 /// The longest object of a job.
 fn object(n: usize, file: JobFile) -> ObjectRef {
     ObjectRef {
-        key: keys::job(&run_id(), &job(n), file),
+        key: objects().job(&job(n), file),
         sha256: Sha256Digest::of(b"object"),
     }
 }

@@ -4,8 +4,8 @@ use crate::{
     SourceFetcher,
 };
 use async_trait::async_trait;
+use domain::enrolment::EnrolledRepository;
 use domain::error::{ErrorName, StepError};
-use domain::event::EnrolledRepository;
 use domain::ids::{BranchRef, CommitId, RepositoryKey};
 use jiff::Timestamp;
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@
 
 mod batch;
 mod delivery;
+mod enrolment;
 mod environment;
 mod forge;
 mod messages;
@@ -17,6 +18,7 @@ mod world;
 
 pub use batch::FakeBatch;
 pub use delivery::{FakeBuildLogs, FakeProbe, FakeRegistry, FakeServices};
+pub use enrolment::FakeEnrolments;
 pub use forge::{AuditCommit, FakeForge, SetStatus};
 pub use messages::{
     FakeEventBus, FakeExecutions, FakeSecrets, FakeStatusQueue, FakeTokens, PublishedEvent,

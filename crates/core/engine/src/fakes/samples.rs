@@ -8,15 +8,20 @@
 use crate::jobs::StateBucket;
 use crate::{FileKind, Snapshot, SnapshotFile};
 use domain::config::Config;
+use domain::enrolment::{
+    ENROLMENT_SCHEMA, EnrolledEnvironment, EnrolledRepository, JobDefinitions, Person, Principal,
+    Projects, SelfApproval, ServicePattern,
+};
 use domain::environment::{LastGood, Waiter};
 use domain::error::NamedError;
-use domain::event::{EVENT_SCHEMA, EnrolledRepository, EventRepository, PushEvent, Trigger};
+use domain::event::{EVENT_SCHEMA, EventRepository, PushEvent, Trigger};
 use domain::ids::{
-    BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, RepositoryKey, RepositoryName,
-    RunId, Sha256Digest, StackName,
+    AccountId, BranchRef, CommitId, DeliveryId, EnvironmentName, ImageDigest, JobDefinition,
+    ProjectName, RepositoryKey, RepositoryName, RoleArn, RunId, Sha256Digest, StackName,
 };
+use domain::keys::RunObjects;
 use domain::plan::{
-    LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
+    ApprovalRule, LegKind, ObjectRef, PlanSummary, SealedPlan, SideEffects, StateVersion, Verdict,
 };
 use domain::release::ecs::EcsState;
 use domain::release::{Artifact, Release, TargetState};
@@ -26,7 +31,6 @@ use domain::warning::Warnings;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// The text of [`config`], as in the repository.
 pub const CONFIG: &str = "\
@@ -112,16 +116,62 @@ pub fn repository() -> EnrolledRepository {
     EnrolledRepository {
         key: RepositoryKey::github(42),
         full_name: RepositoryName::parse("acme/shop").expect("a name"),
+        schema: ENROLMENT_SCHEMA,
         clone_url: "https://github.com/acme/shop.git".into(),
-        branches: vec!["main".into()],
+        webhook_secret: "sluicegate/webhook/github-42".into(),
         image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/acme/shop".into(),
+        projects: Projects {
+            test: ProjectName::parse("sluicegate-github-42-test").expect("a name"),
+            image: ProjectName::parse("sluicegate-github-42-image").expect("a name"),
+        },
+        environments: vec![enrolled_environment()],
     }
 }
 
-/// Returns the enrolled repositories: only [`repository`].
+/// Returns the enrolled environment `production` of [`repository`]: the branch `main`, no approval
+/// rule, and the service `shop` in every cluster.
 #[must_use]
-pub fn repositories() -> Arc<[EnrolledRepository]> {
-    Arc::new([repository()])
+pub fn enrolled_environment() -> EnrolledEnvironment {
+    let person = |name: &str, login: &str| Person {
+        principal: Principal::parse(&format!("arn:aws:iam::111122223333:role/{name}"))
+            .expect("a role"),
+        session: None,
+        login: Some(login.to_owned()),
+    };
+    let definition = |verb: &str| {
+        let arn = format!(
+            "arn:aws:batch:eu-central-1:111122223333:job-definition/sluicegate-github-42-production-{verb}:1"
+        );
+        JobDefinition::parse(&arn).expect("a job definition")
+    };
+    let role = |name: &str| {
+        RoleArn::parse(&format!("arn:aws:iam::111122223333:role/{name}")).expect("a role")
+    };
+    EnrolledEnvironment {
+        name: environment(),
+        branches: vec!["main".into()],
+        account: AccountId::parse("111122223333").expect("an account"),
+        region: "eu-central-1".into(),
+        approval: ApprovalRule::Never,
+        protect: Vec::new(),
+        approvers: vec![person("approvers", "mona")],
+        self_approval: SelfApproval::Refused,
+        operators: vec![person("operators", "lisa")],
+        jobs: JobDefinitions {
+            plan: definition("plan"),
+            apply: definition("apply"),
+        },
+        deploy_role: role("sluicegate-deploy-github-42-production"),
+        services: vec![ServicePattern::try_from("*/shop".to_owned()).expect("a service")],
+        task_roles: vec![role("shop-*")],
+        required_boundary: None,
+    }
+}
+
+/// Returns the objects of a run of [`repository`] for [`environment`].
+#[must_use]
+pub fn objects(run: &RunId) -> RunObjects {
+    RunObjects::new(RepositoryKey::github(42), environment(), run.clone())
 }
 
 /// Returns the id of the run of [`push_event`].
@@ -406,7 +456,7 @@ pub fn source(n: u8) -> Source {
 fn archive(n: u8) -> ObjectRef {
     let sha256 = sha256(n);
     ObjectRef {
-        key: domain::keys::source(&sha256),
+        key: domain::keys::source(RepositoryKey::github(42), &sha256),
         sha256,
     }
 }
@@ -422,7 +472,7 @@ pub fn last_good(n: u8) -> LastGood {
         .into_iter()
         .zip(n..)
         .map(|(stack, id)| {
-            let key = format!("runs/{run}/jobs/{}/outputs.json", stack.name);
+            let key = format!("{}{}/outputs.json", objects(&run).jobs(), stack.name);
             let sha256 = sha256(id);
             (stack.name, ObjectRef { key, sha256 })
         })

@@ -1,7 +1,7 @@
 use super::{
-    FakeBatch, FakeBuildLogs, FakeClock, FakeEventBus, FakeExecutions, FakeForge, FakeObjects,
-    FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue, FakeTable, FakeTokens, PlanJson,
-    samples,
+    FakeBatch, FakeBuildLogs, FakeClock, FakeEnrolments, FakeEventBus, FakeExecutions, FakeForge,
+    FakeObjects, FakeProbe, FakeRegistry, FakeServices, FakeStatusQueue, FakeTable, FakeTokens,
+    PlanJson, samples,
 };
 use crate::announce::Announcer;
 use crate::audit::AuditLog;
@@ -9,12 +9,12 @@ use crate::closing::Closing;
 use crate::documents::{insert, load_run, update_run};
 use crate::environments::Environments;
 use crate::status::{StatusData, parse};
-use crate::{Clock, Result, Targets};
+use crate::{Clock, Enrolments, Result, Targets};
 use domain::audit::{Entry, Found, verify};
 use domain::error::StepError;
 use domain::ids::{JobId, RunId, Sha256Digest};
 use domain::job::{JOB_SCHEMA, JobOutcome, JobResult, JobSpec};
-use domain::keys::{self, JobFile};
+use domain::keys::{JobFile, RunObjects};
 use domain::plan::ObjectRef;
 use domain::run::Run;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ pub struct World<C = FakeClock> {
     pub forge: FakeForge,
     pub status: FakeStatusQueue,
     pub bus: FakeEventBus,
+    pub enrolments: FakeEnrolments,
     pub clock: C,
 }
 
@@ -77,6 +78,7 @@ impl<C: Clock + Clone + 'static> World<C> {
             forge: FakeForge::new(),
             status: FakeStatusQueue::new(),
             bus: FakeEventBus::new(),
+            enrolments: FakeEnrolments::of([samples::repository()]),
             clock,
         }
     }
@@ -91,7 +93,7 @@ impl<C: Clock + Clone + 'static> World<C> {
     #[must_use]
     pub fn announcer(&self) -> Announcer {
         self.queue_announcer()
-            .with_commit_statuses(Arc::new(self.forge.clone()), samples::repositories())
+            .with_commit_statuses(Arc::new(self.forge.clone()), self.enrolments())
     }
 
     /// Returns an announcer to the status queue only, for steps that set no commit status.
@@ -120,8 +122,14 @@ impl<C: Clock + Clone + 'static> World<C> {
             table: Arc::new(self.table.clone()),
             bucket: Arc::new(self.audit.clone()),
             branch: Arc::new(self.forge.clone()),
-            repositories: samples::repositories(),
+            enrolments: self.enrolments(),
         }
+    }
+
+    /// Returns the enrolled repositories.
+    #[must_use]
+    pub fn enrolments(&self) -> Arc<dyn Enrolments> {
+        Arc::new(self.enrolments.clone())
     }
 
     /// Returns the ports of the targets.
@@ -212,10 +220,16 @@ impl<C: Clock + Clone + 'static> World<C> {
         run.id().clone()
     }
 
+    /// Returns the objects of a run of the sample repository.
+    #[must_use]
+    pub fn objects_of(&self, run: &RunId) -> RunObjects {
+        samples::objects(run)
+    }
+
     /// Returns the sealed spec of a job.
     #[must_use]
     pub fn job_spec(&self, run: &RunId, job: &JobId) -> JobSpec {
-        let key = keys::job(run, job, JobFile::Spec);
+        let key = self.objects_of(run).job(job, JobFile::Spec);
         let bytes = self.artifacts.peek(&key).expect("a job spec");
         assert!(job.seals(&bytes), "{job} seals another spec");
         serde_json::from_slice(&bytes).expect("a job spec")
@@ -223,13 +237,16 @@ impl<C: Clock + Clone + 'static> World<C> {
 
     /// Claims a job, as its container does first.
     pub fn claim_job(&self, run: &RunId, job: &JobId) {
-        let key = keys::job(run, job, JobFile::Started);
+        let key = self.objects_of(run).job(job, JobFile::Started);
         self.artifacts.set(&key, "{}");
     }
 
     /// Stores the JSON of a plan, as the runner does.
     pub fn store_plan(&self, run: &RunId, job: &JobId, plan: &PlanJson) -> ObjectRef {
-        let (key, bytes) = (keys::job(run, job, JobFile::PlanJson), plan.to_bytes());
+        let (key, bytes) = (
+            self.objects_of(run).job(job, JobFile::PlanJson),
+            plan.to_bytes(),
+        );
         let sha256 = Sha256Digest::of(&bytes);
         self.artifacts.set(&key, bytes);
         ObjectRef { key, sha256 }
@@ -246,7 +263,7 @@ impl<C: Clock + Clone + 'static> World<C> {
             exit_code: 0,
         };
         let bytes = serde_json::to_vec(&result).expect("it is written as JSON");
-        let key = keys::job(run, job, JobFile::Result);
+        let key = self.objects_of(run).job(job, JobFile::Result);
         self.artifacts.set(&key, bytes);
     }
 

@@ -9,7 +9,7 @@ use crate::parts::{
 };
 use crate::state::{Level, States, Task};
 use domain::environment::LockVerdict;
-use domain::ids::{JobId, StackName};
+use domain::ids::{JobDefinition, JobId, StackName};
 use domain::job::Verb;
 use domain::plan::Verdict;
 use domain::step::{Action, FinishApplyOutput, JudgeOutput, SelectStacksOutput, StackJob};
@@ -207,7 +207,13 @@ pub(super) fn plan(wave: &Wave) -> serde_json::Result<States> {
 fn any_job() -> serde_json::Result<StackJob> {
     let stack = StackName::parse("any").map_err(serde_json::Error::custom)?;
     let job = JobId::seal(Verb::Plan.as_str(), &stack, 1, &[]);
-    Ok(StackJob { stack, job })
+    let definition = JobDefinition::parse("arn:aws:batch:::job-definition/any:1")
+        .map_err(serde_json::Error::custom)?;
+    Ok(StackJob {
+        stack,
+        job,
+        definition,
+    })
 }
 
 fn verdict(output: &SelectStacksOutput) -> serde_json::Result<String> {

@@ -32,7 +32,7 @@ async fn a_job_that_never_started_is_replaced_once_and_cannot_start_any_more() {
     assert_eq!(world.state().await, StackState::Failed { side_effects });
     assert!(!world.run(&run()).await.has_side_effects());
     for job in [lost, job] {
-        let started = keys::job(&run(), &job, JobFile::Started);
+        let started = samples::objects(&run()).job(&job, JobFile::Started);
         assert!(world.artifacts.peek(&started).is_some());
     }
 }
@@ -87,7 +87,7 @@ async fn a_lost_job_that_kept_a_state_is_not_rolled_back() {
     let world = Scene::new(Verdict::Auto).await;
     let job = world.start().await.unwrap();
     world.claim_job(&run(), &job);
-    let kept = keys::job(&run(), &job, JobFile::ErroredState);
+    let kept = samples::objects(&run()).job(&job, JobFile::ErroredState);
     world.artifacts.set(&kept, "{}");
     for _ in 0..2 {
         let error = world.finish(&job).await.unwrap_err();

@@ -136,7 +136,7 @@ impl Deploy {
         service: &Service,
     ) -> Result<String> {
         let Artifact::Image { digest } = plan.artifact;
-        let image = self.image(run)?;
+        let image = self.image(run).await?;
         let environment = BTreeMap::from([
             ("SLUICEGATE_COMMIT".to_owned(), plan.commit.to_string()),
             ("SLUICEGATE_RUN".to_owned(), run.id().to_string()),

@@ -265,7 +265,7 @@ async fn an_orphaned_job_is_terminated_before_it_is_lost() {
 #[tokio::test]
 async fn the_result_of_another_job_is_refused() {
     let (world, job) = Scene::planning().await;
-    let key = keys::job(&run(1), &job, JobFile::Result);
+    let key = samples::objects(&run(1)).job(&job, JobFile::Result);
     let other = JobId::seal("plan", &samples::stack("data"), 1, b"another spec");
     let outcome = world.planned(&job, &plan_of(&[]));
     let result = |run, job| {

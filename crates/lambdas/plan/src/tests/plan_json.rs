@@ -10,7 +10,7 @@ async fn deleting() -> (Scene, JobId) {
 }
 
 fn key(job: &JobId) -> String {
-    keys::job(&run(1), job, JobFile::PlanJson)
+    samples::objects(&run(1)).job(job, JobFile::PlanJson)
 }
 
 /// Checks that the plan of stack `data` failed with this error, each time that it is judged, and that
@@ -45,7 +45,7 @@ async fn a_result_that_claims_no_changes_does_not_hide_a_deletion() {
 #[tokio::test]
 async fn a_result_cannot_say_what_a_plan_changes() {
     let (world, job) = deleting().await;
-    let result = keys::job(&run(1), &job, JobFile::Result);
+    let result = samples::objects(&run(1)).job(&job, JobFile::Result);
     let mut forged: serde_json::Value =
         serde_json::from_slice(&world.artifacts.peek(&result).unwrap()).unwrap();
     let nothing = domain::plan::PlanSummary::default();

@@ -60,7 +60,7 @@ async fn stacks_that_are_the_same_get_no_job_and_keep_their_outputs() {
     let run_2 = world.load(2).await;
     for (name, outputs) in run_2.outputs() {
         // The run has its own copy, with its own time to live.
-        assert_eq!(outputs.key, keys::outputs(run_2.id(), &name));
+        assert_eq!(outputs.key, run_2.objects().unwrap().outputs(&name));
         assert_eq!(
             world.artifacts.peek(&outputs.key),
             world.artifacts.peek(&good.outputs[&name].key)
@@ -107,7 +107,7 @@ async fn a_stack_whose_outputs_are_not_the_recorded_ones_is_planned() {
     let jobs = world.next(2).await.unwrap();
     assert_eq!(jobs[0].stack, data);
     assert_eq!(states(&world).await[0], "data planning");
-    let copied = keys::outputs(&run(2), &data);
+    let copied = samples::objects(&run(2)).outputs(&data);
     assert_eq!(world.artifacts.peek(&copied), None);
 }
 
@@ -124,7 +124,10 @@ async fn a_stack_that_needs_a_skipped_one_is_planned_in_the_same_call() {
     );
     let spec = world.spec(2, &jobs[0].job);
     let data = samples::stack("data");
-    assert_eq!(spec.inputs[&data].key, keys::outputs(&run(2), &data));
+    assert_eq!(
+        spec.inputs[&data].key,
+        samples::objects(&run(2)).outputs(&data)
+    );
 }
 
 #[tokio::test]
@@ -174,7 +177,7 @@ async fn a_skipped_stack_keeps_its_sealed_modules_and_one_without_them_is_planne
         assert!(jobs.is_empty());
         let run_2 = world.load(2).await;
         let kept = run_2.stack(&data).unwrap().dependencies().unwrap();
-        assert_eq!(kept.key, keys::dependencies(run_2.id(), &data));
+        assert_eq!(kept.key, run_2.objects().unwrap().dependencies(&data));
         assert_eq!(world.artifacts.peek(&kept.key).unwrap(), b"sealed");
     }
 }

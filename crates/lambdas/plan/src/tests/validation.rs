@@ -99,7 +99,7 @@ async fn a_validation_that_never_started_is_replaced_once() {
     };
     assert!(Verb::Validate.is_of(&next.job) && next.job != job);
     assert_eq!(world.spec(1, &next.job).attempt, 2);
-    let key = domain::keys::job(&run(1), &job, JobFile::Started);
+    let key = samples::objects(&run(1)).job(&job, JobFile::Started);
     assert!(world.artifacts.peek(&key).is_some(), "it can start no more");
 
     let error = judge(&world, &next.job, lost()).await.unwrap_err();

@@ -60,7 +60,7 @@ async fn a_push_whose_delivery_was_lost_is_published_by_the_next_call() {
     assert_eq!(event.commit(), &samples::commit(2));
     assert_eq!(event.branch(), &main_branch());
     assert!(event.received_at() < world.clock.now());
-    EnrolledRepository::admitted(&samples::repositories(), &event).unwrap();
+    samples::repository().admit(&event).unwrap();
 
     // The start failed: the same event is published again, for the same run.
     world.clock.advance(300);
@@ -122,9 +122,9 @@ async fn a_delivery_that_arrives_is_not_delivered_twice() {
 async fn all_branches_of_a_repository_are_read_with_one_request() {
     let world = Scene::new();
     let mut repository = samples::repository();
-    repository.branches = vec!["main".into(), "staging".into(), "gone".into()];
-    let mut step = world.step();
-    step.repositories = Arc::new([repository.clone()]);
+    repository.environments[0].branches = vec!["main".into(), "staging".into(), "gone".into()];
+    world.enrolments.enrol(repository.clone());
+    let step = world.step();
     let staging = BranchRef::parse("refs/heads/staging").unwrap();
     for n in [1, 2] {
         world.push(n);

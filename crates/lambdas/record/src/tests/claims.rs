@@ -32,8 +32,8 @@ async fn an_event_that_failed_before_its_claim_is_audited_once() {
     assert_eq!(entries[0].outcome, Outcome::Failed);
     // No item is kept for a repository that is not enrolled.
     let world = Scene::new();
-    let mut step = world.step();
-    step.repositories = Arc::new([]);
+    let step = world.step();
+    world.enrolments.remove(samples::repository().key);
     let input = RecordRun {
         event: Box::new(samples::push_event(2)),
         execution: "one".into(),

@@ -6,7 +6,7 @@ mod signature;
 pub use signature::sign;
 
 use crate::webhook::{Delivery, Headers, Keys, Refusal, WebhookReader, header};
-use domain::ids::DeliveryId;
+use domain::ids::{DeliveryId, RepositoryKey};
 
 /// The event's name, such as `push`.
 pub const EVENT_HEADER: &str = "x-github-event";
@@ -32,6 +32,10 @@ impl WebhookReader for GitHubWebhook {
         FOREIGN_HEADERS
             .iter()
             .any(|name| headers.contains_key(*name))
+    }
+
+    fn claimed(&self, body: &[u8]) -> Option<RepositoryKey> {
+        payload::claimed(body)
     }
 
     fn verify(&self, keys: &Keys, headers: &Headers, body: &[u8]) -> Result<(), Refusal> {

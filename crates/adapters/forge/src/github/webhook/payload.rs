@@ -3,6 +3,7 @@ use domain::event::EventRepository;
 use domain::ids::{BranchRef, CommitId, RepositoryKey, RepositoryName};
 use domain::text;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The longest pusher name, in characters.
@@ -67,6 +68,20 @@ fn pushed_at(payload: &Value) -> Option<Timestamp> {
 /// Returns a string of the payload; empty if it is missing.
 fn text<'a>(payload: &'a Value, key: &str) -> &'a str {
     payload.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Returns the repository that a payload names. Reads nothing else of it.
+pub(super) fn claimed(body: &[u8]) -> Option<RepositoryKey> {
+    #[derive(Deserialize)]
+    struct Named {
+        repository: Numbered,
+    }
+    #[derive(Deserialize)]
+    struct Numbered {
+        id: u64,
+    }
+    let named: Named = serde_json::from_slice(body).ok()?;
+    (named.repository.id > 0).then(|| RepositoryKey::github(named.repository.id))
 }
 
 fn repository(payload: &Value) -> Result<EventRepository, Refusal> {

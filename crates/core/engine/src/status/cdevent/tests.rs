@@ -44,7 +44,7 @@ fn sealed() -> Run {
     let sha256 = domain::ids::Sha256Digest::of(b"");
     let source = Source {
         archive: domain::plan::ObjectRef {
-            key: domain::keys::source(&sha256),
+            key: domain::keys::source(domain::ids::RepositoryKey::github(42), &sha256),
             sha256,
         },
         digests: std::collections::BTreeMap::new(),
