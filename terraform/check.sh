@@ -67,6 +67,7 @@ inputs() {
   mkdir -p "$copy"
   cp -r "$1"/. "$copy"
   find "$copy" -maxdepth 1 -name '*.tf' ! -name variables.tf ! -name limits.tf -delete
+  find "$copy/tests" -name '*.tftest.hcl' ! -name inputs.tftest.hcl -delete
   terraform -chdir="$copy" init -backend=false -no-color >"$copy/check.log" 2>&1 &&
     terraform -chdir="$copy" test -no-color -filter=tests/inputs.tftest.hcl >"$copy/check.log" 2>&1 ||
     { cat "$copy/check.log" >&2; return 1; }

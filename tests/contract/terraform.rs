@@ -313,9 +313,9 @@ fn a_wait_is_longer_than_what_it_waits_for() {
 /// An enrolled repository's key and event source are those that the code reads.
 #[test]
 fn an_enrolment_accepts_the_forges_that_the_code_knows() {
-    let variables = text("terraform/modules/sluicegate/variables.tf");
+    let variables = text("terraform/modules/repository/variables.tf");
     let condition = "contains([";
-    let end = "], repository.forge)";
+    let end = "], var.forge)";
     let (before, _) = variables.split_once(end).expect(end);
     let (_, list) = before.rsplit_once(condition).expect(condition);
     let accepted: Vec<&str> = list
@@ -325,12 +325,13 @@ fn an_enrolment_accepts_the_forges_that_the_code_knows() {
     let known: Vec<&str> = ForgeId::ALL.iter().map(|forge| forge.as_str()).collect();
     assert_eq!(accepted, known, "left: Terraform, right: ForgeId");
 
-    let module = module("terraform/modules/sluicegate");
+    let module = module("terraform/modules/repository");
     let key = RepositoryKey::github(42).to_string();
     assert_eq!(key, format!("{}-42", ForgeId::Github));
-    assert!(module.contains("\"${repository.forge}-${repository.id}\" =>"));
+    assert!(module.contains("\"${var.forge}-${var.id}\""));
     assert_eq!(event::source(ForgeId::Github), "github.com");
-    assert!(module.contains("\"${repository.forge}.com\""));
+    let events = text("terraform/modules/events/main.tf");
+    assert!(events.contains("[\"github.com\", \"gitlab.com\"]"));
 }
 
 /// The lifecycle policy keeps images that were deployed.

@@ -8,8 +8,8 @@ use domain::rollout::HttpReply;
 use engine::{
     AuditBranch, AuditFile, CommitStatus, CommitStatuses, Cursor, Execution, Executions, Item,
     ItemBody, ItemKey, Limited, Objects, Order, Page, Probe, Registry, Result, ServiceState,
-    Services, Snapshot, SourceFetcher, StatusQueue, Table, TaskRevision, TokenState, Tokens,
-    Written,
+    Services, Snapshot, SourceFetcher, StatusQueue, Table, TaskRevision, TaskRoles, TokenState,
+    Tokens, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -180,6 +180,11 @@ impl<T: Registry> Registry for Noted<T> {
 
 #[async_trait]
 impl<T: Services> Services for Noted<T> {
+    async fn task_roles(&self, task_definition: &str) -> Result<TaskRoles> {
+        self.to(format!("task definition {task_definition}"))
+            .task_roles(task_definition)
+            .await
+    }
     async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState> {
         self.to(format!("service {cluster}/{service}"))
             .describe(cluster, service)

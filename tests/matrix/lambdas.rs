@@ -7,7 +7,7 @@ use domain::step::Step as Lambda;
 use engine::announce::Announcer;
 use engine::audit::AuditLog;
 use engine::closing::Closing;
-use engine::fakes::samples;
+use engine::fakes::{FakeTargetRoles, samples};
 use engine::{Clock, Step};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Cloud {
         deploy::Deploy {
             table: self.calls.of(&self.table),
             objects: self.calls.of(&self.artifacts),
-            targets,
+            target_roles: Arc::new(FakeTargetRoles::new(targets)),
             registry: self.calls.of(&self.registry),
             probe: self.calls.of(&self.probe),
             announcer: self.announcer(),

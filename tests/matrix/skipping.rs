@@ -69,7 +69,7 @@ async fn a_commit_that_changes_code_only_starts_no_terraform_job() {
             assert!(
                 outputs
                     .key
-                    .starts_with(&format!("runs/{}/", ended.run.id()))
+                    .starts_with(&ended.run.objects().unwrap().to_string())
             );
             assert!(cloud.artifacts.peek(&outputs.key).is_some());
         }

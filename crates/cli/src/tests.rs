@@ -281,7 +281,8 @@ async fn logs_come_from_jobs_builds_and_functions() {
     let run = id(1);
     let job = |stack: &str| {
         let job = domain::ids::JobId::seal("plan", &samples::stack(stack), 1, b"{}");
-        format!("runs/{run}/jobs/{job}/log.jsonl")
+        let run = domain::ids::RunId::parse(&run).unwrap();
+        samples::objects(&run).job(&job, domain::keys::JobFile::Log)
     };
     desk.artifacts.set(
         &job("app"),

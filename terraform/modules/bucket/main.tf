@@ -67,6 +67,33 @@ locals {
     Condition = { Null = { "s3:DataAccessPointArn" = "false" } }
   }
 
+  # A role of a job has these tags. What it may not reach is denied here too, whatever its own policies allow.
+  own_prefix = { for kind, patterns in var.job_prefixes : kind => [for pattern in patterns :
+    replace(replace(pattern, "{repository}", "$${aws:PrincipalTag/sluicegate-repository}"), "{environment}", "$${aws:PrincipalTag/sluicegate-environment}")
+  ] }
+
+  jobs_reach_their_own = [for patterns in length(var.job_prefixes.objects) == 0 ? [] : [local.own_prefix] : [
+    {
+      Sid         = "JobsReachTheirOwnObjects"
+      Effect      = "Deny"
+      Principal   = "*"
+      Action      = "s3:*"
+      NotResource = concat([local.bucket_arn], [for pattern in patterns.objects : "${local.bucket_arn}/${pattern}"])
+      Condition   = { Null = { "aws:PrincipalTag/sluicegate-repository" = "false" } }
+    },
+    {
+      Sid       = "JobsListTheirOwnObjects"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = ["s3:ListBucket", "s3:ListBucketVersions"]
+      Resource  = local.bucket_arn
+      Condition = {
+        Null          = { "aws:PrincipalTag/sluicegate-repository" = "false" }
+        StringNotLike = { "s3:prefix" = patterns.lists }
+      }
+    },
+  ]]
+
   log_delivery = {
     Sid       = "AccessLogDelivery"
     Effect    = "Allow"
@@ -81,9 +108,11 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [for statement in [local.tls_only, local.no_access_points, local.log_delivery] : statement
-      if statement.Effect == "Deny" || var.receives_access_logs
-    ]
+    Statement = concat(
+      [local.tls_only, local.no_access_points],
+      flatten(local.jobs_reach_their_own),
+      [for statement in [local.log_delivery] : statement if var.receives_access_logs],
+    )
   })
 
   # S3 refuses concurrent changes of the policy and of the public access block.

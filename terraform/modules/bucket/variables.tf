@@ -83,3 +83,12 @@ variable "object_lock_days" {
     error_message = "object_lock_days must be null or a whole number, at least 1."
   }
 }
+
+variable "job_prefixes" {
+  description = "What the roles of jobs may reach at most, with {repository} and {environment} for their tags: patterns of objects, and of prefixes to list. Empty for a bucket that jobs do not use."
+  type = object({
+    objects = list(string)
+    lists   = list(string)
+  })
+  default = { objects = [], lists = [] }
+}

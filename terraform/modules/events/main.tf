@@ -2,19 +2,16 @@ resource "aws_cloudwatch_event_bus" "this" {
   name = var.name
 }
 
-# A push to a watched branch starts the state machine, whether the forge or the reconcile Lambda reports it.
+# A push starts the state machine, whether the forge or the reconcile Lambda reports it. `validate` decides whether the
+# repository and the branch are enrolled, so the rule does not change with the enrolments.
 
 resource "aws_cloudwatch_event_rule" "push" {
   name           = "${var.name}-push"
-  description    = "A push to a watched branch starts a run."
+  description    = "A push starts a run."
   event_bus_name = aws_cloudwatch_event_bus.this.name
   event_pattern = jsonencode({
-    source      = var.repositories.sources
+    source      = ["github.com", "gitlab.com"]
     detail-type = ["push", "reconciliation"]
-    detail = {
-      repository = { full_name = var.repositories.full_names }
-      ref        = var.repositories.refs
-    }
   })
 }
 

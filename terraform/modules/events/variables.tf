@@ -12,20 +12,6 @@ variable "name" {
   type        = string
 }
 
-variable "repositories" {
-  description = "Event sources of the watched repositories (github.com), their full names, and the refs that start a run."
-  type = object({
-    sources    = list(string)
-    full_names = list(string)
-    refs       = list(string)
-  })
-
-  validation {
-    condition     = length(var.repositories.sources) > 0 && length(var.repositories.full_names) > 0 && length(var.repositories.refs) > 0
-    error_message = "repositories must have at least one source, one repository and one ref: EventBridge refuses an empty list in a pattern."
-  }
-}
-
 variable "state_machine_arn" {
   description = "State machine that a push starts."
   type        = string

@@ -1,28 +1,20 @@
-output "jobs" {
-  description = "ARNs of the queues and job definitions, for the state machine."
+output "queues" {
+  description = "ARNs and names of the job queues, by kind of job."
+  value       = { for kind, queue in aws_batch_job_queue.this : kind => { arn = queue.arn, name = queue.name } }
+}
+
+output "definitions" {
+  description = "What the job definitions of all environments share; the variable `jobs` of the module `environment`."
   value = {
-    plan_queue_arn       = aws_batch_job_queue.this["plan"].arn
-    apply_queue_arn      = aws_batch_job_queue.this["apply"].arn
-    plan_definition_arn  = aws_batch_job_definition.this["plan"].arn
-    apply_definition_arn = aws_batch_job_definition.this["apply"].arn
-  }
-}
-
-output "queue_names" {
-  description = "Names of the job queues, by kind of job."
-  value       = { for kind, queue in aws_batch_job_queue.this : kind => queue.name }
-}
-
-output "definition_names" {
-  description = "Names of the job definitions, by kind of job."
-  value       = { for kind, definition in aws_batch_job_definition.this : kind => definition.name }
-}
-
-output "role_arns" {
-  description = "ARNs of the jobs' roles: plan, apply."
-  value = {
-    plan  = aws_iam_role.plan.arn
-    apply = aws_iam_role.apply.arn
+    image              = var.image
+    architecture       = var.architecture
+    environment        = var.environment
+    user               = var.user
+    sizes              = var.sizes
+    attempts           = local.attempts
+    exits              = local.exits
+    execution_role_arn = aws_iam_role.execution.arn
+    log_group          = aws_cloudwatch_log_group.this.name
   }
 }
 
@@ -33,9 +25,5 @@ output "log_group" {
 
 output "policies" {
   description = "The roles' policies as JSON, by role."
-  value = {
-    execution = aws_iam_role_policy.execution.policy
-    plan      = aws_iam_role_policy.plan.policy
-    apply     = aws_iam_role_policy.apply.policy
-  }
+  value       = { execution = aws_iam_role_policy.execution.policy }
 }

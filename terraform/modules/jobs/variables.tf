@@ -107,8 +107,8 @@ variable "environment" {
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !startswith(name, "AWS_BATCH") && !contains(["AWS_REGION", "SLUICEGATE_BUCKET"], name)])
-    error_message = "environment must map names of variables to values. AWS_REGION and SLUICEGATE_BUCKET are set by this module, and Batch reserves names that start with AWS_BATCH."
+    condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z_][A-Za-z0-9_]*$", name)) && !startswith(name, "AWS_BATCH") && !contains(["AWS_REGION", "SLUICEGATE_BUCKET", "SLUICEGATE_ENVIRONMENT", "SLUICEGATE_REPOSITORY"], name)])
+    error_message = "environment must map names of variables to values. AWS_REGION, SLUICEGATE_BUCKET, SLUICEGATE_ENVIRONMENT and SLUICEGATE_REPOSITORY are set by the module environment, and Batch reserves names that start with AWS_BATCH."
   }
 }
 
@@ -117,57 +117,6 @@ variable "network" {
   type = object({
     subnet_ids        = list(string)
     security_group_id = string
-  })
-}
-
-variable "artifacts" {
-  description = "Artifacts bucket. Jobs read sealed sources, and read, write and tag the objects of runs."
-  type = object({
-    name    = string
-    arn     = string
-    key_arn = string
-  })
-}
-
-variable "state" {
-  description = "Bucket with the states of the delivered stacks, and its key."
-  type = object({
-    arn     = string
-    key_arn = string
-  })
-}
-
-variable "repository_keys" {
-  description = "Keys of the enrolled repositories, such as github-42. Jobs can access only their states."
-  type        = list(string)
-}
-
-variable "plan_policy_arns" {
-  description = "Managed policies of the plan role."
-  type        = list(string)
-}
-
-variable "apply_policy_arns" {
-  description = "Managed policies of the apply role."
-  type        = list(string)
-}
-
-variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the apply role; null for none."
-  type        = string
-  default     = null
-}
-
-variable "pipeline" {
-  description = <<-EOT
-    What the jobs' roles deny, whatever their managed policies allow: ARNs (patterns) of the pipeline's own resources, of
-    its secrets, of its image repositories (reading is allowed) and of the keys that no job uses.
-  EOT
-  type = object({
-    arns        = list(string)
-    secret_arns = list(string)
-    image_arns  = list(string)
-    key_arns    = list(string)
   })
 }
 

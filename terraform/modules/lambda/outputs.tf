@@ -23,6 +23,11 @@ output "role_name" {
   value       = aws_iam_role.this.name
 }
 
+output "role_arn" {
+  description = "ARN of the function's own role."
+  value       = aws_iam_role.this.arn
+}
+
 output "policy_json" {
   description = "The role's whole policy."
   value       = aws_iam_role_policy.this.policy

@@ -1,15 +1,5 @@
 # Events, state machine, jobs, builds and images, and the alarms for them.
 
-module "registry" {
-  source   = "../registry"
-  for_each = local.repositories
-
-  name          = each.value.image_repository
-  host          = var.registry_host
-  key_arn       = module.key_data.arn
-  force_destroy = !var.protect
-}
-
 module "runner_registry" {
   source = "../registry"
 
@@ -49,35 +39,8 @@ module "jobs" {
     security_group_id = module.network.security_group_id
   }
 
-  artifacts = {
-    name    = module.artifacts.name
-    arn     = module.artifacts.arn
-    key_arn = module.key_data.arn
-  }
-
-  state = {
-    arn     = module.state.arn
-    key_arn = module.key_state.arn
-  }
-
-  repository_keys          = keys(local.repositories)
-  plan_policy_arns         = var.job_policies.plan_arns
-  apply_policy_arns        = var.job_policies.apply_arns
-  permissions_boundary_arn = var.job_policies.boundary_arn
-  log_key_arn              = module.key_logs.arn
-  log_retention_days       = var.retention.log_days
-
-  pipeline = {
-    arns        = concat(local.pipeline_arns, module.network.arns)
-    secret_arns = [module.webhook_secret.arn, module.git_secret.arn]
-    image_arns  = local.pipeline_image_arns
-    key_arns = [
-      module.key_secrets.arn,
-      module.key_messages.arn,
-      module.key_logs.arn,
-      "arn:${local.account.partition}:kms:${local.region_account}:alias/${var.name}-*",
-    ]
-  }
+  log_key_arn        = module.key_logs.arn
+  log_retention_days = var.retention.log_days
 }
 
 locals {
@@ -115,10 +78,32 @@ locals {
     ] : "arn:${local.account.partition}:${replace(resource, "{}", local.region_account)}"],
   )
 
-  # Image repositories: the runner's and those of enrolled repositories. The pattern covers those with the prefix.
-  pipeline_image_arns = [for name in concat(["${var.name}/*"], sort([
-    for repository in local.repositories : repository.image_repository if !startswith(repository.image_repository, "${var.name}/")
-  ])) : "arn:${local.account.partition}:ecr:${local.region_account}:repository/${name}"]
+  # What the module `repository` needs of the installation.
+  enrolment = {
+    name              = var.name
+    account           = local.account
+    protect           = var.protect
+    table_name        = module.table.name
+    registry_host     = var.registry_host
+    deployer_role_arn = module.step["deploy"].role_arn
+    key_arns          = { data = module.key_data.arn, secrets = module.key_secrets.arn }
+    artifacts         = { name = module.artifacts.name, arn = module.artifacts.arn, key_arn = module.key_data.arn }
+    state             = { arn = module.state.arn, key_arn = module.key_state.arn }
+    jobs              = module.jobs.definitions
+
+    # What no job may reach, whatever its managed policies allow.
+    pipeline = {
+      arns        = concat(local.pipeline_arns, module.network.arns)
+      secret_arns = ["arn:${local.account.partition}:secretsmanager:${local.region_account}:secret:${var.name}/*"]
+      image_arns  = ["arn:${local.account.partition}:ecr:${local.region_account}:repository/${var.name}/*"]
+      key_arns = [
+        module.key_secrets.arn,
+        module.key_messages.arn,
+        module.key_logs.arn,
+        "arn:${local.account.partition}:kms:${local.region_account}:alias/${var.name}-*",
+      ]
+    }
+  }
 }
 
 module "build" {
@@ -131,7 +116,7 @@ module "build" {
   compute_type      = var.build.compute_type
   timeout_minutes   = var.build.timeout_minutes
   state_seconds     = local.limits.build
-  registry_arns     = [for registry in module.registry : registry.arn]
+  registry_arns     = ["arn:${local.account.partition}:ecr:${local.region_account}:repository/${var.name}/*"]
 
   queued_timeout_minutes = var.build.queued_timeout_minutes
   concurrent_build_limit = var.build.concurrent_build_limit
@@ -149,14 +134,15 @@ module "build" {
 module "state_machine" {
   source = "../state-machine"
 
-  account            = local.account
-  name               = "${var.name}-deliver"
-  definition_file    = "${path.module}/../../../statemachine/deliver.asl.json"
-  jobs               = module.jobs.jobs
-  build_project      = module.build.project
-  key_arn            = module.key_data.arn
-  log_key_arn        = module.key_logs.arn
-  log_retention_days = var.retention.log_days
+  account             = local.account
+  name                = "${var.name}-deliver"
+  definition_file     = "${path.module}/../../../statemachine/deliver.asl.json"
+  queue_arns          = { for kind, queue in module.jobs.queues : kind => queue.arn }
+  job_definition_arns = "arn:${local.account.partition}:batch:${local.region_account}:job-definition/${var.name}-*"
+  build_project       = module.build.project
+  key_arn             = module.key_data.arn
+  log_key_arn         = module.key_logs.arn
+  log_retention_days  = var.retention.log_days
 
   function_arns = { for name, step in local.steps : replace(name, "-", "_") => module.step[name].alias_arn
     if contains(step.callers, "state-machine")
@@ -170,14 +156,8 @@ module "events" {
   name                  = var.name
   state_machine_arn     = module.state_machine.arn
   state_machine_key_arn = module.key_data.arn
-  job_queue_arns        = [module.jobs.jobs.plan_queue_arn, module.jobs.jobs.apply_queue_arn]
+  job_queue_arns        = [for queue in module.jobs.queues : queue.arn]
   dead_letter_arn       = module.events_lost.arn
-
-  repositories = {
-    sources    = sort(distinct([for repository in var.repositories : "${repository.forge}.com"]))
-    full_names = sort(distinct([for repository in var.repositories : repository.full_name]))
-    refs       = sort(distinct(flatten([for repository in var.repositories : [for branch in repository.branches : "refs/heads/${branch}"]])))
-  }
 
   ended_function = {
     name      = module.step["record"].function_name

@@ -22,23 +22,6 @@ locals {
     "${local.rule_arn}/${var.name}-ended",
     "${local.rule_arn}/${var.name}-blocked",
   ]
-
-  # By key, such as github-42: full names are unique at one forge only.
-  repositories = { for repository in var.repositories : "${repository.forge}-${repository.id}" => {
-    full_name        = repository.full_name
-    clone_url        = coalesce(repository.clone_url, "https://${repository.forge}.com/${repository.full_name}.git")
-    branches         = repository.branches
-    image_repository = coalesce(repository.image_repository, "${var.name}/${lower(repository.full_name)}")
-  } }
-
-  # The value of SLUICEGATE_REPOSITORIES.
-  enrolled = jsonencode([for key, repository in local.repositories : {
-    key       = key
-    full_name = repository.full_name
-    clone_url = repository.clone_url
-    branches  = repository.branches
-    image     = module.registry[key].image
-  }])
 }
 
 # --- Keys, one for each kind of data
@@ -134,6 +117,11 @@ module "artifacts" {
   noncurrent_days = min(30, var.retention.noncurrent_days)
 
   # Sources do not expire: an environment may be restored to a commit of any age.
+  job_prefixes = {
+    objects = ["runs/{repository}/{environment}/*", "sources/{repository}/*"]
+    lists   = ["runs/{repository}/{environment}/*", "sources/{repository}/*"]
+  }
+
   expirations = [
     { id = "runs", prefix = "runs/", days = var.retention.run_days },
     { id = "plans", tag = { key = "sluicegate-retention", value = "short" }, days = 7 },
@@ -155,8 +143,12 @@ module "audit" {
 module "state" {
   source = "../bucket"
 
-  account         = local.account
-  name            = "${var.name}-state-${local.account.id}-${local.account.region}"
+  account = local.account
+  name    = "${var.name}-state-${local.account.id}-${local.account.region}"
+  job_prefixes = {
+    objects = ["{repository}/{environment}/*"]
+    lists   = ["{repository}/{environment}/*"]
+  }
   key_arn         = module.key_state.arn
   log_bucket      = module.access_logs.name
   force_destroy   = !var.protect
@@ -200,15 +192,6 @@ module "events_lost" {
   name            = "${var.name}-events-lost"
   key_arn         = module.key_messages.arn
   event_rule_arns = local.rule_arns
-}
-
-module "webhook_secret" {
-  source = "../secret"
-
-  name          = "${var.name}/webhook"
-  description   = "Keys of the webhook's signature: {\"current\":\"...\",\"previous\":\"...\"}; previous only during a rotation."
-  key_arn       = module.key_secrets.arn
-  recovery_days = var.protect ? 30 : 0
 }
 
 module "git_secret" {

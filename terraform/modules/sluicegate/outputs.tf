@@ -1,10 +1,9 @@
 output "installation" {
   description = <<-EOT
     What the roots export: webhook_url, which the forge posts events to; URLs of the queues; state_machine_arn, table_name,
-    event_bus_name, build_project and dashboard_name; buckets (artifacts, audit, state, access_logs); secret_arns (webhook
-    and git, whose values an operator sets); images by the repository's key (github-42), without tag; functions, their
-    names by step; log_groups by step, and state_machine, jobs, build, network; job_queues, job_definitions and
-    job_role_arns (plan, apply).
+    event_bus_name, build_project and dashboard_name; buckets (artifacts, audit, state, access_logs); secret_arns (git,
+    whose value an operator sets); functions, their names by step; log_groups by step, and state_machine, jobs, build,
+    network; job_queues by kind.
   EOT
   value = {
     webhook_url             = aws_lambda_function_url.webhook.function_url
@@ -16,11 +15,8 @@ output "installation" {
     event_bus_name          = module.events.bus_name
     build_project           = module.build.project.name
     dashboard_name          = module.alarms.dashboard_name
-    images                  = { for key, registry in module.registry : key => registry.image }
     functions               = { for name, step in module.step : name => step.function_name }
-    job_queues              = module.jobs.queue_names
-    job_definitions         = module.jobs.definition_names
-    job_role_arns           = module.jobs.role_arns
+    job_queues              = { for kind, queue in module.jobs.queues : kind => queue.name }
 
     buckets = {
       artifacts   = module.artifacts.name
@@ -29,10 +25,7 @@ output "installation" {
       access_logs = module.access_logs.name
     }
 
-    secret_arns = {
-      webhook = module.webhook_secret.arn
-      git     = module.git_secret.arn
-    }
+    secret_arns = { git = module.git_secret.arn }
 
     log_groups = merge({ for name, step in module.step : name => step.log_group }, {
       state_machine = module.state_machine.log_group
@@ -41,6 +34,11 @@ output "installation" {
       network       = module.network.log_group
     })
   }
+}
+
+output "enrolment" {
+  description = "What the module `repository` needs to enrol a repository."
+  value       = local.enrolment
 }
 
 # Apart from `installation`, which is complete only when everything exists: the image is pushed before that.

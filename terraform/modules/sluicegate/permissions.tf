@@ -66,13 +66,35 @@ locals {
       }]
     }
 
-    webhook-secret = {
+    # The enrolments, which Terraform writes and no Lambda may write.
+    enrolments = {
       statements = [{
-        Sid      = "WebhookSecret"
-        Action   = ["secretsmanager:GetSecretValue"]
-        Resource = module.webhook_secret.arn
+        Sid       = "Enrolments"
+        Action    = ["dynamodb:GetItem"]
+        Resource  = module.table.arn
+        Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["REPOSITORY#*"] } }
       }]
-      key = { of = "WebhookSecret", arn = module.key_secrets.arn, service = "secretsmanager", uses = ["Decrypt"] }
+      key = { of = "Enrolments", arn = module.key_data.arn, service = "dynamodb", uses = ["Decrypt"] }
+    }
+
+    # The index that lists enrolled repositories. Needs `enrolments` for the key.
+    enrolment-list = {
+      statements = [{
+        Sid       = "EnrolmentList"
+        Action    = ["dynamodb:Query"]
+        Resource  = "${module.table.arn}/index/${module.table.index_name}"
+        Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["REPOSITORIES"] } }
+      }]
+    }
+
+    # The secrets with the keys of the repositories' webhooks.
+    webhook-secrets = {
+      statements = [{
+        Sid      = "WebhookSecrets"
+        Action   = ["secretsmanager:GetSecretValue"]
+        Resource = "arn:${local.account.partition}:secretsmanager:${local.region_account}:secret:${var.name}/webhook/*"
+      }]
+      key = { of = "WebhookSecrets", arn = module.key_secrets.arn, service = "secretsmanager", uses = ["Decrypt"] }
     }
 
     # For steps that fetch from the forge, set commit statuses or write the audit branch.
@@ -203,31 +225,19 @@ locals {
       statements = [{
         Sid      = "Images"
         Action   = ["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:PutImage"]
-        Resource = [for registry in module.registry : registry.arn]
+        Resource = "arn:${local.account.partition}:ecr:${local.region_account}:repository/${var.name}/*"
       }]
     }
 
-    # Rolls out the services of the enrolled repositories on ECS.
-    services = {
-      statements = concat(local.task_definitions, local.roll_out, local.pass_task_roles)
+    # The roles that roll out the services of an environment. Each role's trust policy names the deploy Lambda.
+    deploy-roles = {
+      statements = [{
+        Sid      = "DeployRoles"
+        Action   = ["sts:AssumeRole"]
+        Resource = "arn:${local.account.partition}:iam::${local.account.id}:role/${var.name}-deploy-*"
+      }]
     }
   }
-
-  task_definitions = [
-    {
-      # ECS has no resource types for calls about task definitions.
-      Sid      = "TaskDefinitions"
-      Action   = ["ecs:DescribeTaskDefinition", "ecs:RegisterTaskDefinition"]
-      Resource = "*"
-    },
-    {
-      # A copied revision keeps the tags of the one that Terraform created.
-      Sid       = "TaskDefinitionTags"
-      Action    = ["ecs:TagResource"]
-      Resource  = "arn:${local.account.partition}:ecs:${local.region_account}:task-definition/*"
-      Condition = { StringEquals = { "ecs:CreateAction" = "RegisterTaskDefinition" } }
-    },
-  ]
 
   # Without it S3 answers 403, not 404, for an object that does not exist.
   list_artifacts = [
@@ -237,22 +247,4 @@ locals {
       Resource = module.artifacts.arn
     },
   ]
-
-  services       = distinct(flatten([for repository in var.repositories : repository.services]))
-  task_role_arns = distinct(flatten([for repository in var.repositories : repository.task_role_arns]))
-
-  # IAM refuses a statement without a resource.
-  roll_out = [for services in length(local.services) == 0 ? [] : [local.services] : {
-    Sid      = "Services"
-    Action   = ["ecs:DescribeServices", "ecs:UpdateService"]
-    Resource = [for service in services : "arn:${local.account.partition}:ecs:${local.region_account}:service/${service}"]
-  }]
-
-  # A task definition names its roles; only these may be passed, and only to ECS tasks.
-  pass_task_roles = [for arns in length(local.task_role_arns) == 0 ? [] : [local.task_role_arns] : {
-    Sid       = "PassTaskRoles"
-    Action    = ["iam:PassRole"]
-    Resource  = arns
-    Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } }
-  }]
 }

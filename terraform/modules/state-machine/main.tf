@@ -4,18 +4,12 @@ locals {
   placeholders = merge(
     { for name, arn in var.function_arns : "${name}_arn" => arn },
     {
-      plan_queue_arn           = var.jobs.plan_queue_arn
-      apply_queue_arn          = var.jobs.apply_queue_arn
-      plan_job_definition_arn  = var.jobs.plan_definition_arn
-      apply_job_definition_arn = var.jobs.apply_definition_arn
-      build_project_name       = var.build_project.name
+      plan_queue_arn     = var.queue_arns.plan
+      apply_queue_arn    = var.queue_arns.apply
+      build_project_name = var.build_project.name
     },
   )
 
-  # Every revision: an execution submits the one that it started with, even after Terraform has created a newer one.
-  job_definition_arns = flatten([for arn in [var.jobs.plan_definition_arn, var.jobs.apply_definition_arn] :
-    [replace(arn, "/:[0-9]+$/", ""), replace(arn, "/:[0-9]+$/", ":*")]
-  ])
   job_arns = "arn:${var.account.partition}:batch:${var.account.region}:${var.account.id}:job/*"
 
   # `.sync` integrations of Step Functions use these two rules, which Step Functions creates and names.
@@ -63,7 +57,7 @@ resource "aws_iam_role_policy" "this" {
         Sid      = "SubmitJobs"
         Effect   = "Allow"
         Action   = "batch:SubmitJob"
-        Resource = concat([var.jobs.plan_queue_arn, var.jobs.apply_queue_arn], local.job_definition_arns, [local.job_arns])
+        Resource = concat(values(var.queue_arns), [var.job_definition_arns, local.job_arns])
       },
       {
         # Batch chooses the ids of jobs. A stopped execution stops its jobs.

@@ -27,14 +27,14 @@ variable "function_arns" {
   type        = map(string)
 }
 
-variable "jobs" {
-  description = "ARNs of the Batch queues and job definitions of the two kinds of jobs."
-  type = object({
-    plan_queue_arn       = string
-    apply_queue_arn      = string
-    plan_definition_arn  = string
-    apply_definition_arn = string
-  })
+variable "queue_arns" {
+  description = "ARNs of the job queues, by kind of job."
+  type        = object({ plan = string, apply = string })
+}
+
+variable "job_definition_arns" {
+  description = "Pattern of the ARNs of the job definitions of all environments."
+  type        = string
 }
 
 variable "build_project" {

@@ -13,14 +13,12 @@ module "sluicegate" {
   source = "../../modules/sluicegate"
 
   name             = var.name
-  repositories     = var.repositories
   lambda_zip       = var.lambda_zip
   architecture     = var.architecture
   forge_url        = var.forge_url
   log_level        = var.log_level
   runner           = var.runner
   job_sizes        = var.job_sizes
-  job_policies     = var.job_policies
   build            = var.build
   lambda_settings  = var.lambda_settings
   network_cidr     = var.network_cidr
@@ -28,4 +26,17 @@ module "sluicegate" {
   retention        = var.retention
   protect          = var.protect
   alarm_topic_arns = var.alarm_topic_arns
+}
+
+module "repository" {
+  source   = "../../modules/repository"
+  for_each = { for repository in var.repositories : "${try(repository.forge, "github")}-${repository.id}" => repository }
+
+  installation     = module.sluicegate.enrolment
+  forge            = try(each.value.forge, "github")
+  id               = each.value.id
+  full_name        = each.value.full_name
+  clone_url        = try(each.value.clone_url, null)
+  image_repository = try(each.value.image_repository, null)
+  environments     = each.value.environments
 }

@@ -1,6 +1,6 @@
 output "installation" {
   description = "The installation, as the `sluicegate` command reads it; see modules/sluicegate/outputs.tf."
-  value       = module.sluicegate.installation
+  value       = merge(module.sluicegate.installation, { repositories = { for key, enrolled in module.repository : key => enrolled.repository } })
 }
 
 output "webhook_url" {

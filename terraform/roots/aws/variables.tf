@@ -17,12 +17,20 @@ variable "name" {
 }
 
 variable "repositories" {
-  description = "The enrolled repositories: forge, id, full_name, branches, clone_url, image_repository, services, task_role_arns."
+  description = <<-EOT
+    The repositories to enrol: forge, id, full_name, clone_url, image_repository and environments, the variables of
+    modules/repository, which has their types, defaults and checks.
+  EOT
   type        = any
 
   validation {
     condition     = alltrue([for repository in var.repositories : startswith(coalesce(try(repository.clone_url, null), "https://"), "https://")])
     error_message = "clone_url must start with https://: requests carry the forge's token."
+  }
+
+  validation {
+    condition     = length(distinct([for repository in var.repositories : "${try(repository.forge, "github")}-${repository.id}"])) == length(var.repositories)
+    error_message = "Two entries of repositories have the same forge and id. Enroll each repository once."
   }
 }
 
@@ -60,16 +68,6 @@ variable "job_sizes" {
   description = "Size of the jobs: plan and apply, each with vcpu, memory_mb, timeout_seconds, max_vcpus."
   type        = any
   default     = {}
-}
-
-variable "job_policies" {
-  description = "What delivered Terraform may do: managed policies of plans (reading), of applies (changing), and the permissions boundary of applies."
-  type = object({
-    plan_arns    = optional(list(string), ["arn:aws:iam::aws:policy/ReadOnlyAccess"])
-    apply_arns   = optional(list(string), [])
-    boundary_arn = optional(string)
-  })
-  default = {}
 }
 
 variable "build" {

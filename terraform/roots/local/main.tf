@@ -22,7 +22,6 @@ module "sluicegate" {
   source = "../../modules/sluicegate"
 
   name          = var.name
-  repositories  = var.repositories
   lambda_zip    = var.lambda_zip
   architecture  = var.architecture
   registry_host = var.registry_host
@@ -34,4 +33,17 @@ module "sluicegate" {
   # A local run is deleted after use: no protection, and no lock on the audit that would outlive it.
   protect   = false
   retention = { log_days = 365, run_days = 365, noncurrent_days = 30, audit_lock_days = 1 }
+}
+
+module "repository" {
+  source   = "../../modules/repository"
+  for_each = { for repository in var.repositories : "${try(repository.forge, "github")}-${repository.id}" => repository }
+
+  installation     = module.sluicegate.enrolment
+  forge            = try(each.value.forge, "github")
+  id               = each.value.id
+  full_name        = each.value.full_name
+  clone_url        = try(each.value.clone_url, null)
+  image_repository = try(each.value.image_repository, null)
+  environments     = each.value.environments
 }

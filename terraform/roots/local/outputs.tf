@@ -1,4 +1,4 @@
 output "installation" {
   description = "The installation, as the `sluicegate` command and the local run read it; see modules/sluicegate/outputs.tf."
-  value       = module.sluicegate.installation
+  value       = merge(module.sluicegate.installation, { repositories = { for key, enrolled in module.repository : key => enrolled.repository } })
 }

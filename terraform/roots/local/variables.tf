@@ -13,7 +13,7 @@ variable "name" {
 }
 
 variable "repositories" {
-  description = "The enrolled repositories."
+  description = "The enrolled repositories: id, full_name, clone_url and environments of modules/repository."
   type        = any
 }
 

@@ -2,14 +2,17 @@ use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 #[cfg(any(test, feature = "emulator"))]
 use aws_sdk_s3::config::Credentials;
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use domain::error::{ErrorName, StepError};
+use domain::ids::RoleArn;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -68,6 +71,23 @@ impl Clients {
         Self {
             config,
             path_style: names_no_host_below_it(endpoint),
+        }
+    }
+
+    /// The same clients with the rights of a role. The SDK assumes it with the first call, and again
+    /// before its credentials expire.
+    pub(crate) async fn with_role(&self, role: &RoleArn, session: &str) -> Self {
+        let provider = AssumeRoleProvider::builder(role.as_str())
+            .session_name(session)
+            .configure(&self.config)
+            .build()
+            .await;
+        let config = self.config.to_builder();
+        Self {
+            config: config
+                .credentials_provider(SharedCredentialsProvider::new(provider))
+                .build(),
+            path_style: self.path_style,
         }
     }
 

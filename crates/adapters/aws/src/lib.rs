@@ -15,6 +15,7 @@ mod registry;
 mod secrets;
 mod services;
 mod table;
+mod target_roles;
 
 pub use batch::Batch;
 pub use bucket::{Bucket, ObjectVersion};
@@ -30,14 +31,4 @@ pub use registry::Ecr;
 pub use secrets::SecretStore;
 pub use services::Ecs;
 pub use table::DynamoTable;
-
-use engine::Targets;
-use std::sync::Arc;
-
-/// Returns the ports of the deployment targets.
-#[must_use]
-pub fn targets(clients: &Clients) -> Targets {
-    Targets {
-        services: Arc::new(Ecs::new(clients)),
-    }
-}
+pub use target_roles::DeployRoles;

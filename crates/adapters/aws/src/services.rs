@@ -7,7 +7,9 @@ use aws_sdk_ecs::types::{
     TaskDefinition, TaskDefinitionField,
 };
 use domain::error::{ErrorName, StepError};
-use engine::{Result, RolloutProgress, RolloutState, ServiceState, Services, TaskRevision};
+use engine::{
+    Result, RolloutProgress, RolloutState, ServiceState, Services, TaskRevision, TaskRoles,
+};
 
 /// The most service events that are returned.
 const EVENTS: usize = 5;
@@ -30,6 +32,25 @@ impl Ecs {
 
 #[async_trait]
 impl Services for Ecs {
+    async fn task_roles(&self, task_definition: &str) -> Result<TaskRoles> {
+        let call = format!("DescribeTaskDefinition {task_definition}");
+        let describe = self
+            .client
+            .describe_task_definition()
+            .task_definition(task_definition);
+        let answer = describe
+            .send()
+            .await
+            .map_err(|error| named(&call, &error))?;
+        let definition = answer
+            .task_definition
+            .ok_or_else(|| incomplete(&call, "task definition"))?;
+        let roles = [definition.task_role_arn, definition.execution_role_arn];
+        // ECS returns an empty text for a task without a role.
+        let roles = roles.into_iter().flatten().filter(|role| !role.is_empty());
+        Ok(roles.collect())
+    }
+
     async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState> {
         let call = format!("DescribeServices {service} in {cluster}");
         let describe = self

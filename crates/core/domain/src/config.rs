@@ -1,6 +1,7 @@
 //! The configuration of a repository: `sluicegate.yaml`.
 
 mod deploy;
+mod enrolled;
 mod policies;
 mod removed;
 mod when_changed;
@@ -36,9 +37,8 @@ pub const CONFIG_LIMIT: usize = 32 * 1024;
 /// stacks up to four times.
 pub const RECORDED_LIMIT: usize = 16 * 1024;
 
-/// The maximum number of stacks. A run's record keeps data for each of them on both legs, and must
-/// fit into 400 KB.
-pub const MAX_STACKS: usize = 50;
+/// The maximum number of stacks. A run's record keeps data for each on both legs, in 400 KB.
+pub const MAX_STACKS: usize = 45;
 
 /// The maximum length of a chain of stacks that need one another. Each may wait for an approval,
 /// and the state machine's time limits allow for this many.
@@ -64,18 +64,6 @@ pub struct Config {
     pub build: Option<Build>,
     /// Where the image runs. None if nothing is deployed.
     pub deploy: Option<Deploy>,
-}
-
-impl Config {
-    /// Adds the approvals and protected resources that the enrolment asks for.
-    pub(crate) fn tighten(&mut self, approval: ApprovalRule, protect: &[Protected]) {
-        self.approval = self.approval.stricter(approval);
-        for entry in protect {
-            if !self.policies.protect.contains(entry) {
-                self.policies.protect.push(entry.clone());
-            }
-        }
-    }
 }
 
 /// A stack: a Terraform root module with one state.

@@ -64,7 +64,7 @@ deploy:
   health: { path: health, timeout_seconds: 5 }
 "), @r#"
 sluicegate.yaml:1:10: CF012 version: found 2, expected the number 1
-sluicegate.yaml:2:14: CF026 environment: "Prod!" is not an environment name: expected ^[a-z][a-z0-9-]{0,38}[a-z0-9]$
+sluicegate.yaml:2:14: CF026 environment: "Prod!" is not an environment name: expected ^[a-z][a-z0-9-]{0,22}[a-z0-9]$
 sluicegate.yaml:5:10: CF020 stacks[0].dir: "../other" has an empty, `.` or `..` part; expected a path inside the repository
 sluicegate.yaml:6:13: CF030 stacks[0].needs[0]: no stack is called "zz"
 sluicegate.yaml:7:11: CF011 stacks[1].name: duplicate stack "a1" (lines 4 and 7)
@@ -250,7 +250,7 @@ fn stacks_have_a_limit_and_so_has_a_row_of_them() {
     };
     let many = |n: usize| -> Vec<_> { (1..=n).map(|i| (format!("s{i}"), String::new())).collect() };
     assert!(parse(config(&many(MAX_STACKS)).as_bytes()).is_ok());
-    insta::assert_snapshot!(errors(&config(&many(MAX_STACKS + 2))), @"sluicegate.yaml:54:13: CF032 stacks: more than 50 stacks; split the repository");
+    insta::assert_snapshot!(errors(&config(&many(MAX_STACKS + 2))), @"sluicegate.yaml:49:13: CF032 stacks: more than 45 stacks; split the repository");
     let row = |n: usize| -> Vec<_> {
         let need = |i: usize| {
             if i == 1 {

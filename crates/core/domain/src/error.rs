@@ -172,7 +172,7 @@ impl fmt::Display for ErrorName {
     }
 }
 
-/// The longest message of an error, in bytes as JSON writes it. The errors of 50 stacks fit into the
+/// The longest message of an error, in bytes as JSON writes it. The errors of 45 stacks fit into the
 /// 256 KiB of an execution's state.
 pub const MESSAGE_LIMIT: usize = 4 * 1024;
 

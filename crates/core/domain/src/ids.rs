@@ -193,8 +193,8 @@ text_id!(
 );
 text_id!(
     /// The name of an environment, unique in a repository.
-    EnvironmentName, "an environment name", "^[a-z][a-z0-9-]{0,38}[a-z0-9]$",
-    |text| slug(text, 40) && text.len() >= 2
+    EnvironmentName, "an environment name", "^[a-z][a-z0-9-]{0,22}[a-z0-9]$",
+    |text| slug(text, 24) && text.len() >= 2
 );
 text_id!(
     /// A repository's full name, as the forge spells it: `owner/name`, or `group/subgroup/name`.
@@ -321,6 +321,9 @@ impl BuildId {
     }
 }
 
+/// The largest id of a repository: the largest integer that JSON numbers hold exactly.
+const LARGEST_ID: u64 = (1 << 53) - 1;
+
 impl RepositoryKey {
     /// Returns the key of a repository on GitHub.
     #[must_use]
@@ -340,7 +343,7 @@ impl RepositoryKey {
         let parsed = text.split_once('-').and_then(|(forge, number)| {
             let forge = ForgeId::ALL.iter().find(|known| known.as_str() == forge)?;
             let id: u64 = number.parse().ok()?;
-            (id.to_string() == number).then_some(Self { forge: *forge, id })
+            (id.to_string() == number && id <= LARGEST_ID).then_some(Self { forge: *forge, id })
         });
         parsed.ok_or_else(|| IdError {
             kind: "a repository key",

@@ -247,3 +247,27 @@ pub enum JobOutcome {
         diagnostics: Vec<String>,
     },
 }
+
+impl JobOutcome {
+    /// Returns the objects that the outcome names.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        let named = match self {
+            Self::Planned {
+                plan,
+                json,
+                dependencies,
+                outputs,
+                ..
+            } => [
+                Some(plan),
+                Some(json),
+                dependencies.as_ref(),
+                outputs.as_ref(),
+            ],
+            Self::Validated { dependencies } => [dependencies.as_ref(), None, None, None],
+            Self::Applied { outputs, .. } => [Some(outputs), None, None, None],
+            Self::Failed { .. } => [None; 4],
+        };
+        named.into_iter().flatten()
+    }
+}

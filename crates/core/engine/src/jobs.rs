@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 /// The maximum number of diagnostics in an error's message.
 const SHOWN: usize = 3;
 
+/// The end of the key of a result.
+const RESULT_NAME: &str = "result.json";
+
 /// The reason for terminating a job that its run no longer waits for.
 const ORPHANED: &str = "its run no longer waits for it";
 
@@ -42,6 +45,14 @@ pub enum JobError {
     OtherFormat {
         key: String,
         source: serde_json::Error,
+    },
+    #[error(
+        "the result of job {job} of stack {stack} names {object}, which is not an object of this job"
+    )]
+    ForeignObject {
+        stack: StackName,
+        job: JobId,
+        object: String,
     },
     #[error("{key} holds the result of run {run}, job {job}, schema {schema}")]
     OtherJob {
@@ -67,6 +78,7 @@ impl NamedError for JobError {
         match self {
             Self::NoResult { .. } => ErrorName::JobLost,
             Self::StillOpen { .. } => ErrorName::JobEnding,
+            Self::ForeignObject { .. } => ErrorName::PlanTampered,
             Self::NoPlan { .. }
             | Self::OtherFormat { .. }
             | Self::OtherJob { .. }
@@ -190,17 +202,26 @@ pub async fn result(
         Ok(result) => result,
         Err(source) => return Err(JobError::OtherFormat { key, source }.into()),
     };
-    if result.schema == JOB_SCHEMA && result.run == *run.id() && result.job == *job {
-        Ok(result)
-    } else {
-        Err(JobError::OtherJob {
+    if result.schema != JOB_SCHEMA || result.run != *run.id() || result.job != *job {
+        return Err(JobError::OtherJob {
             key,
             run: result.run,
             job: result.job,
             schema: result.schema,
         }
-        .into())
+        .into());
     }
+    // A step reads the named objects with its own rights, which reach those of every repository.
+    let own = key.strip_suffix(RESULT_NAME).unwrap_or(&key);
+    let given = run.stack(stack)?.dependencies();
+    let mut objects = result.outcome.objects();
+    let foreign = objects.find(|object| !object.key.starts_with(own) && Some(*object) != given);
+    if let Some(object) = foreign {
+        let (stack, job, object) = (stack.clone(), job.clone(), object.key.clone());
+        return Err(JobError::ForeignObject { stack, job, object }.into());
+    }
+    drop(objects);
+    Ok(result)
 }
 
 /// The content of `started.json` for a job that never started. The runner does nothing when it

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use domain::enrolment::EnrolledRepository;
 use domain::error::{ErrorName, StepError};
-use domain::ids::{BranchRef, BuildId, CommitId, ImageDigest, JobId};
+use domain::ids::{BranchRef, BuildId, CommitId, ImageDigest, JobId, RoleArn, RunId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -249,9 +249,14 @@ pub struct TaskRevision {
     pub environment: BTreeMap<String, String>,
 }
 
+/// The IAM roles of a task definition, as ARNs or names.
+pub type TaskRoles = Vec<String>;
+
 /// Amazon ECS.
 #[async_trait]
 pub trait Services: Send + Sync {
+    /// Returns the roles of a task definition: of the tasks, and of their start.
+    async fn task_roles(&self, task_definition: &str) -> Result<TaskRoles>;
     /// Describes a service.
     async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState>;
     /// Registers a task definition, and returns its ARN.
@@ -278,6 +283,14 @@ pub trait BuildLogs: Send + Sync {
 pub struct Targets {
     /// Amazon ECS.
     pub services: Arc<dyn Services>,
+}
+
+/// Reaches the targets of environments.
+#[async_trait]
+pub trait TargetRoles: Send + Sync {
+    /// Returns the ports of the targets, with the rights of an environment's deploy role. The run
+    /// names the session, so that CloudTrail shows which run did what.
+    async fn assume(&self, role: &RoleArn, run: &RunId) -> Result<Targets>;
 }
 
 /// An HTTP response of the application.

@@ -213,7 +213,8 @@ async fn exactly_the_sealed_plan_is_applied() {
         assert!(world.is_applied().await);
     }
     let run = world.run(&run()).await;
-    assert_eq!(run.forward().stacks()[0].outputs(), Some(&object(5)));
+    let outputs = world.object_of(run.id(), &job, object(5));
+    assert_eq!(run.forward().stacks()[0].outputs(), Some(&outputs));
 }
 
 /// The process stops between the two writes: the run is stopped then, and nothing shows that its

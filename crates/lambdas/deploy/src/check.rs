@@ -43,7 +43,8 @@ impl Deploy {
         if rollout.healthy_at.is_some() {
             return Ok(CheckDeployVerdict::Healthy);
         }
-        if self.observe_target(rollout).await? == RolloutStage::Rolling {
+        let reach = self.reach(&run).await?;
+        if self.observe_target(&reach, &plan, rollout).await? == RolloutStage::Rolling {
             return Ok(CheckDeployVerdict::InProgress);
         }
         if let Err(why) = self.ask(rollout, plan.config.health()).await {

@@ -1,5 +1,5 @@
 use domain::error::{ErrorName, NamedError};
-use domain::ids::{RunId, Sha256Digest, StackName};
+use domain::ids::{EnvironmentName, RunId, Sha256Digest, StackName};
 
 /// The errors that this Lambda itself raises. None contains the value of an output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,28 @@ pub enum Error {
          host"
     )]
     OutputNotAddress { stack: StackName, output: String },
+    #[error(
+        "the outputs of stack {stack} name service {cluster}/{service}, which the enrolment does not \
+         allow for environment {environment}; add it to `services` of the environment where the \
+         repository is enrolled, or correct the outputs"
+    )]
+    ServiceNotEnrolled {
+        stack: StackName,
+        cluster: String,
+        service: String,
+        environment: EnvironmentName,
+    },
+    #[error(
+        "task definition {template} of stack {stack} has role {role}, which the enrolment does not \
+         allow for environment {environment}; add it to `task_role_arns` of the environment where \
+         the repository is enrolled, or use another role"
+    )]
+    RoleNotEnrolled {
+        stack: StackName,
+        template: String,
+        role: String,
+        environment: EnvironmentName,
+    },
 }
 
 impl NamedError for Error {
@@ -59,7 +81,9 @@ impl NamedError for Error {
             | Self::OutputSensitive { .. }
             | Self::OutputEmpty { .. }
             | Self::OutputNotText { .. }
-            | Self::OutputNotAddress { .. } => ErrorName::DeployFailed,
+            | Self::OutputNotAddress { .. }
+            | Self::ServiceNotEnrolled { .. }
+            | Self::RoleNotEnrolled { .. } => ErrorName::DeployFailed,
         }
     }
 }

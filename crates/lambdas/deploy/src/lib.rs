@@ -9,15 +9,18 @@ mod targets;
 pub use error::Error;
 
 use async_trait::async_trait;
+use domain::enrolment::EnrolledEnvironment;
 use domain::error::{ErrorClass, StepError};
 use domain::ids::RunId;
 use domain::run::Run;
 use domain::step::{DeployInput, DeployOutput};
 use engine::announce::Announcer;
 use engine::documents::load_run;
-use engine::enrolment::enrolled;
+use engine::enrolment::{enrolled, enrolled_environment};
 use engine::status::Transition;
-use engine::{Clock, Enrolments, Objects, Probe, Registry, Result, Step, Table, Targets};
+use engine::{
+    Clock, Enrolments, Objects, Probe, Registry, Result, Step, Table, TargetRoles, Targets,
+};
 use std::sync::Arc;
 
 /// The `deploy` Lambda.
@@ -27,8 +30,8 @@ pub struct Deploy {
     pub table: Arc<dyn Table>,
     /// The artifacts bucket, which holds the outputs of the stacks.
     pub objects: Arc<dyn Objects>,
-    /// The ports of the targets.
-    pub targets: Targets,
+    /// Reaches the targets of an environment.
+    pub target_roles: Arc<dyn TargetRoles>,
     /// The image registry.
     pub registry: Arc<dyn Registry>,
     /// Sends HTTP requests to the delivered application.
@@ -39,6 +42,12 @@ pub struct Deploy {
     pub enrolments: Arc<dyn Enrolments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+}
+
+/// The targets that a run may reach.
+pub(crate) struct Reach {
+    pub(crate) environment: EnrolledEnvironment,
+    pub(crate) targets: Targets,
 }
 
 #[async_trait]
@@ -73,6 +82,17 @@ impl Deploy {
             let transition = Transition::DeployFailed(run.leg().kind(), error.clone());
             self.announcer.announce(&run, transition).await;
         }
+    }
+
+    /// Returns what the run's environment may reach, with the rights of its deploy role.
+    async fn reach(&self, run: &Run) -> Result<Reach> {
+        let environment = enrolled_environment(&*self.enrolments, run).await?;
+        let role = &environment.deploy_role;
+        let targets = self.target_roles.assume(role, run.id()).await?;
+        Ok(Reach {
+            environment,
+            targets,
+        })
     }
 
     /// Returns the image repository of the run's repository: `registry/repository`.

@@ -4,7 +4,7 @@ fn main() -> std::process::ExitCode {
     runtime::serve(|wiring| deploy::Deploy {
         table: wiring.table(),
         objects: wiring.artifacts(),
-        targets: wiring.targets(),
+        target_roles: wiring.target_roles(),
         registry: wiring.registry(),
         probe: wiring.probe(),
         announcer: wiring.announcer(),

@@ -7,8 +7,8 @@
 //! Running it twice is safe. A repeated call uses the rollout that the run's item holds, and does
 //! not change a target that runs it already.
 //!
-//! Fails with `LockLost` without the environment, and with `DeployFailed` if the stack's outputs do
-//! not name the service.
+//! Fails with `LockLost` without the environment, with `NotEnrolled` if it is not enrolled any more, and with
+//! `DeployFailed` if the stack's outputs do not name a service and roles that the enrolment allows.
 
 use crate::Deploy;
 use crate::targets::Prepared;
@@ -49,18 +49,19 @@ impl Deploy {
         owned: &Owned,
         plan: &ReleasePlan<'_>,
     ) -> Result<StartDeployVerdict> {
+        let reach = self.reach(run).await?;
         let rollout = match run.rollout() {
             Some(known) => known.clone(),
             None => {
                 let good = owned.environment().last_good();
-                let prepared = self.prepare_target(run, good, plan).await?;
+                let prepared = self.prepare_target(&reach, run, good, plan).await?;
                 self.keep(run, plan, prepared).await?
             }
         };
         if rollout.healthy_at.is_some() {
             return Ok(StartDeployVerdict::Started);
         }
-        self.start_target(&rollout.release.target, plan.config)
+        self.start_target(&reach, &rollout.release.target, plan)
             .await?;
         let transition = Transition::DeployStarted(run.leg().kind());
         self.announcer.announce(run, transition).await;

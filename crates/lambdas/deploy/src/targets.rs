@@ -3,7 +3,7 @@
 
 mod ecs;
 
-use crate::Deploy;
+use crate::{Deploy, Reach};
 use domain::config;
 use domain::environment::LastGood;
 use domain::release::{ReleasePlan, TargetState};
@@ -23,32 +23,44 @@ impl Deploy {
     /// Finds or creates what the target is to run. Does not change what the target runs.
     pub(crate) async fn prepare_target(
         &self,
+        reach: &Reach,
         run: &Run,
         last_good: Option<&LastGood>,
         plan: &ReleasePlan<'_>,
     ) -> Result<Prepared> {
         match plan.config {
-            config::Deploy::Ecs(config) => self.prepare_ecs(run, last_good, plan, config).await,
+            config::Deploy::Ecs(config) => {
+                self.prepare_ecs(reach, run, last_good, plan, config).await
+            }
         }
     }
 
     /// Makes the target run what was prepared. Does not change a target that runs it already.
     pub(crate) async fn start_target(
         &self,
+        reach: &Reach,
         target: &TargetState,
-        config: &config::Deploy,
+        plan: &ReleasePlan<'_>,
     ) -> Result<()> {
-        match (target, config) {
+        match (target, plan.config) {
             (TargetState::Ecs(state), config::Deploy::Ecs(config)) => {
-                self.start_ecs(state, config).await
+                ecs::start(reach, state, plan.stack(), config).await
             }
         }
     }
 
     /// Returns the stage that the rollout has reached. Fails if it failed or missed its deadline.
-    pub(crate) async fn observe_target(&self, rollout: &Rollout) -> Result<RolloutStage> {
+    pub(crate) async fn observe_target(
+        &self,
+        reach: &Reach,
+        plan: &ReleasePlan<'_>,
+        rollout: &Rollout,
+    ) -> Result<RolloutStage> {
         match &rollout.release.target {
-            TargetState::Ecs(state) => self.observe_ecs(state, rollout.deadline).await,
+            TargetState::Ecs(state) => {
+                let live = ecs::describe(reach, state, plan.stack()).await?;
+                Ok(state.judge(&live, rollout.deadline, self.clock.now())?)
+            }
         }
     }
 }

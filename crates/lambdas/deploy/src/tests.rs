@@ -12,8 +12,10 @@ use domain::release::TargetState;
 use domain::rollout::Rollout;
 use domain::run::Run;
 use domain::step::{CheckDeploy, CheckDeployVerdict, StartDeploy, StartDeployVerdict};
-use engine::fakes::{World, samples};
+use engine::fakes::{FakeTargetRoles, World, samples};
 use std::ops::Deref;
+
+mod reach;
 
 const TEMPLATE: &str = "arn:aws:ecs:eu-central-1:111122223333:task-definition/shop:7";
 const OUTPUTS: &str = r#"{
@@ -80,7 +82,7 @@ impl Scene {
         Deploy {
             table: Arc::new(self.table.clone()),
             objects: Arc::new(self.artifacts.clone()),
-            targets: self.world.targets(),
+            target_roles: Arc::new(FakeTargetRoles::new(self.world.targets())),
             registry: Arc::new(self.registry.clone()),
             probe: Arc::new(self.probe.clone()),
             announcer: self.announcer(),
@@ -136,6 +138,12 @@ impl Scene {
         let mut tags = self.registry.tags(&samples::repository().image, &digest);
         tags.retain(|tag| tag != samples::commit(n).as_str());
         tags
+    }
+
+    /// Returns the task definition that a service runs.
+    async fn target(&self, service: &str) -> String {
+        let state = self.targets().services.describe("main", service).await;
+        state.unwrap().task_definition
     }
 
     fn answers_with(&self, n: u8) {
@@ -498,6 +506,18 @@ fn every_error_says_what_happened() {
         Error::OutputNotAddress {
             stack: stack(),
             output: output(),
+        },
+        Error::ServiceNotEnrolled {
+            stack: stack(),
+            cluster: "billing".into(),
+            service: "billing".into(),
+            environment: samples::environment(),
+        },
+        Error::RoleNotEnrolled {
+            stack: stack(),
+            template: TEMPLATE.into(),
+            role: "arn:aws:iam::111122223333:role/billing-task".into(),
+            environment: samples::environment(),
         },
     ];
     insta::assert_snapshot!(samples::texts(errors));

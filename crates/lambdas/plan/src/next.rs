@@ -9,8 +9,8 @@
 //! Running it twice is safe. A stack that is being planned keeps its job, and the run's item refers
 //! to a job only after its spec is stored.
 //!
-//! Fails with the errors of the wave before and of the build, with `NotEnrolled` if the environment is no
-//! longer enrolled, with `LockLost` without the environment, with
+//! Fails with the errors of the wave before and of the build, with `NotEnrolled` if the environment is
+//! not enrolled any more, with `LockLost` without the environment, with
 //! `StackMissing` if the configuration says nothing about a stack of the last good commit, and with
 //! `Internal` if a stack can never be planned.
 

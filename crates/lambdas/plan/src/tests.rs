@@ -14,10 +14,8 @@ use domain::plan::{
     ResourceChange, SealedPlan, SideEffects, StateVersion, Verdict,
 };
 use domain::run::{Approval, ApprovalDecision, Build, ErrorDecision, Lock, Run, StackState};
-use domain::step::{
-    Acquire, CaughtError, Judge, JudgeOutput, RequestApproval, SelectStacks, SelectStacksOutput,
-    StackJob,
-};
+use domain::step::{Acquire, CaughtError, Judge, JudgeOutput, RequestApproval, StackJob};
+use domain::step::{SelectStacks, SelectStacksOutput};
 use domain::warning::Warnings;
 use engine::fakes::{PlanJson, SetStatus, World, samples, throttled};
 use serde::Serialize;

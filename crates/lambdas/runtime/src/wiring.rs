@@ -1,8 +1,8 @@
 use crate::settings::Settings;
 use async_trait::async_trait;
 use aws::{
-    Batch, Bucket, Bus, Clients, DynamoTable, Ecr, HttpProbe, SecretStore, SqsStatusQueue,
-    TaskTokens,
+    Batch, Bucket, Bus, Clients, DeployRoles, DynamoTable, Ecr, HttpProbe, SecretStore,
+    SqsStatusQueue, TaskTokens,
 };
 use domain::enrolment::EnrolledRepository;
 use domain::env_vars;
@@ -16,7 +16,7 @@ use engine::jobs::StateBucket;
 use engine::{
     AuditBranch, BatchJobs, BranchTips, BuildLogs, Clock, CommitStatus, CommitStatuses, Enrolments,
     EventBus, Executions, Objects, Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue,
-    SystemClock, Table, Targets, Tokens,
+    SystemClock, Table, TargetRoles, Tokens,
 };
 use forge::Token;
 use forge::git::{Git, GitSettings};
@@ -145,10 +145,10 @@ impl Wiring {
         Arc::new(aws::BuildLogGroup::new(&self.clients, &group))
     }
 
-    /// The ports of the deployment targets.
+    /// The deploy roles of environments.
     #[must_use]
-    pub fn targets(&self) -> Targets {
-        aws::targets(&self.clients)
+    pub fn target_roles(&self) -> Arc<dyn TargetRoles> {
+        Arc::new(DeployRoles::new(&self.clients))
     }
 
     /// HTTP requests to delivered applications.
@@ -295,7 +295,7 @@ mod tests {
         let _others = (
             wiring.tokens(),
             wiring.registry(),
-            wiring.targets(),
+            wiring.target_roles(),
             wiring.probe(),
         );
         assert_eq!(bucket.bucket(), "b");

@@ -125,6 +125,8 @@ pub struct Installed {
     pub buckets: Buckets,
     /// The ARNs of the secrets.
     pub secret_arns: SecretArns,
+    /// The enrolled repositories by key, such as `github-42`.
+    pub repositories: std::collections::BTreeMap<String, Enrolled>,
     /// Function names by step.
     pub functions: std::collections::BTreeMap<String, String>,
     /// Log group names by component.
@@ -147,10 +149,15 @@ pub struct Buckets {
 /// Secret ARNs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecretArns {
-    /// The signing key of webhooks.
-    pub webhook: String,
     /// The forge's token.
     pub git: String,
+}
+
+/// An enrolled repository.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The ARN of the secret with the keys of its webhook.
+    pub webhook_secret_arn: String,
 }
 
 impl LocalRun {

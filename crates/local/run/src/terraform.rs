@@ -58,13 +58,15 @@ impl Root<'_> {
                 json!({
                     "id": sample.id,
                     "full_name": sample.full_name,
-                    "branches": ["main"],
                     "clone_url": format!("{forge}/{}.git", sample.full_name),
-                    // The sample's stack creates the services and their roles.
-                    "services": ["*/*"],
-                    "task_role_arns": [
-                        format!("arn:aws:iam::{}:role/*", super::ACCOUNT),
-                    ],
+                    "environments": { "production": {
+                        "branches": ["main"],
+                        // The sample's stack creates the services and their roles.
+                        "services": ["*/*"],
+                        "task_role_arns": [
+                            format!("arn:aws:iam::{}:role/*", super::ACCOUNT),
+                        ],
+                    } },
                 })
             })
             .collect();

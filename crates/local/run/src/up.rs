@@ -278,10 +278,8 @@ impl Installed {
                 state: none(),
                 access_logs: none(),
             },
-            secret_arns: super::SecretArns {
-                webhook: none(),
-                git: none(),
-            },
+            secret_arns: super::SecretArns { git: none() },
+            repositories: BTreeMap::new(),
             functions: BTreeMap::new(),
             log_groups: BTreeMap::new(),
         }
@@ -421,8 +419,10 @@ fn local_function_url(endpoint: &str, url: &str) -> anyhow::Result<String> {
 async fn fill_secrets(local: &LocalRun) -> anyhow::Result<()> {
     let webhook = serde_json::json!({ "current": local.secrets.webhook }).to_string();
     let git = serde_json::json!({ "token": local.secrets.token }).to_string();
-    let arns = &local.installed.secret_arns;
-    for (arn, value) in [(&arns.webhook, webhook), (&arns.git, git)] {
+    let installed = &local.installed;
+    let webhooks = installed.repositories.values();
+    let webhooks = webhooks.map(|enrolled| (&enrolled.webhook_secret_arn, &webhook));
+    for (arn, value) in webhooks.chain([(&installed.secret_arns.git, &git)]) {
         let call = http::JsonCall {
             endpoint: &local.endpoint,
             region: REGION,

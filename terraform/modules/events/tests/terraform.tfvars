@@ -2,7 +2,6 @@
 
 account               = { partition = "aws", id = "111122223333", region = "eu-central-1" }
 name                  = "example"
-repositories          = { sources = ["github.com"], full_names = ["acme/shop"], refs = ["refs/heads/main"] }
 state_machine_arn     = "arn:aws:states:eu-central-1:111122223333:stateMachine:example"
 state_machine_key_arn = "arn:aws:kms:eu-central-1:111122223333:key/example"
 ended_function        = { name = "example-record", alias = "live", alias_arn = "arn:aws:lambda:eu-central-1:111122223333:function:example-record:live" }

@@ -14,12 +14,11 @@ variables {
     replace(name, "-", "_") => "arn:aws:lambda:eu-central-1:111122223333:function:${name}:live"
   }
 
-  jobs = {
-    plan_queue_arn       = "arn:aws:batch:eu-central-1:111122223333:job-queue/plan"
-    apply_queue_arn      = "arn:aws:batch:eu-central-1:111122223333:job-queue/apply"
-    plan_definition_arn  = "arn:aws:batch:eu-central-1:111122223333:job-definition/plan:1"
-    apply_definition_arn = "arn:aws:batch:eu-central-1:111122223333:job-definition/apply:1"
+  queue_arns = {
+    plan  = "arn:aws:batch:eu-central-1:111122223333:job-queue/plan"
+    apply = "arn:aws:batch:eu-central-1:111122223333:job-queue/apply"
   }
+  job_definition_arns = "arn:aws:batch:eu-central-1:111122223333:job-definition/example-*"
 }
 
 run "history_is_encrypted_and_logs_hold_no_data" {

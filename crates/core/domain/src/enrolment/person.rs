@@ -4,7 +4,7 @@ use crate::ids::{AccountId, IdError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Somebody who may decide for an environment.
+/// Someone who may decide for an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Person {

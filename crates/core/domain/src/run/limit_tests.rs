@@ -38,12 +38,12 @@ fn commit() -> CommitId {
 
 /// The longest id of a job.
 fn job(n: usize) -> JobId {
-    JobId::seal("apply", &name(n), u32::MAX, b"spec")
+    JobId::seal("apply", &name(n), 99, b"spec")
 }
 
 fn objects() -> RunObjects {
-    let environment = EnvironmentName::parse(&"e".repeat(40)).unwrap();
-    RunObjects::new(RepositoryKey::github(u64::MAX), environment, run_id())
+    let environment = EnvironmentName::parse(&"e".repeat(24)).unwrap();
+    RunObjects::new(RepositoryKey::github((1 << 53) - 1), environment, run_id())
 }
 
 /// The longest object of a job.
@@ -78,7 +78,7 @@ fn run_of(stacks: Vec<Stack>) -> Run {
         schema: EVENT_SCHEMA,
         delivery: DeliveryId::parse("72d3162e-cc78-11e3-81ab-4c9367dc0958").unwrap(),
         repository: EventRepository {
-            key: RepositoryKey::github(u64::MAX),
+            key: RepositoryKey::github((1 << 53) - 1),
             full_name: repository(),
         },
         branch: BranchRef::parse(&format!("refs/heads/{}", "b".repeat(244))).unwrap(),

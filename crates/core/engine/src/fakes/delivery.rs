@@ -1,7 +1,7 @@
 use super::{Faults, Shared, can_fail};
 use crate::{
     BuildLogs, HttpReply, Probe, Registry, Result, RolloutProgress, RolloutState, ServiceState,
-    Services, TaskRevision,
+    Services, TaskRevision, TaskRoles,
 };
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
@@ -150,7 +150,8 @@ impl Registry for FakeRegistry {
 #[derive(Debug, Default)]
 struct Ecs {
     services: BTreeMap<(String, String), ServiceState>,
-    templates: BTreeSet<String>,
+    /// With the roles of their tasks.
+    templates: BTreeMap<String, TaskRoles>,
     revisions: Vec<(String, TaskRevision)>,
 }
 
@@ -173,7 +174,7 @@ pub struct FakeServices {
     faults: Faults,
 }
 
-can_fail!(FakeServices: "describe", "register", "update");
+can_fail!(FakeServices: "task_roles", "describe", "register", "update");
 
 impl FakeServices {
     /// Returns a fake without services.
@@ -186,7 +187,7 @@ impl FakeServices {
     /// `template` is the ARN of its task definition, such as `arn:...:task-definition/shop:1`.
     pub fn add_service(&self, cluster: &str, service: &str, template: &str) {
         let mut ecs = self.ecs.lock();
-        ecs.templates.insert(template.to_owned());
+        ecs.templates.insert(template.to_owned(), TaskRoles::new());
         let state = ServiceState {
             task_definition: template.to_owned(),
             desired: 0,
@@ -244,6 +245,12 @@ impl FakeServices {
         });
     }
 
+    /// Sets the roles of a task definition that Terraform registered.
+    pub fn set_task_roles(&self, template: &str, roles: &[&str]) {
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        self.ecs.lock().templates.insert(template.to_owned(), roles);
+    }
+
     /// Changes a service. Does nothing if the service does not exist.
     pub fn change(&self, cluster: &str, service: &str, change: impl FnOnce(&mut ServiceState)) {
         if let Ok(state) = self.ecs.lock().service(cluster, service) {
@@ -270,6 +277,17 @@ fn rollout(task_definition: &str, progress: RolloutProgress) -> RolloutState {
 
 #[async_trait]
 impl Services for FakeServices {
+    async fn task_roles(&self, task_definition: &str) -> Result<TaskRoles> {
+        self.faults.before("task_roles")?;
+        let found = self.ecs.lock().templates.get(task_definition).cloned();
+        self.faults.after("task_roles")?;
+        found.ok_or_else(|| {
+            refused(format!(
+                "DescribeTaskDefinition: ClientException: no task definition {task_definition}"
+            ))
+        })
+    }
+
     async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState> {
         self.faults.before("describe")?;
         let state = self.ecs.lock().service(cluster, service)?.clone();
@@ -281,7 +299,7 @@ impl Services for FakeServices {
         self.faults.before("register")?;
         let arn = {
             let mut ecs = self.ecs.lock();
-            if !ecs.templates.contains(&revision.template) {
+            if !ecs.templates.contains_key(&revision.template) {
                 let template = &revision.template;
                 return Err(refused(format!(
                     "DescribeTaskDefinition: ClientException: no task definition {template}"
@@ -310,7 +328,7 @@ impl Services for FakeServices {
         self.faults.before("update")?;
         {
             let mut ecs = self.ecs.lock();
-            let known = ecs.templates.contains(task_definition)
+            let known = ecs.templates.contains_key(task_definition)
                 || ecs.revisions.iter().any(|(arn, _)| arn == task_definition);
             let state = ecs.service(cluster, service)?;
             if !known {

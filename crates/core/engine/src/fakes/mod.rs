@@ -14,6 +14,7 @@ mod messages;
 mod plan_json;
 pub mod samples;
 mod store;
+mod target_roles;
 mod world;
 
 pub use batch::FakeBatch;
@@ -26,6 +27,7 @@ pub use messages::{
 };
 pub use plan_json::PlanJson;
 pub use store::{FakeObjects, FakeTable};
+pub use target_roles::FakeTargetRoles;
 pub use world::{World, throttled};
 
 use crate::{Clock, Result};

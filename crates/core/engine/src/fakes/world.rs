@@ -226,6 +226,13 @@ impl<C: Clock + Clone + 'static> World<C> {
         samples::objects(run)
     }
 
+    /// Returns an object as a job's result names it, see [`Self::leave_result`].
+    #[must_use]
+    pub fn object_of(&self, run: &RunId, job: &JobId, object: ObjectRef) -> ObjectRef {
+        let key = format!("{}{job}/{}", self.objects_of(run).jobs(), object.key);
+        ObjectRef { key, ..object }
+    }
+
     /// Returns the sealed spec of a job.
     #[must_use]
     pub fn job_spec(&self, run: &RunId, job: &JobId) -> JobSpec {
@@ -252,8 +259,10 @@ impl<C: Clock + Clone + 'static> World<C> {
         ObjectRef { key, sha256 }
     }
 
-    /// Leaves the result of a job, as the runner does.
+    /// Leaves the result of a job, as the runner does. An object whose key has no folder is one of the
+    /// job.
     pub fn leave_result(&self, run: &RunId, job: &JobId, outcome: JobOutcome) {
+        let folder = format!("{}{job}/", self.objects_of(run).jobs());
         let result = JobResult {
             schema: JOB_SCHEMA,
             run: run.clone(),
@@ -262,6 +271,8 @@ impl<C: Clock + Clone + 'static> World<C> {
             duration_ms: 1,
             exit_code: 0,
         };
+        let mut result = serde_json::to_value(&result).expect("it is written as JSON");
+        put_into(&folder, &mut result);
         let bytes = serde_json::to_vec(&result).expect("it is written as JSON");
         let key = self.objects_of(run).job(job, JobFile::Result);
         self.artifacts.set(&key, bytes);
@@ -311,6 +322,31 @@ impl<C: Clock + Clone + 'static> World<C> {
         let messages = self.status.messages().into_iter();
         lines.extend(messages.map(|message| message.id));
         lines.join("\n")
+    }
+}
+
+/// Puts each object that a document names by a key without a folder into a folder.
+fn put_into(folder: &str, document: &mut serde_json::Value) {
+    match document {
+        serde_json::Value::Object(fields) => {
+            let is_object = fields.contains_key("sha256");
+            for (name, value) in fields {
+                match value {
+                    serde_json::Value::String(key)
+                        if is_object && name == "key" && !key.contains('/') =>
+                    {
+                        key.insert_str(0, folder);
+                    }
+                    other => put_into(folder, other),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for item in items {
+                put_into(folder, item);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -1,16 +1,16 @@
 //! The target `ecs`: an ECS service.
 
 use super::Prepared;
-use crate::Deploy;
 use crate::outputs::StackOutputs;
+use crate::{Deploy, Error, Reach};
 use domain::config::EcsDeploy;
+use domain::enrolment::EnrolledEnvironment;
 use domain::environment::LastGood;
+use domain::ids::StackName;
 use domain::release::ecs::EcsState;
 use domain::release::{Artifact, Release, ReleasePlan, TargetState};
-use domain::rollout::RolloutStage;
 use domain::run::{Run, StackState};
-use engine::{Result, TaskRevision};
-use jiff::Timestamp;
+use engine::{Result, ServiceState, TaskRevision};
 use std::collections::BTreeMap;
 
 /// The outputs of the stack that holds the service.
@@ -43,6 +43,7 @@ impl Deploy {
     /// nothing changed, or a new one.
     pub(super) async fn prepare_ecs(
         &self,
+        reach: &Reach,
         run: &Run,
         last_good: Option<&LastGood>,
         plan: &ReleasePlan<'_>,
@@ -51,11 +52,17 @@ impl Deploy {
         let outputs =
             StackOutputs::read(&*self.objects, run, &config.stack, Service::OUTPUTS).await?;
         let service = Service::read(&outputs)?;
+        check_service(
+            &reach.environment,
+            &config.stack,
+            &service.cluster,
+            &service.service,
+        )?;
         let task_definition = match plan.known.and_then(|known| known.target.ecs()) {
             Some(known) => known.task_definition.clone(),
-            None => match self.running_already(run, last_good, plan, &service).await? {
+            None => match running_already(reach, run, last_good, plan, &service).await? {
                 Some(running) => running,
-                None => self.register(run, plan, config, &service).await?,
+                None => self.register(reach, run, plan, config, &service).await?,
             },
         };
         Ok(Prepared {
@@ -68,68 +75,9 @@ impl Deploy {
         })
     }
 
-    pub(super) async fn start_ecs(&self, wanted: &EcsState, config: &EcsDeploy) -> Result<()> {
-        let EcsState {
-            cluster,
-            service,
-            task_definition,
-        } = wanted;
-        let live = self.targets.services.describe(cluster, service).await?;
-        let desired = config.count.change(live.desired);
-        if live.task_definition != *task_definition || desired.is_some() {
-            self.targets
-                .services
-                .update(cluster, service, task_definition, desired)
-                .await?;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn observe_ecs(
-        &self,
-        wanted: &EcsState,
-        deadline: Timestamp,
-    ) -> Result<RolloutStage> {
-        let live = self
-            .targets
-            .services
-            .describe(&wanted.cluster, &wanted.service)
-            .await?;
-        Ok(wanted.judge(&live, deadline, self.clock.now())?)
-    }
-
-    /// Returns the task definition that the service runs, if it is the last good one with this
-    /// artifact and commit, and the stack that holds the template is unchanged.
-    async fn running_already(
-        &self,
-        run: &Run,
-        last_good: Option<&LastGood>,
-        plan: &ReleasePlan<'_>,
-        service: &Service,
-    ) -> Result<Option<String>> {
-        let name = plan.config.service();
-        let same = |known: &&Release| known.service == name && known.artifact == *plan.artifact;
-        let known = last_good
-            .filter(|good| good.commit == *plan.commit)
-            .and_then(|good| good.releases.iter().find(same));
-        let Some(known) = known.and_then(|known| known.target.ecs()) else {
-            return Ok(None);
-        };
-        let state = run.stack(plan.stack())?.state();
-        if !matches!(state, StackState::Unchanged | StackState::Skipped { .. }) {
-            return Ok(None);
-        }
-        let live = self
-            .targets
-            .services
-            .describe(&service.cluster, &service.service)
-            .await?;
-        let runs = live.task_definition == known.task_definition;
-        Ok(runs.then_some(live.task_definition))
-    }
-
     async fn register(
         &self,
+        reach: &Reach,
         run: &Run,
         plan: &ReleasePlan<'_>,
         config: &EcsDeploy,
@@ -141,12 +89,108 @@ impl Deploy {
             ("SLUICEGATE_COMMIT".to_owned(), plan.commit.to_string()),
             ("SLUICEGATE_RUN".to_owned(), run.id().to_string()),
         ]);
+        let services = &reach.targets.services;
+        for role in services.task_roles(&service.template).await? {
+            if !reach.environment.may_use(&role) {
+                return Err(Error::RoleNotEnrolled {
+                    stack: config.stack.clone(),
+                    template: service.template.clone(),
+                    role,
+                    environment: reach.environment.name.clone(),
+                }
+                .into());
+            }
+        }
         let revision = TaskRevision {
             template: service.template.clone(),
             container: config.container.clone(),
             image: format!("{image}@{digest}"),
             environment,
         };
-        self.targets.services.register(&revision).await
+        services.register(&revision).await
     }
+}
+
+/// Returns the task definition that the service runs, if it is the last good one with this
+/// artifact and commit, and the stack that holds the template is unchanged.
+async fn running_already(
+    reach: &Reach,
+    run: &Run,
+    last_good: Option<&LastGood>,
+    plan: &ReleasePlan<'_>,
+    service: &Service,
+) -> Result<Option<String>> {
+    let name = plan.config.service();
+    let same = |known: &&Release| known.service == name && known.artifact == *plan.artifact;
+    let known = last_good
+        .filter(|good| good.commit == *plan.commit)
+        .and_then(|good| good.releases.iter().find(same));
+    let Some(known) = known.and_then(|known| known.target.ecs()) else {
+        return Ok(None);
+    };
+    let state = run.stack(plan.stack())?.state();
+    if !matches!(state, StackState::Unchanged | StackState::Skipped { .. }) {
+        return Ok(None);
+    }
+    let live = reach
+        .targets
+        .services
+        .describe(&service.cluster, &service.service)
+        .await?;
+    let runs = live.task_definition == known.task_definition;
+    Ok(runs.then_some(live.task_definition))
+}
+
+/// Makes the service run the task definition.
+pub(super) async fn start(
+    reach: &Reach,
+    wanted: &EcsState,
+    stack: &StackName,
+    config: &EcsDeploy,
+) -> Result<()> {
+    let live = describe(reach, wanted, stack).await?;
+    let EcsState {
+        cluster,
+        service,
+        task_definition,
+    } = wanted;
+    let desired = config.count.change(live.desired);
+    if live.task_definition != *task_definition || desired.is_some() {
+        reach
+            .targets
+            .services
+            .update(cluster, service, task_definition, desired)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Describes the service of a rollout, if the enrolment still allows it.
+pub(super) async fn describe(
+    reach: &Reach,
+    wanted: &EcsState,
+    stack: &StackName,
+) -> Result<ServiceState> {
+    let (cluster, service) = (&wanted.cluster, &wanted.service);
+    check_service(&reach.environment, stack, cluster, service)?;
+    reach.targets.services.describe(cluster, service).await
+}
+
+/// Fails with `DeployFailed` for a service that the enrolment does not name: the stack's outputs decide which
+/// service is rolled out, and a commit decides the outputs.
+fn check_service(
+    environment: &EnrolledEnvironment,
+    stack: &StackName,
+    cluster: &str,
+    service: &str,
+) -> std::result::Result<(), Error> {
+    if environment.may_roll_out(cluster, service) {
+        return Ok(());
+    }
+    Err(Error::ServiceNotEnrolled {
+        stack: stack.clone(),
+        cluster: cluster.to_owned(),
+        service: service.to_owned(),
+        environment: environment.name.clone(),
+    })
 }

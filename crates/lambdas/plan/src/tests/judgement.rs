@@ -13,7 +13,8 @@ async fn a_plan_is_judged_and_sealed() {
     let StackState::Planned { plan, .. } = run.forward().stacks()[0].state() else {
         panic!("{run:?}");
     };
-    assert_eq!((plan.file.clone(), plan.state.serial), (object(1), 3));
+    let file = world.object_of(&run(1), &job, object(1));
+    assert_eq!((plan.file.clone(), plan.state.serial), (file, 3));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
 }
 
@@ -25,7 +26,8 @@ async fn a_plan_without_changes_is_done_and_has_outputs() {
     let run = world.load(1).await;
     let stack = &run.forward().stacks()[0];
     assert_eq!(*stack.state(), StackState::Unchanged);
-    assert_eq!(stack.outputs(), Some(&object(4)));
+    let outputs = world.object_of(run.id(), &job, object(4));
+    assert_eq!(stack.outputs(), Some(&outputs));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::NoChanges));
 }
 
@@ -295,6 +297,42 @@ async fn the_result_of_another_job_is_refused() {
     world.leave(&job, applied);
     let error = world.judge(&job, None).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ContractViolation);
+}
+
+/// The steps read with rights that reach every repository's objects.
+#[tokio::test]
+async fn a_result_that_names_anothers_object_is_refused() {
+    let (world, job) = Scene::planning().await;
+    let foreign = ObjectRef {
+        key: "runs/github-43/production/billing-1/jobs/plan-data-1/outputs.json".into(),
+        sha256: samples::sha256(1),
+    };
+    let plan = plan_of(&[]);
+    let JobOutcome::Planned {
+        plan: file,
+        json,
+        state,
+        ..
+    } = world.planned(&job, &plan)
+    else {
+        panic!("a plan");
+    };
+    for (outputs, dependencies) in [(Some(foreign.clone()), None), (None, Some(foreign))] {
+        let outcome = JobOutcome::Planned {
+            plan: file.clone(),
+            json: json.clone(),
+            state: state.clone(),
+            dependencies,
+            outputs,
+            warnings: Warnings::default(),
+            made: Vec::new(),
+            unrecorded: Vec::new(),
+        };
+        world.leave(&job, outcome);
+        let error = world.judge(&job, None).await.unwrap_err();
+        assert_eq!(error.name, ErrorName::PlanTampered);
+        assert!(error.message.contains("github-43"), "{error}");
+    }
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {

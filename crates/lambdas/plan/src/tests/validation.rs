@@ -57,7 +57,8 @@ async fn a_valid_stack_waits_for_its_plan_which_uses_the_same_modules() {
     let [plan] = &*jobs else { panic!("{jobs:?}") };
     let spec = world.spec(1, &plan.job);
     assert_eq!((spec.verb, spec.attempt), (Verb::Plan, 1));
-    assert_eq!(spec.dependencies, Some(object(7)));
+    let sealed = world.object_of(&run(1), &job, object(7));
+    assert_eq!(spec.dependencies, Some(sealed));
     let mut announced: Vec<&str> = Vec::new();
     for data in world.announced() {
         if data.stack == Some(samples::stack("app")) {
