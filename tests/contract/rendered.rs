@@ -41,7 +41,7 @@ fn source_of_call(call: Call) -> String {
             source(action).replacen("crates/", "", 1)
         }
         Call::Job(_) => "runner/src/job.rs".to_owned(),
-        Call::Build => "../terraform/modules/build/buildspec.yml".to_owned(),
+        Call::Build(kind) => format!("../terraform/modules/build/{kind}.yml"),
     }
 }
 

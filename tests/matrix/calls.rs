@@ -195,6 +195,11 @@ impl<T: Services> Services for Noted<T> {
             .register(revision)
             .await
     }
+    async fn image(&self, task_definition: &str, container: &str) -> Result<Option<String>> {
+        self.to(format!("task definition {task_definition}"))
+            .image(task_definition, container)
+            .await
+    }
     async fn update(
         &self,
         cluster: &str,

@@ -28,7 +28,7 @@ enum Route {
     Superseded,
     /// The configuration has no stacks.
     NoStacks,
-    /// The image already exists.
+    /// The image already exists, but the source was not tested.
     SameImage,
 }
 
@@ -112,7 +112,7 @@ async fn run(machine: &Arc<Machine>, route: Route, state: &str, what: What) -> C
             assert_eq!(ended.run.outcome(), Outcome::Applied);
         }
         Route::SameImage => {
-            // An earlier build of the same commit pushed its image.
+            // An earlier build of the same context pushed its image.
             cloud.has_image(2);
             event = cloud.push(2, &asking());
         }

@@ -14,6 +14,11 @@ use tokio::time::Instant;
 /// The line with which a stack uses the module in `modules/net`.
 pub(crate) const MODULE: &str = "module \"net\" { source = \"../../modules/net\" }";
 
+/// Returns git's digest of the application's directory in commit `n`.
+pub(crate) fn app_tree(n: u8) -> CommitId {
+    samples::commit(0x50 + n)
+}
+
 /// The texts of a commit's files, by path.
 type Texts = BTreeMap<String, String>;
 
@@ -88,6 +93,20 @@ impl Cloud {
         config: &str,
         code: &[(&str, &str)],
     ) -> Trigger {
+        // Each commit changes the application, so each needs its own image.
+        self.push_with_app(to, n, app_tree(n), config, code)
+    }
+
+    /// Pushes commit `n` with this directory of the application, and these files beside those of the
+    /// samples.
+    pub(crate) fn push_with_app(
+        &self,
+        to: &EnrolledRepository,
+        n: u8,
+        app: CommitId,
+        config: &str,
+        code: &[(&str, &str)],
+    ) -> Trigger {
         let mut snapshot = samples::snapshot(n);
         let mut add = |path: &str, text: &str| {
             snapshot.files.retain(|file| file.path != path);
@@ -105,10 +124,7 @@ impl Cloud {
         }
         snapshot.files.sort_by(|a, b| a.path.cmp(&b.path));
         self.batch.code.know(to.key, &snapshot);
-        // Each commit changes the application, so each needs its own image.
-        snapshot
-            .trees
-            .insert("app".to_owned(), samples::commit(0x50 + n));
+        snapshot.trees.insert("app".to_owned(), app);
         let mut push = samples::push(n);
         push.repository.key = to.key;
         push.received_at = self.time(Instant::now());

@@ -69,6 +69,7 @@ impl Cloud {
             table: self.calls.of(&self.table),
             registry: self.calls.of(&self.registry),
             build_logs: Arc::new(self.build_logs.clone()),
+            settings: samples::build_settings(),
             announcer: self.queue_announcer(),
             enrolments: self.enrolments(),
             clock: self.clock(),

@@ -8,6 +8,7 @@
     reason = "a test may fail by panicking, and is asked by its environment to rewrite a table"
 )]
 
+mod builds;
 mod calls;
 mod cases;
 mod cloud;

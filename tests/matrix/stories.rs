@@ -219,10 +219,12 @@ async fn a_status_queue_that_is_gone_changes_no_outcome() {
 }
 
 /// An error for each Task that its Retry matches.
-const RETRIED: [(&str, &str); 19] = [
+const RETRIED: [(&str, &str); 21] = [
     ("Validate", "ForgeUnavailable"),
     ("DecideBuild", "AwsUnavailable"),
-    ("RunBuild", "CodeBuild.ThrottlingException"),
+    ("RunTest", "CodeBuild.ThrottlingException"),
+    ("FinishTest", "Lambda.ServiceException"),
+    ("RunImage", "CodeBuild.AccountLimitExceededException"),
     ("FinishBuild", "RecordConflict"),
     ("AcquireLock", "Lambda.TooManyRequestsException"),
     ("SelectFirstStacks", "Lambda.ServiceException"),
@@ -372,9 +374,14 @@ async fn a_failed_build_does_not_hide_the_errors_of_the_plans() {
         error,
         times: 1,
     };
-    let build = || fault("RunBuild", Trouble::LosesReply, "States.TaskFailed");
+    let test = || fault("RunTest", Trouble::LosesReply, "States.TaskFailed");
+    let image = || fault("RunImage", Trouble::LosesReply, "States.TaskFailed");
     let plan = || fault("RunFirstPlan", Trouble::Terminates, "");
-    for (faults, with_plan) in [(vec![build()], false), (vec![build(), plan()], true)] {
+    for (faults, with_plan) in [
+        (vec![test()], false),
+        (vec![test(), plan()], true),
+        (vec![image()], false),
+    ] {
         let cloud = delivered().await;
         let event = cloud.push(2, samples::CONFIG);
         for fault in faults {

@@ -87,7 +87,7 @@ pub const CASES: [Case; 8] = [
     Case {
         cause: BuildFailed,
         races: true,
-        ..fails("RunBuild", Failed)
+        ..fails("RunImage", Failed)
     },
     loses_reply("Validate", Failed),
     fails("RunApply", Applied),

@@ -302,7 +302,7 @@ not JSON, with a bell"#,
     };
     for (source, lines) in [
         (
-            "build",
+            "build-github-42-test",
             vec![
                 line(5, "a", &format!("run {run}")),
                 line(6, "b", "another run"),
@@ -310,6 +310,7 @@ not JSON, with a bell"#,
                 line(900, "a", "much later"),
             ],
         ),
+        ("build-github-2-test", vec![line(5, "c", &run)]),
         (
             "plan",
             vec![
@@ -343,7 +344,8 @@ async fn a_failed_build_is_shown_although_its_log_does_not_name_the_run() {
     })
     .await
     .unwrap();
-    desk.groups.insert("build".into(), "/group/build".into());
+    let source = "build-github-42-image".into();
+    desk.groups.insert(source, "/group/build".into());
     let line = |stream: &str, text: &str| StreamLine {
         at: later(20),
         stream: stream.into(),

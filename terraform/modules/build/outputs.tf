@@ -1,17 +1,14 @@
-output "project" {
-  description = "Name and ARN of the CodeBuild project."
-  value = {
-    name = aws_codebuild_project.this.name
-    arn  = aws_codebuild_project.this.arn
-  }
+output "projects" {
+  description = "Names of the CodeBuild projects: test and image."
+  value       = { for kind, project in aws_codebuild_project.this : kind => project.name }
 }
 
-output "log_group" {
-  description = "Name of the builds' log group."
-  value       = aws_cloudwatch_log_group.this.name
+output "log_groups" {
+  description = "Names of the builds' log groups: test and image."
+  value       = { for kind, group in aws_cloudwatch_log_group.this : kind => group.name }
 }
 
 output "policies" {
-  description = "The roles' policies as JSON, by role."
-  value       = { build = aws_iam_role_policy.this.policy }
+  description = "The roles' policies as JSON: test and image."
+  value       = { for kind, policy in aws_iam_role_policy.this : kind => policy.policy }
 }

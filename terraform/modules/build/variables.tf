@@ -8,8 +8,13 @@ variable "account" {
 }
 
 variable "name" {
-  description = "Name of the project."
+  description = "First part of the names of the projects and their roles, such as sluicegate-build-github-42."
   type        = string
+
+  validation {
+    condition     = length(var.name) <= 58
+    error_message = "name may have at most 58 characters: it is part of the names of IAM roles, which are limited to 64."
+  }
 }
 
 variable "architecture" {
@@ -23,7 +28,7 @@ variable "architecture" {
 }
 
 variable "environment_image" {
-  description = "Image in which builds run, with bash, docker and the AWS CLI; null for AWS's image for the architecture."
+  description = "Image in which tests and image builds run, with bash, docker and the AWS CLI; null for AWS's image for the architecture."
   type        = string
   default     = null
 }
@@ -40,7 +45,7 @@ variable "compute_type" {
 }
 
 variable "timeout_minutes" {
-  description = "Minutes after which CodeBuild stops a build, at least 5."
+  description = "Minutes after which CodeBuild stops a test or an image build, at least 5."
   type        = number
   default     = 60
 
@@ -72,7 +77,7 @@ variable "state_seconds" {
 }
 
 variable "concurrent_build_limit" {
-  description = "Builds that may run at the same time; null for the account's limit. CodeBuild refuses a value above that limit, which is 1 in a new account."
+  description = "Builds of each project that may run at the same time; null for the account's limit. CodeBuild refuses a value above that limit, which is 1 in a new account."
   type        = number
   default     = null
 
@@ -82,30 +87,30 @@ variable "concurrent_build_limit" {
   }
 }
 
-variable "artifacts" {
-  description = "Artifacts bucket, from which builds read sealed sources."
+variable "sources" {
+  description = "The repository's sealed sources: the ARN of their objects, such as arn:aws:s3:::artifacts/sources/github-42/*, and their KMS key."
   type = object({
     arn     = string
     key_arn = string
   })
 }
 
-variable "registry_arns" {
-  description = "ARNs of the ECR repositories that builds push to."
-  type        = list(string)
+variable "registry_arn" {
+  description = "ARN of the ECR repository of the repository's images."
+  type        = string
 }
 
 variable "key_arn" {
-  description = "KMS key of the project."
+  description = "KMS key of the projects."
   type        = string
 }
 
 variable "log_key_arn" {
-  description = "KMS key of the log group."
+  description = "KMS key of the log groups."
   type        = string
 }
 
 variable "log_retention_days" {
-  description = "Retention of the log, in days."
+  description = "Retention of the logs, in days."
   type        = number
 }

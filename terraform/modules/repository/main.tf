@@ -11,7 +11,7 @@ locals {
     clone_url      = coalesce(var.clone_url, "https://${var.forge}.com/${var.full_name}.git")
     webhook_secret = module.webhook_secret.arn
     image          = module.registry.image
-    projects       = { test = "${var.installation.name}-build", image = "${var.installation.name}-build" }
+    projects       = module.build.projects
     environments = [for name, environment in var.environments : {
       name              = name
       branches          = environment.branches
@@ -47,6 +47,30 @@ module "webhook_secret" {
   description   = "Keys of the webhook of ${var.full_name}: {\"current\":\"...\",\"previous\":\"...\"}; previous only during a rotation."
   key_arn       = var.installation.key_arns.secrets
   recovery_days = var.installation.protect ? 30 : 0
+}
+
+# The test of a commit, and the build of its image.
+module "build" {
+  source = "../build"
+
+  account                = var.installation.account
+  name                   = "${var.installation.builds.name}-${local.key}"
+  architecture           = var.installation.builds.architecture
+  environment_image      = var.installation.builds.environment_image
+  compute_type           = var.installation.builds.compute_type
+  timeout_minutes        = var.installation.builds.timeout_minutes
+  queued_timeout_minutes = var.installation.builds.queued_timeout_minutes
+  concurrent_build_limit = var.installation.builds.concurrent_build_limit
+  state_seconds          = var.installation.builds.state_seconds
+  registry_arn           = module.registry.arn
+  key_arn                = var.installation.key_arns.data
+  log_key_arn            = var.installation.logs.key_arn
+  log_retention_days     = var.installation.logs.retention_days
+
+  sources = {
+    arn     = "${var.installation.artifacts.arn}/sources/${local.key}/*"
+    key_arn = var.installation.artifacts.key_arn
+  }
 }
 
 module "environment" {

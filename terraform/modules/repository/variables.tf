@@ -10,6 +10,17 @@ variable "installation" {
     key_arns          = object({ data = string, secrets = string })
     artifacts         = object({ name = string, arn = string, key_arn = string })
     state             = object({ arn = string, key_arn = string })
+    builds = object({
+      name                   = string
+      architecture           = string
+      environment_image      = string
+      compute_type           = string
+      timeout_minutes        = number
+      queued_timeout_minutes = number
+      concurrent_build_limit = number
+      state_seconds          = number
+    })
+    logs = object({ key_arn = string, retention_days = number })
     jobs = object({
       image              = string
       architecture       = string

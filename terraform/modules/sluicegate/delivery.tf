@@ -44,6 +44,9 @@ module "jobs" {
 }
 
 locals {
+  # The names of the builds' projects continue with a repository's key and the kind, such as -github-42-test.
+  build_projects = "${var.name}-build"
+
   # By name pattern where possible: a role's inline policies are limited to 10240 characters.
   pipeline_arns = concat(
     [
@@ -90,6 +93,8 @@ locals {
     artifacts         = { name = module.artifacts.name, arn = module.artifacts.arn, key_arn = module.key_data.arn }
     state             = { arn = module.state.arn, key_arn = module.key_state.arn }
     jobs              = module.jobs.definitions
+    builds            = merge(var.build, { name = local.build_projects, state_seconds = local.limits.build })
+    logs              = { key_arn = module.key_logs.arn, retention_days = var.retention.log_days }
 
     # What no job may reach, whatever its managed policies allow.
     pipeline = {
@@ -106,31 +111,6 @@ locals {
   }
 }
 
-module "build" {
-  source = "../build"
-
-  account           = local.account
-  name              = "${var.name}-build"
-  architecture      = var.build.architecture
-  environment_image = var.build.environment_image
-  compute_type      = var.build.compute_type
-  timeout_minutes   = var.build.timeout_minutes
-  state_seconds     = local.limits.build
-  registry_arns     = ["arn:${local.account.partition}:ecr:${local.region_account}:repository/${var.name}/*"]
-
-  queued_timeout_minutes = var.build.queued_timeout_minutes
-  concurrent_build_limit = var.build.concurrent_build_limit
-
-  key_arn            = module.key_data.arn
-  log_key_arn        = module.key_logs.arn
-  log_retention_days = var.retention.log_days
-
-  artifacts = {
-    arn     = module.artifacts.arn
-    key_arn = module.key_data.arn
-  }
-}
-
 module "state_machine" {
   source = "../state-machine"
 
@@ -139,7 +119,7 @@ module "state_machine" {
   definition_file     = "${path.module}/../../../statemachine/deliver.asl.json"
   queue_arns          = { for kind, queue in module.jobs.queues : kind => queue.arn }
   job_definition_arns = "arn:${local.account.partition}:batch:${local.region_account}:job-definition/${var.name}-*"
-  build_project       = module.build.project
+  build_project_arn   = "arn:${local.account.partition}:codebuild:${local.region_account}:project/${local.build_projects}-*"
   key_arn             = module.key_data.arn
   log_key_arn         = module.key_logs.arn
   log_retention_days  = var.retention.log_days

@@ -1,9 +1,8 @@
 output "installation" {
   description = <<-EOT
     What the roots export: webhook_url, which the forge posts events to; URLs of the queues; state_machine_arn, table_name,
-    event_bus_name, build_project and dashboard_name; buckets (artifacts, audit, state, access_logs); secret_arns (git,
-    whose value an operator sets); functions, their names by step; log_groups by step, and state_machine, jobs, build,
-    network; job_queues by kind.
+    event_bus_name and dashboard_name; buckets (artifacts, audit, state, access_logs); secret_arns (git, whose value an
+    operator sets); functions, their names by step; log_groups by step, and state_machine, jobs, network; job_queues by kind.
   EOT
   value = {
     webhook_url             = aws_lambda_function_url.webhook.function_url
@@ -13,7 +12,6 @@ output "installation" {
     state_machine_arn       = module.state_machine.arn
     table_name              = module.table.name
     event_bus_name          = module.events.bus_name
-    build_project           = module.build.project.name
     dashboard_name          = module.alarms.dashboard_name
     functions               = { for name, step in module.step : name => step.function_name }
     job_queues              = { for kind, queue in module.jobs.queues : kind => queue.name }
@@ -30,7 +28,6 @@ output "installation" {
     log_groups = merge({ for name, step in module.step : name => step.log_group }, {
       state_machine = module.state_machine.log_group
       jobs          = module.jobs.log_group
-      build         = module.build.log_group
       network       = module.network.log_group
     })
   }
@@ -64,7 +61,6 @@ output "role_policies" {
   value = merge(
     { for name, step in module.step : "lambda-${name}" => step.policy_json },
     { for name, policy in module.jobs.policies : "jobs-${name}" => policy },
-    module.build.policies,
     module.state_machine.policies,
     module.events.policies,
     module.network.policies,

@@ -156,12 +156,22 @@ locals {
       key = { of = "JobStarts", arn = module.key_data.arn, service = "s3", uses = ["Decrypt", "GenerateDataKey"] }
     }
 
+    # Items of the table: tests that passed. Needs `runs` for the key.
+    passed-tests = {
+      statements = [{
+        Sid       = "PassedTests"
+        Action    = ["dynamodb:GetItem", "dynamodb:PutItem"]
+        Resource  = module.table.arn
+        Condition = { "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["TEST#*"] } }
+      }]
+    }
+
     # The end of a failed build's log.
     build-log = {
       statements = [{
         Sid      = "BuildLog"
         Action   = ["logs:GetLogEvents"]
-        Resource = "arn:${local.account.partition}:logs:${local.region_account}:log-group:${module.build.log_group}:log-stream:*"
+        Resource = "arn:${local.account.partition}:logs:${local.region_account}:log-group:/aws/codebuild/${local.build_projects}-*:log-stream:*"
       }]
     }
 
@@ -218,6 +228,15 @@ locals {
         Resource = module.audit.arn
       }]
       key = { of = "Audit", arn = module.key_data.arn, service = "s3", uses = ["Decrypt", "GenerateDataKey"] }
+    }
+
+    # Finds an image.
+    find-images = {
+      statements = [{
+        Sid      = "FindImages"
+        Action   = ["ecr:DescribeImages"]
+        Resource = "arn:${local.account.partition}:ecr:${local.region_account}:repository/${var.name}/*"
+      }]
     }
 
     # Finds an image and adds a tag to it.

@@ -4,16 +4,16 @@
 locals {
   # SLUICEGATE_LOG is set for every step.
   variables = {
-    SLUICEGATE_AUDIT_BUCKET     = module.audit.name
-    SLUICEGATE_BUCKET           = module.artifacts.name
-    SLUICEGATE_BUILD_LOG_GROUP  = module.build.log_group
-    SLUICEGATE_EVENT_BUS        = var.name
-    SLUICEGATE_FORGE_URL        = var.forge_url
-    SLUICEGATE_GIT_SECRET_ARN   = module.git_secret.arn
-    SLUICEGATE_JOB_QUEUES       = "${module.jobs.queues.plan.name},${module.jobs.queues.apply.name}"
-    SLUICEGATE_STATE_BUCKET     = module.state.name
-    SLUICEGATE_STATUS_QUEUE_URL = module.status.url
-    SLUICEGATE_TABLE            = module.table.name
+    SLUICEGATE_AUDIT_BUCKET       = module.audit.name
+    SLUICEGATE_BUCKET             = module.artifacts.name
+    SLUICEGATE_BUILD_ARCHITECTURE = var.build.architecture
+    SLUICEGATE_EVENT_BUS          = var.name
+    SLUICEGATE_FORGE_URL          = var.forge_url
+    SLUICEGATE_GIT_SECRET_ARN     = module.git_secret.arn
+    SLUICEGATE_JOB_QUEUES         = "${module.jobs.queues.plan.name},${module.jobs.queues.apply.name}"
+    SLUICEGATE_STATE_BUCKET       = module.state.name
+    SLUICEGATE_STATUS_QUEUE_URL   = module.status.url
+    SLUICEGATE_TABLE              = module.table.name
   }
 }
 

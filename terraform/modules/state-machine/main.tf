@@ -4,9 +4,8 @@ locals {
   placeholders = merge(
     { for name, arn in var.function_arns : "${name}_arn" => arn },
     {
-      plan_queue_arn     = var.queue_arns.plan
-      apply_queue_arn    = var.queue_arns.apply
-      build_project_name = var.build_project.name
+      plan_queue_arn  = var.queue_arns.plan
+      apply_queue_arn = var.queue_arns.apply
     },
   )
 
@@ -77,7 +76,7 @@ resource "aws_iam_role_policy" "this" {
         Sid      = "Build"
         Effect   = "Allow"
         Action   = ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"]
-        Resource = var.build_project.arn
+        Resource = var.build_project_arn
       },
       {
         Sid      = "SyncRules"

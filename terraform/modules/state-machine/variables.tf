@@ -37,12 +37,9 @@ variable "job_definition_arns" {
   type        = string
 }
 
-variable "build_project" {
-  description = "CodeBuild project that tests and builds images."
-  type = object({
-    name = string
-    arn  = string
-  })
+variable "build_project_arn" {
+  description = "ARN of the CodeBuild projects, with * as wildcard: a repository that is enrolled later changes nothing here."
+  type        = string
 }
 
 variable "key_arn" {

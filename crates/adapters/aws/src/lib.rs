@@ -22,7 +22,7 @@ pub use bucket::{Bucket, ObjectVersion};
 pub use clients::Clients;
 pub use domain::reconcile::ExecutionState;
 pub use executions::{Execution, Executions};
-pub use logs::{BuildLogGroup, LogLine, LogQuery, Logs};
+pub use logs::{BuildLogGroups, LogLine, LogQuery, Logs};
 pub use messages::{Bus, SqsStatusQueue, TaskTokens};
 pub use probe::HttpProbe;
 #[cfg(feature = "emulator")]

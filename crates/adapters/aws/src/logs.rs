@@ -82,33 +82,32 @@ impl Logs {
     }
 }
 
-/// The log group of the image builds. Each build has its own stream.
+/// The log groups of builds: one for each CodeBuild project, with a stream for each build.
 #[derive(Debug, Clone)]
-pub struct BuildLogGroup {
+pub struct BuildLogGroups {
     client: aws_sdk_cloudwatchlogs::Client,
-    name: String,
 }
 
-impl BuildLogGroup {
-    /// The group of this name in the clients' account and region.
+impl BuildLogGroups {
+    /// The groups in the clients' account and region.
     #[must_use]
-    pub fn new(clients: &Clients, name: &str) -> Self {
+    pub fn new(clients: &Clients) -> Self {
         Self {
             client: aws_sdk_cloudwatchlogs::Client::new(clients.config()),
-            name: name.to_owned(),
         }
     }
 }
 
 #[async_trait]
-impl BuildLogs for BuildLogGroup {
+impl BuildLogs for BuildLogGroups {
     async fn tail(&self, build: &BuildId, limit: usize) -> Result<Vec<String>> {
+        let group = format!("/aws/codebuild/{}", build.project());
         let stream = build.log_stream();
-        let call = format!("GetLogEvents {} {stream}", self.name);
+        let call = format!("GetLogEvents {group} {stream}");
         let tail = self
             .client
             .get_log_events()
-            .log_group_name(&self.name)
+            .log_group_name(&group)
             .log_stream_name(stream)
             .start_from_head(false)
             .limit(page(limit));

@@ -113,6 +113,24 @@ impl Services for Ecs {
             .ok_or_else(|| incomplete(&call, "ARN"))
     }
 
+    async fn image(&self, task_definition: &str, container: &str) -> Result<Option<String>> {
+        let call = format!("DescribeTaskDefinition {task_definition}");
+        let describe = self
+            .client
+            .describe_task_definition()
+            .task_definition(task_definition);
+        let answer = describe
+            .send()
+            .await
+            .map_err(|error| named(&call, &error))?;
+        let definition = answer
+            .task_definition
+            .ok_or_else(|| incomplete(&call, "task definition"))?;
+        let mut containers = definition.container_definitions().iter();
+        let container = containers.find(|one| one.name() == Some(container));
+        Ok(container.and_then(|one| one.image()).map(str::to_owned))
+    }
+
     async fn update(
         &self,
         cluster: &str,

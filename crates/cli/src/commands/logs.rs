@@ -5,7 +5,8 @@ use crate::failure::Outcome;
 use crate::output::Output;
 use crate::pipeline::{Pipeline, StreamLine};
 use crate::text;
-use domain::ids::StackName;
+use domain::build::BuildKind;
+use domain::ids::{RepositoryKey, StackName};
 use domain::run::{Build, Run};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +19,7 @@ const LATE: jiff::SignedDuration = jiff::SignedDuration::from_secs(120);
 /// A line of a run's logs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Line {
-    /// The component that wrote it: a job, `build`, or the step of a Lambda.
+    /// The component that wrote it: a job, `test` or `image` of a build, or the step of a Lambda.
     source: String,
     /// The time; empty if the line has none.
     at: String,
@@ -59,13 +60,18 @@ pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Out
     if stack.is_none() || lines.is_empty() {
         for (source, group) in &pipeline.log_groups {
             // For one stack, only the output of its jobs is relevant.
-            let wanted = match source.as_str() {
-                "network" | "state_machine" => false,
-                "jobs" => lines.is_empty(),
+            let build = build_of(source);
+            let wanted = match (source.as_str(), build) {
+                ("network" | "state_machine", _) => false,
+                ("jobs", _) => lines.is_empty(),
+                (_, Some((repository, _))) => {
+                    stack.is_none() && repository == run.trigger().repository_key()
+                }
                 _ => stack.is_none(),
             };
             if wanted {
-                lines.extend(stream(pipeline, &run, source, group).await?);
+                let name = build.map_or(source.as_str(), |(_, kind)| kind);
+                lines.extend(stream(pipeline, &run, name, group).await?);
             }
         }
         if pipeline.log_groups.is_empty() {
@@ -87,6 +93,15 @@ pub async fn logs(pipeline: &Pipeline, args: &Logs, out: &mut Output<'_>) -> Out
         out.text(&format!("{:<20}  {}\n", line.at, line.text))?;
     }
     Ok(())
+}
+
+/// Returns the repository and the kind of the builds whose log group has this name, such as
+/// `build-github-42-test`, or none for other log groups.
+fn build_of(source: &str) -> Option<(RepositoryKey, &'static str)> {
+    let (repository, kind) = source.strip_prefix("build-")?.rsplit_once('-')?;
+    let mut kinds = BuildKind::ALL.iter().map(|kind| kind.as_str());
+    let kind = kinds.find(|known| *known == kind)?;
+    Some((RepositoryKey::parse(repository).ok()?, kind))
 }
 
 /// Returns why there is no log, in one line.
@@ -174,7 +189,7 @@ async fn stream(pipeline: &Pipeline, run: &Run, source: &str, group: &str) -> Ou
     let names = |line: &StreamLine| line.text.contains(run.id().as_str());
     let mut streams: BTreeSet<String> = lines
         .iter()
-        .filter(|line| matches!(source, "build" | "jobs") && names(line))
+        .filter(|line| matches!(source, "test" | "image" | "jobs") && names(line))
         .map(|line| line.stream.clone())
         .collect();
     if let Build::Failed {

@@ -78,7 +78,7 @@ impl CaughtError {
         let reason = failed.map(phase_reason).filter(|reason| !reason.is_empty());
         Some(FailedBuild {
             id: id.and_then(|id| BuildId::parse(id).ok()),
-            // As in terraform/modules/build/buildspec.yml.
+            // As in terraform/modules/build/test.yml and image.yml.
             part: match phase {
                 Some("PRE_BUILD") => "the tests",
                 Some("BUILD") => "the image build",

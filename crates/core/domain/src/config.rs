@@ -90,7 +90,8 @@ pub struct Build {
     pub context: String,
     /// The path of the Dockerfile, relative to the context.
     pub dockerfile: String,
-    /// The test command. A shell runs it in the context before the image is built.
+    /// The test command. A shell runs it in the context, in a copy of the whole source that the
+    /// image is not built from.
     pub test: String,
 }
 

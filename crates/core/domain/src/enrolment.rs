@@ -7,6 +7,7 @@ mod person;
 
 pub use person::{Caller, Person, Principal, PrincipalKind, SelfApproval};
 
+use crate::build::BuildKind;
 use crate::config::Protected;
 use crate::error::{ErrorName, NamedError};
 use crate::event::{EventRepository, Trigger};
@@ -51,6 +52,17 @@ pub struct Projects {
     pub test: ProjectName,
     /// Builds the image and pushes it to the repository's own image repository.
     pub image: ProjectName,
+}
+
+impl Projects {
+    /// Returns the project of a build.
+    #[must_use]
+    pub fn of(&self, kind: BuildKind) -> &ProjectName {
+        match kind {
+            BuildKind::Test => &self.test,
+            BuildKind::Image => &self.image,
+        }
+    }
 }
 
 /// An environment of a repository.

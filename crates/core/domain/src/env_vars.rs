@@ -13,8 +13,8 @@ variables! {
     TABLE = "SLUICEGATE_TABLE";
     /// The artifacts bucket.
     BUCKET = "SLUICEGATE_BUCKET";
-    /// The log group of the image builds.
-    BUILD_LOG_GROUP = "SLUICEGATE_BUILD_LOG_GROUP";
+    /// The processor of the images: `arm64` or `x86_64`.
+    BUILD_ARCHITECTURE = "SLUICEGATE_BUILD_ARCHITECTURE";
     /// The audit bucket.
     AUDIT_BUCKET = "SLUICEGATE_AUDIT_BUCKET";
     /// The key of the repository whose jobs a job definition runs.

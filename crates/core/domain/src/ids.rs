@@ -314,6 +314,14 @@ pub struct RepositoryKey {
 }
 
 impl BuildId {
+    /// Returns the name of the build's project.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        self.0
+            .split_once(':')
+            .map_or("", |(project, _uuid)| project)
+    }
+
     /// Returns the name of the build's log stream.
     #[must_use]
     pub fn log_stream(&self) -> &str {

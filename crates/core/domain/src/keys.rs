@@ -2,7 +2,7 @@
 //! or repository that it belongs to.
 
 use crate::ids::{
-    CommitId, EnvironmentName, ImageDigest, JobId, RepositoryKey, RunId, Sha256Digest, StackName,
+    EnvironmentName, ImageDigest, JobId, RepositoryKey, RunId, Sha256Digest, StackName,
 };
 use std::fmt;
 
@@ -183,12 +183,6 @@ pub fn started_job(key: &str) -> Option<JobId> {
     JobId::parse(job).ok()
 }
 
-/// Returns the tag that identifies an image by its commit.
-#[must_use]
-pub fn commit_tag(commit: &CommitId) -> String {
-    commit.as_str().to_owned()
-}
-
 /// Returns the tag of an image that was deployed and healthy. The registry's lifecycle policy keeps
 /// images with this tag, because a rollback may need them. Every delivery of an image has the same
 /// tag: ECR accepts 1,000 tags for one image.
@@ -199,13 +193,4 @@ pub fn deployed_tag(digest: &ImageDigest) -> String {
         "deployed-{}",
         digest.strip_prefix("sha256:").unwrap_or(digest)
     )
-}
-
-/// Returns the tag that identifies an image by its contents: git's digest of the build context's
-/// tree, and 8 hexadecimal digits that stand for the Dockerfile's path and the test command.
-#[must_use]
-pub fn tree_tag(tree: &CommitId, dockerfile: &str, test: &str) -> String {
-    let rest = Sha256Digest::of(format!("{dockerfile}\0{test}").as_bytes()).to_string();
-    let short: String = rest.chars().take(8).collect();
-    format!("tree-{tree}-{short}")
 }

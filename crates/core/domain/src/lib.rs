@@ -3,6 +3,7 @@
 pub mod api_failure;
 pub mod audit;
 pub mod branch;
+pub mod build;
 pub mod caught;
 pub mod config;
 pub mod enrolment;

@@ -30,7 +30,7 @@ pub use rollback::{Blame, ErrorDecision, HandledError, RollbackOutcome};
 pub use skip::SameStack;
 pub use stack::{Approval, ApprovalDecision, REPLANS, RESTARTS, StackRun, StackState};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::StepError;
 use crate::ids::{BuildId, CommitId, EnvironmentName, RunId, StackName};
 use crate::keys::RunObjects;
@@ -438,6 +438,17 @@ impl Run {
     pub fn subject(&self) -> Option<&str> {
         let accepted = self.accepted.as_ref();
         accepted.map(|accepted| accepted.subject.as_str())
+    }
+
+    /// Returns how the image is built.
+    ///
+    /// # Errors
+    /// Fails with `Internal` when the commit is not accepted yet, or the repository builds nothing.
+    pub fn build_config(&self) -> Change<&config::Build> {
+        let build = self.accepted()?.config.build.as_ref();
+        build.ok_or_else(|| RunError::NoBuildTree {
+            run: self.id.clone(),
+        })
     }
 
     /// Returns git's digest of the build context's tree.

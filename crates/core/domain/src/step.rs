@@ -13,8 +13,9 @@ mod validate;
 
 pub use apply::{ApplyInput, ApplyOutput, FinishApply, FinishApplyOutput, StartApply};
 pub use build_trigger::{
-    BuildTriggerInput, BuildTriggerOutput, BuildVariable, BuildVerdict, DecideBuild,
-    DecideBuildOutput, FinishBuild, FinishBuildOutput, build_variable,
+    BuildOrder, BuildTriggerInput, BuildTriggerOutput, BuildVariable, BuildVerdict, DecideBuild,
+    DecideBuildOutput, FinishBuild, FinishBuildOutput, FinishTest, FinishTestOutput,
+    build_variable,
 };
 pub use deploy::{
     CheckDeploy, CheckDeployOutput, CheckDeployVerdict, DeployInput, DeployOutput, StartDeploy,
@@ -85,7 +86,7 @@ pub enum Step {
     Plan,
     /// Uses a sealed plan, and reads the result of its apply.
     Apply,
-    /// Decides whether an image must be built, and finds the image.
+    /// Decides whether a source must be tested and its image built, and finds the image.
     BuildTrigger,
     /// Starts a rollout and checks it.
     Deploy,
@@ -135,6 +136,8 @@ pub enum Action {
     Claim,
     /// [`BuildTriggerInput::Decide`].
     DecideBuild,
+    /// [`BuildTriggerInput::FinishTest`].
+    FinishTest,
     /// [`BuildTriggerInput::Finish`].
     FinishBuild,
     /// [`PlanInput::Acquire`].
@@ -163,9 +166,10 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Claim,
         Self::DecideBuild,
+        Self::FinishTest,
         Self::FinishBuild,
         Self::Acquire,
         Self::SelectStacks,
@@ -185,7 +189,7 @@ impl Action {
     pub fn step(self) -> Step {
         match self {
             Self::Claim => Step::Validate,
-            Self::DecideBuild | Self::FinishBuild => Step::BuildTrigger,
+            Self::DecideBuild | Self::FinishTest | Self::FinishBuild => Step::BuildTrigger,
             Self::Acquire | Self::SelectStacks | Self::Judge | Self::RequestApproval => Step::Plan,
             Self::StartApply | Self::FinishApply => Step::Apply,
             Self::StartDeploy | Self::CheckDeploy => Step::Deploy,
@@ -200,6 +204,7 @@ impl Action {
         match self {
             Self::Claim => "claim",
             Self::DecideBuild | Self::DecideRollback => "decide",
+            Self::FinishTest => "finish-test",
             Self::FinishBuild | Self::FinishApply => "finish",
             Self::Acquire => "acquire",
             Self::SelectStacks => "next",

@@ -3,9 +3,10 @@
 
 use crate::{Cursor, IndexKey, Item, ItemBody, ItemKey, Order, Result, Table, Written};
 use domain::branch::WatchedBranch;
+use domain::build::PassedTest;
 use domain::environment::Environment;
 use domain::error::{ErrorName, NamedError};
-use domain::ids::{BranchRef, EnvironmentName, RepositoryKey, RunId};
+use domain::ids::{BranchRef, EnvironmentName, RepositoryKey, RunId, Sha256Digest};
 use domain::json;
 use domain::run::Run;
 use serde::Serialize;
@@ -75,6 +76,15 @@ pub fn branch_key(repository: RepositoryKey, branch: &BranchRef) -> ItemKey {
     }
 }
 
+/// Returns the key of a test that passed.
+#[must_use]
+pub fn passed_test_key(repository: RepositoryKey, inputs: &Sha256Digest) -> ItemKey {
+    ItemKey {
+        pk: format!("TEST#{repository}"),
+        sk: inputs.to_string(),
+    }
+}
+
 /// The index partition that lists runs for which nothing is left to do.
 pub const RUNS: &str = "RUNS";
 
@@ -111,6 +121,15 @@ impl Document for Environment {
 impl Document for WatchedBranch {
     fn key(&self) -> ItemKey {
         branch_key(self.repository(), self.branch())
+    }
+    fn index(&self) -> Option<IndexKey> {
+        None
+    }
+}
+
+impl Document for PassedTest {
+    fn key(&self) -> ItemKey {
+        passed_test_key(self.repository(), self.inputs())
     }
     fn index(&self) -> Option<IndexKey> {
         None

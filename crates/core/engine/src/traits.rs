@@ -261,6 +261,8 @@ pub trait Services: Send + Sync {
     async fn describe(&self, cluster: &str, service: &str) -> Result<ServiceState>;
     /// Registers a task definition, and returns its ARN.
     async fn register(&self, revision: &TaskRevision) -> Result<String>;
+    /// Returns the image of a container of a task definition, or none if it has no such container.
+    async fn image(&self, task_definition: &str, container: &str) -> Result<Option<String>>;
     /// Starts a rollout. Without a desired number of tasks, the service keeps its own.
     async fn update(
         &self,

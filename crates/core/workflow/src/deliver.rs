@@ -7,11 +7,12 @@ use crate::parts::{
     succeed, wait,
 };
 use crate::state::{Level, Machine, States, Task};
+use domain::build::BuildKind;
 use domain::environment::LockVerdict;
 use domain::run::ErrorDecision;
 use domain::step::{
-    Action, BuildVerdict, CheckDeployVerdict, ClaimVerdict, DecideBuildOutput, RecordVerdict,
-    StartDeployVerdict,
+    Action, BuildOrder, BuildVerdict, CheckDeployVerdict, ClaimVerdict, DecideBuildOutput,
+    FinishTestOutput, RecordVerdict, StartDeployVerdict,
 };
 
 const ROLLBACK: &str = "Rollback";
@@ -117,8 +118,9 @@ fn prepare() -> serde_json::Result<States> {
     ]))
 }
 
-/// The output of `build-trigger decide` when an image must be built.
-const IMAGE_TO_BUILD: DecideBuildOutput = DecideBuildOutput::Build {
+/// A build for an output of which only the verdict matters.
+const ANY_BUILD: BuildOrder = BuildOrder {
+    project: String::new(),
     source: String::new(),
     environment: Vec::new(),
 };
@@ -130,7 +132,7 @@ fn build() -> serde_json::Result<Level> {
             "DecideBuild",
             Task::lambda(Action::DecideBuild, [run()])
                 .about(
-                    "Looks for an image of the same files; without one, returns the build's parameters.",
+                    "Looks for a test of the same source and an image of the same context; what is missing is made.",
                     IMAGE_IS_HARMLESS,
                 )
                 .on_error(stop())
@@ -139,16 +141,46 @@ fn build() -> serde_json::Result<Level> {
         (
             "IsBuildNeeded",
             choice(
-                "An image that exists is not built again.",
-                [(is!(IMAGE_TO_BUILD)?, "RunBuild")],
+                "A source that passed its test is not tested again.",
+                [
+                    (is!(DecideBuildOutput::Test(ANY_BUILD))?, "RunTest"),
+                    (is!(DecideBuildOutput::Image(ANY_BUILD))?, "RunImage"),
+                ],
                 "ImageKnown",
             ),
         ),
         (
-            "RunBuild",
-            Task::build()
+            "RunTest",
+            Task::build(BuildKind::Test)
                 .about(
-                    "Tests the application, builds its image and pushes it.",
+                    "Tests the source in a project that cannot push images; whatever its end, its result is read next.",
+                    "none: a test changes nothing",
+                )
+                .then_read(&[], "FinishTest"),
+        ),
+        (
+            "FinishTest",
+            Task::lambda(Action::FinishTest, [run(), from_input("error")])
+                .about(
+                    "Records the test that passed, and looks for an image of the same context.",
+                    "none: a test changes nothing",
+                )
+                .on_error(stop())
+                .then("IsImageNeeded"),
+        ),
+        (
+            "IsImageNeeded",
+            choice(
+                "An image that exists is not built again.",
+                [(is!(FinishTestOutput::Image(ANY_BUILD))?, "RunImage")],
+                "ImageKnown",
+            ),
+        ),
+        (
+            "RunImage",
+            Task::build(BuildKind::Image)
+                .about(
+                    "Builds the image from a new copy of the sealed source, and pushes it.",
                     IMAGE_IS_HARMLESS,
                 )
                 .then_read(&[], "FinishBuild"),
@@ -165,7 +197,7 @@ fn build() -> serde_json::Result<Level> {
         ),
         (
             "ImageKnown",
-            pass("The image is in the registry, or the repository has none."),
+            pass("The image is in the registry, the repository has none, or its test failed."),
         ),
         (
             BUILD_STOPPED,

@@ -67,7 +67,7 @@ impl Limits {
             let (limits, name) = match task.call {
                 Call::Lambda(action) => (&mut functions, action.step().as_str()),
                 Call::Job(verb) => (&mut jobs, verb.as_str()),
-                Call::LambdaWithToken(_) | Call::Build => continue,
+                Call::LambdaWithToken(_) | Call::Build(_) => continue,
             };
             let shortest = limits.entry(name).or_insert(task.timeout_seconds);
             *shortest = task.timeout_seconds.min(*shortest);

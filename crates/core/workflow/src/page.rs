@@ -48,8 +48,8 @@ fn does(state: &State, source: impl Fn(Action) -> String) -> String {
                 "Batch: [`runner {}`](../crates/runner/README.md)",
                 verb.as_str()
             ),
-            Call::Build => {
-                "CodeBuild: [`buildspec.yml`](../terraform/modules/build/buildspec.yml)".to_owned()
+            Call::Build(kind) => {
+                format!("CodeBuild: [`{kind}.yml`](../terraform/modules/build/{kind}.yml)")
             }
         },
         State::Choice(_) => "branches on a verdict".to_owned(),

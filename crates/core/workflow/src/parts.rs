@@ -7,6 +7,7 @@ use crate::state::{
     Call, Catch, Choice, END, Fail, Jitter, Level, Map, Next, Parallel, Pass, Processor,
     ProcessorConfig, Retry, Rule, State, States, Succeed, Task, Wait,
 };
+use domain::build::BuildKind;
 use domain::error::ErrorName;
 use domain::job::Verb;
 use domain::step::{Action, Step};
@@ -221,9 +222,9 @@ impl Task {
 
     /// Runs the build that the input describes, and waits until it ends.
     #[must_use]
-    pub fn build() -> Self {
+    pub fn build(kind: BuildKind) -> Self {
         let arguments = Template::object([
-            ("ProjectName", Template::placeholder("build_project_name")),
+            ("ProjectName", Expression::InputField("project").into()),
             ("SourceTypeOverride", Template::text("S3")),
             (
                 "SourceLocationOverride",
@@ -234,7 +235,7 @@ impl Task {
                 Expression::InputField("environment").into(),
             ),
         ]);
-        Self::new(Call::Build, arguments, limits::BUILD, build_retries())
+        Self::new(Call::Build(kind), arguments, limits::BUILD, build_retries())
     }
 
     /// Sets the comment, and what undoes the effect of the Task.

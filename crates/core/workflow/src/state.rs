@@ -3,6 +3,7 @@
 
 use crate::errors::ErrorMatch;
 use crate::expression::{Expression, Template};
+use domain::build::BuildKind;
 use domain::job::Verb;
 use domain::step::Action;
 use serde::{Serialize, Serializer};
@@ -90,7 +91,7 @@ pub enum Call {
     /// A Batch job of the runner, until it ends.
     Job(Verb),
     /// A CodeBuild build, until it ends.
-    Build,
+    Build(BuildKind),
 }
 
 impl Call {
@@ -99,7 +100,7 @@ impl Call {
             Self::Lambda(_) => "arn:aws:states:::lambda:invoke",
             Self::LambdaWithToken(_) => "arn:aws:states:::lambda:invoke.waitForTaskToken",
             Self::Job(_) => "arn:aws:states:::batch:submitJob.sync",
-            Self::Build => "arn:aws:states:::codebuild:startBuild.sync",
+            Self::Build(_) => "arn:aws:states:::codebuild:startBuild.sync",
         }
     }
 }

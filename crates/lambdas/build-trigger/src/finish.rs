@@ -1,20 +1,20 @@
 //! The action `finish`: records the image that the build pushed.
 //!
-//! Decides whether the build succeeded, and which image it made. A failed build does not hide the errors of
-//! the plans: if they are being made, the run fails when they are, in `plan next`.
+//! Decides whether the build of the image succeeded, and which image it made. A failed build does not
+//! hide the errors of the plans: if they are being made, the run fails when they are, in `plan next`.
 //!
 //! Undo: none, because an image that is not deployed has no effect.
 //!
 //! Running it twice is safe. A run keeps the first image that it records, and a failed build is
 //! recorded once.
 //!
-//! Fails with `BuildFailed` if the tests or the build failed, and with `ImageMissing` if the registry
-//! has no image of the commit, unless the run makes plans.
+//! Fails with `BuildFailed` if the build failed, and with `ImageMissing` if the registry has no image of
+//! the commit's context, unless the run makes plans.
 
+use crate::inputs::Inputs;
 use crate::{BuildTrigger, Error};
 use domain::error::StepError;
 use domain::ids::BuildId;
-use domain::keys;
 use domain::run::{ArtifactOrigin, Run};
 use domain::step::{BuildVerdict, CaughtError, FinishBuild, FinishBuildOutput};
 use domain::text;
@@ -41,30 +41,30 @@ fn end_of(log: &[String]) -> Vec<String> {
 impl BuildTrigger {
     /// Records the image that the build pushed, or why there is none.
     pub(crate) async fn finish(&self, input: FinishBuild) -> Result<FinishBuildOutput> {
-        let built = FinishBuildOutput {
-            verdict: BuildVerdict::Built,
-        };
+        let ended = |verdict| Ok(FinishBuildOutput { verdict });
         let run = load_run(&*self.table, &input.run).await?;
         if self.has_image(&run).await {
-            return Ok(built);
+            return ended(BuildVerdict::Built);
         }
         if let Some(error) = input.error {
-            return self.failed(&run, &error).await;
+            self.failed(&run, &error).await?;
+            return ended(BuildVerdict::Failed);
         }
-        let image = self.image(&run).await?;
-        let image = image.as_str();
-        let tag = keys::commit_tag(run.trigger().commit());
+        let inputs = Inputs::of(self, &run).await?;
+        let (image, tag) = (inputs.image(), inputs.tag.clone());
         let Some(digest) = self.registry.find(image, &tag).await? else {
             let image = image.to_owned();
             let missing = Error::ImageMissing { image, tag };
-            return self.without_image(&run, None, missing.into()).await;
+            self.without_image(&run, None, missing.into()).await?;
+            return ended(BuildVerdict::Failed);
         };
         self.ready(run.id(), digest, ArtifactOrigin::Built).await?;
-        Ok(built)
+        ended(BuildVerdict::Built)
     }
 
     /// Records a build that CodeBuild ended without success, with the last lines of its log.
-    async fn failed(&self, run: &Run, error: &CaughtError) -> Result<FinishBuildOutput> {
+    /// Raises the error unless the run makes plans.
+    pub(crate) async fn failed(&self, run: &Run, error: &CaughtError) -> Result<()> {
         let failed = error.failed_build();
         let build = failed.as_ref().and_then(|failed| failed.id.clone());
         let log = match &build {
@@ -91,7 +91,7 @@ impl BuildTrigger {
         run: &Run,
         build: Option<BuildId>,
         error: StepError,
-    ) -> Result<FinishBuildOutput> {
+    ) -> Result<()> {
         let run = update_run(&*self.table, run.id(), |run| {
             run.build_failed(build.clone(), error.clone(), self.clock.now())?;
             Ok(run.clone())
@@ -99,8 +99,7 @@ impl BuildTrigger {
         .await?;
         self.announcer.announce(&run, Transition::BuildFailed).await;
         if run.is_planning() {
-            let verdict = BuildVerdict::Failed;
-            return Ok(FinishBuildOutput { verdict });
+            return Ok(());
         }
         Err(error)
     }

@@ -3,10 +3,14 @@
 mod decide;
 mod error;
 mod finish;
+mod finish_test;
+mod inputs;
 
 pub use error::Error;
 
 use async_trait::async_trait;
+use domain::build::BuildSettings;
+use domain::enrolment::EnrolledRepository;
 use domain::ids::{ImageDigest, RunId};
 use domain::release::Artifact;
 use domain::run::{ArtifactOrigin, Run};
@@ -32,6 +36,8 @@ pub struct BuildTrigger {
     pub enrolments: Arc<dyn Enrolments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// How this installation builds.
+    pub settings: BuildSettings,
     /// The name of the artifacts bucket, which holds the sealed archive.
     pub bucket: String,
 }
@@ -46,6 +52,10 @@ impl Step for BuildTrigger {
             BuildTriggerInput::Decide(input) => {
                 self.decide(input).await.map(BuildTriggerOutput::Decide)
             }
+            BuildTriggerInput::FinishTest(input) => self
+                .finish_test(input)
+                .await
+                .map(BuildTriggerOutput::FinishTest),
             BuildTriggerInput::Finish(input) => {
                 self.finish(input).await.map(BuildTriggerOutput::Finish)
             }
@@ -78,10 +88,9 @@ impl BuildTrigger {
         Ok(())
     }
 
-    /// Returns the image repository of the run's repository: `registry/repository`.
-    async fn image(&self, run: &Run) -> Result<String> {
-        let repository = enrolled(&*self.enrolments, run.trigger()).await?;
-        Ok(repository.image)
+    /// Returns the enrolment of the run's repository.
+    async fn repository(&self, run: &Run) -> Result<EnrolledRepository> {
+        enrolled(&*self.enrolments, run.trigger()).await
     }
 }
 

@@ -8,6 +8,7 @@ fn main() -> std::process::ExitCode {
         announcer: wiring.queue_announcer(),
         enrolments: wiring.enrolments(),
         clock: wiring.clock(),
+        settings: wiring.build_settings(),
         bucket: wiring.artifacts_name(),
     })
 }

@@ -5,12 +5,12 @@
 )]
 use super::*;
 use domain::error::ErrorName;
-use domain::ids::{BuildId, ImageDigest, RunId};
-use domain::keys;
+use domain::ids::{BuildId, ImageDigest, RunId, Sha256Digest};
 use domain::release::Artifact;
 use domain::run::{ArtifactOrigin, Build, Run};
 use domain::step::{
-    BuildVerdict, CaughtError, DecideBuild, DecideBuildOutput, FinishBuild, FinishBuildOutput,
+    BuildOrder, BuildVerdict, CaughtError, DecideBuild, DecideBuildOutput, FinishBuild,
+    FinishBuildOutput, FinishTest, FinishTestOutput,
 };
 use engine::fakes::{World, samples, throttled};
 use std::ops::Deref;
@@ -39,6 +39,7 @@ impl Scene {
             enrolments: world.enrolments(),
             clock: world.clock(),
             bucket: samples::BUCKET.into(),
+            settings: samples::build_settings(),
         };
         world.insert(&samples::sealed_run(1)).await;
         Self { world, step }
@@ -48,8 +49,23 @@ impl Scene {
         let input = DecideBuild { run: run() };
         match self.step.run(BuildTriggerInput::Decide(input)).await? {
             BuildTriggerOutput::Decide(output) => Ok(output),
-            other @ BuildTriggerOutput::Finish(_) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
+    }
+
+    async fn finish_test(&self, error: Option<CaughtError>) -> Result<FinishTestOutput> {
+        let input = FinishTest { run: run(), error };
+        let input = BuildTriggerInput::FinishTest(input);
+        match self.step.run(input).await? {
+            BuildTriggerOutput::FinishTest(output) => Ok(output),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Decides, and lets the test pass.
+    async fn tested(&self) -> FinishTestOutput {
+        self.decide().await.unwrap();
+        self.finish_test(None).await.unwrap()
     }
 
     async fn finish(&self, error: Option<CaughtError>) -> Result<()> {
@@ -80,13 +96,9 @@ fn image() -> String {
     samples::repository().image
 }
 
-fn commit_tag() -> String {
-    keys::commit_tag(&samples::commit(1))
-}
-
-fn tree_tag() -> String {
+fn tag() -> String {
     let tree = samples::source(1).build_tree.unwrap();
-    keys::tree_tag(&tree, "Dockerfile", "./test.sh")
+    samples::build_settings().image_tag(&tree, &samples::config().build.unwrap())
 }
 
 fn failed() -> Option<CaughtError> {
@@ -98,6 +110,16 @@ fn failed() -> Option<CaughtError> {
     })
 }
 
+/// Returns a build order as text.
+fn shown(order: &BuildOrder) -> Vec<String> {
+    let variables = order.environment.iter();
+    let variables = variables.map(|it| format!("{}={}", it.name, it.value));
+    [order.project.clone(), order.source.clone()]
+        .into_iter()
+        .chain(variables)
+        .collect()
+}
+
 fn ready(digest: ImageDigest, origin: ArtifactOrigin) -> Build {
     Build::Ready {
         artifact: Artifact::Image { digest },
@@ -107,45 +129,55 @@ fn ready(digest: ImageDigest, origin: ArtifactOrigin) -> Build {
 }
 
 #[tokio::test]
-async fn a_new_tree_is_built_from_the_sealed_archive() {
+async fn a_new_source_is_tested_and_then_built_from_the_sealed_archive() {
     let world = Scene::new().await;
-    let DecideBuildOutput::Build {
-        source,
-        environment,
-    } = world.decide().await.unwrap()
-    else {
-        panic!();
-    };
-    let archive = samples::source(1).archive.key;
-    assert_eq!(source, format!("{}/{archive}", samples::BUCKET));
-    let variables: Vec<String> = environment
-        .iter()
-        .map(|it| format!("{}={}", it.name, it.value))
-        .collect();
-    assert_eq!(
-        variables,
-        [
-            format!("SLUICEGATE_RUN={}", run()),
-            format!("SLUICEGATE_COMMIT={}", samples::commit(1)),
-            "SLUICEGATE_CONTEXT=app".to_owned(),
-            "SLUICEGATE_DOCKERFILE=Dockerfile".to_owned(),
-            "SLUICEGATE_TEST=./test.sh".to_owned(),
-            format!("SLUICEGATE_IMAGE={}", image()),
-            format!("SLUICEGATE_TAGS={} {}", commit_tag(), tree_tag()),
-        ]
-    );
-    assert!(matches!(world.build().await, Build::Started { .. }));
-    assert!(world.decide().await.is_ok());
+    let archive = format!("{}/{}", samples::BUCKET, samples::source(1).archive.key);
+    for _ in 0..2 {
+        let decided = world.decide().await.unwrap();
+        let DecideBuildOutput::Test(test) = decided else {
+            panic!("{decided:?}");
+        };
+        // A test gets nothing that names an image.
+        assert_eq!(
+            shown(&test),
+            [
+                "sluicegate-build-github-42-test".to_owned(),
+                archive.clone(),
+                format!("SLUICEGATE_RUN={}", run()),
+                format!("SLUICEGATE_COMMIT={}", samples::commit(1)),
+                "SLUICEGATE_CONTEXT=app".to_owned(),
+                "SLUICEGATE_TEST=./test.sh".to_owned(),
+            ]
+        );
+        assert!(matches!(world.build().await, Build::Started { .. }));
+    }
+    for _ in 0..2 {
+        let finished = world.finish_test(None).await.unwrap();
+        let FinishTestOutput::Image(image_build) = finished else {
+            panic!("{finished:?}");
+        };
+        assert_eq!(
+            shown(&image_build),
+            [
+                "sluicegate-build-github-42-image".to_owned(),
+                archive.clone(),
+                format!("SLUICEGATE_RUN={}", run()),
+                format!("SLUICEGATE_COMMIT={}", samples::commit(1)),
+                "SLUICEGATE_CONTEXT=app".to_owned(),
+                "SLUICEGATE_DOCKERFILE=Dockerfile".to_owned(),
+                format!("SLUICEGATE_IMAGE={}", image()),
+                format!("SLUICEGATE_TAG={}", tag()),
+            ]
+        );
+    }
 }
 
 #[tokio::test]
 async fn the_digest_of_what_was_built_is_kept() {
     let world = Scene::new().await;
-    world.decide().await.unwrap();
+    world.tested().await;
     let digest = samples::image_digest(1);
-    world
-        .registry
-        .push(&image(), &digest, &[&commit_tag(), &tree_tag()]);
+    world.registry.push(&image(), &digest, &[&tag()]);
     for _ in 0..2 {
         world.finish(None).await.unwrap();
     }
@@ -153,57 +185,84 @@ async fn the_digest_of_what_was_built_is_kept() {
     assert_eq!(world.build().await, ready(digest, origin));
 }
 
+/// The image of the same context exists, so only the files around it may have changed.
 #[tokio::test]
-async fn the_same_files_are_not_built_twice() {
+async fn an_image_is_reused_only_after_the_source_passed_its_test() {
     let world = Scene::new().await;
     let digest = samples::image_digest(1);
-    world
-        .registry
-        .push(&image(), &digest, &["other", &tree_tag()]);
+    world.registry.push(&image(), &digest, &["other", &tag()]);
+    let decided = world.decide().await.unwrap();
+    assert!(matches!(decided, DecideBuildOutput::Test(_)), "{decided:?}");
     for _ in 0..2 {
-        assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
+        let finished = world.finish_test(None).await;
+        assert_eq!(finished, Ok(FinishTestOutput::Built));
     }
-    // An image that is delivered a thousand times must not get a thousand tags.
-    let tags = world.registry.tags(&image(), &digest);
-    assert!(!tags.contains(&commit_tag()), "{tags:?}");
+    assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
     let origin = ArtifactOrigin::Reused;
     assert_eq!(world.build().await, ready(digest, origin));
 }
 
-/// Two builds of the same files ran at once and made two images.
 #[tokio::test]
-async fn the_commits_own_image_counts_when_another_one_has_the_same_files() {
+async fn a_source_that_passed_its_test_is_not_tested_again() {
     let world = Scene::new().await;
-    let (own, other) = (samples::image_digest(1), samples::image_digest(2));
-    world.registry.push(&image(), &other, &[&tree_tag()]);
-    world.registry.push(&image(), &own, &[&commit_tag()]);
+    world.tested().await;
+    let decided = world.decide().await.unwrap();
+    assert!(
+        matches!(decided, DecideBuildOutput::Image(_)),
+        "{decided:?}"
+    );
+    let digest = samples::image_digest(1);
+    world.registry.push(&image(), &digest, &[&tag()]);
     assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
     let origin = ArtifactOrigin::Reused;
-    let digest = own;
     assert_eq!(world.build().await, ready(digest, origin));
 }
 
-/// Tags are immutable, so a second build of the commit could not push its tag.
 #[tokio::test]
-async fn an_image_of_the_commit_itself_is_taken_as_it_is() {
-    let world = Scene::new().await;
-    let digest = samples::image_digest(1);
-    world.registry.push(&image(), &digest, &[&commit_tag()]);
-    assert_eq!(world.decide().await, Ok(DecideBuildOutput::NoBuild));
-    assert!(world.registry.tags(&image(), &digest).contains(&tree_tag()));
-}
-
-#[tokio::test]
-async fn another_dockerfile_or_test_command_is_another_image() {
-    let world = Scene::new().await;
-    let digest = samples::image_digest(1);
-    world.registry.push(&image(), &digest, &[&tree_tag()]);
-    for (key, value) in [("dockerfile", "Dockerfile.arm"), ("test", "./other.sh")] {
-        let place = format!("/accepted/config/build/{key}");
-        world.change(|run| samples::edit(run, &place, value)).await;
+async fn another_source_or_test_command_is_tested_again() {
+    let other = Sha256Digest::of(b"a file outside the context changed").to_string();
+    for (place, value) in [
+        ("/forward/source/sha256", other.as_str()),
+        ("/accepted/config/build/test", "./other.sh"),
+        ("/accepted/config/build/context", "other"),
+    ] {
+        let world = Scene::new().await;
+        world.tested().await;
+        let digest = samples::image_digest(1);
+        world.registry.push(&image(), &digest, &[&tag()]);
+        world.change(|run| samples::edit(run, place, value)).await;
         let decided = world.decide().await.unwrap();
-        assert!(matches!(decided, DecideBuildOutput::Build { .. }));
+        assert!(matches!(decided, DecideBuildOutput::Test(_)), "{place}");
     }
+}
+
+#[tokio::test]
+async fn another_context_or_dockerfile_is_another_image() {
+    for (place, value) in [
+        ("/accepted/build_tree", samples::commit(9).to_string()),
+        ("/accepted/config/build/dockerfile", "Dockerfile.arm".into()),
+    ] {
+        let world = Scene::new().await;
+        world.tested().await;
+        let digest = samples::image_digest(1);
+        world.registry.push(&image(), &digest, &[&tag()]);
+        world.change(|run| samples::edit(run, place, &value)).await;
+        let decided = world.decide().await.unwrap();
+        assert!(matches!(decided, DecideBuildOutput::Image(_)), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_test_gives_no_image_although_one_exists() {
+    let world = Scene::new().await;
+    let digest = samples::image_digest(1);
+    world.registry.push(&image(), &digest, &[&tag()]);
+    world.decide().await.unwrap();
+    let error = world.finish_test(failed()).await.unwrap_err();
+    assert_eq!(error.name, ErrorName::BuildFailed);
+    assert!(matches!(world.build().await, Build::Failed { .. }));
+    let decided = world.decide().await.unwrap();
+    assert!(matches!(decided, DecideBuildOutput::Test(_)), "{decided:?}");
 }
 
 #[tokio::test]
@@ -217,11 +276,11 @@ async fn a_repository_may_have_no_image() {
 }
 
 #[tokio::test]
-async fn a_failed_build_names_its_phase() {
+async fn a_failed_test_names_its_phase() {
     let world = Scene::new().await;
     world.decide().await.unwrap();
     for _ in 0..2 {
-        let error = world.finish(failed()).await.unwrap_err();
+        let error = world.finish_test(failed()).await.unwrap_err();
         assert_eq!(error.name, ErrorName::BuildFailed);
         insta::assert_snapshot!("log_unreadable", error);
     }
@@ -235,6 +294,8 @@ async fn a_build_that_fails_beside_the_plans_waits_for_their_errors() {
     world
         .change(|run| run.lock_held(1, samples::now()).unwrap())
         .await;
+    let finished = world.finish_test(failed()).await;
+    assert_eq!(finished, Ok(FinishTestOutput::Failed));
     for error in [failed(), None] {
         let input = FinishBuild { run: run(), error };
         let output = world.step.run(BuildTriggerInput::Finish(input)).await;
@@ -268,7 +329,7 @@ async fn a_failed_test_shows_the_last_lines_that_it_printed() {
             "[Container] 2026/03/01 12:00:00.000000 Command did not exit successfully exit status 1",
         ],
     );
-    let error = world.finish(failed()).await.unwrap_err();
+    let error = world.finish_test(failed()).await.unwrap_err();
     insta::assert_snapshot!("log_end", error);
     let recorded = world.build().await;
     assert!(matches!(recorded, Build::Failed { build: Some(known), .. } if known == build));
@@ -282,7 +343,7 @@ async fn a_build_that_pushed_nothing_is_noticed() {
     world.decide().await.unwrap();
     let error = world.finish(None).await.unwrap_err();
     assert_eq!(error.name, ErrorName::ImageMissing);
-    assert!(error.message.contains(&commit_tag()), "{error}");
+    assert!(error.message.contains(&tag()), "{error}");
 }
 
 #[tokio::test]
@@ -301,15 +362,14 @@ async fn repeated_calls_have_one_effect() {
         let world = Scene::new().await;
         let digest = samples::image_digest(1);
         if reuse {
-            world.registry.push(&image(), &digest, &[&commit_tag()]);
+            world.registry.push(&image(), &digest, &[&tag()]);
         }
         faults(&world);
         while world.decide().await.is_err() {}
+        faults(&world);
+        while world.finish_test(None).await.is_err() {}
         if !reuse {
-            let tags = [commit_tag(), tree_tag()];
-            world
-                .registry
-                .push(&image(), &digest, &[&tags[0], &tags[1]]);
+            world.registry.push(&image(), &digest, &[&tag()]);
             faults(&world);
             while world.finish(None).await.is_err() {}
         }
@@ -317,13 +377,13 @@ async fn repeated_calls_have_one_effect() {
     }
     for reuse in [true, false] {
         let good = story(reuse, |_| {}).await;
-        for operation in ["get", "replace"] {
+        for operation in ["get", "insert", "replace"] {
             let failed = story(reuse, |it| it.table.fail_next(operation, throttled(), 2)).await;
             assert_eq!(failed, good);
             let lost = story(reuse, |it| it.table.lose_reply(operation, throttled(), 2)).await;
             assert_eq!(lost, good);
         }
-        for operation in ["find", "tag"] {
+        for operation in ["find"] {
             let failed = story(reuse, |it| it.registry.fail_next(operation, throttled(), 2)).await;
             assert_eq!(failed, good);
             let lost = story(reuse, |it| {
@@ -347,7 +407,7 @@ fn every_error_says_what_happened() {
         },
         Error::ImageMissing {
             image: image(),
-            tag: commit_tag(),
+            tag: "inputs-1".into(),
         },
     ];
     insta::assert_snapshot!(samples::texts(errors));

@@ -7,8 +7,8 @@
 //! Running it twice is safe. A rollout that was healthy stays healthy, and setting the tag of the
 //! image again has no effect.
 //!
-//! Fails with `DeployFailed` if the target gave up the rollout, and with `Unhealthy` if the
-//! application is not healthy before the deadline.
+//! Fails with `DeployFailed` if the target gave up the rollout or runs another image, and with
+//! `Unhealthy` if the application is not healthy before the deadline.
 
 use crate::{Deploy, Error};
 use domain::config::Health;

@@ -49,17 +49,18 @@ impl Deploy {
         }
     }
 
-    /// Returns the stage that the rollout has reached. Fails if it failed or missed its deadline.
+    /// Returns the stage that the rollout has reached. Fails if it failed or missed its deadline, and
+    /// if the target runs another artifact than that of the release.
     pub(crate) async fn observe_target(
         &self,
         reach: &Reach,
         plan: &ReleasePlan<'_>,
         rollout: &Rollout,
     ) -> Result<RolloutStage> {
-        match &rollout.release.target {
-            TargetState::Ecs(state) => {
-                let live = ecs::describe(reach, state, plan.stack()).await?;
-                Ok(state.judge(&live, rollout.deadline, self.clock.now())?)
+        match (&rollout.release.target, plan.config) {
+            (TargetState::Ecs(state), config::Deploy::Ecs(config)) => {
+                self.observe_ecs(reach, state, plan.stack(), rollout, config)
+                    .await
             }
         }
     }

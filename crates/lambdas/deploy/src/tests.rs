@@ -50,6 +50,8 @@ impl Scene {
             run: run.id().clone(),
         };
         world.services.add_service("main", "shop", TEMPLATE);
+        let verified = format!("r/shop@{}", samples::image_digest(1));
+        world.services.set_image(TEMPLATE, &verified);
         for n in [1, 2] {
             let (image, tag) = (samples::repository().image, samples::commit(n));
             let digest = samples::image_digest(n);
@@ -196,6 +198,23 @@ async fn an_image_is_rolled_out_and_verified() {
     assert_eq!(world.check().await, Ok(CheckDeployVerdict::Healthy));
     assert_eq!(world.start().await, Ok(StartDeployVerdict::Started));
     assert_eq!(world.services.revisions().len(), 1);
+}
+
+/// The application answers with the commit, because Sluicegate sets the variable that it reads.
+#[tokio::test]
+async fn a_task_definition_with_another_image_is_not_healthy() {
+    for other in [
+        format!("r/shop@{}", samples::image_digest(1)),
+        "r/shop:latest".to_owned(),
+    ] {
+        let world = Scene::rolled_out().await;
+        let running = world.task_definition().await;
+        world.services.set_image(&running, &other);
+        let error = world.check().await.unwrap_err();
+        assert_eq!(error.name, ErrorName::DeployFailed);
+        assert!(error.message.contains(&other), "{error}");
+        assert_eq!(world.rollout().await.healthy_at, None);
+    }
 }
 
 #[tokio::test]

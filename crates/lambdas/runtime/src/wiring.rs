@@ -4,6 +4,7 @@ use aws::{
     Batch, Bucket, Bus, Clients, DeployRoles, DynamoTable, Ecr, HttpProbe, SecretStore,
     SqsStatusQueue, TaskTokens,
 };
+use domain::build::BuildSettings;
 use domain::enrolment::EnrolledRepository;
 use domain::env_vars;
 use domain::error::StepError;
@@ -141,8 +142,15 @@ impl Wiring {
     /// The logs of builds.
     #[must_use]
     pub fn build_logs(&self) -> Arc<dyn BuildLogs> {
-        let group = self.settings.text(env_vars::BUILD_LOG_GROUP);
-        Arc::new(aws::BuildLogGroup::new(&self.clients, &group))
+        Arc::new(aws::BuildLogGroups::new(&self.clients))
+    }
+
+    /// How this installation builds.
+    #[must_use]
+    pub fn build_settings(&self) -> BuildSettings {
+        BuildSettings {
+            architecture: self.settings.text(env_vars::BUILD_ARCHITECTURE),
+        }
     }
 
     /// The deploy roles of environments.

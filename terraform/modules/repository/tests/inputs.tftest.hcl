@@ -16,6 +16,17 @@ variables {
     key_arns          = { data = "key", secrets = "key" }
     artifacts         = { name = "artifacts", arn = "arn:aws:s3:::artifacts", key_arn = "key" }
     state             = { arn = "arn:aws:s3:::state", key_arn = "key" }
+    builds = {
+      name                   = "sluicegate-build"
+      architecture           = "x86_64"
+      environment_image      = null
+      compute_type           = "BUILD_GENERAL1_SMALL"
+      timeout_minutes        = 60
+      queued_timeout_minutes = 30
+      concurrent_build_limit = null
+      state_seconds          = 6000
+    }
+    logs = { key_arn = "key", retention_days = 30 }
     jobs = {
       image              = "runner:1"
       architecture       = "x86_64"

@@ -90,7 +90,7 @@ run "a_repository_reaches_only_itself" {
       clone_url      = "https://github.com/acme/Shop.git"
       webhook_secret = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:mocked-abcdef"
       image          = "127.0.0.1:4566/sluicegate/acme/shop"
-      projects       = { test = "sluicegate-build", image = "sluicegate-build" }
+      projects       = { test = "sluicegate-build-github-42-test", image = "sluicegate-build-github-42-image" }
       environments = [
         {
           name              = "production"
@@ -207,7 +207,7 @@ run "a_repository_reaches_only_itself" {
 
   assert {
     condition = alltrue(flatten([for role, policy in output.role_policies : [
-      for statement in jsondecode(policy).Statement : statement.Effect == "Deny" || !contains(flatten([statement.Resource]), "*") || statement.Sid == "TaskDefinitions"
+      for statement in jsondecode(policy).Statement : statement.Effect == "Deny" || !contains(flatten([statement.Resource]), "*") || contains(["TaskDefinitions", "RegistryToken"], statement.Sid)
     ]]))
     error_message = "A statement has the resource * although its service has resource types for the call."
   }
@@ -215,6 +215,27 @@ run "a_repository_reaches_only_itself" {
   assert {
     condition     = alltrue([for role, policy in output.role_policies : length(policy) < 9000])
     error_message = "A role's inline policies are limited to 10240 characters."
+  }
+
+  assert {
+    condition = [for role, policy in output.role_policies : role if startswith(role, "build-") && anytrue([
+      for statement in jsondecode(policy).Statement : anytrue([for action in flatten([try(statement.Action, [])]) : startswith(action, "ecr:")])
+    ])] == ["build-image"]
+    error_message = "A test's command can use its role's credentials: only the project of the image may reach the registry."
+  }
+
+  assert {
+    condition = alltrue([for statement in jsondecode(output.role_policies["build-image"]).Statement :
+      can(tostring(statement.Resource)) if contains(flatten([try(statement.Action, [])]), "ecr:PutImage")
+    ])
+    error_message = "The images of a repository may be pushed to one ECR repository only."
+  }
+
+  assert {
+    condition = toset(flatten([for role in ["build-test", "build-image"] : [for statement in jsondecode(output.role_policies[role]).Statement :
+      statement.Resource if anytrue([for action in flatten([try(statement.Action, [])]) : startswith(action, "s3:GetObject")])
+    ]])) == toset(["arn:aws:s3:::artifacts/sources/github-42/*"])
+    error_message = "A build must read the sealed sources of its own repository, and no other."
   }
 
   # What follows evaluates the denials as IAM does: action and resource match by pattern. That keys of the stores are used
@@ -230,9 +251,9 @@ run "a_repository_reaches_only_itself" {
       ["cloudformation:DeleteStack", "arn:aws:cloudformation:eu-central-1:111122223333:stack/sluicegate-webhook-url/1"],
       ["cloudwatch:DeleteAlarms", "arn:aws:cloudwatch:eu-central-1:111122223333:alarm:sluicegate-webhook-errors"],
       ["cloudwatch:DeleteDashboards", "arn:aws:cloudwatch::111122223333:dashboard/sluicegate"],
-      ["codebuild:StartBuild", "arn:aws:codebuild:eu-central-1:111122223333:project/sluicegate-build"],
-      ["codebuild:StopBuild", "arn:aws:codebuild:eu-central-1:111122223333:project/sluicegate-build"],
-      ["codebuild:UpdateProject", "arn:aws:codebuild:eu-central-1:111122223333:project/sluicegate-build"],
+      ["codebuild:StartBuild", "arn:aws:codebuild:eu-central-1:111122223333:project/sluicegate-build-github-42-image"],
+      ["codebuild:StopBuild", "arn:aws:codebuild:eu-central-1:111122223333:project/sluicegate-build-github-42-image"],
+      ["codebuild:UpdateProject", "arn:aws:codebuild:eu-central-1:111122223333:project/sluicegate-build-github-42-image"],
       ["dynamodb:DeleteTable", "arn:aws:dynamodb:eu-central-1:111122223333:table/sluicegate"],
       ["dynamodb:PutItem", "arn:aws:dynamodb:eu-central-1:111122223333:table/sluicegate"],
       ["dynamodb:Query", "arn:aws:dynamodb:eu-central-1:111122223333:table/sluicegate/index/by-kind"],
@@ -269,7 +290,7 @@ run "a_repository_reaches_only_itself" {
       ["lambda:UpdateFunctionCode", "arn:aws:lambda:eu-central-1:111122223333:function:sluicegate-apply"],
       ["lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:111122223333:function:sluicegate-record:live"],
       ["logs:DeleteLogGroup", "arn:aws:logs:eu-central-1:111122223333:log-group:/sluicegate/jobs"],
-      ["logs:DeleteLogGroup", "arn:aws:logs:eu-central-1:111122223333:log-group:/aws/codebuild/sluicegate-build:*"],
+      ["logs:DeleteLogGroup", "arn:aws:logs:eu-central-1:111122223333:log-group:/aws/codebuild/sluicegate-build-github-42-test:*"],
       ["logs:DeleteLogStream", "arn:aws:logs:eu-central-1:111122223333:log-group:/aws/lambda/sluicegate-record:log-stream:1"],
       ["logs:PutRetentionPolicy", "arn:aws:logs:eu-central-1:111122223333:log-group:/aws/vendedlogs/states/sluicegate-deliver"],
       ["s3:PutBucketPolicy", "arn:aws:s3:::artifacts"],

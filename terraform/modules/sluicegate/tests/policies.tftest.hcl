@@ -108,8 +108,15 @@ run "permissions_are_minimal" {
   assert {
     condition = [for role, policy in output.role_policies : role if startswith(role, "lambda-") && anytrue([
       for statement in jsondecode(policy).Statement : statement.Effect == "Allow" && contains(flatten([try(statement.Action, [])]), "ecr:PutImage")
-    ])] == ["lambda-build-trigger", "lambda-deploy"]
-    error_message = "Only build-trigger may tag an image that it found, and only deploy one that became healthy."
+    ])] == ["lambda-deploy"]
+    error_message = "Of the Lambdas, only deploy may tag an image, which became healthy."
+  }
+
+  assert {
+    condition = [for statement in jsondecode(output.role_policies["machine"]).Statement : statement.Resource
+      if contains(flatten([statement.Action]), "codebuild:StartBuild")
+    ] == ["arn:aws:codebuild:eu-central-1:111122223333:project/sluicegate-build-*"]
+    error_message = "The state machine must be able to start the builds of every repository, also of one that is enrolled later."
   }
 
   assert {

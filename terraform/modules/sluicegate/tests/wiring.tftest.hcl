@@ -25,9 +25,8 @@ run "everything_is_connected" {
     condition = alltrue([for part in [
       "arn:aws:lambda:eu-central-1:111122223333:function:mocked:live",
       "arn:aws:batch:eu-central-1:111122223333:job-queue/mocked",
-      "sluicegate-build",
     ] : strcontains(output.definition, part)])
-    error_message = "The definition must name the Lambdas' aliases, the job queues and the build project."
+    error_message = "The definition must name the Lambdas' aliases and the job queues."
   }
 
   assert {

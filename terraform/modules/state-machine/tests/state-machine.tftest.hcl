@@ -4,7 +4,7 @@ variables {
   account            = { partition = "aws", id = "111122223333", region = "eu-central-1" }
   name               = "example"
   definition_file    = "../../../statemachine/deliver.asl.json"
-  build_project      = { name = "example-build", arn = "arn:aws:codebuild:eu-central-1:111122223333:project/example-build" }
+  build_project_arn  = "arn:aws:codebuild:eu-central-1:111122223333:project/example-build-*"
   key_arn            = "arn:aws:kms:eu-central-1:111122223333:key/data"
   log_key_arn        = "arn:aws:kms:eu-central-1:111122223333:key/logs"
   log_retention_days = 30

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 async fn log_lines_are_read_in_the_order_of_time() {
     let stage = stage("logs").await;
     let setup = aws_sdk_cloudwatchlogs::Client::new(&stage.config);
-    let group = format!("/{}", stage.name);
+    let group = format!("/aws/codebuild/{}", stage.name);
     setup
         .create_log_group()
         .log_group_name(&group)
@@ -63,8 +63,8 @@ async fn log_lines_are_read_in_the_order_of_time() {
     let second = jiff::Timestamp::from_millisecond(now + 2).unwrap();
     assert_eq!(read(query(Some(second), 100)).await, ["c", "x"]);
     assert_eq!(read(query(None, 2)).await.len(), 2);
-    let build = BuildId::parse("shop-build:job-1").unwrap();
-    let builds = aws::BuildLogGroup::new(&stage.clients, &group);
+    let build = BuildId::parse(&format!("{}:job-1", stage.name)).unwrap();
+    let builds = aws::BuildLogGroups::new(&stage.clients);
     assert_eq!(builds.tail(&build, 1).await.unwrap(), ["c"]);
     assert_eq!(builds.tail(&build, 10).await.unwrap(), ["a", "c"]);
     let mut none = query(None, 100);

@@ -1,6 +1,7 @@
 //! An ECS service as a target: its state, and what the state means for a rollout.
 
 use crate::error::{ErrorName, NamedError};
+use crate::ids::ImageDigest;
 use crate::rollout::{RolloutStage, shown};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,29 @@ impl EcsState {
         }
     }
 
+    /// Checks that the task definition runs this image. `found` is the image in its container, or
+    /// none if it has no such container. The repository's name may have changed since, so the
+    /// digest decides.
+    ///
+    /// # Errors
+    /// Fails with `DeployFailed` when the image has another digest, or a tag instead of one.
+    pub fn check_image(&self, found: Option<&str>, expected: &ImageDigest) -> Result<(), EcsError> {
+        let digest = found
+            .and_then(|image| image.rsplit_once('@'))
+            .map(|it| it.1);
+        if digest == Some(expected.as_str()) {
+            return Ok(());
+        }
+        Err(EcsError {
+            wanted: Box::new(self.clone()),
+            why: EcsFailure::OtherImage {
+                found: found.map_or_else(|| "no image".to_owned(), shown),
+                expected: expected.clone(),
+            },
+            events: String::new(),
+        })
+    }
+
     fn failed(&self, service: &ServiceState, why: EcsFailure) -> EcsError {
         let events = service.events.iter().take(EVENTS);
         EcsError {
@@ -156,6 +180,11 @@ enum EcsFailure {
         "the service uses {task_definition} instead: ECS rolled it back, or another process deployed"
     )]
     OtherTaskDefinition { task_definition: String },
+    #[error("its container has {found}, not the image {expected} of the release")]
+    OtherImage {
+        found: String,
+        expected: ImageDigest,
+    },
     #[error("{running} of {desired} tasks run at the deadline {deadline}, {failed} failed")]
     Late {
         deadline: Timestamp,
@@ -249,6 +278,24 @@ mod tests {
             judged(&service(OLD, vec![state(OLD, Completed, 2)]), 1),
         ];
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn a_task_definition_is_checked_by_the_digest_of_its_image() {
+        let (ours, other) = ("1".repeat(64), "2".repeat(64));
+        let expected = ImageDigest::parse(&format!("sha256:{ours}")).unwrap();
+        let check = |found: Option<&str>| wanted().check_image(found, &expected).is_ok();
+        assert!(check(Some(&format!("r/shop@sha256:{ours}"))));
+        assert!(check(Some(&format!("r/before-its-rename@sha256:{ours}"))));
+        for wrong in [
+            format!("r/shop@sha256:{other}"),
+            format!("r/shop:sha256-{ours}"),
+            "r/shop:latest".to_owned(),
+        ] {
+            assert!(!check(Some(&wrong)), "{wrong}");
+        }
+        let error = wanted().check_image(None, &expected).unwrap_err();
+        assert!(error.to_string().contains("no image"), "{error}");
     }
 
     proptest! {

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum BuildTriggerInput {
-    /// Decides whether an image must be built.
+    /// Decides whether the source must be tested and its image built.
     Decide(DecideBuild),
+    /// Records the result of the test, and decides whether the image must be built.
+    FinishTest(FinishTest),
     /// Finds the built image, or records why it does not exist.
     Finish(FinishBuild),
 }
@@ -20,6 +22,8 @@ pub enum BuildTriggerInput {
 pub enum BuildTriggerOutput {
     /// Of `decide`.
     Decide(DecideBuildOutput),
+    /// Of `finish-test`.
+    FinishTest(FinishTestOutput),
     /// Of `finish`.
     Finish(FinishBuildOutput),
 }
@@ -36,15 +40,48 @@ pub struct DecideBuild {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum DecideBuildOutput {
-    /// Start this build.
-    Build {
-        /// The archive, in the form of CodeBuild's S3 source: `bucket/key`.
-        source: String,
-        /// The variables that override those of the CodeBuild project.
-        environment: Vec<BuildVariable>,
-    },
-    /// The image is in the registry, or the repository builds no image.
+    /// Start this test.
+    Test(BuildOrder),
+    /// Start this build of the image. The same source passed its test before.
+    Image(BuildOrder),
+    /// The image is in the registry and the source passed its test, or the repository builds no
+    /// image.
     NoBuild,
+}
+
+/// A build to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildOrder {
+    /// The name of the CodeBuild project.
+    pub project: String,
+    /// The archive, in the form of CodeBuild's S3 source: `bucket/key`.
+    pub source: String,
+    /// The variables that override those of the CodeBuild project.
+    pub environment: Vec<BuildVariable>,
+}
+
+/// The input of `finish-test`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishTest {
+    /// The run.
+    pub run: RunId,
+    /// Set when CodeBuild failed.
+    #[serde(default)]
+    pub error: Option<CaughtError>,
+}
+
+/// The output of `finish-test`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum FinishTestOutput {
+    /// The test passed. Start this build of the image.
+    Image(BuildOrder),
+    /// The test passed, and the run's record has the image.
+    Built,
+    /// The run fails when its first plans are made, with their errors too.
+    Failed,
 }
 
 /// The input of `finish`.
@@ -103,6 +140,6 @@ pub mod build_variable {
     pub const TEST: &str = "SLUICEGATE_TEST";
     /// The image repository: `registry/repository`.
     pub const IMAGE: &str = "SLUICEGATE_IMAGE";
-    /// The image's tags, separated by spaces.
-    pub const TAGS: &str = "SLUICEGATE_TAGS";
+    /// The image's tag.
+    pub const TAG: &str = "SLUICEGATE_TAG";
 }

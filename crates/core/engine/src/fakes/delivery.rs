@@ -153,6 +153,8 @@ struct Ecs {
     /// With the roles of their tasks.
     templates: BTreeMap<String, TaskRoles>,
     revisions: Vec<(String, TaskRevision)>,
+    /// The images of task definitions that this fake did not register, or that were changed.
+    images: BTreeMap<String, String>,
 }
 
 impl Ecs {
@@ -174,7 +176,7 @@ pub struct FakeServices {
     faults: Faults,
 }
 
-can_fail!(FakeServices: "task_roles", "describe", "register", "update");
+can_fail!(FakeServices: "task_roles", "describe", "register", "image", "update");
 
 impl FakeServices {
     /// Returns a fake without services.
@@ -258,6 +260,12 @@ impl FakeServices {
         }
     }
 
+    /// Sets the image of every container of a task definition, as another process would.
+    pub fn set_image(&self, task_definition: &str, image: &str) {
+        let images = &mut self.ecs.lock().images;
+        images.insert(task_definition.to_owned(), image.to_owned());
+    }
+
     /// Returns the registered task definitions, in order: the ARN and its revision.
     #[must_use]
     pub fn revisions(&self) -> Vec<(String, TaskRevision)> {
@@ -316,6 +324,20 @@ impl Services for FakeServices {
         };
         self.faults.after("register")?;
         Ok(arn)
+    }
+
+    async fn image(&self, task_definition: &str, container: &str) -> Result<Option<String>> {
+        self.faults.before("image")?;
+        let found = {
+            let ecs = self.ecs.lock();
+            let mut revisions = ecs.revisions.iter();
+            let registered = revisions
+                .find(|(arn, revision)| arn == task_definition && revision.container == container)
+                .map(|(_, revision)| revision.image.clone());
+            ecs.images.get(task_definition).cloned().or(registered)
+        };
+        self.faults.after("image")?;
+        Ok(found)
     }
 
     async fn update(

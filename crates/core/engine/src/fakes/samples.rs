@@ -7,6 +7,7 @@
 
 use crate::jobs::StateBucket;
 use crate::{FileKind, Snapshot, SnapshotFile};
+use domain::build::BuildSettings;
 use domain::config::Config;
 use domain::enrolment::{
     ENROLMENT_SCHEMA, EnrolledEnvironment, EnrolledRepository, JobDefinitions, Person, Principal,
@@ -121,8 +122,8 @@ pub fn repository() -> EnrolledRepository {
         webhook_secret: "sluicegate/webhook/github-42".into(),
         image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/acme/shop".into(),
         projects: Projects {
-            test: ProjectName::parse("sluicegate-github-42-test").expect("a name"),
-            image: ProjectName::parse("sluicegate-github-42-image").expect("a name"),
+            test: ProjectName::parse("sluicegate-build-github-42-test").expect("a name"),
+            image: ProjectName::parse("sluicegate-build-github-42-image").expect("a name"),
         },
         environments: vec![enrolled_environment()],
     }
@@ -311,6 +312,14 @@ pub fn edit(run: &mut Run, place: &str, value: impl Serialize) {
     let value = serde_json::to_value(value).expect("JSON");
     *record.pointer_mut(place).expect("a place in the record") = value;
     *run = serde_json::from_value(record).expect("a record of a run");
+}
+
+/// Returns how the installation builds.
+#[must_use]
+pub fn build_settings() -> BuildSettings {
+    BuildSettings {
+        architecture: "x86_64".into(),
+    }
 }
 
 /// Returns the `n`th image.

@@ -9,6 +9,7 @@ use domain::environment::LastGood;
 use domain::ids::StackName;
 use domain::release::ecs::EcsState;
 use domain::release::{Artifact, Release, ReleasePlan, TargetState};
+use domain::rollout::{Rollout, RolloutStage};
 use domain::run::{Run, StackState};
 use engine::{Result, ServiceState, TaskRevision};
 use std::collections::BTreeMap;
@@ -73,6 +74,27 @@ impl Deploy {
             }),
             url: service.url,
         })
+    }
+
+    pub(super) async fn observe_ecs(
+        &self,
+        reach: &Reach,
+        wanted: &EcsState,
+        stack: &StackName,
+        rollout: &Rollout,
+        config: &EcsDeploy,
+    ) -> Result<RolloutStage> {
+        let live = describe(reach, wanted, stack).await?;
+        let stage = wanted.judge(&live, rollout.deadline, self.clock.now())?;
+        if stage == RolloutStage::Running {
+            let Artifact::Image { digest } = &rollout.release.artifact;
+            let services = &reach.targets.services;
+            let found = services
+                .image(&wanted.task_definition, &config.container)
+                .await?;
+            wanted.check_image(found.as_deref(), digest)?;
+        }
+        Ok(stage)
     }
 
     async fn register(

@@ -13,7 +13,7 @@ async fn a_plan_is_judged_and_sealed() {
     let StackState::Planned { plan, .. } = run.forward().stacks()[0].state() else {
         panic!("{run:?}");
     };
-    let file = world.object_of(&run(1), &job, object(1));
+    let file = world.object_of(run.id(), &job, object(1));
     assert_eq!((plan.file.clone(), plan.state.serial), (file, 3));
     assert_eq!(world.judge(&job, None).await, Ok(Verdict::Auto));
 }
