@@ -269,6 +269,29 @@ fn a_build_reads_what_the_step_sends() {
     assert_eq!(read, sent);
 }
 
+/// The command of a test can read the credentials of its build. Terraform's own tests check the policies
+/// of the roles (`modules/build/tests` and `modules/sluicegate/tests`).
+#[test]
+fn a_test_is_given_nothing_that_leads_to_an_image() {
+    let module = module("terraform/modules/build");
+    let (_, projects) = module.split_once("  projects = {").unwrap();
+    let (test, image) = projects.split_once("    image = {").unwrap();
+    assert!(test.contains("statements  = []"), "{test}");
+    assert!(test.contains("privileged  = false"), "{test}");
+    assert!(image.contains("var.registry_arn"));
+    let spec = |name: &str| {
+        let text = text(&format!("terraform/modules/build/{name}.yml"));
+        let lines = text.lines().filter(|line| !line.trim().starts_with('#'));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    for word in ["docker", "aws ", "SLUICEGATE_IMAGE", "SLUICEGATE_TAG"] {
+        assert!(!spec("test").contains(word), "test.yml has {word}");
+    }
+    for word in ["SLUICEGATE_TEST", "eval", "bash -c", "source \"$"] {
+        assert!(!spec("image").contains(word), "image.yml has {word}");
+    }
+}
+
 /// The inner limit expires first, so that the step or the runner can still report the error. Terraform
 /// checks the same for values that an operator sets (`modules/sluicegate/variables.tf` and
 /// `modules/jobs/variables.tf`, from `statemachine/limits.json`).

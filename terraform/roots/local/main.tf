@@ -28,7 +28,7 @@ module "sluicegate" {
   forge_url     = var.forge_url
   log_level     = var.log_level
   runner        = var.runner
-  build         = { architecture = var.architecture }
+  build         = { architecture = var.architecture, environment_image = var.build_image }
 
   # A local run is deleted after use: no protection, and no lock on the audit that would outlive it.
   protect   = false

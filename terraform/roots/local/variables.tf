@@ -54,3 +54,9 @@ variable "runner" {
   type        = any
   default     = {}
 }
+
+variable "build_image" {
+  description = "Name of the image in which builds run; null for AWS's. The fake CodeBuild knows one with Rust."
+  type        = string
+  default     = null
+}

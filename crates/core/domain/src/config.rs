@@ -90,8 +90,7 @@ pub struct Build {
     pub context: String,
     /// The path of the Dockerfile, relative to the context.
     pub dockerfile: String,
-    /// The test command. A shell runs it in the context, in a copy of the whole source that the
-    /// image is not built from.
+    /// The test command. A shell runs it in the context, in another copy than the image's.
     pub test: String,
 }
 

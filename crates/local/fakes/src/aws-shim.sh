@@ -59,16 +59,9 @@ if [ -n "$endpoint" ]; then
   esac
 fi
 
-# Find the next `aws` in PATH after this one.
-IFS=:
-for dir in $PATH; do
-  if [ -x "$dir/aws" ] && ! [ "$dir/aws" -ef "$0" ]; then
-        # Run by its own Python: a shebang line cannot contain a path with a space.
-    if [ -x "$dir/python" ] && head -n 1 "$dir/aws" | grep -q python; then
-      exec "$dir/python" "$dir/aws" "$@"
-    fi
-    exec "$dir/aws" "$@"
-  fi
-done
+cli=$(dirname "$0")/aws-cli
+if [ -x "$cli" ]; then
+  exec "$cli" "$@"
+fi
 echo "aws (local run): '$*' is not known and there is no AWS CLI" >&2
 exit 252

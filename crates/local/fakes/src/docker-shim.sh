@@ -4,9 +4,10 @@
 # Images are stored in the build's own directory and removed with it; the machine's store is unused.
 set -eu
 
+here=$(dirname "$0")
 store=${TMPDIR:-/tmp}/buildah
 buildah() {
-  exec buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs "$@"
+  exec "$here/buildah-cli" --root "$store/root" --runroot "$store/run" --storage-driver vfs "$@"
 }
 
 fail() {
@@ -18,8 +19,13 @@ command=${1:-}
 [ $# -eq 0 ] || shift
 case "$command" in
   login) buildah login --tls-verify=false "$@" ;;
-  logout) exec buildah logout "$@" ;;
-  build) buildah build --isolation chroot --layers --tls-verify=false "$@" ;;
+  logout) exec "$here/buildah-cli" logout "$@" ;;
+  build)
+    while IFS= read -r option; do
+      set -- "$option" "$@"
+    done < "$here/docker-build-options"
+    buildah build --isolation chroot --layers --tls-verify=false "$@"
+    ;;
   tag) buildah tag "$@" ;;
   push)
     case "${1:-}" in

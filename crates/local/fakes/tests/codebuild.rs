@@ -34,6 +34,7 @@ impl Setup {
         let config = Config {
             host: host(scratch.path()),
             tools: None,
+            images: Vec::new(),
             env: BTreeMap::from([("CACHE".to_owned(), "/cache".to_owned())]),
             timing: Timing {
                 grace: Duration::from_millis(300),

@@ -122,6 +122,7 @@ async fn codebuild_fails_as_asked() {
     let config = codebuild::Config {
         host: host(dir.path()),
         tools: None,
+        images: Vec::new(),
         env: BTreeMap::new(),
         timing: codebuild::Timing::default(),
     };

@@ -21,10 +21,7 @@ async fn run(tools: &Path, endpoint: &str, line: &str) -> (i32, String) {
     let output = Command::new("sh")
         .args(["-c", line])
         .env_clear()
-        .env(
-            "PATH",
-            format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()),
-        )
+        .env("PATH", tools)
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("AWS_REGION", "eu-central-1")
         .stdin(Stdio::null())
@@ -69,8 +66,7 @@ async fn registry(headers: HeaderMap, body: String) -> (StatusCode, String) {
 #[tokio::test]
 async fn aws_asks_the_emulators_registry() {
     let dir = TempDir::new().unwrap();
-    tools::install(dir.path(), Builder::Docker).unwrap();
-    assert!(!dir.path().join("docker").exists());
+    tools::install(dir.path(), Builder::Docker, &[], "").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(registry);
@@ -92,14 +88,15 @@ async fn aws_asks_the_emulators_registry() {
 #[tokio::test]
 async fn docker_is_buildah_where_no_engine_answers() {
     let dir = TempDir::new().unwrap();
-    tools::install(dir.path(), Builder::Buildah).unwrap();
-    let buildah = dir.path().join("buildah");
-    std::fs::write(&buildah, "#!/bin/sh\necho \"$*\"\n").unwrap();
-    std::fs::set_permissions(&buildah, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let machine = TempDir::new().unwrap();
+    prints_its_arguments(&machine.path().join("buildah"));
+    let path = machine.path().display().to_string();
+    let options = ["--volume=/usr:/usr:ro".to_owned()];
+    tools::install(dir.path(), Builder::Buildah, &options, &path).unwrap();
     for (line, expected) in [
         (
             "docker build --tag r/i:1 -f D .",
-            "build --isolation chroot --layers --tls-verify=false --tag r/i:1 -f D .",
+            "build --isolation chroot --layers --tls-verify=false --volume=/usr:/usr:ro --tag r/i:1 -f D .",
         ),
         ("docker push r/i:1", "push --tls-verify=false r/i:1"),
         ("docker tag a b", "tag a b"),
@@ -118,4 +115,56 @@ async fn docker_is_buildah_where_no_engine_answers() {
     let (code, output) = run(dir.path(), "", "docker run a").await;
     assert_eq!(code, 64);
     assert!(output.contains("'run' is not known"), "{output}");
+}
+
+#[tokio::test]
+async fn docker_is_the_engines_with_the_options_of_this_machine() {
+    let dir = TempDir::new().unwrap();
+    let machine = TempDir::new().unwrap();
+    prints_its_arguments(&machine.path().join("docker"));
+    let path = machine.path().display().to_string();
+    let options = ["--build-arg=BASE=local".to_owned()];
+    tools::install(dir.path(), Builder::Docker, &options, &path).unwrap();
+    for (line, expected) in [
+        (
+            "docker build -t a 'b c'",
+            "build --build-arg=BASE=local -t a b c",
+        ),
+        ("docker push a", "push a"),
+    ] {
+        assert_eq!(run(dir.path(), "", line).await, (0, expected.to_owned()));
+    }
+}
+
+/// AWS's image has no Rust, and a build finds nothing beside the image's programs.
+#[tokio::test]
+async fn builds_have_the_programs_of_the_build_image_and_no_others() {
+    let dir = TempDir::new().unwrap();
+    let machine = TempDir::new().unwrap();
+    for name in ["cargo", "rustup", "aws"] {
+        prints_its_arguments(&machine.path().join(name));
+    }
+    let path = format!("{}:/usr/bin", machine.path().display());
+    tools::install(dir.path(), Builder::Docker, &[], &path).unwrap();
+    for name in ["bash", "cut", "find", "git", "sed", "tar"] {
+        let (code, place) = run(dir.path(), "", &format!("command -v {name}")).await;
+        assert_eq!(
+            (code, place),
+            (0, dir.path().join(name).display().to_string())
+        );
+    }
+    for name in ["cargo", "rustc", "rustup", "apt-get", "dpkg"] {
+        assert_eq!(
+            run(dir.path(), "", &format!("command -v {name}")).await.0,
+            127,
+            "{name}"
+        );
+    }
+    let other = run(dir.path(), "", "aws s3 ls").await;
+    assert_eq!(other, (0, "s3 ls".to_owned()), "the AWS CLI");
+}
+
+fn prints_its_arguments(place: &Path) {
+    std::fs::write(place, "#!/bin/sh\necho \"$*\"\n").unwrap();
+    std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

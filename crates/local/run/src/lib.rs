@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod builds;
 pub mod command;
 pub mod containers;
 pub mod engine;

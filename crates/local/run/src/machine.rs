@@ -111,7 +111,7 @@ pub fn terraform_config(mirror: &Path) -> String {
     format!("provider_installation {{\n  filesystem_mirror {{\n    path = {path:?}\n  }}\n}}\n")
 }
 
-fn find(path: &str, program: &str) -> Option<PathBuf> {
+pub(crate) fn find(path: &str, program: &str) -> Option<PathBuf> {
     std::env::split_paths(path)
         .map(|dir| dir.join(program))
         .find(|file| file.is_file())

@@ -1,5 +1,6 @@
 //! Installs Sluicegate into the emulator with the real terraform and AWS provider.
 
+use super::builds;
 use super::containers::{self, Jobs};
 use super::machine::{self, Machine};
 use super::{Installed, REGION, Sample};
@@ -86,6 +87,7 @@ impl Root<'_> {
             "forge_url": forge,
             "region": REGION,
             "log_level": "debug",
+            "build_image": builds::IMAGE,
             "runner": { "image": containers::IMAGE, "environment": environment },
         });
         std::fs::write(self.dir.join("local.tfvars.json"), variables.to_string())?;

@@ -1,5 +1,6 @@
 //! Starts a local run, keeps it running, and stops it.
 
+use super::builds;
 use super::containers;
 use super::engine::Engine;
 use super::lifeline::{End, Ends, Owner};
@@ -8,7 +9,6 @@ use super::terraform::Root;
 use super::{ACCOUNT, Installed, LocalRun, REGION, RUN_FILE, STEPS_FILE, Sample, Secrets, Tools};
 use anyhow::{Context as _, bail};
 use domain::step::Step;
-use fakes::tools::{self, Builder};
 use fakes::{Emulator, Host, batch, codebuild, github, http, process};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -169,7 +169,8 @@ async fn bring_up(
         timing: batch::Timing::default(),
     };
     let batch = batch::start(0, config, cloud.clone()).await?;
-    let codebuild = codebuild::start(0, codebuild_config(machine, dir, host)?, cloud).await?;
+    let config = builds::config(machine, order, host).await?;
+    let codebuild = codebuild::start(0, config, cloud).await?;
     let repositories = dir.join("git");
     std::fs::create_dir_all(&repositories)?;
     let config = github::Config {
@@ -290,33 +291,6 @@ impl Installed {
 /// process has taken it.
 fn free_port() -> anyhow::Result<u16> {
     Ok(StdListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-fn codebuild_config(
-    machine: &Machine,
-    dir: &Path,
-    host: Host,
-) -> anyhow::Result<codebuild::Config> {
-    let cache = machine.target.join("sample-builds");
-    std::fs::create_dir_all(&cache)?;
-    let tools = dir.join("build-tools");
-    let builder = match machine.engine {
-        Some(_) => Builder::Docker,
-        None => Builder::Buildah,
-    };
-    tools::install(&tools, builder)?;
-    let mut env = machine.homes.of_rust();
-    if let Some(engine) = &machine.engine {
-        env.insert("DOCKER_HOST".to_owned(), engine.address.clone());
-    }
-    env.insert("CARGO_TARGET_DIR".to_owned(), cache.display().to_string());
-    let timing = codebuild::Timing::default();
-    Ok(codebuild::Config {
-        host,
-        tools: Some(tools),
-        env,
-        timing,
-    })
 }
 
 fn start_emulator(

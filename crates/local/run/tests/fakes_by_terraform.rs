@@ -362,6 +362,7 @@ async fn terraform_manages_codebuild() {
     let config = codebuild::Config {
         host: host(scratch.path()),
         tools: None,
+        images: Vec::new(),
         env: BTreeMap::new(),
         timing: codebuild::Timing::default(),
     };

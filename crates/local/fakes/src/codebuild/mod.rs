@@ -26,13 +26,26 @@ use crate::{Host, lock, service};
 pub struct Config {
     /// Settings shared by all builds.
     pub host: Host,
-    /// A directory that comes first in the builds' `PATH`. See [`crate::tools`].
+    /// The directory with the programs of AWS's build image, which is the builds' whole `PATH`. See
+    /// [`crate::tools`]. Without it, builds have the `PATH` of `host`.
     pub tools: Option<PathBuf>,
-    /// Variables of every build, overridden by those of the buildspec: what the build image would
-    /// provide, such as `DOCKER_HOST`, or a cache shared by builds, such as `CARGO_TARGET_DIR`.
+    /// The build images that have more than AWS's.
+    pub images: Vec<Image>,
+    /// Variables of every build, overridden by those of the buildspec, such as `DOCKER_HOST`.
     pub env: BTreeMap<String, String>,
     /// Durations.
     pub timing: Timing,
+}
+
+/// A build image that an installation made itself: AWS's, with more. A project uses it by its name.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The name in the project's environment.
+    pub name: String,
+    /// A directory with more programs, which comes last in `PATH`.
+    pub programs: PathBuf,
+    /// More variables, overridden by those of the buildspec.
+    pub env: BTreeMap<String, String>,
 }
 
 /// Durations of the fake.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::buildspec::{Env, Shell};
 use super::left;
+use crate::aws_json::text;
 use crate::codebuild::state::build::Spec;
 use crate::codebuild::{Config, Timing};
 use crate::process::{self, Cause, Command, Limits, Scratch, Stop};
@@ -60,16 +61,20 @@ impl Environment {
         let at = |dir: &str| root.join(dir).display().to_string();
         fs::write(root.join("control/cwd"), at("src"))?;
         let mut env = config.host.environment(&root.join("home"));
-        if let Some(tools) = &config.tools {
-            env.insert(
-                "PATH".to_owned(),
-                format!("{}:{}", tools.display(), config.host.path),
-            );
+        let name = text(&spec.environment, "image");
+        let mut images = config.images.iter();
+        let image = images.find(|image| Some(image.name.as_str()) == name);
+        let tools = config.tools.as_ref().map(|tools| tools.display());
+        let mut path = tools.map_or_else(|| config.host.path.clone(), |tools| tools.to_string());
+        if let Some(image) = image {
+            path = format!("{path}:{}", image.programs.display());
         }
+        env.insert("PATH".to_owned(), path);
         env.insert("TMPDIR".to_owned(), at("tmp"));
         env.insert("DOCKER_CONFIG".to_owned(), at("docker"));
         env.insert("REGISTRY_AUTH_FILE".to_owned(), at("docker/config.json"));
         env.extend(config.env.clone());
+        env.extend(image.map(|image| image.env.clone()).unwrap_or_default());
         let uuid = spec.id.rsplit(':').next().unwrap_or_default();
         for (name, value) in [
             ("CODEBUILD_BUILD_ARN", spec.arn.clone()),
