@@ -9,9 +9,12 @@
 set -euo pipefail
 
 project=${1:?name a directory with a rust-toolchain.toml}
+root=$(cd "$(dirname "$0")/.." && pwd)
+# Specific to this checkout, so that `demo.sh down` in another checkout does not remove it.
+checkout=$(printf %s "$root" | sha256sum | cut -c1-6)
 sysroot=$(cd "$project" && rustc --print sysroot)
 versions=$("$sysroot/bin/rustc" -vV; gcc --version; uname -m; cat "$0")
-image=sluicegate-rust:local-$(sha256sum <<<"$versions" | cut -c1-16)
+image=sluicegate-rust:local-$checkout-$(sha256sum <<<"$versions" | cut -c1-16)
 if docker image inspect "$image" >/dev/null 2>&1; then
   echo "$image"
   exit 0
@@ -22,19 +25,19 @@ if [[ $libc != /* ]]; then
   exit 1
 fi
 
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
-mkdir -p "$root"/{usr/bin,usr/lib,usr/lib64,usr/local,etc/ssl/certs,tmp,root}
+files=$(mktemp -d)
+trap 'rm -rf "$files"' EXIT
+mkdir -p "$files"/{usr/bin,usr/lib,usr/lib64,usr/local,etc/ssl/certs,tmp,root}
 for name in bin lib lib64; do
-  if [[ -L /$name ]]; then ln -s "$(readlink "/$name")" "$root/$name"; else mkdir "$root/$name"; fi
+  if [[ -L /$name ]]; then ln -s "$(readlink "/$name")" "$files/$name"; else mkdir "$files/$name"; fi
 done
 
 # put FILE...: copies files to the same paths, without links.
 put() {
   local file
   for file in "$@"; do
-    mkdir -p "$root$(dirname "$file")"
-    cp -L "$file" "$root$file"
+    mkdir -p "$files$(dirname "$file")"
+    cp -L "$file" "$files$file"
   done
 }
 
@@ -43,9 +46,9 @@ programs=()
 for name in sh cat cp rm mkdir touch find sed env gcc cc as ld ar; do
   program=$(readlink -f "$(command -v "$name")")
   programs+=("$program")
-  cp -L "$program" "$root/usr/bin/$name"
+  cp -L "$program" "$files/usr/bin/$name"
 done
-[[ -e $root/bin/sh ]] || cp "$root/usr/bin/sh" "$root/bin/sh"
+[[ -e $files/bin/sh ]] || cp "$files/usr/bin/sh" "$files/bin/sh"
 gcc_parts=$(dirname "$(gcc -print-libgcc-file-name)")
 for part in cc1 collect2 lto-wrapper; do
   part=$(gcc -print-prog-name="$part")
@@ -54,31 +57,31 @@ for part in cc1 collect2 lto-wrapper; do
 done
 plugin=$(gcc -print-file-name=liblto_plugin.so)
 [[ $plugin != /* ]] || put "$plugin"
-mkdir -p "$root$gcc_parts"
-cp -rL "$gcc_parts/include" "$root$gcc_parts"
-find "$gcc_parts" -maxdepth 1 \( -name 'crt*.o' -o -name 'libgcc*' -o -name 'liblto_plugin.so' \) -exec cp -L {} "$root$gcc_parts" \;
-mkdir -p "$root$libc"
+mkdir -p "$files$gcc_parts"
+cp -rL "$gcc_parts/include" "$files$gcc_parts"
+find "$gcc_parts" -maxdepth 1 \( -name 'crt*.o' -o -name 'libgcc*' -o -name 'liblto_plugin.so' \) -exec cp -L {} "$files$gcc_parts" \;
+mkdir -p "$files$libc"
 for pattern in 'crt*.o' 'Mcrt*.o' 'Scrt*.o' 'gcrt*.o' 'rcrt*.o' 'libc.*' 'libc_nonshared.a' 'libm.*' 'libm-*' 'libmvec.*' \
   'libpthread*' 'libdl*' 'librt*' 'libutil*' 'libresolv*' 'libgcc_s*'; do
-  find "$libc/" -maxdepth 1 -name "$pattern" -exec cp -L {} "$root$libc" \;
+  find "$libc/" -maxdepth 1 -name "$pattern" -exec cp -L {} "$files$libc" \;
 done
-cp -rL /usr/include "$root/usr"
-mkdir -p "$root/usr/local/bin" "$root/usr/local/lib"
-cp "$sysroot"/bin/{cargo,rustc} "$root/usr/local/bin"
-cp -r "$sysroot"/lib/. "$root/usr/local/lib"
+cp -rL /usr/include "$files/usr"
+mkdir -p "$files/usr/local/bin" "$files/usr/local/lib"
+cp "$sysroot"/bin/{cargo,rustc} "$files/usr/local/bin"
+cp -r "$sysroot"/lib/. "$files/usr/local/lib"
 programs+=("$sysroot"/bin/{cargo,rustc})
 
 # The libraries that these programs load.
 while read -r library; do
-  [[ -e $root$library ]] || put "$library"
+  [[ -e $files$library ]] || put "$library"
 done < <(ldd "${programs[@]}" 2>/dev/null | grep -o '/[^ )]*' | grep -v ':$' | grep -v "^$sysroot" | sort -u)
 
 # Who trusts which certificates, for the registry of crates.
 for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
-  [[ ! -e $bundle ]] || { put "$bundle"; cp -L "$bundle" "$root/etc/ssl/certs/ca-certificates.crt"; }
+  [[ ! -e $bundle ]] || { put "$bundle"; cp -L "$bundle" "$files/etc/ssl/certs/ca-certificates.crt"; }
 done
-echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+echo 'root:x:0:0:root:/root:/bin/sh' >"$files/etc/passwd"
 
-tar -C "$root" -c . | docker import --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' --change 'ENV HOME=/root' \
+tar -C "$files" -c . | docker import --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' --change 'ENV HOME=/root' \
   --change 'LABEL org.opencontainers.image.title=sluicegate-rust' - "$image" >/dev/null
 echo "$image"

@@ -3,7 +3,7 @@
 #
 #   scripts/demo.sh            sets up, builds, runs the demo; keeps what it built, for the next time
 #   scripts/demo.sh --keep     leaves everything running afterwards
-#   scripts/demo.sh down       stops what --keep left running, and removes the runner's Docker image too
+#   scripts/demo.sh down       stops what --keep left running, and removes the shared Docker images too
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -86,7 +86,7 @@ enum Command {
         #[arg(long)]
         owned: bool,
     },
-    /// Stops every local run, and removes what is left of them and the runner's images.
+    /// Stops every local run, and removes what is left of them and the images that they share.
     Down,
     /// Prints every local run and its progress.
     Status,
@@ -206,7 +206,7 @@ async fn down(root: &Path, path: &str) -> anyhow::Result<()> {
     std::fs::remove_dir(&runs).ok();
     if let Some(engine) = &engine {
         // Only here: the images do not belong to one local run, and the next one reuses them.
-        for image in containers::remove_runner_images(engine, root).await? {
+        for image in containers::remove_shared_images(engine, root).await? {
             writeln!(
                 out,
                 "Removed the image {image}; the next local run builds it again"

@@ -22,6 +22,9 @@ pub(super) const IMAGE: &str = "runner";
 /// The name prefix of images that scripts/build-runner-image.sh builds for the local run.
 const RUNNER_IMAGES: &str = "sluicegate-runner:local-";
 
+/// The name prefix of images that scripts/build-rust-image.sh builds.
+const RUST_IMAGES: &str = "sluicegate-rust:local-";
+
 /// What Batch jobs run as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -141,13 +144,17 @@ pub async fn remove_images(engine: &Engine, registry: &str) -> anyhow::Result<()
     rmi(engine, &named(engine, &format!("{registry}/")).await?).await
 }
 
-/// Removes the runner's images for a checkout's local runs, and returns their names.
+/// Removes the images that a checkout's local runs share: the runner's and those with Rust. Returns their
+/// names.
 ///
 /// # Errors
 /// When the engine fails to remove one.
-pub async fn remove_runner_images(engine: &Engine, root: &Path) -> anyhow::Result<Vec<String>> {
-    let start = format!("{RUNNER_IMAGES}{}-", super::checkout(root));
-    let images = named(engine, &start).await?;
+pub async fn remove_shared_images(engine: &Engine, root: &Path) -> anyhow::Result<Vec<String>> {
+    let checkout = super::checkout(root);
+    let mut images = Vec::new();
+    for start in [RUNNER_IMAGES, RUST_IMAGES] {
+        images.extend(named(engine, &format!("{start}{checkout}-")).await?);
+    }
     rmi(engine, &images).await?;
     Ok(images)
 }
