@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use domain::enrolment::EnrolledRepository;
 use domain::error::ErrorName;
-use domain::ids::{CommitId, ImageDigest, RepositoryKey};
+use domain::ids::{BranchRef, CommitId, ImageDigest, RepositoryKey};
 use domain::rollout::HttpReply;
 use engine::{
-    AuditBranch, AuditFile, CommitStatus, CommitStatuses, Cursor, Execution, Executions, Item,
-    ItemBody, ItemKey, Limited, Objects, Order, Page, Probe, Registry, Result, ServiceState,
-    Services, Snapshot, SourceFetcher, StatusQueue, Table, TaskRevision, TaskRoles, TokenState,
-    Tokens, Written,
+    AuditBranch, AuditFile, BranchHistory, CommitStatus, CommitStatuses, Cursor, Execution,
+    Executions, Item, ItemBody, ItemKey, Limited, Objects, OnBranch, Order, Page, Probe, Registry,
+    Result, ServiceState, Services, Snapshot, SourceFetcher, StatusQueue, Table, TaskRevision,
+    TaskRoles, TokenState, Tokens, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -226,6 +226,20 @@ impl<T: SourceFetcher> SourceFetcher for Noted<T> {
     async fn fetch(&self, repository: &EnrolledRepository, commit: &CommitId) -> Result<Snapshot> {
         self.to(format!("git {}", repository.key))
             .fetch(repository, commit)
+            .await
+    }
+}
+
+#[async_trait]
+impl<T: BranchHistory> BranchHistory for Noted<T> {
+    async fn has(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+        commit: &CommitId,
+    ) -> Result<OnBranch> {
+        self.to(format!("git {}", repository.key))
+            .has(repository, branch, commit)
             .await
     }
 }

@@ -33,6 +33,7 @@ impl Cloud {
             table: self.calls.of(&self.table),
             objects: self.calls.of(&self.artifacts),
             source: self.calls.of(&self.forge),
+            history: self.calls.of(&self.forge),
             announcer: self.announcer(),
             enrolments: self.enrolments(),
             clock: self.clock(),

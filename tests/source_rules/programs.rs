@@ -13,7 +13,9 @@ use domain::ids::CommitId;
 use domain::source_rules::{self, Problem};
 use domain::step::{Claim, ValidateInput};
 use engine::announce::Announcer;
-use engine::fakes::{FakeClock, FakeEnrolments, FakeObjects, FakeStatusQueue, FakeTable, samples};
+use engine::fakes::{
+    FakeClock, FakeEnrolments, FakeForge, FakeObjects, FakeStatusQueue, FakeTable, samples,
+};
 use engine::{FileKind, Snapshot, SourceFetcher, Step as _};
 use forge::git::snapshot;
 use git2::{ObjectType, Oid, Repository, Signature, Time};
@@ -94,6 +96,7 @@ async fn claim(tree: &Tree) -> (Result<(), StepError>, FakeObjects) {
         table: Arc::new(FakeTable::new()),
         objects: Arc::new(objects.clone()),
         source: Arc::new(OneCommit(snapshot)),
+        history: Arc::new(FakeForge::new()),
         announcer: Announcer::new(Arc::new(FakeStatusQueue::new()), clock.clone()),
         enrolments: Arc::new(FakeEnrolments::of([samples::repository()])),
         clock,

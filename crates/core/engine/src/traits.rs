@@ -405,6 +405,28 @@ pub trait BranchTips: Send + Sync {
     ) -> Result<BTreeMap<BranchRef, CommitId>>;
 }
 
+/// Whether a branch has a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBranch {
+    /// The commit is the branch's tip, or one of its ancestors.
+    Yes,
+    /// The branch does not have it: it was retracted, or it was never pushed to this branch.
+    No,
+}
+
+/// Reads the history of branches at the forge.
+#[async_trait]
+pub trait BranchHistory: Send + Sync {
+    /// Returns whether a branch has a commit. git serves a commit by its id whether a branch has it or
+    /// not.
+    async fn has(
+        &self,
+        repository: &EnrolledRepository,
+        branch: &BranchRef,
+        commit: &CommitId,
+    ) -> Result<OnBranch>;
+}
+
 /// The statuses of commits at their forge.
 #[async_trait]
 pub trait CommitStatuses: Send + Sync {

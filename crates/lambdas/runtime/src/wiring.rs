@@ -8,16 +8,16 @@ use domain::build::BuildSettings;
 use domain::enrolment::EnrolledRepository;
 use domain::env_vars;
 use domain::error::StepError;
-use domain::ids::{CommitId, ForgeId};
+use domain::ids::{BranchRef, CommitId, ForgeId};
 use engine::announce::Announcer;
 use engine::audit::AuditLog;
 use engine::closing::Closing;
 use engine::enrolment::TableEnrolments;
 use engine::jobs::StateBucket;
 use engine::{
-    AuditBranch, BatchJobs, BranchTips, BuildLogs, Clock, CommitStatus, CommitStatuses, Enrolments,
-    EventBus, Executions, Objects, Probe, Registry, Result, Secrets, SourceFetcher, StatusQueue,
-    SystemClock, Table, TargetRoles, Tokens,
+    AuditBranch, BatchJobs, BranchHistory, BranchTips, BuildLogs, Clock, CommitStatus,
+    CommitStatuses, Enrolments, EventBus, Executions, Objects, OnBranch, Probe, Registry, Result,
+    Secrets, SourceFetcher, StatusQueue, SystemClock, Table, TargetRoles, Tokens,
 };
 use forge::Token;
 use forge::git::{Git, GitSettings};
@@ -226,15 +226,32 @@ impl Wiring {
     }
 
     fn commit_statuses(&self) -> Arc<dyn CommitStatuses> {
+        match self.github() {
+            Ok(statuses) => Arc::new(statuses),
+            Err(error) => Arc::new(Unusable(error)),
+        }
+    }
+
+    /// The history of branches at the forge.
+    #[must_use]
+    pub fn branch_history(&self) -> Arc<dyn BranchHistory> {
+        match self.github() {
+            Ok(history) => Arc::new(history),
+            Err(error) => Arc::new(Unusable(error)),
+        }
+    }
+
+    /// Notes why GitHub's API cannot be used.
+    fn github(&self) -> Result<GitHubStatuses> {
         let api_url = self.settings.text(env_vars::FORGE_URL);
         match GitHubStatuses::new(&api_url, self.token()) {
-            Ok(statuses) => Arc::new(statuses),
+            Ok(github) => Ok(github),
             Err(error) => {
                 // `text` has noted a missing address.
                 if !api_url.is_empty() {
                     self.settings.note(error.message.clone());
                 }
-                Arc::new(Unusable(error))
+                Err(error)
             }
         }
     }
@@ -271,13 +288,20 @@ impl Wiring {
     }
 }
 
-/// Commit statuses of a function whose settings are wrong. Never called: such a function answers
+/// GitHub's API of a function whose settings are wrong. Never called: such a function answers
 /// every event with `SettingsInvalid`.
 struct Unusable(StepError);
 
 #[async_trait]
 impl CommitStatuses for Unusable {
     async fn set(&self, _: &EnrolledRepository, _: &CommitId, _: &CommitStatus) -> Result<()> {
+        Err(self.0.clone())
+    }
+}
+
+#[async_trait]
+impl BranchHistory for Unusable {
+    async fn has(&self, _: &EnrolledRepository, _: &BranchRef, _: &CommitId) -> Result<OnBranch> {
         Err(self.0.clone())
     }
 }

@@ -8,12 +8,12 @@
 //! its own, the archive is stored under its digest, and an accepted run is not fetched again.
 //!
 //! Fails with `NotEnrolled`, `ConfigInvalid`, `SourceRefused` or `StackMissing` if the commit may not
-//! be delivered, with `CommitNotFound` if the forge does not have it, and with `ContractViolation` if the event
-//! has another version.
+//! be delivered, with `CommitNotFound` if the forge or the branch does not have it, and with
+//! `ContractViolation` if the event has another version.
 
 use crate::{Error, Validate, archive};
 use domain::config::Config;
-use domain::enrolment::EnrolledEnvironment;
+use domain::enrolment::{EnrolledEnvironment, EnrolledRepository};
 use domain::event::{EVENT_SCHEMA, Trigger};
 use domain::ids::{RepositoryKey, Sha256Digest, StackName};
 use domain::keys;
@@ -27,7 +27,7 @@ use engine::documents::{insert, load_run, update_branch, update_run};
 use engine::enrolment::enrolled;
 use engine::environments;
 use engine::status::Transition;
-use engine::{Result, Snapshot, Written};
+use engine::{OnBranch, Result, Snapshot, Written};
 use std::collections::BTreeMap;
 
 /// The longest author name and subject that an item keeps, in characters.
@@ -81,6 +81,7 @@ impl Validate {
     async fn seal(&self, run: &Run) -> Result<Run> {
         let repository = enrolled(&*self.enrolments, run.trigger()).await?;
         let environment = repository.admit(run.trigger())?;
+        self.check_branch(&repository, run.trigger()).await?;
         let snapshot = self
             .source
             .fetch(&repository, run.trigger().commit())
@@ -97,6 +98,22 @@ impl Validate {
             Ok(run.clone())
         })
         .await
+    }
+
+    /// Fails with `CommitNotFound` if the branch does not have the commit. An event says which commit was
+    /// pushed, and git serves every commit by its id: of a fork, of a pull request, and one that was
+    /// retracted.
+    async fn check_branch(&self, repository: &EnrolledRepository, event: &Trigger) -> Result<()> {
+        let (branch, commit) = (event.branch(), event.commit());
+        match self.history.has(repository, branch, commit).await? {
+            OnBranch::Yes => Ok(()),
+            OnBranch::No => Err(Error::NotOnBranch {
+                repository: repository.full_name.clone(),
+                branch: branch.clone(),
+                commit: commit.clone(),
+            }
+            .into()),
+        }
     }
 
     /// Checks the commit's files, and compares its stacks with those of the last good commit.

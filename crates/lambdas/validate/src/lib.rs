@@ -9,7 +9,7 @@ pub use error::Error;
 use async_trait::async_trait;
 use domain::step::{ClaimOutput, ValidateInput};
 use engine::announce::Announcer;
-use engine::{Clock, Enrolments, Objects, Result, SourceFetcher, Step, Table};
+use engine::{BranchHistory, Clock, Enrolments, Objects, Result, SourceFetcher, Step, Table};
 use std::sync::Arc;
 
 /// The `validate` Lambda.
@@ -20,6 +20,8 @@ pub struct Validate {
     pub objects: Arc<dyn Objects>,
     /// Fetches commits from the forge.
     pub source: Arc<dyn SourceFetcher>,
+    /// Reads the history of branches at the forge.
+    pub history: Arc<dyn BranchHistory>,
     /// Announces the run's transitions.
     pub announcer: Announcer,
     /// The enrolled repositories.

@@ -5,6 +5,7 @@ fn main() -> std::process::ExitCode {
         table: wiring.table(),
         objects: wiring.artifacts(),
         source: wiring.source(),
+        history: wiring.branch_history(),
         announcer: wiring.announcer(),
         enrolments: wiring.enrolments(),
         clock: wiring.clock(),

@@ -6,7 +6,7 @@
 use super::*;
 use domain::config::CONFIG_FILE;
 use domain::error::{ErrorName, StepError};
-use domain::ids::Sha256Digest;
+use domain::ids::{EnvironmentName, Sha256Digest};
 use domain::keys;
 use domain::run::Run;
 use domain::step::{Claim, ClaimVerdict};
@@ -20,6 +20,7 @@ use std::io::{Cursor, Read as _};
 use std::ops::Deref;
 
 mod stacks;
+mod trust;
 
 /// A forge with commit 1, and no runs.
 struct Scene {
@@ -43,6 +44,7 @@ fn scene() -> Scene {
         table: Arc::new(world.table.clone()),
         objects: Arc::new(world.artifacts.clone()),
         source: Arc::new(world.forge.clone()),
+        history: Arc::new(world.forge.clone()),
         announcer: world.announcer(),
         enrolments: world.enrolments(),
         clock: world.clock(),
@@ -208,6 +210,19 @@ async fn an_unknown_commit_is_an_error_after_the_claim() {
     let kinds: Vec<String> = world.table.keys().into_iter().map(|key| key.pk).collect();
     let run = format!("RUN#{}", samples::run_id(2));
     assert_eq!(kinds, ["BRANCH#github-42".to_owned(), run]);
+}
+
+/// git serves it by its id: a commit of a fork's pull request, or one that a force-push removed.
+#[tokio::test]
+async fn a_commit_that_is_not_on_the_branch_is_not_delivered() {
+    let world = scene();
+    let repository = samples::repository().key;
+    world.forge.retract(repository, samples::commit(1));
+    let error = world.claim().await.unwrap_err();
+    assert_eq!(error.name, ErrorName::CommitNotFound);
+    assert!(error.message.contains("refs/heads/main"), "{error}");
+    assert_eq!(world.forge.calls("fetch"), 0);
+    assert!(world.artifacts.keys().is_empty());
 }
 
 #[tokio::test]
@@ -419,6 +434,11 @@ fn every_error_says_what_happened() {
     let commit = || samples::commit(1);
     let errors = [
         Error::OtherSchema { schema: 1 },
+        Error::NotOnBranch {
+            repository: samples::repository().full_name,
+            branch: samples::push(1).branch,
+            commit: commit(),
+        },
         Error::ArchiveNotWritten {
             commit: commit(),
             why: "the file name is too long".into(),

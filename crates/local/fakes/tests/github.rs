@@ -301,6 +301,39 @@ async fn nothing_is_served_without_the_token() {
 }
 
 #[tokio::test]
+async fn a_comparison_says_whether_a_branch_has_a_commit() {
+    let setup = Setup::new().await;
+    let repository = Repository::open(&setup.bare);
+    let change = |text: &str| Change {
+        path: "README.md".into(),
+        text: text.into(),
+    };
+    let first = repository.head("main").await.unwrap();
+    let changes = [change("shop 2\n")];
+    let second = repository.commit("main", &changes, "Second").await.unwrap();
+    // A force-push: the second commit is on no branch any more.
+    let back = ["update-ref", "refs/heads/main", &first];
+    setup.git(&setup.bare, &back).await.unwrap();
+    let changes = [change("shop 3\n")];
+    let third = repository.commit("main", &changes, "Third").await.unwrap();
+    for (commit, expected) in [
+        (&first, "ahead"),
+        (&third, "identical"),
+        (&second, "diverged"),
+    ] {
+        let path = format!("/repos/acme/shop/compare/{commit}...refs%2Fheads%2Fmain");
+        let (status, body) = setup.api("GET", &path, None).await;
+        assert_eq!(
+            (status, &body["status"]),
+            (200, &json!(expected)),
+            "{commit}"
+        );
+    }
+    let unknown = format!("/repos/acme/shop/compare/{}...main", "0".repeat(40));
+    assert_eq!(setup.api("GET", &unknown, None).await.0, 404);
+}
+
+#[tokio::test]
 async fn statuses_are_kept_by_commit_and_context() {
     let setup = Setup::new().await;
     let commit = Repository::open(&setup.bare).head("main").await.unwrap();

@@ -1,5 +1,6 @@
-//! GitHub: commit statuses by its API, and its webhook.
+//! GitHub: commit statuses and the history of branches by its API, and its webhook.
 
+mod compare;
 pub mod webhook;
 
 use crate::http::{agent, check, check_address, no_answer};

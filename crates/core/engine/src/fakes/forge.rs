@@ -1,14 +1,14 @@
 use super::{Faults, Shared, can_fail};
 use crate::{
-    AuditBranch, AuditFile, BranchTips, CommitStatus, CommitStatuses, Result, Snapshot,
-    SourceFetcher,
+    AuditBranch, AuditFile, BranchHistory, BranchTips, CommitStatus, CommitStatuses, OnBranch,
+    Result, Snapshot, SourceFetcher,
 };
 use async_trait::async_trait;
 use domain::enrolment::EnrolledRepository;
 use domain::error::{ErrorName, StepError};
 use domain::ids::{BranchRef, CommitId, RepositoryKey};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A commit status that was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +50,8 @@ enum Reach {
 struct Host {
     reach: Reach,
     commits: BTreeMap<(RepositoryKey, CommitId), Snapshot>,
+    /// Commits that no branch has.
+    loose: BTreeSet<(RepositoryKey, CommitId)>,
     tips: BTreeMap<(RepositoryKey, BranchRef), CommitId>,
     asked: Vec<RepositoryKey>,
     statuses: Vec<SetStatus>,
@@ -63,7 +65,7 @@ pub struct FakeForge {
     faults: Faults,
 }
 
-can_fail!(FakeForge: "fetch", "tips", "set", "append", "newest");
+can_fail!(FakeForge: "fetch", "tips", "has", "set", "append", "newest");
 
 impl FakeForge {
     /// Returns a forge without commits.
@@ -76,6 +78,12 @@ impl FakeForge {
     pub fn push(&self, repository: RepositoryKey, snapshot: Snapshot) {
         let key = (repository, snapshot.commit.clone());
         self.host.lock().commits.insert(key, snapshot);
+    }
+
+    /// Takes a commit from its branch, as a force-push does, or adds one that is on no branch, such as that
+    /// of a pull request from a fork. git still serves it by its id.
+    pub fn retract(&self, repository: RepositoryKey, commit: CommitId) {
+        self.host.lock().loose.insert((repository, commit));
     }
 
     /// Moves a branch to a commit, or removes it.
@@ -190,6 +198,26 @@ impl BranchTips for FakeForge {
             Some((branch.clone(), tip.clone()))
         };
         Ok(branches.iter().filter_map(of).collect())
+    }
+}
+
+#[async_trait]
+impl BranchHistory for FakeForge {
+    async fn has(
+        &self,
+        repository: &EnrolledRepository,
+        _branch: &BranchRef,
+        commit: &CommitId,
+    ) -> Result<OnBranch> {
+        self.begin("has").await?;
+        let loose = (repository.key, commit.clone());
+        let found = if self.host.lock().loose.contains(&loose) {
+            OnBranch::No
+        } else {
+            OnBranch::Yes
+        };
+        self.faults.after("has")?;
+        Ok(found)
     }
 }
 

@@ -150,6 +150,7 @@ async fn repository(
 ) -> Response {
     match (method, rest) {
         (&Method::GET, []) => reply(StatusCode::OK, &about(entry)),
+        (&Method::GET, ["compare", range]) => compare(entry, range).await,
         (&Method::POST, ["statuses", commit]) => set_status(github, entry, commit, body).await,
         (&Method::GET, ["statuses", commit] | ["commits", commit, "statuses"]) => {
             let statuses = github.state().statuses_of(&entry.full_name, commit);
@@ -173,6 +174,27 @@ fn about(entry: &Entry) -> Value {
         "private": true,
         "default_branch": DEFAULT_BRANCH,
     })
+}
+
+/// Compares two commits: `<base>...<head>`. The lists of commits and files are left out.
+async fn compare(entry: &Entry, range: &str) -> Response {
+    let range = range.replace("%2F", "/");
+    let Some((base, head)) = range.split_once("...") else {
+        return not_found();
+    };
+    match Repository::open(&entry.bare).compare(base, head).await {
+        Ok((behind, ahead)) => {
+            let status = match (behind, ahead) {
+                (0, 0) => "identical",
+                (0, _) => "ahead",
+                (_, 0) => "behind",
+                _ => "diverged",
+            };
+            let body = json!({ "status": status, "ahead_by": ahead, "behind_by": behind });
+            reply(StatusCode::OK, &body)
+        }
+        Err(_) => not_found(),
+    }
 }
 
 #[derive(Deserialize)]

@@ -191,6 +191,30 @@ impl Repository {
         .await
     }
 
+    /// Returns how many commits only `base` has, and how many only `head` has.
+    ///
+    /// # Errors
+    /// When the repository does not have one of them.
+    pub async fn compare(&self, base: &str, head: &str) -> Result<(u64, u64), GitError> {
+        let range = format!("{base}...{head}");
+        let counts = [
+            "rev-list",
+            "--left-right",
+            "--count",
+            "--end-of-options",
+            &range,
+        ];
+        let said = self.run(&counts).await?;
+        let mut numbers = said.split_whitespace().map(|number| number.parse().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(behind), Some(ahead)) => Ok((behind, ahead)),
+            _ => Err(GitError::Refused {
+                command: "rev-list".to_owned(),
+                message: said,
+            }),
+        }
+    }
+
     /// Returns the content of a file on a branch or at a commit.
     ///
     /// # Errors
