@@ -31,6 +31,7 @@ SETTINGS = {
     "SLUICEGATE_AUDIT_BUCKET": "audit",
     "SLUICEGATE_STATE_BUCKET": "states",
     "SLUICEGATE_JOB_QUEUES": "plan,apply",
+    "SLUICEGATE_STATE_MACHINE_ARN": "arn:aws:states:eu-central-1:111122223333:stateMachine:deliver",
     "SLUICEGATE_STATUS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/111122223333/status.fifo",
     "SLUICEGATE_EVENT_BUS": "sluicegate",
     "SLUICEGATE_WEBHOOK_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:webhook",

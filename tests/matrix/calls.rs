@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use domain::enrolment::EnrolledRepository;
 use domain::error::ErrorName;
-use domain::ids::{BranchRef, CommitId, ImageDigest, RepositoryKey};
+use domain::ids::{BranchRef, CommitId, ImageDigest, RepositoryKey, RunId};
 use domain::rollout::HttpReply;
 use engine::{
     AuditBranch, AuditFile, BranchHistory, CommitStatus, CommitStatuses, Cursor, Execution,
     Executions, Item, ItemBody, ItemKey, Limited, Objects, OnBranch, Order, Page, Probe, Registry,
-    Result, ServiceState, Services, Snapshot, SourceFetcher, StatusQueue, Table, TaskRevision,
-    TaskRoles, TokenState, Tokens, Written,
+    Result, ServiceState, Services, Snapshot, SourceFetcher, Started, StatusQueue, Table,
+    TaskRevision, TaskRoles, TokenState, Tokens, Written,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -163,6 +163,11 @@ impl<T: Tokens> Tokens for Noted<T> {
 impl<T: Executions> Executions for Noted<T> {
     async fn describe(&self, arn: &str) -> Result<Option<Execution>> {
         self.to(format!("execution {arn}")).describe(arn).await
+    }
+    async fn start(&self, name: &RunId, input: &str) -> Result<Started> {
+        self.to(format!("execution {name}"))
+            .start(name, input)
+            .await
     }
 }
 

@@ -240,7 +240,7 @@ impl Cloud {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let arn = format!("arn:aws:states:eu-central-1:111122223333:execution:deliver:{number}");
         let input = serde_json::to_value(event).unwrap();
-        self.executions.start(&arn, &input.to_string());
+        self.executions.begin(&arn, &input.to_string());
         let (end, visited) = {
             let execution = Execution::new(&self.machine, self, &arn, input);
             let end = tokio::select! {

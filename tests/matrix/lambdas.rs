@@ -161,7 +161,7 @@ impl Cloud {
             Lambda::Deploy => Box::new(self.deploy()),
             Lambda::Rollback => Box::new(self.rollback()),
             Lambda::Record => Box::new(self.record()),
-            Lambda::Webhook | Lambda::Reconcile => {
+            Lambda::Webhook | Lambda::Start | Lambda::Reconcile => {
                 panic!("the state machine does not call {}", lambda.as_str())
             }
         }

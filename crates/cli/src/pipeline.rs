@@ -166,7 +166,7 @@ impl Pipeline {
         let recovery = settings.recovery.as_ref().map(|found| {
             let queue = aws::SqsStatusQueue::new(&clients, &found.status_queue_url);
             Recovery {
-                executions: Arc::new(aws::Executions::new(&clients)),
+                executions: Arc::new(aws::Executions::new(&clients, &found.state_machine_arn)),
                 batch: Arc::new(aws::Batch::new(&clients, &found.job_queues)),
                 states: Arc::new(aws::Bucket::new(&clients, &found.state_bucket)),
                 announcer: Announcer::new(Arc::new(queue), Arc::new(SystemClock)),

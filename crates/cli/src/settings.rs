@@ -24,6 +24,8 @@ pub struct Settings {
 /// The resources that only the recovery of runs and states needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoverySettings {
+    /// The ARN of the state machine.
+    pub state_machine_arn: String,
     /// The names of the job queues.
     pub job_queues: Vec<String>,
     /// The URL of the status queue.
@@ -53,6 +55,7 @@ struct Installation {
     #[serde(default)]
     job_queues: BTreeMap<String, String>,
     status_queue_url: Option<String>,
+    state_machine_arn: Option<String>,
 }
 
 const NEXT: &str = "Run `terraform output -json > sluicegate.json` in the pipeline's Terraform root and pass \
@@ -67,8 +70,7 @@ fn invalid(what: String) -> Failure {
 pub fn no_file() -> Failure {
     let next = "Run `terraform output -json > sluicegate.json` in the pipeline's Terraform root and \
                 pass `--settings sluicegate.json`.";
-    let what =
-        "the job queues, the status queue and the state bucket of the pipeline are not known";
+    let what = "the state machine, the queues and the state bucket of the pipeline are not known";
     Failure::new(Kind::Pipeline(ErrorName::SettingsInvalid), what, next)
 }
 
@@ -98,6 +100,7 @@ impl Settings {
             log_groups,
             job_queues,
             status_queue_url,
+            state_machine_arn,
         } = file.installation.value;
         let pick = |given: &Option<String>, found: Option<String>, what: &str| {
             let given = given.clone().filter(|text| !text.is_empty());
@@ -118,9 +121,12 @@ impl Settings {
                 "the audit bucket",
             )?,
             log_groups,
-            recovery: match (status_queue_url, buckets.get("state")) {
-                (Some(status_queue_url), Some(state_bucket)) if !job_queues.is_empty() => {
+            recovery: match (state_machine_arn, status_queue_url, buckets.get("state")) {
+                (Some(state_machine_arn), Some(status_queue_url), Some(state_bucket))
+                    if !job_queues.is_empty() =>
+                {
                     Some(RecoverySettings {
+                        state_machine_arn,
                         job_queues: job_queues.into_values().collect(),
                         status_queue_url,
                         state_bucket: state_bucket.clone(),

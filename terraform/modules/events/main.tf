@@ -2,8 +2,9 @@ resource "aws_cloudwatch_event_bus" "this" {
   name = var.name
 }
 
-# A push starts the state machine, whether the forge or the reconcile Lambda reports it. `validate` decides whether the
-# repository and the branch are enrolled, so the rule does not change with the enrolments.
+# A push starts a run, whether the forge or the reconcile Lambda reports it. The start Lambda starts the state machine, because
+# a target cannot name the execution. `validate` decides whether the repository and the branch are enrolled, so the rule does not
+# change with the enrolments.
 
 resource "aws_cloudwatch_event_rule" "push" {
   name           = "${var.name}-push"
@@ -18,9 +19,8 @@ resource "aws_cloudwatch_event_rule" "push" {
 resource "aws_cloudwatch_event_target" "push" {
   rule           = aws_cloudwatch_event_rule.push.name
   event_bus_name = aws_cloudwatch_event_bus.this.name
-  target_id      = "deliver"
-  arn            = var.state_machine_arn
-  role_arn       = aws_iam_role.start.arn
+  target_id      = "start"
+  arn            = var.start_function.alias_arn
   input_path     = "$.detail"
 
   retry_policy {
@@ -33,44 +33,22 @@ resource "aws_cloudwatch_event_target" "push" {
   }
 }
 
-resource "aws_iam_role" "start" {
-  name        = "${var.name}-start"
-  description = "Role with which EventBridge starts the state machine."
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "events.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = var.account.id }
-        ArnEquals    = { "aws:SourceArn" = aws_cloudwatch_event_rule.push.arn }
-      }
-    }]
-  })
+# EventBridge has delivered the event when Lambda accepts the call. From then on Lambda repeats it; an event that fails for good
+# goes to the function's dead-letter queue.
+resource "aws_lambda_function_event_invoke_config" "start" {
+  function_name                = var.start_function.name
+  qualifier                    = var.start_function.alias
+  maximum_event_age_in_seconds = 3600
+  maximum_retry_attempts       = 2
 }
 
-resource "aws_iam_role_policy" "start" {
-  name = "needs"
-  role = aws_iam_role.start.id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "Start"
-        Effect   = "Allow"
-        Action   = "states:StartExecution"
-        Resource = var.state_machine_arn
-      },
-      {
-        Sid       = "Key"
-        Effect    = "Allow"
-        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource  = var.state_machine_key_arn
-        Condition = { StringEquals = { "kms:ViaService" = "states.${var.account.region}.amazonaws.com" } }
-      },
-    ]
-  })
+resource "aws_lambda_permission" "push" {
+  statement_id  = "rule-push"
+  action        = "lambda:InvokeFunction"
+  function_name = var.start_function.name
+  qualifier     = var.start_function.alias
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.push.arn
 }
 
 # The run of an execution that was stopped, timed out or failed before its last step must be closed: lock, audit, status.

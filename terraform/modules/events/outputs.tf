@@ -21,8 +21,3 @@ output "rule_names" {
     blocked = aws_cloudwatch_event_rule.blocked.name
   }
 }
-
-output "policies" {
-  description = "The roles' policies as JSON, by role."
-  value       = { start = aws_iam_role_policy.start.policy }
-}

@@ -13,13 +13,17 @@ variable "name" {
 }
 
 variable "state_machine_arn" {
-  description = "State machine that a push starts."
+  description = "State machine whose executions `ended_function` closes."
   type        = string
 }
 
-variable "state_machine_key_arn" {
-  description = "KMS key of the state machine."
-  type        = string
+variable "start_function" {
+  description = "Lambda that starts the state machine for a push. Its dead-letter queue keeps the events that fail."
+  type = object({
+    name      = string
+    alias     = string
+    alias_arn = string
+  })
 }
 
 variable "ended_function" {

@@ -132,12 +132,17 @@ module "state_machine" {
 module "events" {
   source = "../events"
 
-  account               = local.account
-  name                  = var.name
-  state_machine_arn     = module.state_machine.arn
-  state_machine_key_arn = module.key_data.arn
-  job_queue_arns        = [for queue in module.jobs.queues : queue.arn]
-  dead_letter_arn       = module.events_lost.arn
+  account           = local.account
+  name              = var.name
+  state_machine_arn = module.state_machine.arn
+  job_queue_arns    = [for queue in module.jobs.queues : queue.arn]
+  dead_letter_arn   = module.events_lost.arn
+
+  start_function = {
+    name      = module.step["start"].function_name
+    alias     = module.step["start"].alias_name
+    alias_arn = module.step["start"].alias_arn
+  }
 
   ended_function = {
     name      = module.step["record"].function_name

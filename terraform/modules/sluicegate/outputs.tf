@@ -62,7 +62,6 @@ output "role_policies" {
     { for name, step in module.step : "lambda-${name}" => step.policy_json },
     { for name, policy in module.jobs.policies : "jobs-${name}" => policy },
     module.state_machine.policies,
-    module.events.policies,
     module.network.policies,
   )
 }

@@ -200,6 +200,16 @@ locals {
       key = { of = "TaskTokens", arn = module.key_data.arn, service = "states", uses = ["Decrypt", "GenerateDataKey"] }
     }
 
+    # Starts executions. Their input is encrypted with the state machine's key.
+    execution-starts = {
+      statements = [{
+        Sid      = "ExecutionStarts"
+        Action   = ["states:StartExecution"]
+        Resource = local.machine_arn
+      }]
+      key = { of = "ExecutionStarts", arn = module.key_data.arn, service = "states", uses = ["Decrypt", "GenerateDataKey"] }
+    }
+
     # Executions and their input, which is encrypted with the state machine's key.
     executions = {
       statements = [{

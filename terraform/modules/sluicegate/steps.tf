@@ -12,6 +12,7 @@ locals {
     SLUICEGATE_GIT_SECRET_ARN     = module.git_secret.arn
     SLUICEGATE_JOB_QUEUES         = "${module.jobs.queues.plan.name},${module.jobs.queues.apply.name}"
     SLUICEGATE_STATE_BUCKET       = module.state.name
+    SLUICEGATE_STATE_MACHINE_ARN  = local.machine_arn
     SLUICEGATE_STATUS_QUEUE_URL   = module.status.url
     SLUICEGATE_TABLE              = module.table.name
   }

@@ -271,10 +271,15 @@ impl Harness {
     pub async fn ended(&self, run: &RunId) -> anyhow::Result<Ended> {
         let over = |run: &Run| run.end().is_some_and(|end| end.audit_seq.is_some());
         let run = self.until(run, "end", over).await?;
+        ensure!(
+            run.execution().rsplit(':').next() == Some(run.id().as_str()),
+            "run {} has the execution {}",
+            run.id(),
+            run.execution()
+        );
+        let executions = Executions::new(&self.clients, &self.local.installed.state_machine_arn);
         for _ in 0..300 {
-            let execution = Executions::new(&self.clients)
-                .describe(run.execution())
-                .await?;
+            let execution = executions.describe(run.execution()).await?;
             let over = |execution: &Execution| execution.state != ExecutionState::Running;
             if let Some(execution) = execution.filter(over) {
                 return Ok(Ended {
@@ -363,24 +368,6 @@ impl Harness {
         let answer = call.post(body, Duration::from_secs(10)).await;
         let answer = answer.map_err(|error| anyhow::anyhow!("{target}: {error}"))?;
         serde_json::from_str(&answer.body).with_context(|| format!("{target} answered {answer:?}"))
-    }
-
-    /// Returns the verdict in an execution's output.
-    ///
-    /// # Errors
-    /// When the execution did not succeed, or has no verdict.
-    pub async fn executed(&self, arn: &str) -> anyhow::Result<String> {
-        let execution = Executions::new(&self.clients).describe(arn).await?;
-        let execution = execution.with_context(|| format!("there is no execution {arn}"))?;
-        let output = execution.output.with_context(|| {
-            format!(
-                "execution {arn} ended {:?}, without an output",
-                execution.state
-            )
-        })?;
-        let output: serde_json::Value = serde_json::from_str(&output)?;
-        let verdict = output.get("verdict").and_then(serde_json::Value::as_str);
-        Ok(verdict.context("the output has no verdict")?.to_owned())
     }
 
     /// Returns the parameters below a path in order, each as `name=value`. Uses the AWS CLI, because

@@ -2,14 +2,16 @@ use crate::Clients;
 use crate::errors::named;
 use async_trait::async_trait;
 use aws_sdk_sfn::types::ExecutionStatus;
+use domain::ids::RunId;
 use domain::reconcile::ExecutionState;
-use engine::Result;
+use engine::{Result, Started};
 use jiff::Timestamp;
 
 /// Executions of the state machine.
 #[derive(Debug, Clone)]
 pub struct Executions {
     client: aws_sdk_sfn::Client,
+    machine: String,
 }
 
 /// The state of an execution.
@@ -44,11 +46,12 @@ fn state(status: &ExecutionStatus) -> ExecutionState {
 }
 
 impl Executions {
-    /// The executions of this account and region.
+    /// The executions of a state machine, by its ARN.
     #[must_use]
-    pub fn new(clients: &Clients) -> Self {
+    pub fn new(clients: &Clients, machine: &str) -> Self {
         Self {
             client: aws_sdk_sfn::Client::new(clients.config()),
+            machine: machine.to_owned(),
         }
     }
 
@@ -94,6 +97,27 @@ impl engine::Executions for Executions {
             state: found.state,
             input: found.input,
         }))
+    }
+
+    async fn start(&self, name: &RunId, input: &str) -> Result<Started> {
+        let answer = self
+            .client
+            .start_execution()
+            .state_machine_arn(&self.machine)
+            .name(name.as_str())
+            .input(input)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Started::Yes),
+            Err(error) => match error.as_service_error() {
+                Some(refused) if refused.is_execution_already_exists() => Ok(Started::Already),
+                _ => {
+                    let call = format!("StartExecution {name} of {}", self.machine);
+                    Err(named(&call, &error))
+                }
+            },
+        }
     }
 }
 

@@ -101,7 +101,7 @@ impl Desk {
         samples::begin_apply(&mut run, "data");
         insert(&self.table, &run).await.unwrap();
         self.table.give_environment_to(&run);
-        self.executions.start(run.execution(), "{}");
+        self.executions.begin(run.execution(), "{}");
         let StackState::Applying { job, .. } = run.forward().stacks()[0].state() else {
             panic!("{run:?}");
         };

@@ -23,6 +23,8 @@ variables! {
     ENVIRONMENT = "SLUICEGATE_ENVIRONMENT";
     /// The bucket of the stacks' Terraform states.
     STATE_BUCKET = "SLUICEGATE_STATE_BUCKET";
+    /// The ARN of the state machine.
+    STATE_MACHINE_ARN = "SLUICEGATE_STATE_MACHINE_ARN";
     /// The names of the job queues, separated by commas.
     JOB_QUEUES = "SLUICEGATE_JOB_QUEUES";
     /// The URL of the status queue.

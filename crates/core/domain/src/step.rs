@@ -9,6 +9,7 @@ mod plan;
 mod reconcile;
 mod record;
 mod rollback;
+mod start;
 mod validate;
 
 pub use apply::{ApplyInput, ApplyOutput, FinishApply, FinishApplyOutput, StartApply};
@@ -30,6 +31,7 @@ pub use record::{
     ExecutionEnded, Promote, RecordInput, RecordOutput, RecordRun, RecordRunOutput, RecordVerdict,
 };
 pub use rollback::{DecideRollback, DecideRollbackOutput, RollbackInput};
+pub use start::{StartOutput, Started};
 pub use validate::{Claim, ClaimOutput, ClaimVerdict, ValidateInput};
 
 use crate::ids::{JobDefinition, JobId, StackName};
@@ -80,6 +82,8 @@ pub struct Output {
 pub enum Step {
     /// Receives the forge's webhook deliveries. The only Lambda with a URL.
     Webhook,
+    /// Starts the execution of an event's run. A rule of the event bus calls it.
+    Start,
     /// Claims the run, checks the commit and seals its source.
     Validate,
     /// Manages the environment's queue, selects stacks and judges their plans.
@@ -100,8 +104,9 @@ pub enum Step {
 
 impl Step {
     /// Every Lambda, in the order in which a delivery uses them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Webhook,
+        Self::Start,
         Self::Validate,
         Self::Plan,
         Self::Apply,
@@ -117,6 +122,7 @@ impl Step {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::Start => "start",
             Self::Validate => "validate",
             Self::Plan => "plan",
             Self::Apply => "apply",

@@ -169,6 +169,7 @@ pub trait Tokens: Send + Sync {
 }
 
 pub use domain::reconcile::ExecutionState;
+pub use domain::step::Started;
 
 /// An execution of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +186,9 @@ pub trait Executions: Send + Sync {
     /// Describes an execution, or returns none if Step Functions does not know it. The status may
     /// lag behind.
     async fn describe(&self, arn: &str) -> Result<Option<Execution>>;
+    /// Starts the execution of a run, with the run's id as its name. Starts no second execution of
+    /// that name as long as Step Functions keeps the first: 90 days after its end.
+    async fn start(&self, name: &RunId, input: &str) -> Result<Started>;
 }
 
 /// A job in Batch.

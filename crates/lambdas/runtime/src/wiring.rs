@@ -116,7 +116,8 @@ impl Wiring {
     /// The executions of the state machine.
     #[must_use]
     pub fn executions(&self) -> Arc<dyn Executions> {
-        Arc::new(aws::Executions::new(&self.clients))
+        let machine = self.settings.text(env_vars::STATE_MACHINE_ARN);
+        Arc::new(aws::Executions::new(&self.clients, &machine))
     }
 
     /// The Batch jobs of Sluicegate's queues.

@@ -58,6 +58,23 @@ run "permissions_are_minimal" {
   }
 
   assert {
+    condition = { for statement in jsondecode(output.role_policies["lambda-start"]).Statement : statement.Sid => statement.Resource
+      if !contains(["Log", "Trace", "DeadLetters", "DeadLettersKey"], statement.Sid)
+      } == {
+      ExecutionStarts    = "arn:aws:states:eu-central-1:111122223333:stateMachine:sluicegate-deliver"
+      ExecutionStartsKey = module.key_data.arn
+    }
+    error_message = "start must be able to start the state machine, and nothing else."
+  }
+
+  assert {
+    condition = { for role, policy in output.role_policies : role => [for statement in jsondecode(policy).Statement : statement.Action
+      if contains(flatten([try(statement.Action, [])]), "states:StartExecution") && statement.Effect == "Allow"
+    ] if strcontains(policy, "states:StartExecution") } == { lambda-start = [["states:StartExecution"]] }
+    error_message = "Only start may start an execution."
+  }
+
+  assert {
     condition = alltrue([for statement in jsondecode(output.role_policies["lambda-webhook"]).Statement :
       statement.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"] == ["DELIVERY#*"]
       if statement.Sid == "Deliveries"

@@ -40,6 +40,14 @@ run "everything_is_connected" {
   }
 
   assert {
+    condition = output.function_environments["start"] == tomap({
+      SLUICEGATE_LOG               = "info"
+      SLUICEGATE_STATE_MACHINE_ARN = "arn:aws:states:eu-central-1:111122223333:stateMachine:sluicegate-deliver"
+    })
+    error_message = "start must get the ARN of the state machine, and nothing else."
+  }
+
+  assert {
     condition = { for name, environment in output.function_environments : name => environment.SLUICEGATE_JOB_QUEUES
       if can(environment.SLUICEGATE_JOB_QUEUES)
     } == { for name in ["apply", "plan", "reconcile", "record"] : name => "sluicegate-plan,sluicegate-apply" }

@@ -1,7 +1,8 @@
 use super::{REGION, Stage, eventually, make_queue, stage};
 use aws::{Clients, ExecutionState};
 use domain::error::ErrorName;
-use engine::{TokenState, Tokens as _};
+use domain::ids::RunId;
+use engine::{Executions as _, Started, TokenState, Tokens as _};
 
 async fn machine(stage: &Stage, definition: &str) -> String {
     let answer = aws_sdk_sfn::Client::new(&stage.config)
@@ -47,7 +48,7 @@ async fn a_wait_is_answered_once() {
         } }
     });
     let machine = machine(&stage, &definition.to_string()).await;
-    let executions = aws::Executions::new(&stage.clients);
+    let executions = aws::Executions::new(&stage.clients, &machine);
     let reader = aws::QueueReader::new(&stage.clients, &url);
     let waiting = async |name: &str| {
         let arn = start(&stage, &machine, name, "{}").await;
@@ -102,7 +103,7 @@ async fn a_stopped_execution_is_described() {
     let definition = r#"{"QueryLanguage":"JSONata","StartAt":"W","States":{
         "W":{"Type":"Wait","Seconds":60,"End":true}}}"#;
     let machine = machine(&stage, definition).await;
-    let executions = aws::Executions::new(&stage.clients);
+    let executions = aws::Executions::new(&stage.clients, &machine);
     let arn = start(&stage, &machine, "one", r#"{"a":1}"#).await;
     aws_sdk_sfn::Client::new(&stage.config)
         .stop_execution()
@@ -122,6 +123,52 @@ async fn a_stopped_execution_is_described() {
     assert_eq!(ended.input, r#"{"a":1}"#);
     let other = format!("{arn}-other");
     assert_eq!(executions.describe(&other).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_name_starts_one_execution() {
+    let stage = stage("start").await;
+    let definition = r#"{"QueryLanguage":"JSONata","StartAt":"W","States":{
+        "W":{"Type":"Wait","Seconds":60,"End":true}}}"#;
+    let machine = machine(&stage, definition).await;
+    let executions = aws::Executions::new(&stage.clients, &machine);
+    let run = RunId::parse("shop-0a1b2c3d-4e5f6a").unwrap();
+    assert_eq!(executions.start(&run, r#"{"a":1}"#).await, Ok(Started::Yes));
+    assert_eq!(executions.start(&run, r#"{"a":1}"#).await, Ok(Started::Yes));
+    let other_input = executions.start(&run, r#"{"a":2}"#).await;
+    assert_eq!(other_input, Ok(Started::Already));
+
+    let client = aws_sdk_sfn::Client::new(&stage.config);
+    let listed = client
+        .list_executions()
+        .state_machine_arn(&machine)
+        .send()
+        .await
+        .unwrap();
+    let [execution] = &listed.executions[..] else {
+        panic!("{listed:?}");
+    };
+    assert_eq!(execution.name, run.as_str());
+    let arn = &execution.execution_arn;
+    let found = executions.describe(arn).await.unwrap().unwrap();
+    assert_eq!(found.input, r#"{"a":1}"#);
+
+    client
+        .stop_execution()
+        .execution_arn(arn)
+        .send()
+        .await
+        .unwrap();
+    let ended = executions.start(&run, r#"{"a":1}"#).await;
+    assert_eq!(ended, Ok(Started::Already));
+
+    let gone = aws::Executions::new(&stage.clients, &format!("{machine}-gone"));
+    let error = gone.start(&run, "{}").await.unwrap_err();
+    assert_eq!(error.name, ErrorName::AwsRefused);
+    assert!(
+        error.message.contains("StateMachineDoesNotExist"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 use super::{Faults, Shared, can_fail};
 use crate::{
-    EventBus, Execution, ExecutionState, Executions, Result, Secrets, StatusQueue, TokenState,
-    Tokens,
+    EventBus, Execution, ExecutionState, Executions, Result, Secrets, Started, StatusQueue,
+    TokenState, Tokens,
 };
 use async_trait::async_trait;
 use domain::error::{ErrorName, StepError};
+use domain::ids::RunId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message that was sent to the status queue.
@@ -208,7 +209,7 @@ pub struct FakeExecutions {
     faults: Faults,
 }
 
-can_fail!(FakeExecutions: "describe");
+can_fail!(FakeExecutions: "describe", "start");
 
 impl FakeExecutions {
     /// Returns a fake without executions.
@@ -217,8 +218,20 @@ impl FakeExecutions {
         Self::default()
     }
 
-    /// Starts an execution.
-    pub fn start(&self, arn: &str, input: &str) {
+    /// Returns the ARN of the execution that `start` gives this name.
+    #[must_use]
+    pub fn arn(name: &RunId) -> String {
+        format!("arn:aws:states:eu-central-1:111122223333:execution:sluicegate-deliver:{name}")
+    }
+
+    /// Returns the executions by ARN.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, Execution> {
+        self.executions.lock().clone()
+    }
+
+    /// Adds an execution that runs.
+    pub fn begin(&self, arn: &str, input: &str) {
         let execution = Execution {
             state: ExecutionState::Running,
             input: input.to_owned(),
@@ -241,6 +254,24 @@ impl Executions for FakeExecutions {
         let found = self.executions.lock().get(arn).cloned();
         self.faults.after("describe")?;
         Ok(found)
+    }
+
+    async fn start(&self, name: &RunId, input: &str) -> Result<Started> {
+        self.faults.before("start")?;
+        let arn = Self::arn(name);
+        let known = self.executions.lock().get(&arn).cloned();
+        let started = match known {
+            None => {
+                self.begin(&arn, input);
+                Started::Yes
+            }
+            Some(known) if known.state == ExecutionState::Running && known.input == input => {
+                Started::Yes
+            }
+            Some(_) => Started::Already,
+        };
+        self.faults.after("start")?;
+        Ok(started)
     }
 }
 

@@ -215,7 +215,7 @@ impl<C: Clock + Clone + 'static> World<C> {
         samples::edit(&mut run, "/execution", execution);
         self.insert(&run).await;
         let event = serde_json::to_string(run.trigger()).expect("it is written as JSON");
-        self.executions.start(run.execution(), &event);
+        self.executions.begin(run.execution(), &event);
         self.acquire(run.id(), token).await.expect("an environment");
         run.id().clone()
     }

@@ -52,8 +52,8 @@ async fn an_event_that_failed_before_its_claim_is_audited_once() {
 async fn an_execution_whose_run_could_not_be_claimed_is_audited_once() {
     let world = Scene::new();
     let event = serde_json::to_string(&samples::push_event(2)).unwrap();
-    world.executions.start("execution-2", &event);
-    world.executions.start("execution-4", "{\"what\": 1}");
+    world.executions.begin("execution-2", &event);
+    world.executions.begin("execution-4", "{\"what\": 1}");
     let away = StepError::new(ErrorName::AwsUnavailable, "no answer");
     world.executions.fail_next("describe", away, 1);
     let error = world.ended(2, ExecutionState::Failed).await.unwrap_err();
@@ -67,7 +67,7 @@ async fn an_execution_whose_run_could_not_be_claimed_is_audited_once() {
         assert_eq!(output.error, "RunNotFound", "execution {n} is not ours");
     }
     // Another copy of the event has its own execution, and no run.
-    world.executions.start("execution-5", &event);
+    world.executions.begin("execution-5", &event);
     world.ended(5, ExecutionState::Aborted).await.unwrap();
     let entries = world.audit_entries();
     assert_eq!(entries.len(), 1);
