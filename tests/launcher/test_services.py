@@ -113,6 +113,39 @@ def test_an_event_that_cannot_be_delivered_goes_to_the_dead_letter_queue(emulato
         assert message["MessageAttributes"]["TARGET_ARN"]["StringValue"] == target
 
 
+def rule_calls(emulator: Emulator, name: str, detail: dict) -> None:
+    """Sends an event to a rule whose target is a function."""
+    events, rule, source = emulator.client("events"), unique("rule"), unique("source")
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+    events.put_rule(Name=rule, EventPattern=json.dumps({"source": [source]}))
+    events.put_targets(Rule=rule, Targets=[{"Id": "t", "Arn": arn, "InputPath": "$.detail"}])
+    events.put_events(Entries=[{"Source": source, "DetailType": "push", "Detail": json.dumps(detail)}])
+
+
+@patch("async-calls")
+def test_a_rule_repeats_a_call_that_fails(emulator: Emulator) -> None:
+    url = queue(emulator)
+    name = function(emulator, bootstrap=RUNTIME, DeadLetterConfig={"TargetArn": arn_of(emulator, url)})
+    emulator.client("lambda").put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=1)
+    rule_calls(emulator, name, {"fail": "LockLost"})
+    [message] = messages(emulator, url, 10) or [None]
+    assert message, "nothing in the function's dead-letter queue"
+    assert json.loads(message["Body"]) == {"fail": "LockLost"}
+    assert message["MessageAttributes"]["ErrorMessage"]["StringValue"] == "failed on order"
+
+
+@patch("async-calls")
+def test_a_rule_waits_for_a_function_that_is_throttled(emulator: Emulator) -> None:
+    url, client = queue(emulator), emulator.client("lambda")
+    name = function(emulator, bootstrap=RUNTIME, DeadLetterConfig={"TargetArn": arn_of(emulator, url)})
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    rule_calls(emulator, name, {"fail": "LockLost"})
+    assert messages(emulator, url, 2) == [], "a throttled call is not a failed one"
+    client.delete_function_concurrency(FunctionName=name)
+    assert messages(emulator, url, 10), "the function was not called when it had a free slot"
+
+
 def test_a_rule_starts_a_state_machine(patched: Emulator) -> None:
     events, url, source = patched.client("events"), queue(patched), unique("source")
     arn = machine(patched, {"Send": {

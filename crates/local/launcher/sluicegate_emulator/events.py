@@ -1,14 +1,19 @@
-"""EventBridge: events from the fakes as AWS services, and dead-letter queues of rule targets."""
+"""EventBridge: events from the fakes as AWS services, asynchronous calls, and dead-letter queues of rule targets."""
 
 from __future__ import annotations
 
 import contextvars
 import json
+import threading
+import time
 from collections.abc import Callable
 
 from ministack.core.arn import parse_arn
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import eventbridge
+from ministack.services import eventbridge, lambda_svc
+
+# AWS waits a minute before the first retry.
+RETRY_SECONDS = 1
 
 _failure: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar("failure", default=None)
 
@@ -32,19 +37,42 @@ def start_execution(arn: str, payload: str) -> None:
         _failure.set((error.get("__type", "UNKNOWN"), error.get("message", "")))
 
 
-def check_lambda(original: Callable) -> Callable:
-    """Records the reason when a target's function does not exist."""
+def call_function(arn: str, payload: str) -> None:
+    """Calls a target's function asynchronously, and records the reason when it does not exist."""
+    function, _, name = lambda_svc._get_func_record_for_ref(arn)
+    if not function:
+        _failure.set(("ResourceNotFoundException", f"Function not found: {name}"))
+        return
+    context = contextvars.copy_context()
+    call = (_call_until_it_succeeds, arn, json.loads(payload))
+    threading.Thread(target=context.run, args=call, daemon=True).start()
 
-    def dispatch(arn: str, payload: str) -> None:
-        from ministack.services import lambda_svc
 
-        function, _, name = lambda_svc._get_func_record_for_ref(arn)
+def _call_until_it_succeeds(arn: str, event: dict) -> None:
+    """Repeats a call that fails as the event invoke config says, and a throttled one until the event is too old."""
+    base, _, _ = lambda_svc._get_base_func_record_for_ref(arn)
+    _, qualifier = lambda_svc._lambda_function_name_and_qualifier_from_arn(arn)
+    settings = lambda_svc._event_invoke_config(base, qualifier) or {}
+    retries = settings.get("MaximumRetryAttempts", 2)
+    deadline = time.monotonic() + settings.get("MaximumEventAgeInSeconds", 21600)
+    while True:
+        function, config, _ = lambda_svc._get_func_record_for_ref(arn)
         if not function:
-            _failure.set(("ResourceNotFoundException", f"Function not found: {name}"))
+            return  # deleted meanwhile
+        record = lambda_svc._execution_record_for_config(function, config)
+        result = lambda_svc._execute_function_with_config_scope(record, event)
+        if not result.get("error"):
             return
-        original(arn, payload)
-
-    return dispatch
+        if not result.get("throttle"):
+            retries -= 1
+        if retries < 0 or time.monotonic() + RETRY_SECONDS > deadline:
+            break
+        time.sleep(RETRY_SECONDS)
+    queue = (record["config"].get("DeadLetterConfig") or {}).get("TargetArn")
+    if queue:
+        body = result.get("body")
+        message = body.get("errorMessage") or body.get("message") if isinstance(body, dict) else None
+        _dead_letter(queue, json.dumps(event), {"ErrorCode": "200", "ErrorMessage": message or ""})
 
 
 def invoke_target(original: Callable) -> Callable:
@@ -93,5 +121,5 @@ def apply() -> None:
     """Replaces MiniStack's functions with those above."""
     eventbridge._put_events = put_events(eventbridge._put_events)
     eventbridge._dispatch_to_stepfunctions = start_execution
-    eventbridge._dispatch_to_lambda = check_lambda(eventbridge._dispatch_to_lambda)
+    eventbridge._dispatch_to_lambda = call_function
     eventbridge._invoke_target = invoke_target(eventbridge._invoke_target)
