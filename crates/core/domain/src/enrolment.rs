@@ -3,8 +3,10 @@
 //! Terraform writes one record for each repository (`terraform/modules/repository`). No Lambda may
 //! write one, so nothing that a repository contains can change what it may reach.
 
+mod authority;
 mod person;
 
+pub use authority::{NotAllowed, OperatorAction};
 pub use person::{Caller, Person, Principal, PrincipalKind, SelfApproval};
 
 use crate::build::BuildKind;

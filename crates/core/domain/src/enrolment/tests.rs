@@ -6,7 +6,7 @@
 use super::*;
 
 /// As `terraform/modules/repository` writes it.
-const RECORD: &str = r#"{
+pub(super) const RECORD: &str = r#"{
   "schema": 1,
   "key": "github-42",
   "full_name": "acme/shop",
