@@ -193,7 +193,10 @@ async fn compare(entry: &Entry, range: &str) -> Response {
             let body = json!({ "status": status, "ahead_by": ahead, "behind_by": behind });
             reply(StatusCode::OK, &body)
         }
-        Err(_) => not_found(),
+        Err(error) => {
+            tracing::debug!(%error, "nothing to compare");
+            not_found()
+        }
     }
 }
 
